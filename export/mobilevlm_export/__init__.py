@@ -1,0 +1,30 @@
+"""Take a MobileVLM V2 checkpoint to phones: load, quantize, lower, bundle."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mobilevlm_export.checkpoint import load_checkpoint, save_checkpoint
+    from mobilevlm_export.pipeline import ExportJob, export_bundle
+    from mobilevlm_export.preprocess import open_image, preprocess
+
+__version__ = "0.1.0"
+__all__ = ["ExportJob", "export_bundle", "load_checkpoint", "open_image", "preprocess", "save_checkpoint"]
+
+_HOMES = {
+    "ExportJob": "pipeline",
+    "export_bundle": "pipeline",
+    "load_checkpoint": "checkpoint",
+    "save_checkpoint": "checkpoint",
+    "open_image": "preprocess",
+    "preprocess": "preprocess",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that ``mvlm --help`` doesn't wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,43 @@
+"""The kit's errors: one root, one line each — what was got, what was expected, which file."""
+
+from __future__ import annotations
+
+
+class MobileVLMError(Exception):
+    """Root of every error a user can cause or must know of. The command line prints it as one line."""
+
+
+class ConfigError(MobileVLMError):
+    """A configuration that no MobileVLM V2 model can have."""
+
+
+class CheckpointError(MobileVLMError):
+    """A checkpoint folder that can't be read as the published layout, or can't be written."""
+
+
+class ImageError(MobileVLMError):
+    """A file that is not a picture this kit can open."""
+
+
+class PromptError(MobileVLMError):
+    """A question that can't be asked: empty, or malformed turns."""
+
+
+class QuantizeError(MobileVLMError):
+    """A quantization recipe that doesn't exist or doesn't fit the model."""
+
+
+class LoweringError(MobileVLMError):
+    """An artifact that would not compute what the model computes, or can't be made."""
+
+
+class BundleError(MobileVLMError):
+    """A bundle that is damaged, unsafe, too new, or can't be written."""
+
+
+class TrainError(MobileVLMError):
+    """Training data or a training state that can't be used."""
+
+
+class RunnerError(MobileVLMError):
+    """A question that the loaded bundle can't answer."""

@@ -1,0 +1,5 @@
+"""MobileVLM V2 in plain torch: vision encoder → LDPv2 → MobileLLaMA (arXiv 2402.03766, figure 2)."""
+
+from mobilevlm_export.model.mobilevlm import MobileVLM
+
+__all__ = ["MobileVLM"]

@@ -1,0 +1,105 @@
+"""MobileVLM V2 composed: image → vision encoder → LDPv2 → embeddings among the text's → MobileLLaMA.
+
+Figure 2 of the paper. Letters: N images, P patches, T tokens, D the language model's width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.errors import PromptError
+from mobilevlm_export.model.ldpv2 import LDPv2
+from mobilevlm_export.model.mobilellama import MobileLlama
+from mobilevlm_export.model.vision_encoder import CLIPVisionTower
+
+Segment = Tensor | Sequence[int]
+
+
+class VisionEncoder(nn.Module):
+    """Pixels to image embeddings: normalisation, CLIP's tower, LDPv2."""
+
+    def __init__(self, config: MobileVLMConfig) -> None:
+        super().__init__()
+        self.mean = config.vision.image_mean
+        self.std = config.vision.image_std
+        self.tower = CLIPVisionTower(config.vision)
+        self.projector = LDPv2(config.projector)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """CLIP's chosen features [N, P, vision width] of ``pixels`` uint8 [N, 3, S, S]."""
+        dtype = self.tower.embeddings.patch_embedding.weight.dtype
+        mean = torch.tensor(self.mean, dtype=dtype, device=pixels.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, dtype=dtype, device=pixels.device).view(1, 3, 1, 1)
+        return self.tower((pixels.to(dtype) / 255 - mean) / std)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Image embeddings [N, P / 4, D] of ``pixels`` uint8 [N, 3, S, S]."""
+        return self.projector(self.features(pixels))
+
+
+class MobileVLM(nn.Module):
+    """The whole model. Public parts: ``vision_encoder``, ``token_embedding``, ``text_decoder``."""
+
+    def __init__(self, config: MobileVLMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vision_encoder = VisionEncoder(config)
+        self.token_embedding = nn.Embedding(config.llm.vocab_size, config.llm.hidden_size)
+        self.text_decoder = MobileLlama(config.llm)
+
+    def vision_features(self, pixels: Tensor) -> Tensor:
+        """CLIP's chosen features [N, P, vision width], before LDPv2, of ``pixels`` uint8 [N, 3, S, S]."""
+        return self.vision_encoder.features(pixels)
+
+    def embed(self, segments: Sequence[Segment]) -> Tensor:
+        """Embeddings [1, T, D] of ``segments`` in order.
+
+        A segment is a list of token ids, or an image: ``pixels`` uint8 [3, S, S], or its embeddings float [tokens, D] (an
+        image already encoded).
+        """
+        return torch.cat([self._embed_one(segment) for segment in segments], dim=1)
+
+    def _embed_one(self, segment: Segment) -> Tensor:
+        if not isinstance(segment, Tensor):
+            ids = torch.tensor([list(segment)], dtype=torch.long, device=self.token_embedding.weight.device)
+            embeds: Tensor = self.token_embedding(ids)
+            return embeds
+        if segment.dtype == torch.uint8:
+            image: Tensor = self.vision_encoder(segment[None])
+            return image
+        return segment[None]
+
+    @torch.inference_mode()
+    def generate_ids(self, segments: Sequence[Segment], max_new_tokens: int) -> Iterator[int]:
+        """Greedy token ids one by one, ended by ``max_new_tokens`` or the end-of-text id (not given out).
+
+        Raises:
+            PromptError: the prompt and ``max_new_tokens`` don't fit the model's longest context.
+        """
+        embeds = self.embed(segments)
+        position, longest = 0, self.config.llm.max_position_embeddings
+        if embeds.shape[1] + max_new_tokens > longest:
+            raise PromptError(
+                f"prompt: got {embeds.shape[1]} tokens and up to {max_new_tokens} new ones, expected at most {longest}"
+            )
+        self.text_decoder.setup_cache()
+        for _ in range(max_new_tokens):
+            logits = self.text_decoder(embeds, torch.tensor([position]))
+            position += embeds.shape[1]
+            token = int(logits[0, -1].argmax())
+            if token == self.config.eos_id:
+                return
+            yield token
+            embeds = self.embed([[token]])
+
+    def generate(self, segments: Sequence[Segment], max_new_tokens: int = 64) -> list[int]:
+        """Greedy token ids for the prompt ``segments`` (see :meth:`embed`): the oracle that parity compares with.
+
+        Raises:
+            PromptError: as :meth:`generate_ids`.
+        """
+        return list(self.generate_ids(segments, max_new_tokens))

@@ -1,0 +1,17 @@
+"""How long work reports itself: a callable, so that libraries never print."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Called as work goes on; ``total`` is 0 when it isn't known beforehand."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Report that ``done`` of ``total`` units of ``stage`` are finished."""
+        ...
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Report nothing: the default everywhere."""
