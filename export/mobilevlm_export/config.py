@@ -121,9 +121,7 @@ class LlamaConfig:
             max_position_embeddings=self.max_position_embeddings,
         )
         if self.hidden_size % self.num_heads:
-            raise ConfigError(
-                f"hidden_size: got {self.hidden_size}, expected a multiple of {self.num_heads} heads"
-            )
+            raise ConfigError(f"hidden_size: got {self.hidden_size}, expected a multiple of {self.num_heads} heads")
         if self.head_dim % 2:
             raise ConfigError(f"head_dim: got {self.head_dim}, expected an even number, because RoPE turns pairs")
         if self.num_heads % self.num_kv_heads:

@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mobilevlm_export.config import LlamaConfig
 
@@ -142,9 +143,9 @@ class MobileLlama(nn.Module):
     def forward(self, embeds: Tensor, input_pos: Tensor | None = None) -> Tensor:
         """Logits [B, T, V] of ``embeds`` float [B, T, D].
 
-        ``input_pos``, int64 [1], is the position of the first embedding; what stands before it is read from the KV cache
-        (see :meth:`setup_cache`, done on the first call if it wasn't). Without it nothing is cached: the embeddings are
-        the whole text, as in training.
+        ``input_pos``, int64 [1], is the position of the first embedding; what stands before it is read from the
+        KV cache (see :meth:`setup_cache`, done on the first call if it wasn't). Without it nothing is cached: the
+        embeddings are the whole text, as in training.
         """
         return self.lm_head(self.hidden_states(embeds, input_pos))
 
@@ -159,7 +160,7 @@ class MobileLlama(nn.Module):
         for index, layer in enumerate(self.layers):
             cache = self.caches[index] if input_pos is not None else None
             if self.checkpoint_layers and self.training:
-                x = torch.utils.checkpoint.checkpoint(layer, x, (cos, sin), start, cache, use_reentrant=False)
+                x = checkpoint(layer, x, (cos, sin), start, cache, use_reentrant=False)
             else:
                 x = layer(x, (cos, sin), start, cache)
         return self.norm(x)

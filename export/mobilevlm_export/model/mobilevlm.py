@@ -58,8 +58,8 @@ class MobileVLM(nn.Module):
     def embed(self, segments: Sequence[Segment]) -> Tensor:
         """Embeddings [1, T, D] of ``segments`` in order.
 
-        A segment is a list of token ids, or an image: ``pixels`` uint8 [3, S, S], or its embeddings float [tokens, D] (an
-        image already encoded).
+        A segment is a list of token ids, or an image: ``pixels`` uint8 [3, S, S], or, if it is encoded already, its
+        embeddings float [tokens, D].
         """
         return torch.cat([self._embed_one(segment) for segment in segments], dim=1)
 
