@@ -1,0 +1,36 @@
+# Everything a newcomer runs. `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## Make the virtual environment in .venv (about three minutes, once)
+
+# Again only when what is to be installed has changed.
+$(READY): pyproject.toml constraints.txt scripts/make_venv.sh
+	@scripts/make_venv.sh $(PYTHON) $(VENV)
+	@touch $@
+
+demo: setup  ## Export the demo model, ask it about pictures, compare it with fp32
+	@$(BIN)/mvlm demo
+
+test: setup  ## Run every test
+	@$(BIN)/pytest
+
+check: setup test  ## Tests, lint and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup  ## Format the code and mend what lint can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:  ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
