@@ -1,0 +1,163 @@
+"""The commands that make and check bundles. Each one: parse → one library call → print.
+
+Only click and the kit's light modules are imported here: ``mvlm --help`` must not wait for torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mobilevlm_export.errors import MobileVLMError
+from mobilevlm_export.terminal import drawn_progress, megabytes, print_facts, print_json
+
+LLM_SCHEMES = ("fp32", "int8", "int4")
+VISION_SCHEMES = ("fp32", "int8")
+EMBEDDING_SCHEMES = ("fp32", "int8", "int4")
+RECIPE_NAMES = ("int4", "int8", "fp32")
+BACKENDS = ("executorch",)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for scripts.")
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: commands that work as printed."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+class OneLineErrors(click.Group):
+    """A group whose commands end a user's mistake with one line and exit code 1, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; turn the kit's errors and the system's into click's one line."""
+        try:
+            return super().invoke(ctx)
+        except MobileVLMError as error:
+            raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader of a pipe has gone
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from error
+
+
+@click.command(
+    epilog=examples(
+        "mvlm export demo -o demo.mvlm",
+        "mvlm export ./MobileVLM_V2-1.7B -o mobilevlm-1.7b.mvlm",
+        "mvlm export mtgv/MobileVLM_V2-3B -o 3b.mvlm --recipe int8 --zip",
+        "mvlm export ./MobileVLM_V2-1.7B -o vision-fp32.mvlm --vision fp32",
+    )
+)
+@click.argument("checkpoint")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to write (a folder).")
+@click.option("--backend", "backends", default="executorch", show_default=True, help="What to lower to.")
+@click.option("--recipe", "recipe_name", type=click.Choice(RECIPE_NAMES), default="int4", show_default=True)
+@click.option("--llm", type=click.Choice(LLM_SCHEMES), help="The text decoder's weights, instead of the recipe's.")
+@click.option("--vision", type=click.Choice(VISION_SCHEMES), help="The vision tower's weights.")
+@click.option("--projector", type=click.Choice(VISION_SCHEMES), help="LDPv2's weights.")
+@click.option("--embedding", type=click.Choice(EMBEDDING_SCHEMES), help="The token embedding's weights.")
+@click.option("--max-context", type=click.IntRange(min=64), help="Longest conversation in tokens. [default: 1024]")
+@click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
+@click.option("--zip", "zipped", is_flag=True, help="Write OUTPUT.zip beside the bundle too, for a phone.")
+@click.option("--force", is_flag=True, help="Replace OUTPUT, once the new bundle is complete.")
+@json_option
+def export(
+    checkpoint: str,
+    output: Path,
+    backends: str,
+    recipe_name: str,
+    max_context: int | None,
+    vision_tower: Path | None,
+    zipped: bool,
+    force: bool,
+    as_json: bool,
+    **knobs: str | None,
+) -> None:
+    """Quantize and lower CHECKPOINT into a bundle for phones.
+
+    CHECKPOINT is a folder in the published layout, a model id such as mtgv/MobileVLM_V2-1.7B, or "demo".
+    """
+    names = tuple(name.strip() for name in backends.split(","))
+    for name in names:
+        if name not in BACKENDS:
+            raise click.BadParameter(f"got {name!r}, expected {' or '.join(BACKENDS)}", param_hint="--backend")
+    from mobilevlm_export.pipeline import ExportJob, export_bundle
+    from mobilevlm_export.quantize import make_recipe
+
+    job = ExportJob(
+        checkpoint=checkpoint,
+        output=output,
+        recipe=make_recipe(recipe_name, **{knob: scheme for knob, scheme in knobs.items() if scheme}),
+        max_context=max_context,
+        vision_tower=vision_tower,
+        zipped=zipped,
+        force=force,
+    )
+    with drawn_progress() as progress:
+        exported = export_bundle(job, progress)
+    if as_json:
+        print_json(exported.to_json())
+    else:
+        print_facts(f"Wrote {output}", exported.facts())
+
+
+@click.command(epilog=examples("mvlm inspect demo", "mvlm inspect ./MobileVLM_V2-1.7B --json"))
+@click.argument("checkpoint")
+@click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
+@json_option
+def inspect(checkpoint: str, vision_tower: Path | None, as_json: bool) -> None:
+    """Print the sizes, parameters and dtypes of CHECKPOINT, and what a bundle of it would need."""
+    from mobilevlm_export.inspection import inspect_checkpoint
+    from mobilevlm_export.pipeline import find_checkpoint
+
+    with drawn_progress() as progress:
+        folder = find_checkpoint(checkpoint, progress)
+    inspection = inspect_checkpoint(folder, vision_tower=vision_tower)
+    if as_json:
+        print_json(inspection.to_json())
+    else:
+        click.echo(inspection.table())
+
+
+@click.command(epilog=examples("mvlm verify demo.mvlm", "mvlm verify demo.mvlm.zip --json"))
+@click.argument("bundle", type=click.Path(path_type=Path))
+@json_option
+def verify(bundle: Path, as_json: bool) -> None:
+    """Check every file of BUNDLE against its manifest."""
+    from mobilevlm_export.bundle import Bundle
+
+    with drawn_progress() as progress, Bundle.open(bundle, progress=progress) as opened:
+        files = opened.manifest.files()
+    total = sum(file.bytes for file in files)
+    if as_json:
+        print_json({"bundle": str(bundle), "verified": True, "files": len(files), "bytes": total})
+    else:
+        click.echo(f"{bundle}: {len(files)} files, {megabytes(total)}, all as the manifest says")
+
+
+@click.command(epilog=examples("mvlm push demo.mvlm", "mvlm push demo.mvlm --serial emulator-5554"))
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--serial", help="Which phone, if several are connected (see adb devices).")
+def push(bundle: Path, serial: str | None) -> None:
+    """Copy BUNDLE to the app on a phone connected by USB."""
+    from mobilevlm_export.push import push_bundle
+
+    with drawn_progress() as progress:
+        target = push_bundle(bundle, serial, progress)
+    click.echo(f"{bundle} is on the phone as {target}")
+
+
+@click.command(epilog=examples("mvlm synth 1.7b -o random-1.7b", "mvlm export random-1.7b -o random-1.7b.mvlm"))
+@click.argument("size", type=click.Choice(("1.7b", "3b", "7b")))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random weights.")
+def synth(size: str, output: Path, seed: int) -> None:
+    """Write a checkpoint of true SIZE with random weights, to try and measure without the real ones."""
+    from mobilevlm_export.synth import synth_checkpoint
+
+    with drawn_progress() as progress:
+        synth_checkpoint(size, output, seed=seed, progress=progress)
+    click.echo(f"Wrote {output}: {size} with random weights; its answers are noise")

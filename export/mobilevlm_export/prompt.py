@@ -1,0 +1,112 @@
+"""The conversation template ``v1`` → segments of token ids and the image.
+
+Source: the authors' ``conversation.py`` (``v1``, two separators) and ``tokenizer_image_token``: each text on its own side of
+the image is tokenized by itself, BOS stands once at the very start, and the ``</s>`` between turns is the end-of-text id.
+Unlike there, only the template's own ``<image>`` and ``</s>`` are special: in a user's question they are plain text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from mobilevlm_export.errors import PromptError
+from mobilevlm_export.tokenizer import Tokenizer
+
+TEMPLATE = "v1"
+SYSTEM = (
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
+)
+USER, ASSISTANT = "USER", "ASSISTANT"
+STOP_TEXT = "</s>"
+
+
+class Mark(Enum):
+    """What is not text in a prompt."""
+
+    IMAGE = "<image>"
+    END = "</s>"
+
+
+IMAGE: Literal[Mark.IMAGE] = Mark.IMAGE
+END: Literal[Mark.END] = Mark.END
+
+TextSegment = str | Mark
+IdSegment = list[int] | Literal[Mark.IMAGE]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question and, unless it is the one being asked, its answer."""
+
+    question: str
+    answer: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.question.strip():
+            raise PromptError("question: got an empty text, expected a question")
+
+
+def prefix() -> str:
+    """The constant text before the image."""
+    return f"{SYSTEM} {USER}: "
+
+
+def after_image(question: str) -> str:
+    """The text after the image that asks the first ``question``."""
+    return f"\n{question} {ASSISTANT}:"
+
+
+def follow_up(question: str) -> str:
+    """The text after a finished answer that asks another ``question``."""
+    return f"{USER}: {question} {ASSISTANT}:"
+
+
+def text_segments(turns: Sequence[Turn]) -> list[TextSegment]:
+    """``turns`` in the template: texts, the image in the first turn, and the end of each answer.
+
+    Raises:
+        PromptError: there is no turn, or one that isn't the last has no answer.
+    """
+    if not turns:
+        raise PromptError("conversation: got no turn, expected at least one question")
+    segments: list[TextSegment] = [prefix(), IMAGE]
+    text = after_image(turns[0].question)
+    for index, turn in enumerate(turns):
+        last = index == len(turns) - 1
+        if turn.answer is None:
+            if not last:
+                raise PromptError(f"conversation: turn {index + 1} has no answer, expected one before the next question")
+            segments.append(text)
+            break
+        segments += [f"{text} {turn.answer}", END]
+        if not last:
+            text = follow_up(turns[index + 1].question)
+    return segments
+
+
+def encode_segments(tokenizer: Tokenizer, turns: Sequence[Turn]) -> list[IdSegment]:
+    """Token ids of ``turns`` before and after the image, BOS once at the start."""
+    encoded: list[IdSegment] = []
+    ids = [tokenizer.bos_id]
+    for segment in text_segments(turns):
+        if segment is IMAGE:
+            encoded += [ids, IMAGE]
+            ids = []
+        elif isinstance(segment, str):
+            ids += tokenizer.encode(segment)
+        else:
+            ids.append(tokenizer.eos_id)
+    return [*encoded, ids]
+
+
+def follow_up_ids(tokenizer: Tokenizer, question: str) -> list[int]:
+    """Ids that ask another ``question`` when the KV cache ends with an answer: its end, then the next turn.
+
+    Raises:
+        PromptError: the question is empty.
+    """
+    return [tokenizer.eos_id, *tokenizer.encode(follow_up(Turn(question).question))]

@@ -1,0 +1,70 @@
+"""Copy a bundle to the Android app's own folder, over adb."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.errors import BundleError
+from mobilevlm_export.progress import Progress, silent
+
+APP_ID = "org.mobilevlmkit.app"
+# The one folder that both adb and an app without storage permission can reach.
+APP_FOLDER = f"/sdcard/Android/data/{APP_ID}/files/bundles"
+_ADB_TIMEOUT_S = 30
+
+
+def push_bundle(path: Path, serial: str | None = None, progress: Progress = silent) -> str:
+    """Verify the bundle at ``path`` and copy it to the phone; returns its folder there.
+
+    Files go to a temporary folder that is renamed when all have arrived, so the app never sees half a bundle.
+
+    Raises:
+        BundleError: the bundle is damaged, adb is not installed, or no phone (or more than one) answers.
+    """
+    adb = [_adb(), *(("-s", serial) if serial else ())]
+    _require_phone(adb)
+    with Bundle.open(path, progress=progress) as bundle:
+        name = path.name.removesuffix(".zip")
+        target, incoming = f"{APP_FOLDER}/{name}", f"{APP_FOLDER}/.incoming-{name}"
+        files = sorted(file for file in bundle.path.rglob("*") if file.is_file())
+        _run(adb, "shell", f"rm -rf '{incoming}' && mkdir -p '{incoming}'")
+        for index, file in enumerate(files):
+            progress("copying to the phone", index, len(files))
+            relative = file.relative_to(bundle.path).as_posix()
+            _run(adb, "shell", f"mkdir -p '{Path(incoming, relative).parent.as_posix()}'")
+            _run(adb, "push", str(file), f"{incoming}/{relative}", timeout=None)
+        _run(adb, "shell", f"rm -rf '{target}' && mv '{incoming}' '{target}'")
+        progress("copying to the phone", len(files), len(files))
+    return target
+
+
+def _adb() -> str:
+    found = shutil.which("adb")
+    if found is None:
+        raise BundleError("adb: not found on PATH, expected Android's platform tools (Debian: apt-get install adb)")
+    return found
+
+
+def _require_phone(adb: list[str]) -> None:
+    try:
+        state = _run(adb, "get-state")
+    except BundleError as error:
+        raise BundleError(
+            f"adb: got {str(error).removeprefix('adb: ')!r}, expected one phone with USB debugging on (--serial names one)"
+        ) from None
+    if state != "device":
+        raise BundleError(f"adb: got a phone in state {state!r}, expected 'device': allow USB debugging on it")
+
+
+def _run(adb: list[str], *arguments: str, timeout: int | None = _ADB_TIMEOUT_S) -> str:
+    try:
+        done = subprocess.run([*adb, *arguments], capture_output=True, text=True, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise BundleError(f"adb: {arguments[0]} gave no answer in {timeout} s, expected a connected phone") from None
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise BundleError(f"adb: {lines[-1] if lines else f'exit code {done.returncode}'}")
+    return done.stdout.strip()

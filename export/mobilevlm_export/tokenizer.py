@@ -1,0 +1,115 @@
+"""The checkpoint's SentencePiece tokenizer, and the same as a ``tokenizer.json`` with ids proven equal.
+
+LLaMA's tokenizer is SentencePiece BPE with byte fallback. SentencePiece itself is the reference: text in, plain text ids
+out; a user's ``</s>`` is five characters, never the end of a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2 as pb
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as JsonTokenizer
+from tokenizers import decoders, models, normalizers
+
+from mobilevlm_export.errors import CheckpointError
+
+_SPACE = "\u2581"
+# What tokenizers commonly get wrong: odd spaces, scripts without them, characters spelled in bytes, control characters.
+AWKWARD_TEXTS = (
+    "", " ", "  ", "a", " a", "a ", "  a  b   c  ", "\n", "\n\n", "\nWhat is this?", "\t tab\ttab", "a\r\nb", "\x00", "\x07bell",
+    "A chat between a curious user and an artificial intelligence assistant.", "USER: ", "ASSISTANT:", " ASSISTANT: yes",
+    "don't", "it's 12:30", "3.14159", "1,000,000", "0123456789", "C++ & C#", "a_b-c/d\\e", "<image>", "image", "https://a.b/c?d=e&f=g",
+    "你好，世界", "这是什么？", "図の中に何がありますか", "한국어 질문", "Привет, мир", "مرحبا", "שלום", "नमस्ते", "ไทย", "Ελληνικά",
+    "é", "e\u0301", "ﬁ", "Ⅳ", "ß", "İi", "½", "²", "º", "\u00a0nbsp\u00a0", "\u200bzero", "\u3000wide", "\ufeffbom", "\u2028line",
+    "😀", "👍🏽", "👨‍👩‍👧‍👦", "🇨🇳", "a😀b", "𝔘𝔫𝔦", "\U0010ffff", "\ufffd", _SPACE, f"a{_SPACE}b", f"{_SPACE}{_SPACE}",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaa", "    indented", "trailing    ", "..........", "!?!?!?", "--", "\"quoted\"", "'single'", "(a) [b] {c}",
+    "CamelCaseWord", "ALLCAPS", "mixedCASE123", "x" * 100, "ab" * 60, "hello " * 20, "\n \n \n", " \n", "\n ",
+)  # fmt: skip
+
+
+class Tokenizer:
+    """SentencePiece ids of text, without BOS or EOS, as the reference computes them."""
+
+    def __init__(self, path: Path) -> None:
+        """Load ``path`` (``tokenizer.model``).
+
+        Raises:
+            CheckpointError: the file is missing or not a SentencePiece model.
+        """
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file, expected the checkpoint's SentencePiece model")
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
+        except (RuntimeError, OSError):
+            raise CheckpointError(f"{path}: got {path.stat().st_size} bytes that are not a SentencePiece model") from None
+        self.path = path
+        self.bos_id: int = self._processor.bos_id()
+        self.eos_id: int = self._processor.eos_id()
+        self.vocab_size: int = self._processor.vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of ``text`` as one segment: SentencePiece puts its dummy space in front."""
+        return list(self._processor.encode(text))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ``ids``; bytes that are not UTF-8 become U+FFFD."""
+        return str(self._processor.decode(list(ids)))
+
+
+def make_tokenizer_json(model: Path, output: Path) -> None:
+    """Write ``output`` (``tokenizer.json``) that gives the ids of ``model`` (``tokenizer.model``).
+
+    Raises:
+        CheckpointError: the model is not BPE with byte fallback, or the ids of some text would differ.
+    """
+    reference = Tokenizer(model)
+    proto = pb.ModelProto()
+    proto.ParseFromString(model.read_bytes())
+    if proto.trainer_spec.model_type != pb.TrainerSpec.BPE or not proto.trainer_spec.byte_fallback:
+        raise CheckpointError(f"{model}: got another kind of SentencePiece model, expected BPE with byte fallback (LLaMA's)")
+    made = _json_tokenizer(proto)
+    check_equal_ids(reference, made, AWKWARD_TEXTS)
+    made.save(str(output), pretty=False)
+
+
+def check_equal_ids(reference: Tokenizer, made: JsonTokenizer, texts: Iterable[str]) -> None:
+    """Raise CheckpointError for the first of ``texts`` whose ids differ."""
+    for text in texts:
+        expected, got = reference.encode(text), made.encode(text, add_special_tokens=False).ids
+        if expected != got:
+            raise CheckpointError(f"{reference.path}: tokenizer.json gives {got} for {text!r}, expected {expected}")
+
+
+def _json_tokenizer(proto: pb.ModelProto) -> JsonTokenizer:
+    vocabulary = {piece.piece: index for index, piece in enumerate(proto.pieces)}
+    unknown = proto.trainer_spec.unk_piece
+    made = JsonTokenizer(
+        models.BPE(vocab=vocabulary, merges=_merges(proto), unk_token=unknown, fuse_unk=True, byte_fallback=True)
+    )
+    spaces = [normalizers.Replace(" ", _SPACE)]
+    prefix = [normalizers.Prepend(_SPACE)] if proto.normalizer_spec.add_dummy_prefix else []
+    made.normalizer = normalizers.Sequence([*prefix, *spaces])
+    strip = [decoders.Strip(" ", 1, 0)] if prefix else []
+    made.decoder = decoders.Sequence(
+        [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
+    )
+    controls = [piece.piece for piece in proto.pieces if piece.type == pb.ModelProto.SentencePiece.CONTROL]
+    made.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in (unknown, *controls)])
+    return made
+
+
+def _merges(proto: pb.ModelProto) -> list[tuple[str, str]]:
+    """Every way to join two pieces into a third, best piece first: SentencePiece merges by the result's score."""
+    kinds = pb.ModelProto.SentencePiece
+    rank = {piece.piece: index for index, piece in enumerate(proto.pieces) if piece.type == kinds.NORMAL}
+    scores = {piece.piece: piece.score for piece in proto.pieces}
+    merges = []
+    for piece in rank:
+        splits = [(piece[:cut], piece[cut:]) for cut in range(1, len(piece))]
+        joined = [(left, right) for left, right in splits if left in rank and right in rank]
+        merges += [(-scores[piece], rank[left], rank[right], left, right) for left, right in joined]
+    return [(left, right) for _, _, _, left, right in sorted(merges)]

@@ -1,0 +1,79 @@
+"""``mvlm ask`` on a terminal: one answer as it comes, or a conversation about one picture."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from PIL.Image import Image
+
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.errors import PromptError, RunnerError
+from mobilevlm_export.progress import Progress
+from mobilevlm_host.runner import Runner
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a question is asked with."""
+
+    bundle: Path
+    backend: str
+    max_new_tokens: int
+    temperature: float
+    threads: int | None
+
+    def open_runner(self, progress: Progress) -> Runner:
+        """Verify and load the bundle."""
+        return Runner(Bundle.open(self.bundle, progress=progress), threads=self.threads, backend=self.backend)
+
+    def to_json(self, runner: Runner) -> dict[str, Any]:
+        """The finished answer, as ``mvlm ask --json`` prints it."""
+        return {
+            "answer": runner.answer.text,
+            "token_ids": runner.answer.token_ids,
+            "stop_reason": runner.answer.stop_reason,
+            "stats": asdict(runner.stats),
+            "bundle": str(self.bundle),
+            "backend": self.backend,
+        }
+
+
+def stream_answer(pieces: Iterable[str]) -> None:
+    """Print ``pieces`` as they come, then end the line."""
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+def chat(runner: Runner, picture: Image, asked: Asked) -> None:
+    """Read a question a line and answer it; the picture and all before stay in the KV cache.
+
+    The picture is encoded before the first question is read. An error in one question ends that question only.
+    """
+    interactive = sys.stdin.isatty()
+    runner.prepare(picture)
+    first = True
+    while (question := _next_question(interactive)) is not None:
+        try:
+            ask = runner.ask_prepared if first else runner.follow_up
+            stream_answer(ask(question, max_new_tokens=asked.max_new_tokens, temperature=asked.temperature))
+            first = False
+        except (PromptError, RunnerError) as error:
+            click.echo(f"Error: {error}", err=True)
+        except KeyboardInterrupt:
+            runner.stop()
+            click.echo()
+
+
+def _next_question(interactive: bool) -> str | None:
+    try:
+        line = input("> " if interactive else "")
+    except EOFError:
+        return None
+    return line.strip() or None

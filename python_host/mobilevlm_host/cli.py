@@ -1,0 +1,118 @@
+"""``mvlm``: the commands that make bundles, and those that ask them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from mobilevlm_export import __version__, cli
+from mobilevlm_export.cli import OneLineErrors, examples, json_option
+from mobilevlm_export.terminal import drawn_progress, print_json
+from mobilevlm_export.train.cli import train_group
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.group(
+    cls=OneLineErrors,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples("mvlm demo", 'mvlm ask demo.mvlm photo.jpg "What is this?"', "mvlm export --help"),
+)
+@click.version_option(__version__, prog_name="mvlm")
+def main() -> None:
+    """Take a MobileVLM V2 checkpoint to phones, and prove that it answers there as it does here."""
+
+
+@main.command(
+    epilog=examples(
+        'mvlm ask demo.mvlm scene.png "How many squares are there?"',
+        "mvlm ask demo.mvlm scene.png",
+        'mvlm ask demo.mvlm - "What color is the circle?" --json < scene.png',
+    )
+)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("image")
+@click.argument("question", required=False)
+@click.option("--backend", type=click.Choice(cli.BACKENDS), default="executorch", show_default=True)
+@click.option("--max-new-tokens", type=click.IntRange(min=1), default=128, show_default=True)
+@click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: the engine's choice]")
+@json_option
+def ask(
+    bundle: Path,
+    image: str,
+    question: str | None,
+    backend: str,
+    max_new_tokens: int,
+    temperature: float,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Ask BUNDLE a QUESTION about IMAGE (a file, or - for standard input).
+
+    Without a QUESTION it is a conversation: one question a line, an empty line or Ctrl-D ends it.
+    """
+    from mobilevlm_export.errors import PromptError
+    from mobilevlm_export.preprocess import open_image
+    from mobilevlm_host.chat import Asked, chat, stream_answer
+
+    if question is not None and not question.strip():
+        raise PromptError("question: got an empty text, expected a question")
+    if question is None and as_json:
+        raise click.UsageError("--json answers one question: give one after the image")
+    if question is None and image == "-":
+        raise click.UsageError("a conversation reads its questions from standard input: give the image as a file")
+    picture = open_image(sys.stdin.buffer if image == "-" else image)
+    asked = Asked(bundle, backend, max_new_tokens, temperature, threads)
+    with drawn_progress() as progress:
+        runner = asked.open_runner(progress)
+    with runner:
+        if question is None:
+            chat(runner, picture, asked)
+        elif as_json:
+            for _ in runner.ask(picture, question, max_new_tokens=max_new_tokens, temperature=temperature):
+                pass
+            print_json(asked.to_json(runner))
+        else:
+            stream_answer(runner.ask(picture, question, max_new_tokens=max_new_tokens, temperature=temperature))
+
+
+@main.command(epilog=examples("mvlm demo", "mvlm demo --questions 500", "mvlm demo --recipe int8 --json"))
+@click.option("-o", "--output", default="demo.mvlm", show_default=True, type=click.Path(path_type=Path))
+@click.option("--recipe", "recipe_name", type=click.Choice(cli.RECIPE_NAMES), default="int4", show_default=True)
+@click.option(
+    "--questions",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Held-out questions that the bundle and the fp32 model both answer.",
+)
+@json_option
+def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
+    """Export the built-in demo model, ask it about sample pictures, and compare it with fp32."""
+    from mobilevlm_host.demo import run_demo
+
+    with drawn_progress() as progress:
+        report = run_demo(output, recipe_name, questions, progress, say=None if as_json else click.echo)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        report.print()
+
+
+@main.command(epilog=examples('eval "$(mvlm completion bash)"', "mvlm completion fish | source"))
+@click.argument("shell", type=click.Choice(_SHELLS))
+def completion(shell: str) -> None:
+    """Print the script that completes mvlm's commands in SHELL."""
+    from click.shell_completion import get_completion_class
+
+    complete = get_completion_class(shell)
+    if complete is None:
+        raise click.UsageError(f"got {shell!r}, expected one of {', '.join(_SHELLS)}")
+    click.echo(complete(main, {}, "mvlm", "_MVLM_COMPLETE").source())
+
+
+for command in (cli.export, cli.inspect, cli.verify, cli.push, cli.synth, train_group):
+    main.add_command(command)
