@@ -44,7 +44,9 @@ def open_image(source: ImageSource) -> Image.Image:
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: got a picture too large to decode, expected at most {MAX_PIXELS} pixels") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{name}: got {len(data)} bytes that are not a picture, expected JPEG, PNG or the like") from None
+        raise ImageError(
+            f"{name}: got {len(data)} bytes that are not a picture, expected JPEG, PNG or the like"
+        ) from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
         raise ImageError(f"{name}: got a damaged picture ({error}), expected a whole one") from None
 

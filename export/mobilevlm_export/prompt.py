@@ -79,7 +79,9 @@ def text_segments(turns: Sequence[Turn]) -> list[TextSegment]:
         last = index == len(turns) - 1
         if turn.answer is None:
             if not last:
-                raise PromptError(f"conversation: turn {index + 1} has no answer, expected one before the next question")
+                raise PromptError(
+                    f"conversation: turn {index + 1} has no answer, expected one before the next question"
+                )
             segments.append(text)
             break
         segments += [f"{text} {turn.answer}", END]

@@ -45,7 +45,9 @@ class Tokenizer:
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
         except (RuntimeError, OSError):
-            raise CheckpointError(f"{path}: got {path.stat().st_size} bytes that are not a SentencePiece model") from None
+            raise CheckpointError(
+                f"{path}: got {path.stat().st_size} bytes that are not a SentencePiece model"
+            ) from None
         self.path = path
         self.bos_id: int = self._processor.bos_id()
         self.eos_id: int = self._processor.eos_id()
@@ -70,7 +72,9 @@ def make_tokenizer_json(model: Path, output: Path) -> None:
     proto = pb.ModelProto()
     proto.ParseFromString(model.read_bytes())
     if proto.trainer_spec.model_type != pb.TrainerSpec.BPE or not proto.trainer_spec.byte_fallback:
-        raise CheckpointError(f"{model}: got another kind of SentencePiece model, expected BPE with byte fallback (LLaMA's)")
+        raise CheckpointError(
+            f"{model}: got another kind of SentencePiece model, expected BPE with byte fallback (LLaMA's)"
+        )
     made = _json_tokenizer(proto)
     check_equal_ids(reference, made, AWKWARD_TEXTS)
     made.save(str(output), pretty=False)
@@ -94,9 +98,7 @@ def _json_tokenizer(proto: pb.ModelProto) -> JsonTokenizer:
     prefix = [normalizers.Prepend(_SPACE)] if proto.normalizer_spec.add_dummy_prefix else []
     made.normalizer = normalizers.Sequence([*prefix, *spaces])
     strip = [decoders.Strip(" ", 1, 0)] if prefix else []
-    made.decoder = decoders.Sequence(
-        [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
-    )
+    made.decoder = decoders.Sequence([decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *strip])
     controls = [piece.piece for piece in proto.pieces if piece.type == pb.ModelProto.SentencePiece.CONTROL]
     made.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in (unknown, *controls)])
     return made

@@ -8,7 +8,6 @@ shape. Both read ``hidden_states[-2]``, the features that the language model wil
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -24,6 +23,7 @@ from mobilevlm_export.model.vision_encoder import CLIPVisionTower
 from mobilevlm_export.preprocess import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_export.train.schedule import learning_rate_scale
 from mobilevlm_export.train.state import load_state, save_state
 
 _COLOR_CLASSES = {name: index for index, name in enumerate(COLORS)}
@@ -99,7 +99,9 @@ class ContrastiveHeads(nn.Module):
         text = self.text_out((x * shown[..., None]).sum(1) / shown.sum(1, keepdim=True))
         normed = self.image_norm(features)
         image = self.image_out(normed.mean(1))
-        similarity = nn.functional.normalize(image) @ nn.functional.normalize(text).T * self.log_scale.exp().clamp(max=100)
+        similarity = (
+            nn.functional.normalize(image) @ nn.functional.normalize(text).T * self.log_scale.exp().clamp(max=100)
+        )
         target = torch.arange(len(similarity))
         match = nn.functional.cross_entropy(similarity, target) + nn.functional.cross_entropy(similarity.T, target)
         colors, names = self.color(normed).transpose(1, 2), self.name(normed).transpose(1, 2)
@@ -112,14 +114,6 @@ class ContrastiveHeads(nn.Module):
             "color": (colors.argmax(1) == words[:, 0])[covered].float().mean(),
             "name": (names.argmax(1) == words[:, 1])[covered].float().mean(),
         }
-
-
-def learning_rate_scale(step: int, steps: int, warmup: float) -> float:
-    """Linear warm-up over the share ``warmup`` of ``steps``, then a cosine to zero."""
-    begin = max(1, round(steps * warmup))
-    if step < begin:
-        return (step + 1) / begin
-    return 0.5 * (1 + math.cos(math.pi * (step - begin) / max(1, steps - begin)))
 
 
 def train_tower(
@@ -170,8 +164,3 @@ def _initialise(tower: CLIPVisionTower) -> None:
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.03)
             nn.init.zeros_(module.bias)
-
-
-def parts(modules: nn.Module) -> Iterator[str]:
-    """Names of the parameters of ``modules``."""
-    yield from (name for name, _ in modules.named_parameters())

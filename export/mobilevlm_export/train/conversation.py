@@ -51,7 +51,9 @@ def read_samples(path: Path) -> list[Sample]:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise TrainError(f"{path}: got {error}, expected a JSON list of conversations") from None
     if not isinstance(entries, list) or not entries:
-        raise TrainError(f"{path}: got {'an empty list' if entries == [] else type(entries).__name__}, expected a JSON list")
+        raise TrainError(
+            f"{path}: got {'an empty list' if entries == [] else type(entries).__name__}, expected a JSON list"
+        )
     return [_sample(entry, f"{path}: entry {index}") for index, entry in enumerate(entries)]
 
 

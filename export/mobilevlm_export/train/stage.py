@@ -1,0 +1,198 @@
+"""One training stage: projector and language model learn, the vision tower stays frozen (the paper, section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mobilevlm_export.errors import ConfigError, TrainError
+from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.train.conversation import IGNORED, Template, Tokens, group_by_length
+from mobilevlm_export.train.schedule import learning_rate_scale
+from mobilevlm_export.train.state import load_state, save_state
+
+Example = tuple[Tensor | None, Tokens]
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage. ``batch_size`` counts samples of an optimizer step over all processes; ``steps`` 0 is ``epochs`` over the data."""
+
+    template: Template
+    batch_size: int
+    learning_rate: float
+    projector_learning_rate: float
+    epochs: int = 1
+    steps: int = 0
+    warmup: float = 0.03
+    weight_decay: float = 0.0
+    max_tokens: int = 2048
+    micro_batch_size: int = 8
+    bf16: bool = True
+    gradient_checkpointing: bool = True
+    workers: int = 2
+    save_every: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "micro_batch_size", "max_tokens", "save_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 1")
+        if self.learning_rate <= 0 or self.projector_learning_rate <= 0:
+            raise ConfigError(f"learning rate: got {self.learning_rate}, expected a positive number")
+
+
+# The paper's hyper-parameters (section 4.1 and the authors' scripts).
+STAGES = {
+    "stage1": StageConfig(template="plain", batch_size=256, learning_rate=2e-5, projector_learning_rate=1e-3),
+    "stage2": StageConfig(template="v1", batch_size=128, learning_rate=4e-5, projector_learning_rate=4e-5),
+}
+
+
+class Examples(Protocol):
+    """What a stage learns from: an image's pixels uint8 [3, S, S] (or None) and its conversation's tokens."""
+
+    def __len__(self) -> int: ...  # noqa: D105
+    def __getitem__(self, index: int) -> Example: ...  # noqa: D105
+    def lengths(self) -> list[int]:
+        """About how long each example is, to group like lengths."""
+        ...
+
+
+def train_stage(
+    model: MobileVLM,
+    examples: Examples,
+    config: StageConfig,
+    state: Path,
+    progress: Progress = silent,
+    log: Path | None = None,
+) -> list[float]:
+    """Train ``model`` in place; returns the loss of every step of this call.
+
+    Resumes from the file ``state``, which is kept up to date. With ``torch.distributed`` initialised every process takes its share of
+    each step's samples, and gradients are averaged over all learned tokens, so the loss curve is that of one process.
+
+    Raises:
+        TrainError: the state doesn't fit, or the loss is not a number.
+    """
+    torch.manual_seed(config.seed)
+    model.train()
+    model.vision_encoder.tower.requires_grad_(False)
+    model.text_decoder.checkpoint_layers = config.gradient_checkpointing
+    optimizer = _optimizer(model, config)
+    batches = _batches(examples, config)
+    first = load_state(state, model, optimizer)
+    losses = []
+    for step, batch in enumerate(_loaded(examples, batches[first:], config), start=first):
+        scale = learning_rate_scale(step, len(batches), config.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * scale
+        loss = _step(model, optimizer, batch, config)
+        if loss != loss:
+            raise TrainError(
+                f"step {step + 1}: got a loss that is not a number, expected a finite one; {state} has the last good state"
+            )
+        losses.append(loss)
+        progress(f"{config.template} stage", step + 1, len(batches))
+        if log and step % 20 == 0:
+            with log.open("a") as file:
+                file.write(f"{config.template} {step}/{len(batches)} loss {loss:.4f}\n")
+        if (step + 1) % config.save_every == 0 or step + 1 == len(batches):
+            save_state(state, model, optimizer, step + 1)
+    model.text_decoder.checkpoint_layers = False
+    model.eval()
+    return losses
+
+
+def _optimizer(model: MobileVLM, config: StageConfig) -> torch.optim.Optimizer:
+    llm = [*model.token_embedding.parameters(), *model.text_decoder.parameters()]
+    groups = [
+        {"params": list(model.vision_encoder.projector.parameters()), "peak": config.projector_learning_rate},
+        {"params": llm, "peak": config.learning_rate},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True
+    )
+
+
+def _world() -> tuple[int, int]:
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def _batches(examples: Examples, config: StageConfig) -> list[list[int]]:
+    """Indices of every step's samples, in order, the same in every process."""
+    batches: list[list[int]] = []
+    epoch = 0
+    while len(batches) < config.steps or epoch < (0 if config.steps else config.epochs):
+        batches += group_by_length(examples.lengths(), config.batch_size, config.seed + epoch)
+        epoch += 1
+    return batches[: config.steps] if config.steps else batches
+
+
+def _loaded(examples: Examples, batches: list[list[int]], config: StageConfig) -> Iterator[list[Example]]:
+    """This process's share of each batch, read ahead by worker processes."""
+    rank, world = _world()
+    shares = [batch[rank::world] for batch in batches]
+    yield from DataLoader(
+        examples,  # type: ignore[arg-type]
+        batch_sampler=shares,
+        collate_fn=list,
+        num_workers=config.workers,
+        prefetch_factor=4 if config.workers else None,
+    )
+
+
+def _step(model: MobileVLM, optimizer: torch.optim.Optimizer, batch: list[Example], config: StageConfig) -> float:
+    """One optimizer step over ``batch`` in micro-batches; the mean loss over its learned tokens, in all processes."""
+    learned = torch.tensor(float(sum(label != IGNORED for _, tokens in batch for label in tokens.labels)))
+    if dist.is_initialized():
+        dist.all_reduce(learned)
+    total = torch.zeros(())
+    optimizer.zero_grad(set_to_none=True)
+    for at in range(0, len(batch), config.micro_batch_size):
+        with torch.autocast("cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16, enabled=config.bf16):
+            loss = summed_loss(model, batch[at : at + config.micro_batch_size]) / learned.clamp(min=1)
+        loss.backward()
+        total += loss.detach()
+    if dist.is_initialized():
+        dist.all_reduce(total)
+        for parameter in _learned_parameters(model):
+            if parameter.grad is not None:
+                dist.all_reduce(parameter.grad)
+    nn.utils.clip_grad_norm_(_learned_parameters(model), 1.0)
+    optimizer.step()
+    return float(total)
+
+
+def _learned_parameters(model: MobileVLM) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def summed_loss(model: MobileVLM, batch: list[Example]) -> Tensor:
+    """Cross-entropy summed over the learned tokens of ``batch``."""
+    pixels = [image for image, _ in batch if image is not None]
+    images = iter(model.vision_encoder(torch.stack(pixels))) if pixels else iter(())
+    rows, targets = [], []
+    for image, tokens in batch:
+        embeds = model.token_embedding(torch.tensor(tokens.ids))
+        labels = torch.tensor(tokens.labels)
+        if image is not None and tokens.image_at is not None:
+            at, shown = tokens.image_at, next(images)
+            embeds = torch.cat([embeds[:at], shown, embeds[at:]])
+            labels = torch.cat([labels[:at], labels.new_full((len(shown),), IGNORED), labels[at:]])
+        rows.append(embeds)
+        targets.append(labels)
+    # Padding stands behind: no learned token sees it.
+    states = model.text_decoder.hidden_states(nn.utils.rnn.pad_sequence(rows, batch_first=True))[:, :-1]
+    following = nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORED)[:, 1:]
+    learned = following != IGNORED
+    logits = model.text_decoder.lm_head(states[learned])
+    return nn.functional.cross_entropy(logits.float(), following[learned], reduction="sum")
