@@ -1,0 +1,194 @@
+"""A checkpoint in the published layout → the model, and back. Every parameter is filled, every key accounted for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.errors import CheckpointError
+from mobilevlm_export.key_map import TOWER, is_ignored, never_run, published_names
+from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.weight_files import Weights, open_weights
+
+_NAMED = 6  # how many names an error lists
+_LM_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+
+
+def load_checkpoint(
+    path: str | Path,
+    *,
+    vision_tower: Path | None = None,
+    dtype: torch.dtype = torch.float32,
+    progress: Progress = silent,
+) -> MobileVLM:
+    """The model in ``path``, a folder in the published layout, in eval mode and ``dtype``.
+
+    ``vision_tower`` is a CLIP folder, for a checkpoint without the tower's weights. Weights are mapped and converted one by one into
+    a model that owns no memory before, so the peak is one model and one tensor.
+
+    Raises:
+        CheckpointError: weights are missing, left over, of another shape, not numbers, damaged, or a pickle with code.
+        ConfigError: ``config.json`` is malformed or not of a MobileVLM V2.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder, expected a checkpoint in the published layout")
+    config = MobileVLMConfig.from_checkpoint(folder, vision_tower)
+    weights = open_weights(folder)
+    sources = _sources(config, weights, folder, vision_tower)
+    with torch.device("meta"):
+        model = MobileVLM(config)
+    expected = model.state_dict()
+    names = published_names(config)
+    filled: dict[str, Tensor] = {}
+    for index, (key, name) in enumerate(names.items()):
+        tensor = sources[key].read(_key_in(sources[key], key))
+        if tensor.shape != expected[name].shape:
+            raise CheckpointError(
+                f"{folder}: {key}: got shape {list(tensor.shape)}, expected {list(expected[name].shape)} by config.json"
+            )
+        if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{folder}: {key}: got values that are not finite numbers ({tensor.dtype})")
+        filled[name] = tensor.to(dtype, copy=True)
+        progress("loading weights", index + 1, len(names))
+    model.load_state_dict(filled, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def _sources(config: MobileVLMConfig, weights: Weights, folder: Path, vision_tower: Path | None) -> dict[str, Weights]:
+    """Which opened weights each published key comes from; what is missing or left over is an error that names it."""
+    wanted = published_names(config)
+    known = {*wanted, *never_run(config)}
+    if config.tie_word_embeddings and _LM_HEAD not in weights:
+        known.discard(_LM_HEAD)
+    tower = open_weights(vision_tower) if vision_tower else weights
+    sources = {key: tower if vision_tower and key.startswith(TOWER) else weights for key in wanted}
+    missing = [key for key in wanted if _key_in(sources[key], key) not in sources[key]]
+    if missing and all(key.startswith(TOWER) for key in missing) and not any(key.startswith(TOWER) for key in weights):
+        if vision_tower is None:
+            raise CheckpointError(
+                f"{folder}: got no vision tower's weights; config.json names {config.vision_tower!r}: "
+                "give its folder with --vision-tower"
+            )
+        folder = vision_tower
+    if missing:
+        raise CheckpointError(f"{folder}: missing {_listed(missing)}")
+    left_over = [key for key in weights if key not in known and not is_ignored(key)]
+    if left_over:
+        shapes = [f"{key} {list(weights.read(key).shape)}" for key in left_over[:_NAMED]]
+        raise CheckpointError(f"{folder}: got keys that MobileVLM V2 doesn't have: {_listed(shapes, len(left_over))}")
+    return sources
+
+
+def _key_in(source: Weights, key: str) -> str:
+    """``key`` as ``source`` spells it: a CLIP folder has no prefix of MobileVLM's, and a tied head is the embedding."""
+    if key == _LM_HEAD and key not in source:
+        return _EMBEDDING if _EMBEDDING in source and _tied(source) else key
+    if key.startswith(TOWER) and key not in source:
+        return "vision_model." + key.removeprefix(TOWER)
+    return key
+
+
+def _tied(source: Weights) -> bool:
+    config = source.files[0].parent / "config.json"
+    return config.is_file() and bool(json.loads(config.read_text()).get("tie_word_embeddings", False))
+
+
+def _listed(names: Iterable[str], count: int | None = None) -> str:
+    shown = list(names)
+    count = count or len(shown)
+    more = f" and {count - _NAMED} more" if count > _NAMED else ""
+    return ", ".join(shown[:_NAMED]) + more
+
+
+def save_checkpoint(
+    model: MobileVLM,
+    folder: Path,
+    *,
+    tokenizer_model: Path,
+    form: str = "safetensors",
+    dtype: torch.dtype = torch.float16,
+    max_shard_bytes: int | None = None,
+) -> None:
+    """Write ``model`` to the new ``folder`` in the published layout, complete or not at all.
+
+    ``form`` is ``safetensors`` or ``bin``; ``max_shard_bytes`` splits it into shards. The tower's layers that never run are not
+    in the model: they are written as zeros (norms as ones), so that other loaders find every key.
+
+    Raises:
+        CheckpointError: ``folder`` exists, or ``form`` is unknown.
+    """
+    if form not in ("safetensors", "bin"):
+        raise CheckpointError(f"form: got {form!r}, expected safetensors or bin")
+    if folder.exists():
+        raise CheckpointError(f"{folder}: exists already, expected a new folder")
+    state = model.state_dict()
+    tensors = {key: state[name].detach().to(dtype).contiguous() for key, name in published_names(model.config).items()}
+    for key, shape in never_run(model.config).items():
+        fill = torch.ones if "norm" in key and key.endswith("weight") else torch.zeros
+        tensors[key] = fill(shape, dtype=dtype)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _write_json(beside / "config.json", model.config.to_json() | {"torch_dtype": str(dtype).removeprefix("torch.")})
+        _write_json(beside / "vision_config.json", model.config.vision_json())
+        shutil.copyfile(tokenizer_model, beside / "tokenizer.model")
+        _write_weights(tensors, beside, form, max_shard_bytes)
+        beside.chmod(0o755)
+        beside.rename(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _write_weights(tensors: Mapping[str, Tensor], folder: Path, form: str, max_shard_bytes: int | None) -> None:
+    stem, suffix = ("model", ".safetensors") if form == "safetensors" else ("pytorch_model", ".bin")
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for key, tensor in tensors.items():
+        if max_shard_bytes and shards[-1] and size + tensor.nbytes > max_shard_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][key] = tensor
+        size += tensor.nbytes
+    places: dict[str, str] = {}
+    for index, shard in enumerate(shards):
+        name = f"{stem}-{index + 1:05}-of-{len(shards):05}{suffix}" if max_shard_bytes else stem + suffix
+        if form == "safetensors":
+            save_file(shard, folder / name, metadata={"format": "pt"})
+        else:
+            torch.save(shard, folder / name)
+        places |= dict.fromkeys(shard, name)
+    if max_shard_bytes:
+        total = sum(tensor.nbytes for tensor in tensors.values())
+        _write_json(folder / f"{stem}{suffix}.index.json", {"metadata": {"total_size": total}, "weight_map": places})
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def checkpoint_sha256(folder: Path, progress: Progress = silent) -> str:
+    """One hash over the configuration, tokenizer and weights in ``folder``: the source that a bundle names."""
+    files = {
+        *open_weights(folder).files,
+        *(folder / name for name in ("config.json", "vision_config.json", "tokenizer.model")),
+    }
+    present = sorted(file for file in files if file.is_file())
+    whole = hashlib.sha256()
+    for index, file in enumerate(present):
+        progress("hashing the checkpoint", index, len(present))
+        with file.open("rb") as opened:
+            whole.update(f"{file.name} {hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
+    progress("hashing the checkpoint", len(present), len(present))
+    return whole.hexdigest()
