@@ -49,12 +49,13 @@ class VisionAttention(nn.Module):
         """Mix ``x`` [N, P, D] over P."""
         n, p, d = x.shape
         q, k, v = (
-            project(x).view(n, p, self.num_heads, self.head_dim).transpose(1, 2)  # [N, H, P, K]
+            project(x).view(n, p, self.num_heads, self.head_dim).transpose(1, 2).flatten(0, 1)  # [N * H, P, K]
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         # Written out, because the fused operator lowers to a safe softmax that no delegate takes.
-        weights = torch.softmax(q @ k.transpose(-2, -1) * (1 / math.sqrt(self.head_dim)), dim=-1)  # [N, H, P, P]
-        return self.out_proj((weights @ v).transpose(1, 2).reshape(n, p, d))
+        weights = torch.softmax(torch.bmm(q, k.transpose(1, 2)) / math.sqrt(self.head_dim), dim=-1)  # [N * H, P, P]
+        mixed = torch.bmm(weights, v).view(n, self.num_heads, p, self.head_dim)
+        return self.out_proj(mixed.transpose(1, 2).reshape(n, p, d))
 
 
 class VisionMLP(nn.Module):

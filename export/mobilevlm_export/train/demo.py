@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -11,26 +13,30 @@ import torch
 from torch import Tensor, nn
 
 from mobilevlm_export import prompt
+from mobilevlm_export.checkpoint import save_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.demo.questions import caption, is_right, questions
-from mobilevlm_export.demo.recipe import DEMO_CONFIG
+from mobilevlm_export.demo.recipe import DEMO_CONFIG, train_tokenizer
 from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS, make_scene, render
+from mobilevlm_export.errors import TrainError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.preprocess import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_export.train.contrastive import is_camera
+from mobilevlm_export.train.contrastive import ContrastiveConfig, is_camera, train_tower
 from mobilevlm_export.train.conversation import Sample, Template, tokenize
-from mobilevlm_export.train.stage import Example, StageConfig
+from mobilevlm_export.train.model_card import Accuracy, model_card
+from mobilevlm_export.train.stage import Example, StageConfig, train_stage
 
 _CAMERA_SHARE = 0.35
+_CAPTION_SEEDS, _QUESTION_SEEDS = 2_000_000, 3_000_000  # stage 0 begins at 0: no scene is seen in two stages
 
 CAPTIONS = StageConfig(
     template="plain",
     batch_size=64,
     learning_rate=1.5e-3,
     projector_learning_rate=1.5e-3,
-    steps=800,
+    steps=600,
     micro_batch_size=64,
     gradient_checkpointing=False,
     workers=1,
@@ -40,11 +46,89 @@ QUESTIONS = StageConfig(
     batch_size=64,
     learning_rate=1.5e-3,
     projector_learning_rate=1.5e-3,
-    steps=3000,
+    steps=2200,
     micro_batch_size=64,
     gradient_checkpointing=False,
     workers=1,
 )
+
+
+@dataclass(frozen=True)
+class DemoSchedule:
+    """The demo's three stages. The default is what the built-in checkpoint was trained with; tests make it smaller."""
+
+    config: MobileVLMConfig = DEMO_CONFIG
+    tower: ContrastiveConfig = ContrastiveConfig()
+    captions: StageConfig = CAPTIONS
+    questions: StageConfig = QUESTIONS
+    tokenizer_scenes: int = 3000
+    held_out_questions: int = 1000
+
+
+def train_demo(
+    out: Path, *, seed: int = 0, schedule: DemoSchedule | None = None, progress: Progress = silent
+) -> tuple[Accuracy, Accuracy]:
+    """Train the demo model into the new checkpoint folder ``out``; returns its held-out accuracy, clean and camera-like.
+
+    States and logs of the stages stand in ``OUT.training``; a run that was interrupted goes on from there.
+
+    Raises:
+        TrainError: ``out`` exists, or the states beside it are of another run.
+    """
+    if out.exists():
+        raise TrainError(f"{out}: exists already, expected a new folder")
+    schedule = schedule or DemoSchedule()
+    work = out.with_name(out.name + ".training")
+    work.mkdir(parents=True, exist_ok=True)
+    _require_same_run(work, f"seed {seed}\n{schedule}\n")
+    tokenizer_model = work / "tokenizer.model"
+    if not tokenizer_model.exists():
+        progress("tokenizer", 0, 1)
+        train_tokenizer(tokenizer_model, schedule.tokenizer_scenes)
+    tokenizer = Tokenizer(tokenizer_model)
+    config = replace(schedule.config, llm=replace(schedule.config.llm, vocab_size=tokenizer.vocab_size))
+    log = work / "log.txt"
+    tower = train_tower(
+        config, tokenizer, work / "tower.state", replace(schedule.tower, seed=seed), progress=progress, log=log
+    )
+    torch.manual_seed(seed)
+    model = MobileVLM(config)
+    initialise(model)
+    model.vision_encoder.tower.load_state_dict(tower.state_dict())
+    stages = ((schedule.captions, _CAPTION_SEEDS, "captions"), (schedule.questions, _QUESTION_SEEDS, "questions"))
+    for stage, first, name in stages:
+        examples = DemoExamples(config, tokenizer, stage.template, first, stage.steps * stage.batch_size)
+        train_stage(model, examples, replace(stage, seed=seed), work / f"{name}.state", progress, log)
+    clean, camera = (
+        accuracy(model, tokenizer, schedule.held_out_questions, camera=as_photo, progress=progress)
+        for as_photo in (False, True)
+    )
+    save_demo(
+        model,
+        out,
+        tokenizer_model,
+        model_card(config, schedule.tower, schedule.captions, schedule.questions, seed, clean, camera),
+    )
+    return clean, camera
+
+
+def _require_same_run(work: Path, description: str) -> None:
+    path = work / "run.txt"
+    if not path.exists():
+        path.write_text(description, encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != description:
+        raise TrainError(
+            f"{work}: got the states of another seed or schedule, expected this run's; remove it to start anew"
+        )
+
+
+def save_demo(model: MobileVLM, out: Path, tokenizer_model: Path, card: str) -> None:
+    """Write the checkpoint with its model card to the new folder ``out``, complete or not at all."""
+    beside = out.with_name(f".{out.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    save_checkpoint(model, beside, tokenizer_model=tokenizer_model)
+    (beside / "README.md").write_text(card, encoding="utf-8")
+    beside.rename(out)
 
 
 class DemoExamples:
@@ -104,7 +188,7 @@ def held_out(
 @torch.inference_mode()
 def accuracy(
     model: MobileVLM, tokenizer: Tokenizer, count: int, *, camera: bool = False, progress: Progress = silent
-) -> dict[str, tuple[int, int]]:
+) -> Accuracy:
     """Right answers and questions by kind, over ``count`` held-out questions, answered greedily."""
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for index, (pixels, question, truth, kind) in enumerate(held_out(count, camera=camera, config=model.config)):

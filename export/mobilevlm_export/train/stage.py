@@ -1,7 +1,13 @@
-"""One training stage: projector and language model learn, the vision tower stays frozen (the paper, section 4.1)."""
+"""One training stage: projector and language model learn, the vision tower stays frozen (the paper, section 4.1).
+
+With ``torch.distributed`` initialised (``torchrun``) weights, gradients and optimizer state are sharded over all
+processes by FSDP; the loss curve is that of one process.
+"""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +16,7 @@ from typing import Protocol
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 from torch.utils.data import DataLoader
 
 from mobilevlm_export.errors import ConfigError, TrainError
@@ -24,7 +31,9 @@ Example = tuple[Tensor | None, Tokens]
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage. ``batch_size`` counts samples of an optimizer step over all processes; ``steps`` 0 is ``epochs`` over the data."""
+    """One stage. ``batch_size`` counts samples of an optimizer step over all processes, ``micro_batch_size`` those that
+    one process runs at once; ``steps`` 0 means ``epochs`` over the data. Lengths are in tokens.
+    """  # noqa: D205
 
     template: Template
     batch_size: int
@@ -46,8 +55,9 @@ class StageConfig:
         for name in ("batch_size", "epochs", "micro_batch_size", "max_tokens", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least 1")
-        if self.learning_rate <= 0 or self.projector_learning_rate <= 0:
-            raise ConfigError(f"learning rate: got {self.learning_rate}, expected a positive number")
+        for name in ("learning_rate", "projector_learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected a positive number")
 
 
 # The paper's hyper-parameters (section 4.1 and the authors' scripts).
@@ -67,6 +77,17 @@ class Examples(Protocol):
         ...
 
 
+class _Learner(nn.Module):
+    """The model with its loss as ``forward``: the root that FSDP wraps."""
+
+    def __init__(self, model: MobileVLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: list[Example]) -> Tensor:
+        return summed_loss(self.model, batch)
+
+
 def train_stage(
     model: MobileVLM,
     examples: Examples,
@@ -77,16 +98,21 @@ def train_stage(
 ) -> list[float]:
     """Train ``model`` in place; returns the loss of every step of this call.
 
-    Resumes from the file ``state``, which is kept up to date. With ``torch.distributed`` initialised every process takes its share of
-    each step's samples, and gradients are averaged over all learned tokens, so the loss curve is that of one process.
+    Resumes from the file ``state``, which is kept up to date. After a distributed run the parameters of ``model`` are sharded:
+    the whole ones are in ``state``.
 
     Raises:
-        TrainError: the state doesn't fit, or the loss is not a number.
+        TrainError: the state doesn't fit, or the loss is not a finite number.
     """
     torch.manual_seed(config.seed)
     model.train()
     model.vision_encoder.tower.requires_grad_(False)
     model.text_decoder.checkpoint_layers = config.gradient_checkpointing
+    learner = _Learner(model)
+    if dist.is_initialized():
+        for layer in model.text_decoder.layers:
+            fully_shard(layer)
+        fully_shard(learner)
     optimizer = _optimizer(model, config)
     batches = _batches(examples, config)
     first = load_state(state, model, optimizer)
@@ -95,16 +121,18 @@ def train_stage(
         scale = learning_rate_scale(step, len(batches), config.warmup)
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * scale
-        loss = _step(model, optimizer, batch, config)
-        if loss != loss:
+        try:
+            losses.append(_step(learner, optimizer, batch, config))
+        except FloatingPointError as error:
             raise TrainError(
-                f"step {step + 1}: got a loss that is not a number, expected a finite one; {state} has the last good state"
-            )
-        losses.append(loss)
+                f"step {step + 1}: got {error}, expected a finite one; {state} has the last good state"
+            ) from None
         progress(f"{config.template} stage", step + 1, len(batches))
-        if log and step % 20 == 0:
+        if log and (step % 20 == 0 or step + 1 == len(batches)) and _world()[0] == 0:
             with log.open("a") as file:
-                file.write(f"{config.template} {step}/{len(batches)} loss {loss:.4f}\n")
+                file.write(
+                    f"{time.strftime('%F %T')} {config.template} {step + 1}/{len(batches)} loss {losses[-1]:.4f}\n"
+                )
         if (step + 1) % config.save_every == 0 or step + 1 == len(batches):
             save_state(state, model, optimizer, step + 1)
     model.text_decoder.checkpoint_layers = False
@@ -138,52 +166,68 @@ def _batches(examples: Examples, config: StageConfig) -> list[list[int]]:
 
 
 def _loaded(examples: Examples, batches: list[list[int]], config: StageConfig) -> Iterator[list[Example]]:
-    """This process's share of each batch, read ahead by worker processes."""
+    """This process's share of each batch, read ahead by worker processes.
+
+    Sharded processes must run in step: where a batch doesn't divide, a share is filled with a sample of which nothing is learned.
+    """
     rank, world = _world()
-    shares = [batch[rank::world] for batch in batches]
-    yield from DataLoader(
+    shares = [batch[rank::world] or batch[:1] for batch in batches]
+    loader = DataLoader(
         examples,  # type: ignore[arg-type]
         batch_sampler=shares,
         collate_fn=list,
         num_workers=config.workers,
         prefetch_factor=4 if config.workers else None,
     )
+    for batch, share in zip(batches, loader, strict=True):
+        own, even = len(batch[rank::world]), math.ceil(len(batch) / world)
+        yield share[:own] + [_muted(share[0])] * (even - own)
 
 
-def _step(model: MobileVLM, optimizer: torch.optim.Optimizer, batch: list[Example], config: StageConfig) -> float:
+def _muted(example: Example) -> Example:
+    image, tokens = example
+    return image, Tokens(tokens.ids, [IGNORED] * len(tokens.ids), tokens.image_at)
+
+
+def _step(learner: _Learner, optimizer: torch.optim.Optimizer, batch: list[Example], config: StageConfig) -> float:
     """One optimizer step over ``batch`` in micro-batches; the mean loss over its learned tokens, in all processes."""
-    learned = torch.tensor(float(sum(label != IGNORED for _, tokens in batch for label in tokens.labels)))
+    device = learner.model.token_embedding.weight.device
+    _, world = _world()
+    learned = torch.tensor(float(sum(_learned_tokens(tokens) for _, tokens in batch)), device=device)
     if dist.is_initialized():
         dist.all_reduce(learned)
-    total = torch.zeros(())
+    total = torch.zeros((), device=device)
     optimizer.zero_grad(set_to_none=True)
     for at in range(0, len(batch), config.micro_batch_size):
-        with torch.autocast("cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16, enabled=config.bf16):
-            loss = summed_loss(model, batch[at : at + config.micro_batch_size]) / learned.clamp(min=1)
-        loss.backward()
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+            loss = learner(batch[at : at + config.micro_batch_size]) / learned.clamp(min=1)
+        (loss * world).backward()  # FSDP takes the processes' mean, the loss is their sum
         total += loss.detach()
     if dist.is_initialized():
         dist.all_reduce(total)
-        for parameter in _learned_parameters(model):
-            if parameter.grad is not None:
-                dist.all_reduce(parameter.grad)
-    nn.utils.clip_grad_norm_(_learned_parameters(model), 1.0)
+    if not math.isfinite(total.item()):
+        raise FloatingPointError(f"a loss of {total.item()}")
+    nn.utils.clip_grad_norm_([p for p in learner.parameters() if p.requires_grad], 1.0)
     optimizer.step()
-    return float(total)
+    return total.item()
 
 
-def _learned_parameters(model: MobileVLM) -> list[nn.Parameter]:
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _learned_tokens(tokens: Tokens) -> int:
+    return sum(label != IGNORED for label in tokens.labels[1:])
 
 
 def summed_loss(model: MobileVLM, batch: list[Example]) -> Tensor:
     """Cross-entropy summed over the learned tokens of ``batch``."""
+    device = model.token_embedding.weight.device
+    side = model.config.vision.image_size
     pixels = [image for image, _ in batch if image is not None]
-    images = iter(model.vision_encoder(torch.stack(pixels))) if pixels else iter(())
+    # Text alone still runs an empty image, worth nothing: in sharded training every process must use the same weights.
+    encoded = model.vision_encoder(torch.stack(pixels or [torch.zeros(3, side, side, dtype=torch.uint8)]).to(device))
+    images = iter(encoded if pixels else ())
     rows, targets = [], []
     for image, tokens in batch:
-        embeds = model.token_embedding(torch.tensor(tokens.ids))
-        labels = torch.tensor(tokens.labels)
+        embeds = model.token_embedding(torch.tensor(tokens.ids, device=device))
+        labels = torch.tensor(tokens.labels, device=device)
         if image is not None and tokens.image_at is not None:
             at, shown = tokens.image_at, next(images)
             embeds = torch.cat([embeds[:at], shown, embeds[at:]])
@@ -195,4 +239,5 @@ def summed_loss(model: MobileVLM, batch: list[Example]) -> Tensor:
     following = nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORED)[:, 1:]
     learned = following != IGNORED
     logits = model.text_decoder.lm_head(states[learned])
-    return nn.functional.cross_entropy(logits.float(), following[learned], reduction="sum")
+    loss = nn.functional.cross_entropy(logits.float(), following[learned], reduction="sum")
+    return loss if pixels else loss + 0 * encoded.float().sum()

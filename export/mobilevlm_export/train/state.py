@@ -1,4 +1,8 @@
-"""What a training run needs to go on where it stopped: weights, optimizer and step, in one file."""
+"""What a training run needs to go on where it stopped: weights, optimizer and step, in one file.
+
+The file is the same whether the parameters are whole or sharded over processes: everything in it is gathered, under the
+parameters' own names. It is written by the first process and read back without unpickling code.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
 from mobilevlm_export.errors import TrainError
+
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def save_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
     """Write the state beside ``path`` and rename it: a run that is killed meanwhile leaves the last one."""
-    beside = path.with_name(path.name + ".part")
-    torch.save({"model": module.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, beside)
-    os.replace(beside, path)
+    model_state, optimizer_state = get_state_dict(module, optimizer, options=_WHOLE)
+    if not dist.is_initialized() or dist.get_rank() == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(path.name + ".part")
+        torch.save({"model": model_state, "optimizer": optimizer_state, "step": step}, beside)
+        os.replace(beside, path)
+    if dist.is_initialized():
+        dist.barrier()
 
 
 def load_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
@@ -28,10 +41,15 @@ def load_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) 
     if not path.exists():
         return 0
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        module.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        set_state_dict(
+            module,
+            optimizer,
+            model_state_dict=state["model"],
+            optim_state_dict=state["optimizer"],
+            options=StateDictOptions(full_state_dict=True),
+        )
         return int(state["step"])
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainError(f"{path}: got a training state that doesn't fit ({reason}), expected this run's own") from None

@@ -1,0 +1,1 @@
+"""Lowering: the quantized model → what a phone's engine runs."""

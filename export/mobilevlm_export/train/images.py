@@ -1,0 +1,48 @@
+"""Real training data: conversations from a JSON list, with their pictures in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.errors import TrainError
+from mobilevlm_export.preprocess import open_image, preprocess
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_export.train.conversation import Sample, Template, tokenize
+from mobilevlm_export.train.stage import Example
+
+
+class ImageConversations:
+    """Samples with their pixels, opened when they are needed.
+
+    Raises:
+        TrainError: a picture is missing; the message names the first such entry.
+    """
+
+    def __init__(
+        self,
+        samples: list[Sample],
+        images: Path,
+        config: MobileVLMConfig,
+        tokenizer: Tokenizer,
+        template: Template,
+        max_tokens: int,
+    ) -> None:
+        self.samples, self.images, self.config, self.tokenizer = samples, images, config, tokenizer
+        self.template, self.max_tokens = template, max_tokens
+        for index, sample in enumerate(samples):  # before hours of training, not after
+            if sample.image is not None and not (images / sample.image).is_file():
+                raise TrainError(f"{images / sample.image}: no such file, expected the image of entry {index}")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Example:
+        sample = self.samples[index]
+        pixels = None if sample.image is None else preprocess(open_image(self.images / sample.image), self.config)
+        room = self.max_tokens - (0 if pixels is None else self.config.image_tokens)
+        return pixels, tokenize(self.tokenizer, sample, self.template, room)
+
+    def lengths(self) -> list[int]:
+        """Characters of each conversation, which go with its tokens and cost nothing to count."""
+        return [sum(len(turn.question) + len(turn.answer or "") for turn in sample.turns) for sample in self.samples]
