@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from mobilevlm_export.bundle import Bundle, Manifest, write_bundle, zip_bundle
+from mobilevlm_export import __version__, prompt
+from mobilevlm_export.bundle import Bundle, write_bundle, zip_bundle
 from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
+from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.hub import resolve_checkpoint
-from mobilevlm_export.lower.executorch import lower_executorch
+from mobilevlm_export.lower.executorch import ArtifactInfo, lower_executorch
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize import RECIPES, Recipe, quantize
-from mobilevlm_export.terminal import megabytes
+from mobilevlm_export.quantize import RECIPES, PartReport, Recipe, quantize
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
 
-DEMO_CHECKPOINT = Path(__file__).parent / "demo" / "checkpoint"
+DEFAULT_MAX_CONTEXT = 1024
+PROGRAM = "model.pte"
 
 
 @dataclass(frozen=True)
@@ -30,3 +35,92 @@ class ExportJob:
     vision_tower: Path | None = None
     zipped: bool = False
     force: bool = False
+
+
+def export_bundle(job: ExportJob, progress: Progress = silent) -> Bundle:
+    """Make the bundle ``job.output`` and open it.
+
+    Raises:
+        MobileVLMError: one of its kinds says which step failed and why; nothing is left behind.
+    """
+    begin = time.monotonic()
+    folder = resolve_checkpoint(job.checkpoint, progress)
+    config = MobileVLMConfig.from_checkpoint(folder, job.vision_tower)
+    max_context = job.max_context or min(DEFAULT_MAX_CONTEXT, config.llm.max_position_embeddings)
+    tokenizer = _tokenizer(folder, config)
+
+    def fill(beside: Path) -> dict[str, Any]:
+        shutil.copyfile(tokenizer.path, beside / "tokenizer.model")
+        make_tokenizer_json(tokenizer.path, beside / "tokenizer.json")
+        source = {"name": config.name, "sha256": checkpoint_sha256(folder, progress)}
+        model = load_checkpoint(folder, vision_tower=job.vision_tower, progress=progress)
+        parts = quantize(model, job.recipe, progress)
+        artifact = lower_executorch(model, beside / PROGRAM, max_context=max_context, progress=progress)
+        return _manifest(config, source, job.recipe, parts, artifact) | {"export_s": round(time.monotonic() - begin, 1)}
+
+    write_bundle(job.output, fill, force=job.force)
+    if job.zipped:
+        zip_bundle(job.output, job.output.with_name(job.output.name + ".zip"))
+    return Bundle.open(job.output, progress=progress)
+
+
+def _tokenizer(folder: Path, config: MobileVLMConfig) -> Tokenizer:
+    tokenizer = Tokenizer(folder / "tokenizer.model")
+    if tokenizer.vocab_size > config.llm.vocab_size:
+        raise CheckpointError(
+            f"{tokenizer.path}: got {tokenizer.vocab_size} pieces, expected at most the model's {config.llm.vocab_size}"
+        )
+    ids = (tokenizer.bos_id, tokenizer.eos_id)
+    if ids != (config.bos_id, config.eos_id):
+        raise CheckpointError(f"{tokenizer.path}: got BOS and EOS {ids}, expected {(config.bos_id, config.eos_id)}")
+    return tokenizer
+
+
+def _manifest(
+    config: MobileVLMConfig, source: dict[str, str], recipe: Recipe, parts: dict[str, PartReport], artifact: ArtifactInfo
+) -> dict[str, Any]:
+    tools = {name: version(name) for name in ("torch", "executorch", "torchao")}
+    return {
+        "kit_version": __version__,
+        "source": source,
+        "model": config.to_json(),
+        "image": {
+            "size": config.vision.image_size,
+            "tokens": config.image_tokens,
+            "mean": list(config.vision.image_mean),
+            "std": list(config.vision.image_std),
+            "pad_color": list(config.pad_color),
+            "resample": "pillow-bicubic-8bit",
+        },
+        "prompt": {
+            "template": prompt.TEMPLATE,
+            "system": prompt.SYSTEM,
+            "roles": [prompt.USER, prompt.ASSISTANT],
+            "before_image": prompt.prefix(),
+            "after_image": prompt.after_image("{question}"),
+            "follow_up": prompt.follow_up("{question}"),
+            "bos_id": config.bos_id,
+            "stop_ids": [config.eos_id],
+            "stop_text": prompt.STOP_TEXT,
+        },
+        "tokenizer": {"model": "tokenizer.model", "json": "tokenizer.json"},
+        "recipe": asdict(recipe) | {"parts": {name: report.to_json() for name, report in parts.items()}},
+        "artifacts": {"executorch": {"file": PROGRAM, "tools": tools, "methods": artifact.to_json()["methods"]}},
+        "context": {"max_context": artifact.max_context, "max_prefill": artifact.max_prefill},
+        "memory": memory_need(config, artifact.bytes, artifact.max_context, artifact.max_prefill),
+    }
+
+
+def memory_need(config: MobileVLMConfig, program_bytes: int, max_context: int, max_prefill: int) -> dict[str, int]:
+    """Bytes a phone needs: the program, the float32 KV cache, and the widest activations of either half, with the sum.
+
+    XNNPACK packs weights into memory of its own while the file stays mapped, so the program counts once.
+    """
+    llm, vision = config.llm, config.vision
+    kv_cache = 2 * 4 * llm.num_layers * max_context * llm.num_kv_heads * llm.head_dim
+    prefill = 4 * max_prefill * (4 * llm.hidden_size + 3 * llm.intermediate_size) + 4 * llm.vocab_size
+    attention = 4 * 2 * vision.num_heads * vision.num_patches**2
+    encode = attention + 4 * vision.num_patches * (4 * vision.hidden_size + 2 * vision.intermediate_size)
+    activations = max(prefill, encode)
+    parts = {"program": program_bytes, "kv_cache": kv_cache, "activations": activations}
+    return {"bytes": sum(parts.values()), **parts}

@@ -1,22 +1,28 @@
-"""Named quantization recipes, one knob a part, applied to the model in place with torchao."""
+"""Named quantization recipes, with one knob each for vision encoder, projector, language model and embedding.
+
+Linears become ``8da4w`` (activations int8 per token, chosen as they come; weights int4 in groups of 32) or ``8da8w``
+(weights int8 per output channel); the token embedding is looked up from int8 rows or int4 groups. torchao does the
+arithmetic. Weights are replaced one at a time, so the peak is the model plus one weight.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
 from torchao.quantization.granularity import PerAxis, PerGroup
+from torchao.quantization.quantize_.workflows.intx.intx_choose_qparams_algorithm import IntxChooseQParamsAlgorithm
 
 from mobilevlm_export.errors import QuantizeError
-from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 
-GROUP_SIZE = 32
-_SCHEMES = {
+GROUP_SIZE = 32  # XNNPACK's kernels take multiples of 32, and the smallest costs the least accuracy
+KNOBS = {
     "llm": ("fp32", "int8", "int4"),
     "vision": ("fp32", "int8"),
     "projector": ("fp32", "int8"),
@@ -26,10 +32,7 @@ _SCHEMES = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How each part's weights are stored; linears of int8 and int4 parts take activations in 8 bits, a token at a time.
-
-    ``int8`` is one scale a row, ``int4`` one a group of 32. ``llm`` includes ``lm_head``.
-    """
+    """A precision for each part; ``llm`` includes ``lm_head``, ``vision`` is CLIP's tower, ``projector`` LDPv2."""
 
     name: str
     llm: str
@@ -38,10 +41,14 @@ class Recipe:
     embedding: str
 
     def __post_init__(self) -> None:
-        for part, schemes in _SCHEMES.items():
-            got = getattr(self, part)
-            if got not in schemes:
-                raise QuantizeError(f"{part}: got {got!r}, expected one of {', '.join(schemes)}")
+        for knob, allowed in KNOBS.items():
+            value = getattr(self, knob)
+            if value not in allowed:
+                raise QuantizeError(f"{knob}: got {value!r}, expected one of {', '.join(allowed)}")
+
+    def to_json(self) -> dict[str, str]:
+        """The recipe as the bundle's manifest has it."""
+        return {"name": self.name} | {knob: getattr(self, knob) for knob in KNOBS}
 
 
 RECIPES = {
@@ -51,76 +58,197 @@ RECIPES = {
 }
 
 
-def make_recipe(name: str, **knobs: str) -> Recipe:
-    """The recipe ``name``, with single parts' schemes replaced.
+def make_recipe(name: str, **knobs: str | None) -> Recipe:
+    """The recipe ``name`` with ``knobs`` (see ``KNOBS``) set otherwise; a knob of None keeps the recipe's value.
+
+    A recipe that differs from the named one is called ``name+knob=value…``.
 
     Raises:
-        QuantizeError: no such recipe, part or scheme.
+        QuantizeError: no such recipe, knob or value.
     """
     if name not in RECIPES:
         raise QuantizeError(f"recipe: got {name!r}, expected one of {', '.join(RECIPES)}")
-    for part in knobs:
-        if part not in _SCHEMES:
-            raise QuantizeError(f"recipe: got a knob {part!r}, expected one of {', '.join(_SCHEMES)}")
-    return replace(RECIPES[name], **knobs)
+    named = RECIPES[name]
+    for knob in knobs:
+        if knob not in KNOBS:
+            raise QuantizeError(f"recipe: got the knob {knob!r}, expected one of {', '.join(KNOBS)}")
+    changed = {knob: value for knob, value in knobs.items() if value is not None and value != getattr(named, knob)}
+    full_name = "+".join([name, *(f"{knob}={value}" for knob, value in changed.items())])
+    return replace(named, name=full_name, **changed)
 
 
 @dataclass(frozen=True)
-class PartReport:
-    """What became of one part: modules quantized, and what stays in float with why."""
+class ComponentReport:
+    """What became of one part. Bytes are those of the weights as shipped: int4 packed, with scales."""
 
+    component: str
     scheme: str
-    quantized: int
-    stays_float: tuple[str, ...]
+    modules: int
+    bytes_before: int
+    bytes_after: int
+
+
+@dataclass(frozen=True)
+class Unquantized:
+    """Parameters of one part that stay float32, or got more bits than the recipe says, and why."""
+
+    component: str
+    what: str
+    bytes: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class QuantizeReport:
+    """What was quantized, and what wasn't."""
+
+    recipe: Recipe
+    components: tuple[ComponentReport, ...]
+    unquantized: tuple[Unquantized, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As the manifest keeps it."""
-        return asdict(self)
+        """Plain data, for the bundle's manifest."""
+        return {
+            "recipe": self.recipe.to_json(),
+            "components": [vars(component) for component in self.components],
+            "unquantized": [vars(left) for left in self.unquantized],
+        }
 
 
-def quantize(model: MobileVLM, recipe: Recipe, progress: Progress = silent) -> dict[str, PartReport]:
-    """Quantize ``model`` in place, one module at a time (so that the peak stays near the float model), and say what was done.
+def quantize(model: MobileVLM, recipe: Recipe, progress: Progress = silent) -> QuantizeReport:
+    """Quantize ``model`` in place as ``recipe`` says; what isn't quantized becomes float32.
+
+    The model may be loaded in half precision to save memory: each weight is widened only while it is quantized.
 
     Raises:
-        QuantizeError: a linear's inputs don't divide into groups.
+        QuantizeError: the model is quantized already, or a weight is not finite.
     """
-    parts: list[tuple[str, nn.Module, str, tuple[str, ...]]] = [
-        ("vision", model.vision_encoder.tower, recipe.vision, ("patch convolution", "positions", "layer norms")),
-        (
-            "projector",
-            model.vision_encoder.projector,
-            recipe.projector,
-            ("depthwise convolution (9 weights a channel)",),
-        ),
-        ("llm", model.text_decoder, recipe.llm, ("RMS norms", "RoPE tables", "KV cache")),
-        ("embedding", nn.ModuleList([model.token_embedding]), recipe.embedding, ()),
-    ]
-    reports = {}
-    for name, part, scheme, float_always in parts:
-        kind: type[nn.Module] = nn.Embedding if name == "embedding" else nn.Linear
-        modules = [(path, module) for path, module in part.named_modules() if isinstance(module, kind)]
-        if scheme == "fp32":
-            reports[name] = PartReport(scheme, 0, ("everything (as the recipe says)",))
-            continue
-        for index, (path, module) in enumerate(modules):
-            _quantize_one(f"{name}.{path}", module, scheme)
-            progress(f"quantizing {name} to {scheme}", index + 1, len(modules))
-        reports[name] = PartReport(scheme, len(modules), float_always)
-    return reports
+    parts = _parts(model)
+    total = sum(1 for part in parts.values() for _ in _quantizable(part))
+    done = 0
+    components, unquantized = [], []
+    for name, part in parts.items():
+        scheme = getattr(recipe, name)
+        before = after = modules = 0
+        for path, module in _quantizable(part):
+            float_bytes = _require_float(module, f"{name}.{path}") * 4
+            bits = _bits(scheme, module)
+            _quantize_module(module, bits, f"{name}.{path}")
+            before += float_bytes
+            after += shipped_bytes(module.weight)
+            modules += bits < 32
+            if scheme == "int4" and bits == 8:
+                unquantized.append(
+                    Unquantized(name, f"{path}.weight", shipped_bytes(module.weight), _group_reason(module))
+                )
+            done += 1
+            progress("quantize", done, total)
+        part.float()
+        components.append(ComponentReport(name, _scheme_name(name, scheme), modules, before, after))
+        unquantized += _left_over(name, part, scheme)
+    return QuantizeReport(recipe, tuple(components), tuple(unquantized))
 
 
-def _quantize_one(path: str, module: nn.Module, scheme: str) -> None:
-    width = module.weight.shape[-1]
-    if scheme == "int4" and width % GROUP_SIZE:
-        raise QuantizeError(
-            f"{path}: got {width} inputs, expected a multiple of {GROUP_SIZE} for int4; use int8 for this part"
-        )
-    granularity = PerGroup(GROUP_SIZE) if scheme == "int4" else PerAxis(0)
-    weight_dtype = torch.int4 if scheme == "int4" else torch.int8
-    config: Any
+def is_quantized(weight: torch.Tensor) -> bool:
+    """Whether ``weight`` is one of torchao's tensors of integers and scales."""
+    return hasattr(weight, "qdata")
+
+
+def shipped_bytes(weight: Any) -> int:
+    """Bytes of ``weight`` in an artifact: int4 two to the byte, with its scales."""
+    if not is_quantized(weight):
+        return int(weight.numel() * weight.element_size())
+    bits = 4 if weight.target_dtype == torch.int4 else 8
+    return int(weight.qdata.numel() * bits // 8 + weight.scale.numel() * weight.scale.element_size())
+
+
+def _parts(model: MobileVLM) -> dict[str, nn.Module]:
+    return {
+        "llm": model.text_decoder,
+        "vision": model.vision_encoder.tower,
+        "projector": model.vision_encoder.projector,
+        "embedding": model.token_embedding,
+    }
+
+
+def _quantizable(part: nn.Module) -> Iterator[tuple[str, nn.Linear | nn.Embedding]]:
+    for path, module in part.named_modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            yield path, module
+
+
+def _require_float(module: nn.Linear | nn.Embedding, path: str) -> int:
+    if is_quantized(module.weight):
+        raise QuantizeError(f"{path}: got a weight that is quantized already, expected floating point")
+    return module.weight.numel()
+
+
+def _bits(scheme: str, module: nn.Linear | nn.Embedding) -> int:
+    if scheme == "int4" and module.weight.shape[1] % GROUP_SIZE:
+        return 8
+    return {"fp32": 32, "int8": 8, "int4": 4}[scheme]
+
+
+def _group_reason(module: nn.Linear | nn.Embedding) -> str:
+    return f"int8: its {module.weight.shape[1]} inputs are not a multiple of the int4 group size {GROUP_SIZE}"
+
+
+def _scheme_name(component: str, scheme: str) -> str:
+    if scheme == "fp32":
+        return "fp32"
+    if component == "embedding":
+        return {"int8": "int8 per row", "int4": f"int4 in groups of {GROUP_SIZE}"}[scheme]
+    return {"int8": "8da8w per channel", "int4": f"8da4w in groups of {GROUP_SIZE}"}[scheme]
+
+
+def _quantize_module(module: nn.Linear | nn.Embedding, bits: int, path: str) -> None:
+    module.weight = nn.Parameter(module.weight.detach().float(), requires_grad=False)
+    if bits == 32:
+        return
+    dtype, granularity = (torch.int4, PerGroup(GROUP_SIZE)) if bits == 4 else (torch.int8, PerAxis(0))
     if isinstance(module, nn.Embedding):
-        config = IntxWeightOnlyConfig(weight_dtype=weight_dtype, granularity=granularity)
+        config = IntxWeightOnlyConfig(weight_dtype=dtype, granularity=granularity)
+    elif bits == 4:
+        # The kernels keep the scales of groups in bfloat16: rounding them first lets the weights fit the rounded
+        # ones, and makes this model equal to the artifact.
+        config = Int8DynamicActivationIntxWeightConfig(
+            weight_dtype=dtype,
+            weight_granularity=granularity,
+            weight_scale_dtype=torch.bfloat16,
+            intx_choose_qparams_algorithm=IntxChooseQParamsAlgorithm.HQQ_SCALE_ONLY,
+        )
     else:
-        config = Int8DynamicActivationIntxWeightConfig(weight_dtype=weight_dtype, weight_granularity=granularity)
-    itself: Callable[[nn.Module, str], bool] = lambda candidate, _: candidate is module  # noqa: E731
-    quantize_(module, config, filter_fn=itself)
+        config = Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
+    quantize_(module, config, filter_fn=lambda found, _: found is module)
+    if not bool(torch.isfinite(module.weight.scale).all()):
+        raise QuantizeError(f"{path}.weight: got values that are not finite, expected numbers")
+
+
+_REASONS = {
+    "Conv2d": "the patch convolution runs once per image",
+    "depthwise": "XNNPACK has no dynamically quantized depthwise convolution, and it is small",
+    "RMSNorm": "norms are small and sensitive",
+    "LayerNorm": "norms are small and sensitive",
+    "PatchEmbedding": "class and position embeddings are added, not multiplied",
+    "bias": "biases are added in float32",
+    "fp32": "the recipe says so",
+}
+
+
+def _left_over(component: str, part: nn.Module, scheme: str) -> list[Unquantized]:
+    """The float parameters of ``part``, summed by the reason they are float for."""
+    sizes: dict[tuple[str, str], int] = {}
+    for module in part.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if is_quantized(parameter):
+                continue
+            kind = type(module).__name__
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                kind = "depthwise"
+            elif isinstance(module, nn.Linear | nn.Embedding):
+                kind = "fp32" if scheme == "fp32" else "bias"
+            key = (f"{kind} {name}" if kind not in ("bias", "fp32") else f"{type(module).__name__} {name}", kind)
+            sizes[key] = sizes.get(key, 0) + parameter.numel() * parameter.element_size()
+    return [
+        Unquantized(component, what, size, _REASONS.get(kind, "not a linear")) for (what, kind), size in sizes.items()
+    ]

@@ -1,8 +1,9 @@
 """Stage 0, which the paper takes ready-made from CLIP: a vision tower trained from nothing, then frozen.
 
-Image and caption embeddings of a batch are matched as CLIP does it (arXiv 2103.00020, figure 3). An auxiliary loss makes
-every patch name the words of the object that covers it, because matching alone takes far more data to bind a colour to a
-shape. Both read ``hidden_states[-2]``, the features that the language model will see; both heads are thrown away.
+Image and caption embeddings of a batch are matched as CLIP does it (arXiv 2103.00020, figure 3). An auxiliary loss
+makes every patch name the words of the object that covers it, because matching alone takes far more data to bind a
+colour to a shape. Both read ``hidden_states[-2]``, the features that the language model will see;
+both heads are thrown away.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Conversations about images → token ids and the labels that are learned.
 
-Source: the LLaVA/ShareGPT4V JSON format and the authors' ``preprocess_plain`` and ``preprocess_v1``: stage 1 learns the caption
-after the image alone; stage 2 learns the answers, with their end, after the v1 prompt. Everything else is masked.
+Source: the LLaVA/ShareGPT4V JSON format and the authors' ``preprocess_plain`` and ``preprocess_v1``: stage 1 learns the
+caption after the image alone; stage 2 learns the answers, with their end, after the v1 prompt. Everything else is
+masked.
 """
 
 from __future__ import annotations

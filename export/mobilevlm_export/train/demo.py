@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -40,16 +40,18 @@ CAPTIONS = StageConfig(
     micro_batch_size=64,
     gradient_checkpointing=False,
     workers=1,
+    save_every=100,
 )
 QUESTIONS = StageConfig(
     template="v1",
     batch_size=64,
     learning_rate=1.5e-3,
     projector_learning_rate=1.5e-3,
-    steps=2200,
-    micro_batch_size=64,
+    steps=1300,
+    micro_batch_size=32,
     gradient_checkpointing=False,
     workers=1,
+    save_every=100,
 )
 
 
@@ -58,7 +60,7 @@ class DemoSchedule:
     """The demo's three stages. The default is what the built-in checkpoint was trained with; tests make it smaller."""
 
     config: MobileVLMConfig = DEMO_CONFIG
-    tower: ContrastiveConfig = ContrastiveConfig()
+    tower: ContrastiveConfig = field(default_factory=ContrastiveConfig)
     captions: StageConfig = CAPTIONS
     questions: StageConfig = QUESTIONS
     tokenizer_scenes: int = 3000
@@ -68,7 +70,7 @@ class DemoSchedule:
 def train_demo(
     out: Path, *, seed: int = 0, schedule: DemoSchedule | None = None, progress: Progress = silent
 ) -> tuple[Accuracy, Accuracy]:
-    """Train the demo model into the new checkpoint folder ``out``; returns its held-out accuracy, clean and camera-like.
+    """Train the demo model into the new checkpoint folder ``out``; returns held-out accuracy, clean and camera-like.
 
     States and logs of the stages stand in ``OUT.training``; a run that was interrupted goes on from there.
 

@@ -44,29 +44,32 @@ def model_card(
         f"| {kind} | {on_clean} | {on_camera} |" for kind, on_clean, on_camera in accuracy_rows(clean, camera)
     )
     seen = questions.steps * questions.batch_size
+    tower_size = f"{vision.num_layers} layers ({vision.num_run_layers} run), width {vision.hidden_size}"
+    llm_size = f"{llm.num_layers} layers, width {llm.hidden_size}, {llm.num_heads} heads"
     return f"""# {config.name}
 
-A tiny MobileVLM V2: the architecture, file layout and prompt of the published models, small enough to live in the repository.
-It answers questions about synthetic scenes of one to four coloured shapes, digits and short words, and about photos of prints of them.
-It knows nothing else: about any other picture it talks nonsense.
+A tiny MobileVLM V2: the architecture, file layout and prompt of the published models, small enough for the repository.
+It answers questions about synthetic scenes of one to four coloured shapes, digits and short words, and about photos of
+prints of them. It knows nothing else: about any other picture it talks nonsense.
 
-- Vision tower: {vision.num_layers} layers ({vision.num_run_layers} run), width {vision.hidden_size}, {vision.image_size} px, patch {vision.patch_size}: {vision.num_patches} patches, {config.image_tokens} image tokens.
-- LDPv2 projector, {vision.hidden_size} to {llm.hidden_size}.
-- MobileLLaMA: {llm.num_layers} layers, width {llm.hidden_size}, {llm.num_heads} heads, vocabulary {llm.vocab_size}, context {llm.max_position_embeddings}.
+- Vision tower: {tower_size}; {vision.image_size} px, patch {vision.patch_size}.
+- LDPv2 projector: {vision.num_patches} patches to {config.image_tokens} image tokens, width {llm.hidden_size}.
+- MobileLLaMA: {llm_size}; vocabulary {llm.vocab_size}, context {llm.max_position_embeddings} tokens.
 
 ## Training
 
 `mvlm train demo -o DIR` (seed {seed}), on scenes drawn from seeds; no scene is seen twice.
 
-0. Vision tower from nothing: captions matched as in CLIP, and every patch names the object on it; {tower.images:,} scenes,
-   {100 * tower.camera_share:.0f} % camera-like. Then frozen.
+0. Vision tower from nothing: captions matched as in CLIP, and every patch names the object on it;
+   {tower.images:,} scenes, {100 * tower.camera_share:.0f} % camera-like. Then frozen.
 1. Captions (plain template), projector and language model: {captions.steps:,} steps of {captions.batch_size}.
-2. Questions and answers (v1 template), projector and language model: {questions.steps:,} steps of {questions.batch_size} ({seen:,} scenes).
+2. Questions and answers (v1 template), projector and language model: {questions.steps:,} steps of
+   {questions.batch_size} ({seen:,} scenes).
 {note}
 ## Accuracy on held-out scenes
 
-Greedy, fp32, one question a prompt, exact but for case and articles (a caption must name every object with colour and place).
-Camera-like: the same scenes askew, blurred, noisy, in coloured light.
+Greedy, fp32, one question a prompt, exact but for case and articles (a caption must name every object with its colour
+and place). Camera-like: the same scenes askew, blurred, noisy, in coloured light.
 
 | Questions | Clean | Camera-like |
 |---|---|---|

@@ -70,8 +70,8 @@ STAGES = {
 class Examples(Protocol):
     """What a stage learns from: an image's pixels uint8 [3, S, S] (or None) and its conversation's tokens."""
 
-    def __len__(self) -> int: ...  # noqa: D105
-    def __getitem__(self, index: int) -> Example: ...  # noqa: D105
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Example: ...
     def lengths(self) -> list[int]:
         """About how long each example is, to group like lengths."""
         ...
@@ -98,8 +98,8 @@ def train_stage(
 ) -> list[float]:
     """Train ``model`` in place; returns the loss of every step of this call.
 
-    Resumes from the file ``state``, which is kept up to date. After a distributed run the parameters of ``model`` are sharded:
-    the whole ones are in ``state``.
+    Resumes from the file ``state``, which is kept up to date. After a distributed run the parameters of ``model`` are
+    sharded: the whole ones are in ``state``.
 
     Raises:
         TrainError: the state doesn't fit, or the loss is not a finite number.
@@ -168,7 +168,8 @@ def _batches(examples: Examples, config: StageConfig) -> list[list[int]]:
 def _loaded(examples: Examples, batches: list[list[int]], config: StageConfig) -> Iterator[list[Example]]:
     """This process's share of each batch, read ahead by worker processes.
 
-    Sharded processes must run in step: where a batch doesn't divide, a share is filled with a sample of which nothing is learned.
+    Sharded processes must run in step: where a batch doesn't divide, a share is filled with a sample of which
+    nothing is learned.
     """
     rank, world = _world()
     shares = [batch[rank::world] or batch[:1] for batch in batches]
@@ -198,6 +199,7 @@ def _step(learner: _Learner, optimizer: torch.optim.Optimizer, batch: list[Examp
         dist.all_reduce(learned)
     total = torch.zeros((), device=device)
     optimizer.zero_grad(set_to_none=True)
+    batch = sorted(batch, key=lambda example: len(example[1].ids))  # like lengths together: less padding
     for at in range(0, len(batch), config.micro_batch_size):
         with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
             loss = learner(batch[at : at + config.micro_batch_size]) / learned.clamp(min=1)
