@@ -143,7 +143,7 @@ def quantize(model: MobileVLM, recipe: Recipe, progress: Progress = silent) -> Q
                 )
             done += 1
             progress("quantize", done, total)
-        part.float()
+        _widen(part)
         components.append(ComponentReport(name, _scheme_name(name, scheme), modules, before, after))
         unquantized += _left_over(name, part, scheme)
     return QuantizeReport(recipe, tuple(components), tuple(unquantized))
@@ -222,6 +222,13 @@ def _quantize_module(module: nn.Linear | nn.Embedding, bits: int, path: str) -> 
     quantize_(module, config, filter_fn=lambda found, _: found is module)
     if not bool(torch.isfinite(module.weight.scale).all()):
         raise QuantizeError(f"{path}.weight: got values that are not finite, expected numbers")
+
+
+def _widen(part: nn.Module) -> None:
+    """Make every float parameter of ``part`` float32; torchao's tensors keep the scales they were fitted to."""
+    for parameter in part.parameters():
+        if not is_quantized(parameter):
+            parameter.data = parameter.data.float()
 
 
 _REASONS = {

@@ -1,1 +1,1 @@
-"""Lowering: the quantized model → what a phone's engine runs."""
+"""From a (quantized) model to what phones load."""

@@ -1,182 +1,274 @@
-"""The quantized model → one ``model.pte`` that ExecuTorch's stock multimodal runner loads unchanged.
+"""Lower a model to one ``.pte`` that ExecuTorch's ``MultimodalRunner`` loads: export, delegate, check, write.
 
-Methods: ``vision_encoder``, ``token_embedding``, ``text_decoder``; constant methods as the runner asks for them (ExecuTorch's
-``extension/llm/runner/constants.h``). The lowered graphs are then read back: see :func:`_checked`.
+Methods: ``vision_encoder`` (uint8 [1, 3, S, S] → embeddings, features), ``token_embedding`` (int64 [1, T] → [1, T, D])
+and ``text_decoder`` (float [1, T, D], position int64 [1] → logits of the last position [1, 1, V]); constant
+methods tell the runner the limits and ids. T is dynamic up to ``max_prefill``.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 import warnings
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401 — registers torch.ops.llama
 import torch
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-from executorch.exir import EdgeCompileConfig, EdgeProgramManager, ExecutorchBackendConfig, to_edge_transform_and_lower
-from executorch.exir.dialects.edge._ops import EdgeOpOverload
-from torch.export import Dim, ExportedProgram, export
+from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
+from executorch.exir.program import EdgeProgramManager, ExecutorchProgramManager
+from torch import nn
+from torch.export import Dim, ExportedProgram
 
 from mobilevlm_export.errors import LoweringError
-from mobilevlm_export.lower.delegable import LoweredTextDecoder, LoweredVisionEncoder, make_delegable
-from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.lower.graph_checks import Expected, MethodInfo, check_method
+from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
+from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.quantize import Recipe, is_quantized, shipped_bytes
 
-# What must run inside a delegate: left outside, it would be right but many times slower and in float.
-_HEAVY = (
-    "aten.linear",
-    "aten.addmm",
-    "aten.mm.",
-    "aten.bmm",
-    "aten.convolution",
-    "aten.softmax",
-    "aten._softmax",
-    "aten.gelu",
-)
-_SILENT_FALLBACK = ("torchao.dequantize_affine", "quantized_decomposed.dequantize")
-_MAX_PREFILL = 512
-
-
-@dataclass(frozen=True)
-class MethodReport:
-    """What a method of the artifact consists of."""
-
-    delegates: int
-    delegated_ops: int
-    kv_cache_ops: int
-    outside: dict[str, int]
+DEFAULT_MAX_CONTEXT = 1024
+DEFAULT_MAX_PREFILL = 512
 
 
 @dataclass(frozen=True)
 class ArtifactInfo:
-    """The artifact: its size, and what each method holds; ``max_prefill`` is the longest input of one call, in tokens."""
+    """A lowered artifact: where, how big, how made, and what its methods consist of. Lengths are in tokens."""
 
+    file: Path
     bytes: int
+    recipe: Recipe
     max_context: int
     max_prefill: int
-    methods: dict[str, MethodReport]
+    kv_cache_bytes: int
+    methods: Mapping[str, MethodInfo]
+    versions: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """As the manifest keeps it."""
-        return asdict(self)
+        """Plain data, for the bundle's manifest; the file by its name."""
+        return {
+            "file": self.file.name,
+            "bytes": self.bytes,
+            "recipe": self.recipe.to_json(),
+            "max_context": self.max_context,
+            "max_prefill": self.max_prefill,
+            "kv_cache_bytes": self.kv_cache_bytes,
+            "methods": {name: info.to_json() for name, info in self.methods.items()},
+            "versions": dict(self.versions),
+        }
 
 
 def lower_executorch(
-    model: MobileVLM, output: Path, *, max_context: int, max_prefill: int = _MAX_PREFILL, progress: Progress = silent
+    model: MobileVLM,
+    recipe: Recipe,
+    out_path: Path,
+    *,
+    max_context: int | None = None,
+    max_prefill: int | None = None,
+    progress: Progress = silent,
 ) -> ArtifactInfo:
-    """Lower ``model`` (quantized or not; it is changed and can't be used afterwards) into the file ``output``.
+    """Write ``model``, quantized as ``recipe`` says, to ``out_path`` as an ExecuTorch program for XNNPACK.
+
+    Defaults: a context of 1024 tokens and a prefill of 512, or less where the model has less. The model is left as it
+    was. Nothing is left at ``out_path`` unless the whole is written and checked.
 
     Raises:
-        LoweringError: something heavy stayed outside the delegate, the KV cache's operators are not all there, or the
-            context is longer than the model's.
+        LoweringError: a length that doesn't fit, a part that isn't quantized as the recipe says, an operator left
+            outside the delegates, or a file that can't be written.
     """
+    max_context, max_prefill = _lengths(model, max_context, max_prefill)
+    with _quiet(), torch.no_grad():
+        programs = _export(model, max_context, max_prefill, progress)
+        expected = _expectations(model, recipe)
+        progress("delegate", 0, 1)
+        edge = _delegate(programs, _constant_methods(model, max_context, max_prefill))
+        del programs
+        progress("delegate", 1, 1)
+        methods = {name: check_method(name, edge.exported_program(name), expected[name]) for name in expected}
+        progress("emit", 0, 1)
+        program = edge.to_executorch(
+            ExecutorchBackendConfig(extract_delegate_segments=True, do_quant_fusion_and_const_prop=True)
+        )
+        del edge
+        _check_embedding(program, recipe)
+        progress("emit", 1, 1)
+    _write(program, out_path)
+    llm = model.config.llm
+    return ArtifactInfo(
+        file=out_path,
+        bytes=out_path.stat().st_size,
+        recipe=recipe,
+        max_context=max_context,
+        max_prefill=max_prefill,
+        kv_cache_bytes=2 * 4 * llm.num_layers * max_context * llm.num_kv_heads * llm.head_dim,
+        methods=methods,
+        versions={name: importlib.metadata.version(name) for name in ("executorch", "torch", "torchao")},
+    )
+
+
+def _lengths(model: MobileVLM, max_context: int | None, max_prefill: int | None) -> tuple[int, int]:
     longest = model.config.llm.max_position_embeddings
-    if not model.config.image_tokens < max_context <= longest:
+    context = min(DEFAULT_MAX_CONTEXT, longest) if max_context is None else max_context
+    prefill = min(DEFAULT_MAX_PREFILL, context) if max_prefill is None else max_prefill
+    if not model.config.image_tokens < context <= longest:
         raise LoweringError(
-            f"max context: got {max_context} tokens, expected more than the image's {model.config.image_tokens} "
-            f"and at most the model's {longest}"
+            f"max_context: got {context}, expected more than the {model.config.image_tokens} tokens of an image and "
+            f"at most the model's {longest}"
         )
-    max_prefill = min(max_prefill, max_context)
-    make_delegable(model)
-    with _quiet():
-        programs = {}
-        for index, (name, program) in enumerate(_programs(model, max_context, max_prefill)):
-            progress("tracing", index + 1, 3)
-            programs[name] = program
-        progress("lowering to XNNPACK", 0, 0)
-        edge = to_edge_transform_and_lower(
-            programs,
-            partitioner={name: [XnnpackPartitioner()] for name in ("vision_encoder", "text_decoder")},
-            constant_methods=_constants(model, max_context, max_prefill),
-            compile_config=EdgeCompileConfig(_check_ir_validity=False),
+    if not max(model.config.image_tokens, 2) <= prefill <= context:
+        raise LoweringError(
+            f"max_prefill: got {prefill}, expected at least the {model.config.image_tokens} tokens of an image and "
+            f"at most the context of {context}"
         )
-        methods = _checked(edge, model.config.llm.num_layers)
-        progress("writing the program", 0, 0)
-        # Fuses the quantized embedding's table and look-up into one operator.
-        program = edge.to_executorch(ExecutorchBackendConfig(do_quant_fusion_and_const_prop=True))
-        with output.open("wb") as file:
-            program.write_to_file(file)
-    return ArtifactInfo(output.stat().st_size, max_context, max_prefill, methods)
+    return context, prefill
 
 
-def _programs(model: MobileVLM, max_context: int, max_prefill: int) -> Iterator[tuple[str, ExportedProgram]]:
-    size, hidden = model.config.vision.image_size, model.config.llm.hidden_size
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporters warn about themselves: deprecations in their own calls, and the KV cache's
+    buffers, which have no initial value on purpose."""
+    with warnings.catch_warnings():
+        for category in (FutureWarning, DeprecationWarning, UserWarning):
+            warnings.simplefilter("ignore", category)
+        yield
+
+
+def _export(model: MobileVLM, max_context: int, max_prefill: int, progress: Progress) -> dict[str, ExportedProgram]:
+    config = model.config
+    side, width = config.vision.image_size, config.llm.hidden_size
     tokens = Dim("tokens", min=1, max=max_prefill)
-    example = 7  # any length that isn't 0 or 1, which export would take as fixed
-    pixels = torch.zeros(1, 3, size, size, dtype=torch.uint8)
-    yield "vision_encoder", export(LoweredVisionEncoder(model.vision_encoder), (pixels,))
-    ids = torch.zeros(1, example, dtype=torch.long)
-    yield "token_embedding", export(model.token_embedding, (ids,), dynamic_shapes=({1: tokens},))
-    decoder = LoweredTextDecoder(model.text_decoder, max_context)
-    at_position = (torch.zeros(1, example, hidden), torch.zeros(1, dtype=torch.long))
-    yield "text_decoder", export(decoder, at_position, dynamic_shapes=({1: tokens}, None))
+    example = min(8, max_prefill)
+    calls: dict[str, tuple[nn.Module, tuple[torch.Tensor, ...], Any]] = {
+        "vision_encoder": (
+            VisionEncoderMethod(model.vision_encoder),
+            (torch.zeros(1, 3, side, side, dtype=torch.uint8),),
+            None,
+        ),
+        "token_embedding": (
+            TokenEmbeddingMethod(model),
+            (torch.zeros(1, example, dtype=torch.long),),
+            ({1: tokens},),
+        ),
+        "text_decoder": (
+            TextDecoderMethod(model.text_decoder, max_context),
+            (torch.zeros(1, example, width), torch.zeros(1, dtype=torch.long)),
+            ({1: tokens}, None),
+        ),
+    }
+    programs = {}
+    for done, (name, (method, inputs, dynamic)) in enumerate(calls.items()):
+        progress("export", done, len(calls))
+        programs[name] = torch.export.export(method.eval(), inputs, dynamic_shapes=dynamic, strict=False)
+    progress("export", len(calls), len(calls))
+    return programs
 
 
-def _constants(model: MobileVLM, max_context: int, max_prefill: int) -> dict[str, Any]:
+def _constant_methods(model: MobileVLM, max_context: int, max_prefill: int) -> dict[str, Any]:
+    config = model.config
     return {
         "get_max_seq_len": max_prefill,
         "get_max_context_len": max_context,
-        "get_vocab_size": model.config.llm.vocab_size,
-        "get_bos_id": model.config.bos_id,
-        "get_eos_ids": [model.config.eos_id],
+        "get_vocab_size": config.llm.vocab_size,
+        "get_bos_id": config.bos_id,
+        "get_eos_ids": [config.eos_id],
         "use_kv_cache": True,
         "use_sdpa_with_kv_cache": True,
         "enable_dynamic_shape": True,
     }
 
 
-def _checked(edge: EdgeProgramManager, layers: int) -> dict[str, MethodReport]:
-    """Read the lowered graphs back and refuse what would be slow or wrong."""
-    reports = {
-        name: _report(edge.exported_program(name)) for name in ("vision_encoder", "token_embedding", "text_decoder")
+def _delegate(programs: dict[str, ExportedProgram], constant_methods: dict[str, Any]) -> EdgeProgramManager:
+    return to_edge_transform_and_lower(
+        programs,
+        partitioner={"vision_encoder": [XnnpackPartitioner()], "text_decoder": [XnnpackPartitioner()]},
+        compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+        constant_methods=constant_methods,
+    )
+
+
+def _expectations(model: MobileVLM, recipe: Recipe) -> dict[str, Expected]:
+    llm, vision = model.config.llm, model.config.vision
+    _require_recipe(model, recipe)
+    decoder, encoder = model.text_decoder, model.vision_encoder
+    # Beside the model's own: a mean for each norm, a turn for q and k.
+    decoder_linears = _count_linears(decoder) + (2 * llm.num_layers + 1) + 2 * llm.num_layers
+    encoder_linears = _count_linears(encoder) + 2 * (2 * vision.num_run_layers + 1)
+    return {
+        "vision_encoder": Expected(
+            outside={"_to_copy": 1},
+            delegated={"linear": encoder_linears, "convolution": 2, "bmm": 2 * vision.num_run_layers},
+            quantized_linears=_count_linears(encoder, quantized=True),
+            max_delegate_bytes=_size_limit(encoder),
+        ),
+        "token_embedding": Expected(
+            outside={"embedding": 1, "dequantize_affine": int(is_quantized(model.token_embedding.weight))},
+            delegated={},
+            quantized_linears=0,
+            max_delegate_bytes=0,
+        ),
+        "text_decoder": Expected(
+            outside={
+                "_local_scalar_dense": 1,
+                "slice_copy": 3,  # cosines, sines, the last position
+                "update_cache": 2 * llm.num_layers,
+                "custom_sdpa": llm.num_layers,
+            },
+            delegated={"linear": decoder_linears},
+            quantized_linears=_count_linears(decoder, quantized=True),
+            max_delegate_bytes=_size_limit(decoder),
+        ),
     }
-    for name in ("vision_encoder", "text_decoder"):
-        for op, count in reports[name].outside.items():
-            if op.startswith((*_HEAVY, *_SILENT_FALLBACK)):
-                raise LoweringError(f"{name}: got {count} x {op} outside the delegate, expected all of it in XNNPACK")
-    expected = 3 * layers  # two cache updates and one attention a layer
-    if reports["text_decoder"].kv_cache_ops != expected:
-        raise LoweringError(
-            f"text_decoder: got {reports['text_decoder'].kv_cache_ops} KV-cache operators, expected {expected} ({layers} layers)"
-        )
-    return reports
 
 
-def _report(program: ExportedProgram) -> MethodReport:
-    outside: Counter[str] = Counter()
-    delegates = delegated = cache_ops = 0
-    for node in program.graph.nodes:
-        if node.op != "call_function":
-            continue
-        name = _op_name(node)
-        if name == "executorch_call_delegate":
-            delegates += 1
-            lowered = getattr(program.graph_module, node.args[0].target)
-            inside = lowered.original_module.graph.nodes
-            delegated += sum(inner.op == "call_function" for inner in inside)
-        elif name.startswith("llama."):
-            cache_ops += 1
-        elif name != "getitem":
-            outside[name] += 1
-    return MethodReport(delegates, delegated, cache_ops, dict(sorted(outside.items())))
+def _require_recipe(model: MobileVLM, recipe: Recipe) -> None:
+    parts = {
+        "llm": model.text_decoder,
+        "vision": model.vision_encoder.tower,
+        "projector": model.vision_encoder.projector,
+        "embedding": model.token_embedding,
+    }
+    for knob, part in parts.items():
+        for path, module in part.named_modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                wants = getattr(recipe, knob) != "fp32"
+                if is_quantized(module.weight) != wants:
+                    raise LoweringError(
+                        f"{knob}.{path}: got a weight that is {'not ' if wants else ''}quantized, "
+                        f"expected the recipe's {getattr(recipe, knob)}"
+                    )
 
 
-def _op_name(node: torch.fx.Node) -> str:
-    """``namespace.operator.overload`` of ``node``, seen through the wrappers of torch.export and ExecuTorch."""
-    target: Any = node.target
-    if "auto_functionalized" in str(target):  # an operator that writes in place: the cache update
-        target = node.args[0]
-    if isinstance(target, EdgeOpOverload):
-        target = target._op
-    return str(target) if isinstance(target, torch._ops.OpOverload) else str(getattr(target, "__name__", target))
+def _count_linears(part: nn.Module, quantized: bool = False) -> int:
+    linears = [module for module in part.modules() if isinstance(module, nn.Linear)]
+    return sum(1 for module in linears if is_quantized(module.weight) or not quantized)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the deprecation notices of torch and ExecuTorch, which a user can do nothing about."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _size_limit(part: nn.Module) -> int:
+    """Bytes that ``part``'s delegates may have: its weights as shipped, and a tenth for graphs and padding."""
+    return int(1.1 * sum(shipped_bytes(parameter) for parameter in part.parameters())) + 1_000_000
+
+
+def _check_embedding(program: ExecutorchProgramManager, recipe: Recipe) -> None:
+    kernel = {"fp32": "aten::embedding", "int8": "quantized_decomposed::embedding_byte"}
+    wanted = kernel.get(recipe.embedding, "quantized_decomposed::embedding_4bit")
+    for plan in program.executorch_program.execution_plan:
+        if plan.name == "token_embedding":
+            names = [operator.name for operator in plan.operators]
+            if wanted not in names:
+                raise LoweringError(f"token_embedding: got the kernels {', '.join(names)}, expected {wanted}")
+
+
+def _write(program: ExecutorchProgramManager, out_path: Path) -> None:
+    partial = out_path.with_name(f".{out_path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            program.write_to_file(file)
+        partial.replace(out_path)
+    except OSError as error:
+        raise LoweringError(f"{out_path}: can't be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,126 @@
+"""What a lowered method consists of, and the proof that nothing in it fell back silently.
+
+Works on ExecuTorch's edge programs after partitioning: operators are either inside a delegate (whose own graph is
+still at hand) or bare, run one by one by the portable kernels.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from executorch.exir.lowered_backend_module import get_lowered_backend_modules
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from mobilevlm_export.errors import LoweringError
+
+_PLUMBING = {"getitem", "executorch_call_delegate", "alloc", "sym_size", "ge", "le", "add", "_assert_scalar"}
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A lowered method: its delegates, what they hold, and what stays outside them (operator → count)."""
+
+    delegates: int
+    delegated: Mapping[str, int]
+    quantized_linears: int
+    outside: Mapping[str, int]
+    delegate_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the bundle's manifest."""
+        return {**vars(self), "delegated": dict(self.delegated), "outside": dict(self.outside)}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a method must look like: operators allowed outside (any count, or exactly one), linears, and bytes."""
+
+    outside: Mapping[str, int | None]
+    delegated: Mapping[str, int]
+    quantized_linears: int
+    max_delegate_bytes: int
+
+
+def describe_method(program: ExportedProgram) -> MethodInfo:
+    """Count what ``program`` (an edge program after partitioning) has inside and outside its delegates."""
+    modules = get_lowered_backend_modules(program.graph_module)
+    delegated: Counter[str] = Counter()
+    quantized = size = 0
+    for module in modules:
+        for node in _calls(module.original_module):
+            delegated[operator_name(node)] += 1
+            quantized += _is_quantized_linear(node)
+        size += len(module.processed_bytes)
+        if module.named_data_store_output is not None:
+            size += sum(len(buffer) for buffer in module.named_data_store_output.buffers)
+    outside = Counter(operator_name(node) for node in _bare(program))
+    return MethodInfo(len(modules), dict(sorted(delegated.items())), quantized, dict(sorted(outside.items())), size)
+
+
+def check_method(method: str, program: ExportedProgram, expected: Expected) -> MethodInfo:
+    """Describe ``program`` and require that it is as ``expected``.
+
+    Raises:
+        LoweringError: an operator is outside the delegates that mustn't be (it is named, with its module), or a count
+            or size isn't as expected.
+    """
+    for node in _bare(program):
+        if operator_name(node) not in expected.outside:
+            raise LoweringError(
+                f"{method}: {operator_name(node)} of {module_path(node)} was left outside the delegate, "
+                "expected it inside"
+            )
+    info = describe_method(program)
+    for name, count in expected.outside.items():
+        if count is not None and info.outside.get(name, 0) != count:
+            raise LoweringError(f"{method}: got {info.outside.get(name, 0)} of {name}, expected {count}")
+    for name, count in expected.delegated.items():
+        if info.delegated.get(name, 0) != count:
+            raise LoweringError(f"{method}: got {info.delegated.get(name, 0)} delegated {name}, expected {count}")
+    if info.quantized_linears != expected.quantized_linears:
+        raise LoweringError(
+            f"{method}: got {info.quantized_linears} quantized linears, expected {expected.quantized_linears}"
+        )
+    if info.delegate_bytes > expected.max_delegate_bytes:
+        raise LoweringError(
+            f"{method}: got {info.delegate_bytes} bytes of delegates, expected at most "
+            f"{expected.max_delegate_bytes}: weights are not as small as the recipe makes them"
+        )
+    return info
+
+
+def operator_name(node: Node) -> str:
+    """The operator ``node`` calls without namespace and overload: ``linear``, ``update_cache``, …"""
+    target: Any = node.target
+    if getattr(target, "__name__", "").startswith("auto_functionalized"):
+        target = node.args[0]
+    name = str(getattr(target, "__name__", target))
+    parts = name.split(".")
+    return parts[-2] if len(parts) > 1 else parts[0]
+
+
+def module_path(node: Node) -> str:
+    """The module that ``node`` came from, as its dotted path in the exported method."""
+    stack = node.meta.get("nn_module_stack")
+    if not stack:
+        return "the method itself"
+    return str(list(stack.values())[-1][0]) or "the method itself"
+
+
+def _calls(program: ExportedProgram) -> Iterator[Node]:
+    return (node for node in program.graph.nodes if node.op == "call_function" and operator_name(node) != "getitem")
+
+
+def _bare(program: ExportedProgram) -> Iterator[Node]:
+    return (node for node in _calls(program) if operator_name(node) not in _PLUMBING)
+
+
+def _is_quantized_linear(node: Node) -> bool:
+    if operator_name(node) != "linear":
+        return False
+    weight = node.args[1]
+    return isinstance(weight, Node) and weight.op == "call_function" and "dequantize" in operator_name(weight)
