@@ -13,7 +13,7 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as pb
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as JsonTokenizer
-from tokenizers import decoders, models, normalizers
+from tokenizers import models, normalizers
 
 from mobilevlm_export.errors import CheckpointError
 
@@ -57,6 +57,10 @@ class Tokenizer:
         """Ids of ``text`` as one segment: SentencePiece puts its dummy space in front."""
         return list(self._processor.encode(text))
 
+    def piece(self, token_id: int) -> str:
+        """The piece of one token as the vocabulary spells it, such as ``▁the`` or ``<0xE4>``."""
+        return str(self._processor.id_to_piece(token_id))
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``; bytes that are not UTF-8 become U+FFFD."""
         return str(self._processor.decode(list(ids)))
@@ -64,6 +68,9 @@ class Tokenizer:
 
 def make_tokenizer_json(model: Path, output: Path) -> None:
     """Write ``output`` (``tokenizer.json``) that gives the ids of ``model`` (``tokenizer.model``).
+
+    It has no decoder: engines then hand out a token's own piece, with its space and its bytes, where a decoder that sees one
+    token at a time would lose the space and break a character that is spelled in several bytes.
 
     Raises:
         CheckpointError: the model is not BPE with byte fallback, or the ids of some text would differ.
@@ -97,8 +104,6 @@ def _json_tokenizer(proto: pb.ModelProto) -> JsonTokenizer:
     spaces = [normalizers.Replace(" ", _SPACE)]
     prefix = [normalizers.Prepend(_SPACE)] if proto.normalizer_spec.add_dummy_prefix else []
     made.normalizer = normalizers.Sequence([*prefix, *spaces])
-    strip = [decoders.Strip(" ", 1, 0)] if prefix else []
-    made.decoder = decoders.Sequence([decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *strip])
     controls = [piece.piece for piece in proto.pieces if piece.type == pb.ModelProto.SentencePiece.CONTROL]
     made.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in (unknown, *controls)])
     return made

@@ -1,0 +1,55 @@
+"""Keep what C++ prints away from the user's terminal, while Python goes on printing there."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+_lock = threading.RLock()
+
+
+@contextmanager
+def native_output_hidden() -> Iterator[None]:
+    """Point file descriptors 1 and 2 at nothing; ``sys.stdout`` and ``sys.stderr`` keep writing where they did.
+
+    Descriptors belong to the whole process: only one thread may be inside at a time, others wait.
+    """
+    with _lock:
+        streams = {1: sys.stdout, 2: sys.stderr}
+        saved = {descriptor: os.dup(descriptor) for descriptor in streams}
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        try:
+            for descriptor, stream in streams.items():
+                _flush(stream)
+                os.dup2(nothing, descriptor)
+            sys.stdout, sys.stderr = (_elsewhere(streams[d], d, saved[d]) for d in (1, 2))
+            yield
+        finally:
+            ctypes.CDLL(None).fflush(None)  # what C++ still holds back must not come out later
+            _flush(sys.stdout)
+            _flush(sys.stderr)
+            sys.stdout, sys.stderr = streams[1], streams[2]
+            for descriptor, copy in saved.items():
+                os.dup2(copy, descriptor)
+                os.close(copy)
+            os.close(nothing)
+
+
+def _elsewhere(stream: TextIO, descriptor: int, copy: int) -> TextIO:
+    """``stream`` itself, or, if it writes to ``descriptor``, one like it that writes to ``copy``."""
+    try:
+        if stream.fileno() != descriptor:
+            return stream
+    except (OSError, ValueError, AttributeError):
+        return stream
+    return open(copy, "w", encoding=stream.encoding, errors=stream.errors, closefd=False, buffering=1)
+
+
+def _flush(stream: TextIO | None) -> None:
+    if stream is not None and not stream.closed:
+        stream.flush()

@@ -1,0 +1,37 @@
+"""Pieces of tokens → text as it comes: whole characters only, and nothing from the stop on."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+_SPACE = "\u2581"
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+class TextStream:
+    """Assembles SentencePiece pieces, each one token's.
+
+    A piece ``<0xE4>`` is a byte of a character that the vocabulary lacks: it waits for the rest of the character; bytes that never
+    become one are shown as U+FFFD. The space in front of the first word belongs to the prompt and is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._started = False
+
+    def add(self, piece: str) -> str:
+        """The text that ``piece`` completes, perhaps none."""
+        spelled = _BYTE.fullmatch(piece)
+        encoded = bytes([int(spelled[1], 16)]) if spelled else piece.replace(_SPACE, " ").encode()
+        return self._shown(self._decoder.decode(encoded))
+
+    def finish(self) -> str:
+        """What is left of a character that was cut short."""
+        return self._shown(self._decoder.decode(b"", final=True))
+
+    def _shown(self, text: str) -> str:
+        if not text or self._started:
+            return text
+        self._started = True
+        return text.removeprefix(" ")
