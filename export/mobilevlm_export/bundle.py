@@ -34,7 +34,7 @@ _REQUIRED: dict[str, type] = {
     "prompt": dict,
     "tokenizer": dict,
     "artifacts": dict,
-    "recipe": dict,
+    "quantization": dict,
     "context": dict,
     "memory": dict,
     "files": list,

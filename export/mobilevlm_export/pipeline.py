@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.hub import resolve_checkpoint
 from mobilevlm_export.lower.executorch import ArtifactInfo, lower_executorch
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize import RECIPES, PartReport, Recipe, quantize
+from mobilevlm_export.quantize import RECIPES, QuantizeReport, Recipe, quantize
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
 
-DEFAULT_MAX_CONTEXT = 1024
 PROGRAM = "model.pte"
 
 
@@ -46,7 +44,6 @@ def export_bundle(job: ExportJob, progress: Progress = silent) -> Bundle:
     begin = time.monotonic()
     folder = resolve_checkpoint(job.checkpoint, progress)
     config = MobileVLMConfig.from_checkpoint(folder, job.vision_tower)
-    max_context = job.max_context or min(DEFAULT_MAX_CONTEXT, config.llm.max_position_embeddings)
     tokenizer = _tokenizer(folder, config)
 
     def fill(beside: Path) -> dict[str, Any]:
@@ -54,9 +51,11 @@ def export_bundle(job: ExportJob, progress: Progress = silent) -> Bundle:
         make_tokenizer_json(tokenizer.path, beside / "tokenizer.json")
         source = {"name": config.name, "sha256": checkpoint_sha256(folder, progress)}
         model = load_checkpoint(folder, vision_tower=job.vision_tower, progress=progress)
-        parts = quantize(model, job.recipe, progress)
-        artifact = lower_executorch(model, beside / PROGRAM, max_context=max_context, progress=progress)
-        return _manifest(config, source, job.recipe, parts, artifact) | {"export_s": round(time.monotonic() - begin, 1)}
+        quantized = quantize(model, job.recipe, progress)
+        artifact = lower_executorch(
+            model, job.recipe, beside / PROGRAM, max_context=job.max_context, progress=progress
+        )
+        return _manifest(config, source, quantized, artifact) | {"export_s": round(time.monotonic() - begin, 1)}
 
     write_bundle(job.output, fill, force=job.force)
     if job.zipped:
@@ -77,9 +76,8 @@ def _tokenizer(folder: Path, config: MobileVLMConfig) -> Tokenizer:
 
 
 def _manifest(
-    config: MobileVLMConfig, source: dict[str, str], recipe: Recipe, parts: dict[str, PartReport], artifact: ArtifactInfo
+    config: MobileVLMConfig, source: dict[str, str], quantized: QuantizeReport, artifact: ArtifactInfo
 ) -> dict[str, Any]:
-    tools = {name: version(name) for name in ("torch", "executorch", "torchao")}
     return {
         "kit_version": __version__,
         "source": source,
@@ -104,8 +102,8 @@ def _manifest(
             "stop_text": prompt.STOP_TEXT,
         },
         "tokenizer": {"model": "tokenizer.model", "json": "tokenizer.json"},
-        "recipe": asdict(recipe) | {"parts": {name: report.to_json() for name, report in parts.items()}},
-        "artifacts": {"executorch": {"file": PROGRAM, "tools": tools, "methods": artifact.to_json()["methods"]}},
+        "quantization": quantized.to_json(),
+        "artifacts": {"executorch": artifact.to_json() | {"file": PROGRAM}},
         "context": {"max_context": artifact.max_context, "max_prefill": artifact.max_prefill},
         "memory": memory_need(config, artifact.bytes, artifact.max_context, artifact.max_prefill),
     }

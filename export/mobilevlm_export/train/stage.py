@@ -105,7 +105,7 @@ def train_stage(
         TrainError: the state doesn't fit, or the loss is not a finite number.
     """
     torch.manual_seed(config.seed)
-    model.train()
+    model.train().requires_grad_(True)
     model.vision_encoder.tower.requires_grad_(False)
     model.text_decoder.checkpoint_layers = config.gradient_checkpointing
     learner = _Learner(model)
