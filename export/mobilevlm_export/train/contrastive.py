@@ -44,6 +44,7 @@ class ContrastiveConfig:
     weight_decay: float = 0.05
     camera_share: float = 0.4
     embedding_size: int = 128
+    workers: int = 1
     seed: int = 0
 
 
@@ -139,7 +140,13 @@ def train_tower(
     first = load_state(state, modules, optimizer)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (config.vision.image_mean, config.vision.image_std))
     scenes = SceneImages(config, tokenizer, options, first * options.batch_size)
-    batches = DataLoader(scenes, options.batch_size, num_workers=1, prefetch_factor=4, drop_last=True)
+    batches = DataLoader(
+        scenes,
+        options.batch_size,
+        num_workers=options.workers,
+        prefetch_factor=4 if options.workers else None,
+        drop_last=True,
+    )
     for step, (pixels, captions, words) in enumerate(batches, start=first):
         for group in optimizer.param_groups:
             group["lr"] = options.learning_rate * learning_rate_scale(step, steps, options.warmup)
