@@ -173,7 +173,7 @@ def _loaded(examples: Examples, batches: list[list[int]], config: StageConfig) -
     """
     rank, world = _world()
     shares = [batch[rank::world] or batch[:1] for batch in batches]
-    loader = DataLoader(
+    loader: DataLoader[Example] = DataLoader(
         examples,  # type: ignore[arg-type]
         batch_sampler=shares,
         collate_fn=list,
