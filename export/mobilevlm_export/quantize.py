@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
 from torchao.quantization.granularity import PerAxis, PerGroup
-from torchao.quantization.quantize_.workflows.intx.intx_choose_qparams_algorithm import IntxChooseQParamsAlgorithm
+from torchao.quantization.quant_primitives import MappingType
 
 from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.model.mobilevlm import MobileVLM
@@ -214,8 +214,8 @@ def _quantize_module(module: nn.Linear | nn.Embedding, bits: int, path: str) -> 
         config = Int8DynamicActivationIntxWeightConfig(
             weight_dtype=dtype,
             weight_granularity=granularity,
+            weight_mapping_type=MappingType.SYMMETRIC_NO_CLIPPING_ERR,  # all of -8 … 7, where it fits
             weight_scale_dtype=torch.bfloat16,
-            intx_choose_qparams_algorithm=IntxChooseQParamsAlgorithm.HQQ_SCALE_ONLY,
         )
     else:
         config = Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
