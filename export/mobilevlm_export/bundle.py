@@ -90,7 +90,9 @@ def read_manifest(path: Path) -> Manifest:
     if not isinstance(version, int):
         raise BundleError(f"{path}: format_version: got {version!r}, expected {FORMAT_VERSION}")
     if version > FORMAT_VERSION:
-        raise BundleError(f"{path}: got format version {version}, expected at most {FORMAT_VERSION}: update mobilevlm-kit")
+        raise BundleError(
+            f"{path}: got format version {version}, expected at most {FORMAT_VERSION}: update mobilevlm-kit"
+        )
     for key, kind in _REQUIRED.items():
         if not isinstance(values.get(key), kind):
             raise BundleError(f"{path}: {key}: got {values.get(key)!r:.60}, expected {kind.__name__}")
@@ -174,7 +176,9 @@ class Bundle:
     def __enter__(self) -> Bundle:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -183,7 +187,9 @@ def _verified(folder: Path, progress: Progress) -> Manifest:
     listed = {entry.path for entry in manifest.files}
     for artifact in manifest.values["artifacts"].values():
         if artifact.get("file") not in listed:
-            raise BundleError(f"{folder / MANIFEST}: artifact {artifact.get('file')!r} isn't in files, expected its hash there")
+            raise BundleError(
+                f"{folder / MANIFEST}: artifact {artifact.get('file')!r} isn't in files, expected its hash there"
+            )
     total, done = sum(entry.bytes for entry in manifest.files), 0
     for entry in manifest.files:
         file = folder / entry.path
@@ -236,7 +242,9 @@ def write_bundle(output: Path, fill: Callable[[Path], Mapping[str, Any]], *, for
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         if error.errno == errno.ENOSPC:
-            raise BundleError(f"{output}: the disk is full, expected room for the bundle; nothing was written") from None
+            raise BundleError(
+                f"{output}: the disk is full, expected room for the bundle; nothing was written"
+            ) from None
         raise
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)

@@ -97,11 +97,23 @@ def export(
         force=force,
     )
     with drawn_progress() as progress:
-        exported = export_bundle(job, progress)
+        manifest = export_bundle(job, progress).manifest
+    values = manifest.values
+    size = sum(entry.bytes for entry in manifest.files)
     if as_json:
-        print_json(exported.to_json())
-    else:
-        print_facts(f"Wrote {output}", exported.facts())
+        summary = {key: values[key] for key in ("source", "quantization", "context", "memory", "export_s")}
+        print_json({"bundle": str(output), "bytes": size, **summary})
+        return
+    left = values["quantization"]["unquantized"]
+    facts = {
+        "size": megabytes(size),
+        "memory need": megabytes(values["memory"]["bytes"]),
+        "context": f"{manifest.max_context} tokens, {manifest.config.image_tokens} of them an image's",
+        "time": f"{values['export_s']:.0f} s",
+    }
+    facts |= {f"{part['component']}": part["scheme"] for part in values["quantization"]["components"]}
+    facts |= {f"not quantized: {item['component']}": f"{item['what']} ({item['reason']})" for item in left}
+    print_facts(f"Wrote {output}", facts)
 
 
 @click.command(epilog=examples("mvlm inspect demo", "mvlm inspect ./MobileVLM_V2-1.7B --json"))
@@ -110,16 +122,16 @@ def export(
 @json_option
 def inspect(checkpoint: str, vision_tower: Path | None, as_json: bool) -> None:
     """Print the sizes, parameters and dtypes of CHECKPOINT, and what a bundle of it would need."""
+    from mobilevlm_export.hub import resolve_checkpoint
     from mobilevlm_export.inspection import inspect_checkpoint
-    from mobilevlm_export.pipeline import find_checkpoint
 
     with drawn_progress() as progress:
-        folder = find_checkpoint(checkpoint, progress)
+        folder = resolve_checkpoint(checkpoint, progress)
     inspection = inspect_checkpoint(folder, vision_tower=vision_tower)
     if as_json:
         print_json(inspection.to_json())
     else:
-        click.echo(inspection.table())
+        print_facts(inspection.path, dict(inspection.rows()))
 
 
 @click.command(epilog=examples("mvlm verify demo.mvlm", "mvlm verify demo.mvlm.zip --json"))
@@ -130,7 +142,7 @@ def verify(bundle: Path, as_json: bool) -> None:
     from mobilevlm_export.bundle import Bundle
 
     with drawn_progress() as progress, Bundle.open(bundle, progress=progress) as opened:
-        files = opened.manifest.files()
+        files = opened.manifest.files
     total = sum(file.bytes for file in files)
     if as_json:
         print_json({"bundle": str(bundle), "verified": True, "files": len(files), "bytes": total})

@@ -28,7 +28,9 @@ def resolve_checkpoint(
         return DEMO_CHECKPOINT
     if Path(name).exists() or not _MODEL_ID.fullmatch(str(name)):
         if not Path(name).is_dir():
-            raise CheckpointError(f"{name}: no such folder, expected a checkpoint, a model id like mtgv/MobileVLM_V2-1.7B, or demo")
+            raise CheckpointError(
+                f"{name}: no such folder, expected a checkpoint, a model id like mtgv/MobileVLM_V2-1.7B, or demo"
+            )
         return Path(name)
     return _download(str(name), progress, endpoint, cache)
 
@@ -45,5 +47,7 @@ def _download(name: str, progress: Progress, endpoint: str | None, cache: Path |
         found = snapshot_download(name, allow_patterns=[*_SMALL_FILES, form], endpoint=endpoint, cache_dir=cache)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{name}: couldn't be downloaded ({reason}), and there is no folder of that name") from None
+        raise CheckpointError(
+            f"{name}: couldn't be downloaded ({reason}), and there is no folder of that name"
+        ) from None
     return Path(found)

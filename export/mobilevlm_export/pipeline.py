@@ -15,6 +15,7 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.hub import resolve_checkpoint
 from mobilevlm_export.lower.executorch import ArtifactInfo, lower_executorch
+from mobilevlm_export.memory import memory_need
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import RECIPES, QuantizeReport, Recipe, quantize
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
@@ -52,9 +53,7 @@ def export_bundle(job: ExportJob, progress: Progress = silent) -> Bundle:
         source = {"name": config.name, "sha256": checkpoint_sha256(folder, progress)}
         model = load_checkpoint(folder, vision_tower=job.vision_tower, progress=progress)
         quantized = quantize(model, job.recipe, progress)
-        artifact = lower_executorch(
-            model, job.recipe, beside / PROGRAM, max_context=job.max_context, progress=progress
-        )
+        artifact = lower_executorch(model, job.recipe, beside / PROGRAM, max_context=job.max_context, progress=progress)
         return _manifest(config, source, quantized, artifact) | {"export_s": round(time.monotonic() - begin, 1)}
 
     write_bundle(job.output, fill, force=job.force)
@@ -107,18 +106,3 @@ def _manifest(
         "context": {"max_context": artifact.max_context, "max_prefill": artifact.max_prefill},
         "memory": memory_need(config, artifact.bytes, artifact.max_context, artifact.max_prefill),
     }
-
-
-def memory_need(config: MobileVLMConfig, program_bytes: int, max_context: int, max_prefill: int) -> dict[str, int]:
-    """Bytes a phone needs: the program, the float32 KV cache, and the widest activations of either half, with the sum.
-
-    XNNPACK packs weights into memory of its own while the file stays mapped, so the program counts once.
-    """
-    llm, vision = config.llm, config.vision
-    kv_cache = 2 * 4 * llm.num_layers * max_context * llm.num_kv_heads * llm.head_dim
-    prefill = 4 * max_prefill * (4 * llm.hidden_size + 3 * llm.intermediate_size) + 4 * llm.vocab_size
-    attention = 4 * 2 * vision.num_heads * vision.num_patches**2
-    encode = attention + 4 * vision.num_patches * (4 * vision.hidden_size + 2 * vision.intermediate_size)
-    activations = max(prefill, encode)
-    parts = {"program": program_bytes, "kv_cache": kv_cache, "activations": activations}
-    return {"bytes": sum(parts.values()), **parts}

@@ -66,7 +66,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=title, box=SIMPLE_HEAD if any(columns) else None, title_justify="left", pad_edge=False)
+    table.show_header = any(columns)
     for index, column in enumerate(columns):
         figures = index > 0 and all(row[index][:1].isdigit() or row[index] in ("", "-") for row in rows)
         table.add_column(column, justify="right" if figures else "left", overflow="fold")

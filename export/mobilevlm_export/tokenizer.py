@@ -11,9 +11,8 @@ from pathlib import Path
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as pb
-from tokenizers import AddedToken
+from tokenizers import AddedToken, models, normalizers
 from tokenizers import Tokenizer as JsonTokenizer
-from tokenizers import models, normalizers
 
 from mobilevlm_export.errors import CheckpointError
 

@@ -92,9 +92,7 @@ class Runner:
         self._require_open()
         self._prefill_image(preprocess(image, self.config))
 
-    def ask(
-        self, image: Image, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0
-    ) -> Iterator[str]:
+    def ask(self, image: Image, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0) -> Iterator[str]:
         """Answer ``question`` about ``image`` (RGB) piece by piece. The first token is always the likeliest one.
 
         Raises:
@@ -157,7 +155,9 @@ class Runner:
     def __enter__(self) -> Runner:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -246,7 +246,9 @@ class Runner:
             while (piece := pieces.get()) is not None:
                 if isinstance(piece, BaseException):
                     self._cached = None
-                    raise RunnerError(f"engine: {str(piece).splitlines()[0] if str(piece) else type(piece).__name__}") from piece
+                    raise RunnerError(
+                        f"engine: {str(piece).splitlines()[0] if str(piece) else type(piece).__name__}"
+                    ) from piece
                 last = time.perf_counter()
                 first = first or last
                 if ended:

@@ -26,6 +26,7 @@ from torch.export import Dim, ExportedProgram
 
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.graph_checks import Expected, MethodInfo, check_method
+from mobilevlm_export.lower.graph_passes import share_activation_quantization
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
@@ -130,7 +131,8 @@ def _lengths(model: MobileVLM, max_context: int | None, max_prefill: int | None)
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence what the exporters warn about themselves: deprecations in their own calls, and the KV cache's
-    buffers, which have no initial value on purpose."""
+    buffers, which have no initial value on purpose.
+    """
     with warnings.catch_warnings():
         for category in (FutureWarning, DeprecationWarning, UserWarning):
             warnings.simplefilter("ignore", category)
@@ -163,6 +165,7 @@ def _export(model: MobileVLM, max_context: int, max_prefill: int, progress: Prog
     for done, (name, (method, inputs, dynamic)) in enumerate(calls.items()):
         progress("export", done, len(calls))
         programs[name] = torch.export.export(method.eval(), inputs, dynamic_shapes=dynamic, strict=False)
+        share_activation_quantization(programs[name])
     progress("export", len(calls), len(calls))
     return programs
 

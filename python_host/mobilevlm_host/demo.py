@@ -1,0 +1,169 @@
+"""``mvlm demo``: the whole job on the built-in model, and how the bundle's answers compare with the fp32 model's."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+
+from mobilevlm_export import prompt
+from mobilevlm_export.bundle import MANIFEST, Bundle
+from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.demo.questions import QA, is_right, questions
+from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS, make_scene, render
+from mobilevlm_export.errors import BundleError
+from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT
+from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.preprocess import open_image, preprocess
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.quantize import make_recipe
+from mobilevlm_export.terminal import megabytes, print_table
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.runner import Runner
+
+SAMPLES = DEMO_CHECKPOINT.parent / "samples"
+_MAX_NEW_TOKENS = 80
+_QUESTIONS_A_SCENE = 4
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo made and measured; times are medians in seconds, rates in tokens a second."""
+
+    bundle: str
+    recipe: str
+    checkpoint_bytes: int
+    bundle_bytes: int
+    export_s: float
+    load_s: float
+    image_encode_s: float
+    ttft_s: float
+    questions: int
+    same_answers: int
+    fp32_right: int
+    bundle_right: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return asdict(self)
+
+    def print(self) -> None:
+        """The short table at the end of the demo."""
+        share = f"{self.same_answers} of {self.questions} ({self.same_answers / self.questions:.1%})"
+        right = f"fp32 {self.fp32_right / self.questions:.1%}, {self.recipe} {self.bundle_right / self.questions:.1%}"
+        rows = [
+            ("checkpoint → bundle", f"{megabytes(self.checkpoint_bytes)} → {megabytes(self.bundle_bytes)}"),
+            ("export, load", f"{self.export_s:.1f} s, {self.load_s:.1f} s"),
+            ("image encode, first token", f"{self.image_encode_s * 1e3:.1f} ms, {self.ttft_s * 1e3:.1f} ms"),
+            (f"{self.recipe} answers as fp32 does", share),
+            ("right on held-out questions", right),
+        ]
+        print_table(self.bundle, ("", ""), rows)
+
+
+def run_demo(
+    output: Path,
+    recipe: str,
+    count: int,
+    progress: Progress = silent,
+    say: Callable[[str], None] | None = None,
+) -> DemoReport:
+    """Export the demo checkpoint to ``output``, ask it about the sample pictures, and compare ``count`` held-out answers.
+
+    A demo bundle that is there already is made anew.
+
+    Raises:
+        BundleError: ``output`` exists and isn't a demo bundle.
+    """
+    job = ExportJob(DEMO, output, make_recipe(recipe), force=_is_demo(output))
+    bundle = export_bundle(job, progress)
+    model, tokenizer = load_checkpoint(DEMO_CHECKPOINT, progress=progress), Tokenizer(bundle.tokenizer())
+    encode: list[float] = []
+    first: list[float] = []
+    tally = {"same": 0, "fp32": 0, "bundle": 0}
+    with Runner(bundle) as runner:
+        if say:
+            _ask_samples(runner, say)
+        for index, (image, qa) in enumerate(held_out(count)):
+            got = "".join(runner.ask(image, qa.question, max_new_tokens=_MAX_NEW_TOKENS))
+            expected = answer_fp32(model, tokenizer, image, qa.question)
+            tally["same"] += got == expected
+            tally["fp32"] += is_right(expected, qa.answer, qa.kind)
+            tally["bundle"] += is_right(got, qa.answer, qa.kind)
+            encode.append(runner.stats.image_encode_s)
+            first.append(runner.stats.ttft_s)
+            progress("held-out questions, bundle and fp32", index + 1, count)
+        load_s = runner.stats.load_s
+    return DemoReport(
+        bundle=str(output),
+        recipe=recipe,
+        checkpoint_bytes=sum(file.stat().st_size for file in DEMO_CHECKPOINT.glob("*.safetensors")),
+        bundle_bytes=sum(entry.bytes for entry in bundle.manifest.files),
+        export_s=float(bundle.manifest.values["export_s"]),
+        load_s=load_s,
+        image_encode_s=_median(encode),
+        ttft_s=_median(first),
+        questions=count,
+        same_answers=tally["same"],
+        fp32_right=tally["fp32"],
+        bundle_right=tally["bundle"],
+    )
+
+
+def held_out(count: int) -> list[tuple[Image, QA]]:
+    """``count`` questions about scenes that no training has seen, four a scene."""
+    asked: list[tuple[Image, QA]] = []
+    for seed in HELD_OUT_SEEDS:
+        scene = make_scene(seed)
+        image = render(scene)
+        for qa in questions(scene, seed, count=_QUESTIONS_A_SCENE):
+            if len(asked) == count:
+                return asked
+            asked.append((image, qa))
+    return asked
+
+
+def answer_fp32(model: MobileVLM, tokenizer: Tokenizer, image: Image, question: str) -> str:
+    """The fp32 model's greedy answer: the oracle."""
+    segments = [
+        preprocess(image, model.config) if segment is prompt.IMAGE else segment
+        for segment in prompt.encode_segments(tokenizer, [prompt.Turn(question)])
+    ]
+    return tokenizer.decode(model.generate(segments, _MAX_NEW_TOKENS))
+
+
+def _ask_samples(runner: Runner, say: Callable[[str], None]) -> None:
+    samples = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
+    for sample in samples["samples"]:
+        say(f"\n{sample['image']}")
+        image = open_image(SAMPLES / sample["image"])
+        for question in sample["questions"]:
+            begin = time.perf_counter()
+            answer = "".join(runner.ask(image, question["question"], max_new_tokens=_MAX_NEW_TOKENS))
+            say(f"  {question['question']}  {answer}  ({(time.perf_counter() - begin) * 1e3:.0f} ms)")
+    say("")
+
+
+def _is_demo(output: Path) -> bool:
+    """Whether ``output`` is a bundle of the demo model, which may be replaced; anything else of the user's may not."""
+    if not output.exists():
+        return False
+    try:
+        with Bundle.open(output) as bundle:
+            if bundle.manifest.values["source"].get("name") == bundle.config.name == "MobileVLM_V2-demo":
+                return True
+    except BundleError:
+        pass
+    raise BundleError(
+        f"{output}: exists and isn't a demo bundle ({MANIFEST} says so or is damaged); name another with -o"
+    )
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]

@@ -1,0 +1,82 @@
+"""Models, tokenizers and bundles made on the spot, small enough to run in milliseconds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sentencepiece
+import torch
+
+from mobilevlm_export import prompt
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.checkpoint import save_checkpoint
+from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.quantize import RECIPES
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def tiny_config() -> MobileVLMConfig:
+    return MobileVLMConfig.tiny()
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LLaMA's kind of SentencePiece with a few hundred pieces, trained on the prompt and some sentences."""
+    lines = [prompt.SYSTEM, prompt.prefix(), prompt.after_image("What is this?"), "a red circle and 2 blue squares"] * 20
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=400,
+        byte_fallback=True,
+        split_digits=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        hard_vocab_limit=False,
+        num_threads=1,
+        minloglevel=2,
+    )
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
+    path.write_bytes(model.getvalue())
+    return path
+
+
+def random_model(seed: int = 0) -> MobileVLM:
+    """A tiny model whose greedy answers vary."""
+    torch.manual_seed(seed)
+    model = MobileVLM(MobileVLMConfig.tiny()).eval().requires_grad_(False)
+    for name, parameter in model.named_parameters():
+        if "norm" not in name:
+            torch.nn.init.normal_(parameter, std=0.15)
+    return model
+
+
+@pytest.fixture
+def tiny_model() -> MobileVLM:
+    return random_model()
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_model: Path) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    save_checkpoint(random_model(), folder, tokenizer_model=tiny_tokenizer_model, dtype=torch.float32)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Bundle]:
+    """The tiny checkpoint exported in fp32: its answers are the eager model's."""
+    output = tmp_path_factory.mktemp("bundle") / "tiny.mvlm"
+    with export_bundle(ExportJob(tiny_checkpoint, output, RECIPES["fp32"], zipped=True)) as bundle:
+        yield bundle

@@ -1,0 +1,176 @@
+"""Lowered tiny models compute what the eager ones do, in ExecuTorch's own runtime and runner."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
+    from executorch.backends.xnnpack.partition.config.gemm_configs import LinearConfig
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.runtime import Runtime
+
+    from mobilevlm_export.lower import executorch as lowering
+    from mobilevlm_export.lower.executorch import ArtifactInfo, lower_executorch
+
+from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.model.mobilevlm import MobileVLM
+from mobilevlm_export.quantize import RECIPES, quantize
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def tiny_model() -> MobileVLM:
+    tiny = MobileVLMConfig.tiny()
+    config = dataclasses.replace(tiny, vision=dataclasses.replace(tiny.vision, num_layers=2))
+    torch.manual_seed(0)
+    return MobileVLM(config).eval()
+
+
+@dataclass(frozen=True)
+class Lowered:
+    model: MobileVLM
+    info: ArtifactInfo
+    program: Any
+    stages: list[tuple[str, int, int]]
+
+    def run(self, method: str, *inputs: Tensor) -> list[Tensor]:
+        outputs = self.program.load_method(method).execute(inputs)
+        return [output.clone() for output in outputs]
+
+
+def lower(name: str, folder: Path) -> Lowered:
+    model = tiny_model()
+    quantize(model, RECIPES[name])
+    stages: list[tuple[str, int, int]] = []
+    info = lower_executorch(
+        model,
+        RECIPES[name],
+        folder / "model.pte",
+        max_context=64,
+        max_prefill=24,
+        progress=lambda stage, done, total: stages.append((stage, done, total)),
+    )
+    return Lowered(model, info, Runtime.get().load_program(info.file), stages)
+
+
+@pytest.fixture(scope="module")
+def fp32(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
+    return lower("fp32", tmp_path_factory.mktemp("fp32"))
+
+
+@pytest.fixture(scope="module")
+def int4(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
+    return lower("int4", tmp_path_factory.mktemp("int4"))
+
+
+@pytest.fixture(params=["fp32", "int4"])
+def lowered(request: pytest.FixtureRequest) -> Lowered:
+    return request.getfixturevalue(request.param)
+
+
+@torch.inference_mode()
+def test_vision_encoder_equals_eager(lowered: Lowered) -> None:
+    pixels = torch.randint(0, 256, (1, 3, 56, 56), dtype=torch.uint8)
+    embeddings, features = lowered.run("vision_encoder", pixels)
+    torch.testing.assert_close(embeddings, lowered.model.vision_encoder(pixels), atol=1e-4, rtol=0)
+    torch.testing.assert_close(features, lowered.model.vision_features(pixels), atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_token_embedding_equals_eager(lowered: Lowered) -> None:
+    for length in (1, 7, 24):
+        ids = torch.randint(0, 512, (1, length))
+        [embeddings] = lowered.run("token_embedding", ids)
+        torch.testing.assert_close(embeddings, lowered.model.token_embedding(ids))
+
+
+@torch.inference_mode()
+def test_prefill_in_chunks_and_decode_equal_the_whole_text(lowered: Lowered) -> None:
+    embeds = lowered.model.token_embedding(torch.randint(0, 512, (1, 64)))
+    expected = lowered.model.text_decoder(embeds)
+    decoder = lowered.program.load_method("text_decoder")
+    position = 0
+    for length in (24, 9, 1, 1, 24, 5):
+        [logits] = decoder.execute((embeds[:, position : position + length].contiguous(), torch.tensor([position])))
+        position += length
+        assert logits.shape == (1, 1, 512)
+        torch.testing.assert_close(logits[0, 0], expected[0, position - 1], atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_a_new_text_overwrites_the_cache(fp32: Lowered) -> None:
+    decoder = fp32.program.load_method("text_decoder")
+    first, second = torch.randn(1, 20, 96), torch.randn(1, 6, 96)
+    decoder.execute((first, torch.tensor([0])))
+    [logits] = decoder.execute((second, torch.tensor([0])))
+    torch.testing.assert_close(logits[0, 0], fp32.model.text_decoder(second)[0, -1], atol=1e-4, rtol=0)
+
+
+def test_nothing_computes_outside_the_delegates(fp32: Lowered, int4: Lowered) -> None:
+    for made in (fp32, int4):
+        methods = made.info.methods
+        assert methods["vision_encoder"].delegates == 1
+        assert methods["vision_encoder"].outside == {"_to_copy": 1}
+        # Before the first attention, between the two, after the second, and the head.
+        assert methods["text_decoder"].delegates == 4
+        assert methods["text_decoder"].outside == {
+            "_local_scalar_dense": 1,
+            "custom_sdpa": 2,
+            "slice_copy": 3,
+            "update_cache": 4,
+        }
+        # 7 a layer and lm_head; a mean for each of 5 norms; RoPE turns q and k of each layer.
+        assert methods["text_decoder"].delegated["linear"] == 15 + 5 + 4
+        # 6 a layer and 2 of LDPv2; a mean and a variance for each of 3 norms.
+        assert methods["vision_encoder"].delegated["linear"] == 8 + 6
+        assert methods["vision_encoder"].delegated["convolution"] == 2
+        assert methods["vision_encoder"].delegated["bmm"] == 2
+    assert fp32.info.methods["text_decoder"].quantized_linears == 0
+    assert int4.info.methods["text_decoder"].quantized_linears == 15
+    assert int4.info.methods["vision_encoder"].quantized_linears == 8
+    assert int4.info.methods["token_embedding"].outside == {"dequantize_affine": 1, "embedding": 1}
+
+
+def test_int4_is_small(fp32: Lowered, int4: Lowered) -> None:
+    decoders = [made.info.methods["text_decoder"].delegate_bytes for made in (int4, fp32)]
+    assert decoders[0] < 0.2 * decoders[1]
+    assert int4.info.bytes < 0.5 * fp32.info.bytes
+
+
+def test_the_runner_is_told_its_limits(fp32: Lowered) -> None:
+    constants = {
+        "get_max_seq_len": 24,
+        "get_max_context_len": 64,
+        "get_vocab_size": 512,
+        "get_bos_id": 1,
+        "get_eos_ids": 2,
+        "use_kv_cache": True,
+        "use_sdpa_with_kv_cache": True,
+        "enable_dynamic_shape": True,
+    }
+    assert {name: fp32.run_constant(name) for name in constants} == constants
+
+
+def test_artifact_info_is_plain_data(int4: Lowered) -> None:
+    data = int4.info.to_json()
+    assert data["file"] == "model.pte"
+    assert data["bytes"] == int4.info.file.stat().st_size
+    assert data["recipe"]["llm"] == "int4"
+    assert (data["max_context"], data["max_prefill"]) == (64, 24)
+    assert data["kv_cache_bytes"] == 2 * 2 * 64 * 96 * 4  # keys and values, layers, positions, width, float32
+    assert set(data["versions"]) == {"executorch", "torch", "torchao"}
+    assert [stage for stage, done, _ in int4.stages if done == 0] == ["export", "delegate", "emit"]
+    assert list(int4.info.file.parent.iterdir()) == [int4.info.file]

@@ -1,0 +1,143 @@
+"""Pixels equal the reference pipeline's to the last bit; every kind of picture opens, every kind of junk is refused."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from mobilevlm_export.config import MobileVLMConfig, preset
+from mobilevlm_export.errors import ImageError
+from mobilevlm_export.preprocess import open_image, preprocess
+
+CONFIG = preset("1.7b")
+MEAN_COLOR = (122, 116, 104)
+
+
+def _noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    channels = {"RGB": 3, "L": 1, "RGBA": 4, "LA": 2, "CMYK": 4}[mode]
+    pixels = np.random.default_rng(width * 1000 + height).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    return Image.fromarray(pixels.squeeze() if channels == 1 and min(width, height) > 1 else pixels.reshape(height, width, channels), mode) if channels > 1 else Image.fromarray(pixels[..., 0])
+
+
+def _reference(image: Image.Image) -> torch.Tensor:
+    """The authors' padding, then transformers' processor with the checkpoint's own settings, unnormalised."""
+    side = max(image.size)
+    square = Image.new("RGB", (side, side), MEAN_COLOR)
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}, do_rescale=False, do_normalize=False
+    )
+    return torch.as_tensor(np.asarray(processor(square, return_tensors="np")["pixel_values"][0])).to(torch.uint8)
+
+
+@pytest.mark.parametrize(
+    "size", [(336, 336), (1, 1), (1, 7), (9, 2), (337, 335), (335, 337), (640, 480), (101, 997), (1920, 1080), (17, 400)]
+)
+def test_pixels_are_the_references(size: tuple[int, int]) -> None:
+    image = _noise(*size)
+    pixels = preprocess(image, CONFIG)
+    assert pixels.dtype == torch.uint8
+    assert pixels.shape == (3, 336, 336)
+    assert torch.equal(pixels, _reference(image))
+
+
+def test_a_huge_picture() -> None:
+    image = _noise(4000, 3000)
+    assert torch.equal(preprocess(image, CONFIG), _reference(image))
+
+
+def test_normalisation_is_the_processors() -> None:
+    image = _noise(336, 336)
+    expected = CLIPImageProcessorPil(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336})(
+        image, return_tensors="np"
+    )["pixel_values"][0]
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (CONFIG.vision.image_mean, CONFIG.vision.image_std))
+    ours = (preprocess(image, CONFIG) / 255 - mean) / std
+    assert (ours - torch.as_tensor(np.asarray(expected))).abs().max() < 1e-5
+
+
+def test_the_padding_is_the_mean_colour(tiny_config: MobileVLMConfig) -> None:
+    pixels = preprocess(Image.new("RGB", (56, 14), (255, 0, 0)), tiny_config)
+    assert tuple(pixels[:, 0, 0].tolist()) == MEAN_COLOR
+    assert tuple(pixels[:, 28, 28].tolist()) == (255, 0, 0)
+
+
+def _saved(image: Image.Image, form: str, **options: object) -> bytes:
+    data = io.BytesIO()
+    image.save(data, form, **options)
+    return data.getvalue()
+
+
+def test_exif_rotation_is_applied() -> None:
+    image = Image.new("RGB", (40, 20), "blue")
+    image.paste((255, 0, 0), (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored turned; shown a quarter turn clockwise
+    opened = open_image(_saved(image, "JPEG", exif=exif, quality=95))
+    assert opened.size == (20, 40)
+    assert opened.getpixel((10, 5))[0] > 200  # type: ignore[index]
+    assert opened.getpixel((10, 35))[2] > 200  # type: ignore[index]
+
+
+def test_transparency_is_composed_over_the_mean_colour() -> None:
+    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    assert open_image(_saved(clear, "PNG")).getpixel((0, 0)) == MEAN_COLOR
+    palette = Image.new("P", (4, 4), 0)
+    palette.putpalette([10, 20, 30] * 256)
+    assert open_image(_saved(palette, "PNG", transparency=0)).getpixel((0, 0)) == MEAN_COLOR
+    assert open_image(_saved(palette, "PNG")).getpixel((0, 0)) == (10, 20, 30)
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    levels = np.array([[0, 257, 32768, 65535]], dtype=np.uint16)
+    opened = open_image(_saved(Image.fromarray(levels), "PNG"))
+    assert [opened.getpixel((x, 0)) for x in range(4)] == [(v, v, v) for v in (0, 1, 128, 255)]
+
+
+@pytest.mark.parametrize(("mode", "form"), [("L", "PNG"), ("LA", "PNG"), ("CMYK", "JPEG"), ("RGB", "WEBP"), ("RGB", "BMP")])
+def test_every_mode_opens_as_rgb(mode: str, form: str) -> None:
+    opened = open_image(_saved(_noise(30, 20, mode), form))
+    assert (opened.mode, opened.size) == ("RGB", (30, 20))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "got an empty file"),
+        (b"hello", "got 5 bytes that are not a picture"),
+        (_saved(Image.new("RGB", (60, 60), "red"), "PNG")[:100], "got a damaged picture"),
+        (_saved(_noise(60, 60), "JPEG")[:-700], "got a damaged picture"),
+    ],
+)
+def test_junk_is_refused_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:
+    file = tmp_path / "picture.jpg"
+    file.write_bytes(data)
+    with pytest.raises(ImageError) as caught:
+        open_image(file)
+    assert message in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bomb_a_folder_and_nothing_at_all(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.png"
+    Image.new("1", (20000, 20000)).save(bomb)
+    with pytest.raises(ImageError, match="expected at most"):
+        open_image(bomb)
+    with pytest.raises(ImageError, match="No such file"):
+        open_image(tmp_path / "absent.png")
+    with pytest.raises(ImageError, match="Is a directory"):
+        open_image(tmp_path)
+
+
+def test_preprocess_wants_rgb_with_pixels(tiny_config: MobileVLMConfig) -> None:
+    with pytest.raises(ImageError, match="got mode L, expected RGB"):
+        preprocess(Image.new("L", (4, 4)), tiny_config)
+    with pytest.raises(ImageError, match="got 0 x 4 pixels"):
+        preprocess(Image.new("RGB", (0, 4)), tiny_config)

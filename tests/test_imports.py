@@ -1,0 +1,31 @@
+"""One direction of imports: the host reads the export package, never the other way round."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_export_package_never_imports_the_host() -> None:
+    files = list((ROOT / "export").rglob("*.py"))
+    assert len(files) > 20
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert not any(name.startswith("mobilevlm_host") for name in names), file
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from mobilevlm_host.cli import main; "
+        "heavy = {'torch', 'executorch', 'transformers', 'torchao', 'numpy', 'rich'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
