@@ -18,7 +18,6 @@ from typing import Any
 
 import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401 — registers torch.ops.llama
 import torch
-from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
 from executorch.exir.program import EdgeProgramManager, ExecutorchProgramManager
 from torch import nn
@@ -27,6 +26,7 @@ from torch.export import Dim, ExportedProgram
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.graph_checks import Expected, MethodInfo, check_method
 from mobilevlm_export.lower.graph_passes import share_activation_quantization
+from mobilevlm_export.lower.partitioner import LevelPartitioner
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
@@ -187,7 +187,7 @@ def _constant_methods(model: MobileVLM, max_context: int, max_prefill: int) -> d
 def _delegate(programs: dict[str, ExportedProgram], constant_methods: dict[str, Any]) -> EdgeProgramManager:
     return to_edge_transform_and_lower(
         programs,
-        partitioner={"vision_encoder": [XnnpackPartitioner()], "text_decoder": [XnnpackPartitioner()]},
+        partitioner={"vision_encoder": [LevelPartitioner()], "text_decoder": [LevelPartitioner()]},
         compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
         constant_methods=constant_methods,
     )

@@ -1,0 +1,52 @@
+"""XNNPACK's choice of operators in the fewest delegates: one between each two attentions of the decoder."""
+
+from __future__ import annotations
+
+from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+from executorch.exir.backend.canonical_partitioners.config_partitioner import is_constant_data
+from executorch.exir.backend.partitioner import DelegationSpec, PartitionResult
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+
+class LevelPartitioner(XnnpackPartitioner):  # type: ignore[misc]
+    """Delegates everything that XNNPACK takes, grouped by how many bare operators must have run before.
+
+    A node's level is the greatest number of crossings from a delegate to a bare operator on any way to it. Nodes of one
+    level never wait for each other through a bare operator, so a level is one delegate. Constants go inside.
+    (XNNPACK's own grouping grows delegates along the graph, splits levels, and takes longer.)
+    """
+
+    def partition(self, exported_program: ExportedProgram) -> PartitionResult:
+        """Tag the nodes of ``exported_program`` with their delegates."""
+        graph = exported_program.graph
+        groups = self.get_matched_nodes_from_configs(exported_program)
+        taken = {node for group in groups for node in group if node.op == "call_function"}
+        constant = _constant_nodes(exported_program)
+        level: dict[Node, int] = {}
+        for node in graph.nodes:
+            sources = [source for source in node.all_input_nodes if source not in constant]
+            level[node] = max((level[s] + (s in taken and node not in taken) for s in sources), default=0)
+        for node in reversed(list(graph.nodes)):
+            if node in constant:  # such as a weight's dequantization: it goes where it is used
+                level[node] = min((level[user] for user in node.users), default=0)
+        tags: dict[str, DelegationSpec] = {}
+        for node in graph.nodes:
+            if node in taken or (node.op == "placeholder" and not taken.isdisjoint(node.users) and node in constant):
+                node.meta["delegation_tag"] = f"level{level[node]}"
+                tags[f"level{level[node]}"] = self.delegation_spec
+        return PartitionResult(tagged_exported_program=exported_program, partition_tags=tags)
+
+
+def _constant_nodes(program: ExportedProgram) -> set[Node]:
+    """The nodes that no input of the method flows into: parameters and what is computed from them alone."""
+    mutated = set(program.graph_signature.buffers_to_mutate.values())
+    buffers = program.graph_signature.inputs_to_buffers
+    constant: set[Node] = set()
+    for node in program.graph.nodes:
+        if node.op == "placeholder":
+            if is_constant_data(program, node) and buffers.get(node.name) not in mutated:
+                constant.add(node)
+        elif node.op == "call_function" and node.all_input_nodes and constant.issuperset(node.all_input_nodes):
+            constant.add(node)
+    return constant
