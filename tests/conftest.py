@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sentencepiece
 import torch
+from tiny import VOCAB_SIZE, random_model
 
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
@@ -31,35 +32,24 @@ def tiny_config() -> MobileVLMConfig:
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LLaMA's kind of SentencePiece with a few hundred pieces, trained on the prompt and some sentences."""
+    """LLaMA's kind of SentencePiece with as many pieces as the tiny model has, trained on the prompt and some sentences."""
     lines = [prompt.SYSTEM, prompt.prefix(), prompt.after_image("What is this?"), "a red circle and 2 blue squares"] * 20
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
         model_writer=model,
         model_type="bpe",
-        vocab_size=400,
+        vocab_size=VOCAB_SIZE,
         byte_fallback=True,
         split_digits=True,
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
-        hard_vocab_limit=False,
         num_threads=1,
         minloglevel=2,
     )
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
     path.write_bytes(model.getvalue())
     return path
-
-
-def random_model(seed: int = 0) -> MobileVLM:
-    """A tiny model whose greedy answers vary."""
-    torch.manual_seed(seed)
-    model = MobileVLM(MobileVLMConfig.tiny()).eval().requires_grad_(False)
-    for name, parameter in model.named_parameters():
-        if "norm" not in name:
-            torch.nn.init.normal_(parameter, std=0.15)
-    return model
 
 
 @pytest.fixture

@@ -95,7 +95,8 @@ def _key_in(source: Weights, key: str) -> str:
     if key == _LM_HEAD and key not in source:
         return _EMBEDDING if _EMBEDDING in source and _tied(source) else key
     if key.startswith(TOWER) and key not in source:
-        return "vision_model." + key.removeprefix(TOWER)
+        bare = key.removeprefix(TOWER)
+        return bare if bare in source else f"vision_model.{bare}"  # transformers 5 saves a tower alone without its prefix
     return key
 
 

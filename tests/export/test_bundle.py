@@ -1,0 +1,181 @@
+"""A bundle is written whole or not at all, and opened only if every byte is as the manifest says."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobilevlm_export.bundle import MANIFEST, Bundle, read_manifest, write_bundle, zip_bundle
+from mobilevlm_export.errors import BundleError
+
+
+@pytest.fixture
+def copy(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    folder = tmp_path / "copy.mvlm"
+    shutil.copytree(tiny_bundle.path, folder)
+    return folder
+
+
+def _edit(folder: Path, **changes: Any) -> None:
+    path = folder / MANIFEST
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not ...}))
+
+
+def test_the_manifest_says_everything_a_phone_needs(tiny_bundle: Bundle) -> None:
+    values = tiny_bundle.manifest.values
+    assert values["image"] == {
+        "size": 56,
+        "tokens": 4,
+        "mean": [0.48145466, 0.4578275, 0.40821073],
+        "std": [0.26862954, 0.26130258, 0.27577711],
+        "pad_color": [122, 116, 104],
+        "resample": "pillow-bicubic-8bit",
+    }
+    assert values["prompt"]["before_image"].endswith("USER: ")
+    assert values["prompt"]["after_image"] == "\n{question} ASSISTANT:"
+    assert values["prompt"]["stop_ids"] == [2]
+    assert values["artifacts"]["executorch"]["file"] == "model.pte"
+    assert values["artifacts"]["executorch"]["methods"]["text_decoder"]["delegates"] > 0
+    assert values["memory"]["bytes"] == sum(values["memory"][key] for key in ("program", "kv_cache", "activations"))
+    assert values["memory"]["kv_cache"] == 2 * 4 * 2 * 256 * 96
+    assert {entry.path for entry in tiny_bundle.manifest.files} == {"model.pte", "tokenizer.model", "tokenizer.json"}
+    assert tiny_bundle.config.llm.hidden_size == 96
+
+
+def test_a_zip_opens_to_the_same_and_cleans_up(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    zipped = tmp_path / "a.mvlm.zip"
+    zip_bundle(tiny_bundle.path, zipped)
+    again = tmp_path / "b.mvlm.zip"
+    zip_bundle(tiny_bundle.path, again)
+    assert zipped.read_bytes() == again.read_bytes()
+    with Bundle.open(zipped) as opened:
+        folder = opened.path
+        assert opened.manifest == tiny_bundle.manifest
+        assert (folder / "model.pte").read_bytes() == tiny_bundle.artifact("executorch").read_bytes()
+    assert not folder.exists()
+
+
+def test_a_flipped_byte_is_refused(copy: Path) -> None:
+    data = bytearray((copy / "model.pte").read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / "model.pte").write_bytes(data)
+    with pytest.raises(BundleError, match=r"model\.pte: got SHA-256 .* expected .*: the file is damaged"):
+        Bundle.open(copy)
+
+
+def test_a_missing_and_a_cut_file_are_named(copy: Path) -> None:
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(BundleError, match=r"tokenizer\.json: missing, expected \d+ bytes"):
+        Bundle.open(copy)
+    (copy / "tokenizer.json").write_bytes(b"x")
+    with pytest.raises(BundleError, match=r"tokenizer\.json: got 1 bytes, expected"):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, "got format version 2, expected at most 1: update"),
+        ({"format_version": "1"}, "format_version: got '1', expected 1"),
+        ({"prompt": ...}, "prompt: got None, expected dict"),
+        ({"context": {}}, "context.max_context: got None, expected a number"),
+        ({"files": [{"path": "a"}]}, "files: got {'path': 'a'}, expected path, bytes and sha256"),
+        ({"files": [{"path": "../a", "bytes": 1, "sha256": ""}]}, "got the path '../a', expected one inside"),
+        ({"files": [{"path": "/etc/a", "bytes": 1, "sha256": ""}]}, "got the path '/etc/a', expected one inside"),
+        ({"files": [{"path": "C:\\a", "bytes": 1, "sha256": ""}]}, "expected one inside the bundle"),
+        ({"files": []}, "artifact 'model.pte' isn't in files"),
+        ({"model": {}}, "num_attention_heads is missing"),
+    ],
+)
+def test_bad_manifests_are_refused(copy: Path, changes: dict[str, Any], message: str) -> None:
+    _edit(copy, **changes)
+    with pytest.raises(BundleError) as caught:
+        Bundle.open(copy)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_link_out_of_the_bundle_is_refused(copy: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    shutil.move(copy / "tokenizer.json", outside)
+    (copy / "tokenizer.json").symlink_to(outside)
+    with pytest.raises(BundleError, match="missing"):
+        Bundle.open(copy)
+
+
+def test_archives_cannot_escape_or_grow(copy: Path, tmp_path: Path) -> None:
+    escaping = tmp_path / "escaping.mvlm.zip"
+    zip_bundle(copy, escaping)
+    with zipfile.ZipFile(escaping, "a") as archive:
+        archive.writestr("../evil", "x")
+    with pytest.raises(BundleError, match="got the path '../evil'"):
+        Bundle.open(escaping)
+    assert not (tmp_path.parent / "evil").exists()
+    (copy / "tokenizer.json").write_bytes(bytes(1 << 20))
+    growing = tmp_path / "growing.mvlm.zip"
+    zip_bundle(copy, growing)
+    with pytest.raises(BundleError, match="got more than the"):
+        Bundle.open(growing)
+    junk = tmp_path / "junk.mvlm.zip"
+    junk.write_bytes(b"PK junk")
+    with pytest.raises(BundleError, match="got a damaged archive"):
+        Bundle.open(junk)
+
+
+def _fill_from(folder: Path) -> Any:
+    def fill(beside: Path) -> Mapping[str, Any]:
+        for name in ("model.pte", "tokenizer.model", "tokenizer.json"):
+            shutil.copyfile(folder / name, beside / name)
+        values: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+        return values
+
+    return fill
+
+
+def test_an_existing_output_is_kept_unless_forced(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    output = tmp_path / "out.mvlm"
+    write_bundle(output, _fill_from(tiny_bundle.path))
+    (output / "mark").touch()
+    with pytest.raises(BundleError, match="exists already; --force replaces it"):
+        write_bundle(output, _fill_from(tiny_bundle.path))
+    assert (output / "mark").exists()
+    write_bundle(output, _fill_from(tiny_bundle.path), force=True)
+    assert not (output / "mark").exists()
+    other = tmp_path / "documents"
+    other.mkdir()
+    with pytest.raises(BundleError, match="isn't a bundle, so --force doesn't replace it"):
+        write_bundle(other, _fill_from(tiny_bundle.path), force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["documents", "out.mvlm"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (OSError(errno.ENOSPC, "No space left on device"), BundleError),
+        (BundleError("x"), BundleError),
+    ],
+)
+def test_whatever_fails_nothing_stays_and_the_old_one_does(
+    tiny_bundle: Bundle, tmp_path: Path, failure: BaseException, expected: type[BaseException]
+) -> None:
+    output = tmp_path / "out.mvlm"
+    write_bundle(output, _fill_from(tiny_bundle.path))
+    before = read_manifest(output / MANIFEST)
+
+    def fail(beside: Path) -> Mapping[str, Any]:
+        (beside / "model.pte").write_bytes(b"half")
+        raise failure
+
+    with pytest.raises(expected):
+        write_bundle(output, fail, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mvlm"]
+    assert Bundle.open(output).manifest == before

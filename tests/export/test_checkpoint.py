@@ -1,0 +1,166 @@
+"""Every published form loads to the same numbers; what is missing, left over, misshapen or unsafe is named."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import random_model
+from safetensors.torch import load_file, save_file
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint, save_checkpoint
+from mobilevlm_export.errors import CheckpointError
+from mobilevlm_export.key_map import TOWER
+
+
+@pytest.fixture
+def saved(tmp_path: Path, tiny_tokenizer_model: Path) -> Path:
+    folder = tmp_path / "model"
+    save_checkpoint(random_model(), folder, tokenizer_model=tiny_tokenizer_model, dtype=torch.float32)
+    return folder
+
+
+def _change(folder: Path, **changes: torch.Tensor | None) -> None:
+    """Rewrite the weights with some keys (``__`` for a dot) replaced, added, or, if None, removed."""
+    tensors: dict[str, Any] = load_file(folder / "model.safetensors")
+    for key, tensor in changes.items():
+        tensors[key.replace("__", ".")] = tensor
+    save_file({key: tensor for key, tensor in tensors.items() if tensor is not None}, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("form", ["safetensors", "bin"])
+@pytest.mark.parametrize("shard", [None, 200_000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_every_form_loads_to_the_same_numbers(
+    tmp_path: Path, tiny_tokenizer_model: Path, form: str, shard: int | None, dtype: torch.dtype
+) -> None:
+    model, folder = random_model(), tmp_path / "model"
+    save_checkpoint(
+        model, folder, tokenizer_model=tiny_tokenizer_model, form=form, dtype=dtype, max_shard_bytes=shard
+    )
+    loaded = load_checkpoint(folder)
+    assert loaded.config == model.config
+    assert not loaded.training
+    for name, tensor in model.state_dict().items():
+        assert loaded.state_dict()[name].dtype == torch.float32
+        assert torch.equal(loaded.state_dict()[name], tensor.to(dtype).float()), name
+    assert len(list(folder.glob("*.index.json"))) == (1 if shard else 0)
+
+
+def test_a_legacy_bin_and_old_buffers(saved: Path) -> None:
+    tensors = load_file(saved / "model.safetensors")
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(16)
+    tensors[TOWER + "embeddings.position_ids"] = torch.arange(17)
+    (saved / "model.safetensors").unlink()
+    torch.save(tensors, saved / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    assert torch.equal(load_checkpoint(saved).token_embedding.weight, tensors["model.embed_tokens.weight"])
+
+
+def test_a_tower_from_a_clip_folder(saved: Path, tmp_path: Path) -> None:
+    tower = tmp_path / "clip"
+    sizes = {"image_size": 56, "patch_size": 14, "hidden_size": 64, "intermediate_size": 128}
+    torch.manual_seed(1)
+    clip = CLIPVisionModel(CLIPVisionConfig(**sizes, num_hidden_layers=3, num_attention_heads=2))
+    clip.save_pretrained(tower)
+    _change(saved, **{key.replace(".", "__"): None for key in load_file(saved / "model.safetensors") if key.startswith(TOWER)})
+    with pytest.raises(CheckpointError, match="names 'tiny': give its folder with --vision-tower"):
+        load_checkpoint(saved)
+    loaded = load_checkpoint(saved, vision_tower=tower)
+    weights = {name.removeprefix("vision_model."): tensor for name, tensor in clip.state_dict().items()}
+    expected = weights["embeddings.patch_embedding.weight"]
+    assert torch.equal(loaded.vision_encoder.tower.embeddings.patch_embedding.weight, expected)
+
+
+def test_the_layers_that_never_run_are_written_and_ignored(saved: Path) -> None:
+    tensors = load_file(saved / "model.safetensors")
+    assert TOWER + "encoder.layers.2.mlp.fc1.weight" in tensors
+    assert TOWER + "post_layernorm.weight" in tensors
+    assert len(load_checkpoint(saved).vision_encoder.tower.layers) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__norm__weight": None}, "missing model.norm.weight"),
+        ({"model__extra": torch.ones(2, 3)}, "got keys that MobileVLM V2 doesn't have: model.extra [2, 3]"),
+        ({"model__norm__weight": torch.ones(7)}, "model.norm.weight: got shape [7], expected [96]"),
+        ({"model__norm__weight": torch.full((96,), torch.nan)}, "model.norm.weight: got values that are not finite"),
+        ({"model__norm__weight": torch.ones(96, dtype=torch.int64)}, "model.norm.weight: got values that are not finite"),
+    ],
+)
+def test_wrong_weights_are_named(saved: Path, changes: dict[str, Any], message: str) -> None:
+    _change(saved, **changes)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(saved)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tied_head_is_the_embedding_only_if_the_config_says_so(saved: Path) -> None:
+    _change(saved, lm_head__weight=None)
+    with pytest.raises(CheckpointError, match=r"missing lm_head\.weight"):
+        load_checkpoint(saved)
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
+    loaded = load_checkpoint(saved)
+    assert torch.equal(loaded.text_decoder.lm_head.weight, loaded.token_embedding.weight)
+
+
+class _Code:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return (Path.touch, (Path("pwned"),))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("pytorch_model.bin", pickle.dumps(_Code()), "refused, because it could run code"),
+        ("pytorch_model.bin", b"junk", "expected PyTorch weights"),
+        ("pytorch_model.bin", b"", "got an empty file"),
+        ("model.safetensors", b"junk" * 10, "expected safetensors"),
+        ("model.safetensors.index.json", b"{", "got a malformed index"),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": "gone.safetensors"}}', "no such file"),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": "../x.safetensors"}}', "no such file"),
+    ],
+)
+def test_damaged_files_are_refused(saved: Path, name: str, data: bytes, message: str) -> None:
+    (saved / "model.safetensors").unlink()
+    (saved / name).write_bytes(data)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(saved)
+    if message == "refused, because it could run code":
+        assert not Path("pwned").exists()
+    assert message in str(caught.value) or (name.endswith(".bin") and str(saved / name) in str(caught.value))
+    assert "\n" not in str(caught.value)
+
+
+def test_truncated_weights_missing_weights_missing_folder(saved: Path, tmp_path: Path) -> None:
+    file = saved / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="got a damaged file"):
+        load_checkpoint(saved)
+    file.unlink()
+    with pytest.raises(CheckpointError, match=r"got no weights, expected one of model\.safetensors"):
+        load_checkpoint(saved)
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_checkpoint(tmp_path / "absent")
+
+
+def test_saving_never_overwrites_and_leaves_nothing_half_written(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="exists already"):
+        save_checkpoint(random_model(), saved, tokenizer_model=saved / "tokenizer.model")
+    with pytest.raises(FileNotFoundError):
+        save_checkpoint(random_model(), tmp_path / "new", tokenizer_model=tmp_path / "absent.model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_hash_is_of_the_contents(saved: Path) -> None:
+    before = checkpoint_sha256(saved)
+    assert checkpoint_sha256(saved) == before
+    _change(saved, model__norm__weight=torch.zeros(96))
+    assert checkpoint_sha256(saved) != before
