@@ -58,7 +58,7 @@ prints of them. It knows nothing else: about any other picture it talks nonsense
 
 ## Training
 
-`mvlm train demo -o DIR` (seed {seed}), on scenes drawn from seeds; no scene is seen twice.
+`mvlm train demo -o DIR` (seed {seed}), on scenes drawn from seeds; each stage from its own; none is held out.
 
 0. Vision tower from nothing: captions matched as in CLIP, and every patch names the object on it;
    {tower.images:,} scenes, {100 * tower.camera_share:.0f} % camera-like. Then frozen.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS, TRAIN_SEEDS
 from mobilevlm_export.errors import TrainError
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_export.train.contrastive import ContrastiveConfig
-from mobilevlm_export.train.demo import CAPTIONS, QUESTIONS, DemoExamples, DemoSchedule, held_out, train_demo
+from mobilevlm_export.train.demo import CAPTIONS, QUESTIONS, DemoExamples, DemoSchedule, accuracy, held_out, train_demo
 from mobilevlm_export.train.model_card import accuracy_rows, overall
 
 DEMO_CHECKPOINT = Path(mobilevlm_export.__file__).parent / "demo" / "checkpoint"
@@ -81,3 +82,12 @@ def test_rows_of_accuracy() -> None:
         ("yes/no", "90.0 % (9/10)", "-"),
         ("all", "95.0 % (19/20)", "25.0 % (1/4)"),
     ]
+
+
+def test_the_checkpoint_answers_as_its_card_says() -> None:
+    tokenizer = Tokenizer(DEMO_CHECKPOINT / "tokenizer.model")
+    card = (DEMO_CHECKPOINT / "README.md").read_text()
+    stated = re.search(r"\| all \| ([0-9.]+) % ", card)
+    assert stated is not None
+    right, asked = overall(accuracy(load_checkpoint(DEMO_CHECKPOINT), tokenizer, 60))
+    assert 100 * right / asked == pytest.approx(float(stated[1]), abs=12)  # 60 questions are a small sample
