@@ -26,7 +26,7 @@ from torch.export import Dim, ExportedProgram
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.graph_checks import Expected, MethodInfo, check_method
 from mobilevlm_export.lower.graph_passes import share_activation_quantization
-from mobilevlm_export.lower.partitioner import LevelPartitioner
+from mobilevlm_export.lower.partitioner import LevelPartitioner, only_needed_passes
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
@@ -86,7 +86,8 @@ def lower_executorch(
         programs = _export(model, max_context, max_prefill, progress)
         expected = _expectations(model, recipe)
         progress("delegate", 0, 1)
-        edge = _delegate(programs, _constant_methods(model, max_context, max_prefill))
+        with only_needed_passes():
+            edge = _delegate(programs, _constant_methods(model, max_context, max_prefill))
         del programs
         progress("delegate", 1, 1)
         methods = {name: check_method(name, edge.exported_program(name), expected[name]) for name in expected}
