@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import io
+import errno
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 import torch
-from torch import Tensor
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
-    from executorch.backends.xnnpack.partition.config.gemm_configs import LinearConfig
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.runtime import Runtime
-
-    from mobilevlm_export.lower import executorch as lowering
-    from mobilevlm_export.lower.executorch import ArtifactInfo, lower_executorch
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize import RECIPES, quantize
+from mobilevlm_export.quantize import RECIPES, make_recipe, quantize
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # ExecuTorch's own, while it is imported
+    import executorch.kernels.quantized
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+    from executorch.extension.llm.runner import GenerationConfig, MultimodalRunner, make_image_input, make_text_input
+    from executorch.runtime import Runtime
+
+    from mobilevlm_export.lower import executorch as lowering
+    from mobilevlm_export.lower.executorch import ArtifactInfo, lower_executorch
+    from mobilevlm_export.lower.graph_checks import Expected, check_method
+    from mobilevlm_export.lower.partitioner import LevelPartitioner
+
+assert executorch.kernels.quantized  # registers the embedding's kernels
 
 
 def tiny_model() -> MobileVLM:
@@ -46,9 +50,9 @@ class Lowered:
     program: Any
     stages: list[tuple[str, int, int]]
 
-    def run(self, method: str, *inputs: Tensor) -> list[Tensor]:
+    def run(self, method: str, *inputs: Tensor) -> list[Any]:
         outputs = self.program.load_method(method).execute(inputs)
-        return [output.clone() for output in outputs]
+        return [output.clone() if isinstance(output, Tensor) else output for output in outputs]
 
 
 def lower(name: str, folder: Path) -> Lowered:
@@ -107,7 +111,10 @@ def test_prefill_in_chunks_and_decode_equal_the_whole_text(lowered: Lowered) -> 
         [logits] = decoder.execute((embeds[:, position : position + length].contiguous(), torch.tensor([position])))
         position += length
         assert logits.shape == (1, 1, 512)
-        torch.testing.assert_close(logits[0, 0], expected[0, position - 1], atol=1e-4, rtol=0)
+        if lowered.info.recipe.name == "fp32":
+            torch.testing.assert_close(logits[0, 0], expected[0, position - 1], atol=1e-4, rtol=0)
+        # A rounding of activations may fall the other way; the logits stay all but the same.
+        assert cosine_similarity(logits[0, 0], expected[0, position - 1], dim=0) > 0.999
 
 
 @torch.inference_mode()
@@ -152,16 +159,16 @@ def test_int4_is_small(fp32: Lowered, int4: Lowered) -> None:
 
 def test_the_runner_is_told_its_limits(fp32: Lowered) -> None:
     constants = {
-        "get_max_seq_len": 24,
-        "get_max_context_len": 64,
-        "get_vocab_size": 512,
-        "get_bos_id": 1,
-        "get_eos_ids": 2,
-        "use_kv_cache": True,
-        "use_sdpa_with_kv_cache": True,
-        "enable_dynamic_shape": True,
+        "get_max_seq_len": [24],
+        "get_max_context_len": [64],
+        "get_vocab_size": [512],
+        "get_bos_id": [1],
+        "get_eos_ids": [2],
+        "use_kv_cache": [True],
+        "use_sdpa_with_kv_cache": [True],
+        "enable_dynamic_shape": [True],
     }
-    assert {name: fp32.run_constant(name) for name in constants} == constants
+    assert {name: fp32.run(name) for name in constants} == constants
 
 
 def test_artifact_info_is_plain_data(int4: Lowered) -> None:
@@ -174,3 +181,120 @@ def test_artifact_info_is_plain_data(int4: Lowered) -> None:
     assert set(data["versions"]) == {"executorch", "torch", "torchao"}
     assert [stage for stage, done, _ in int4.stages if done == 0] == ["export", "delegate", "emit"]
     assert list(int4.info.file.parent.iterdir()) == [int4.info.file]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    sentences = [f"what is the number of {colour} squares ? {count}" for colour in ("red", "blue") for count in range(50)]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_prefix=str(folder / "tokenizer"),
+        model_type="bpe",
+        vocab_size=320,
+        byte_fallback=True,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    return folder / "tokenizer.model"
+
+
+@torch.inference_mode()
+def test_the_multimodal_runner_answers_as_eager(fp32: Lowered, tokenizer: Path) -> None:
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
+    question = "what is the number of red squares ?"
+    pixels = torch.randint(0, 256, (3, 56, 56), dtype=torch.uint8)
+    runner = MultimodalRunner(str(fp32.info.file), str(tokenizer), None)
+    pieces: list[str] = []
+    runner.generate(
+        [make_text_input("what is"), make_image_input(pixels), make_text_input(question)],
+        GenerationConfig(max_new_tokens=6, temperature=0, num_bos=1, echo=False),
+        pieces.append,
+    )
+    expected = fp32.model.generate([[1, *processor.encode("what is")], pixels, processor.encode(question)], 6)
+    assert len(expected) == 6
+    assert "".join(pieces) == "".join(
+        "" if token >= processor.vocab_size() else processor.id_to_piece(token).replace("\u2581", " ") for token in expected
+    )
+
+
+def lower_linear(partitioner: LevelPartitioner) -> Any:
+    class Method(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mlp = nn.Sequential(nn.Linear(32, 32), nn.Sigmoid(), nn.Linear(32, 32))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.mlp(x)
+
+    program = torch.export.export(Method().eval(), (torch.zeros(1, 32),))
+    config = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True)
+    return to_edge_transform_and_lower(program, partitioner=[partitioner], compile_config=config).exported_program()
+
+
+def without_second_linear() -> LevelPartitioner:
+    partitioner = LevelPartitioner()
+    linear = partitioner.target_partitioner_configs["linear.default"]
+    takes: Callable[..., bool] = linear.check_constraints
+    linear.check_constraints = lambda node, program: "mlp.2" not in str(node.meta["nn_module_stack"]) and takes(node, program)
+    return partitioner
+
+
+def test_a_linear_outside_the_delegate_is_named() -> None:
+    expected = Expected(outside={}, delegated={"linear": 2}, quantized_linears=0, max_delegate_bytes=10_000)
+    assert check_method("method", lower_linear(LevelPartitioner()), expected).delegates == 1
+    with pytest.raises(LoweringError, match=r"^method: linear of mlp\.2 was left outside the delegate"):
+        check_method("method", lower_linear(without_second_linear()), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"delegated": {"linear": 3}}, "got 2 delegated linear, expected 3"),
+        ({"quantized_linears": 2}, "got 0 quantized linears, expected 2"),
+        ({"max_delegate_bytes": 2000}, "weights are not as small as the recipe makes them"),
+        ({"outside": {"custom_sdpa": 1}}, "got 0 of custom_sdpa, expected 1"),
+    ],
+)
+def test_a_method_that_is_not_as_expected_is_refused(change: dict[str, Any], message: str) -> None:
+    expected = Expected(outside={}, delegated={"linear": 2}, quantized_linears=0, max_delegate_bytes=10_000)
+    with pytest.raises(LoweringError, match=message):
+        check_method("method", lower_linear(LevelPartitioner()), dataclasses.replace(expected, **change))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "named"),
+    [
+        ({"max_context": 512}, "max_context: got 512"),
+        ({"max_context": 4}, "max_context: got 4"),
+        ({"max_context": 64, "max_prefill": 65}, "max_prefill: got 65"),
+        ({"max_prefill": 3}, "max_prefill: got 3"),
+    ],
+)
+def test_lengths_that_do_not_fit_are_refused(tmp_path: Path, lengths: dict[str, int], named: str) -> None:
+    with pytest.raises(LoweringError, match=named):
+        lower_executorch(tiny_model(), RECIPES["fp32"], tmp_path / "model.pte", **lengths)
+
+
+def test_a_part_that_is_not_quantized_as_the_recipe_says_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lowering, "_delegate", None)  # never reached
+    model = tiny_model()
+    quantize(model, make_recipe("int8", projector="fp32"))
+    with pytest.raises(LoweringError, match=r"projector\.fc1: got a weight that is not quantized"):
+        lower_executorch(model, RECIPES["int8"], tmp_path / "model.pte")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_nothing_is_left_when_writing_fails(tmp_path: Path, error: BaseException) -> None:
+    class Program:
+        def write_to_file(self, file: Any) -> None:
+            file.write(b"half")
+            raise error
+
+    expected = LoweringError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected, match="No space left" if isinstance(error, OSError) else None):
+        lowering._write(Program(), tmp_path / "model.pte")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,136 @@
+"""The commands as a user types them: answers on stdout, mistakes in one line, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from mobilevlm_export import __version__
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_host.cli import main
+
+
+def _run(*arguments: object, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_version_and_help() -> None:
+    assert _run("--version").stdout == f"mvlm, version {__version__}\n"
+    for command in ("ask", "demo", "export", "inspect", "push", "synth", "train", "verify", "completion"):
+        shown = _run(command, "--help")
+        assert shown.exit_code == 0
+        assert "Examples:" in shown.stdout, command
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell: str) -> None:
+    assert "_MVLM_COMPLETE" in _run("completion", shell).stdout
+
+
+def test_ask_json_is_one_object(tiny_bundle: Bundle, picture: Path) -> None:
+    done = _run("ask", tiny_bundle.path, picture, "What is this?", "--json", "--max-new-tokens", 5)
+    assert done.exit_code == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert set(answer) == {"answer", "token_ids", "stop_reason", "stats", "bundle", "backend"}
+    assert len(answer["token_ids"]) <= 5
+    assert answer["stop_reason"] in ("eos", "length")
+    assert answer["stats"]["prompt_tokens"] > answer["stats"]["generated_tokens"]
+    streamed = _run("ask", tiny_bundle.path, picture, "What is this?", "--max-new-tokens", 5)
+    assert streamed.stdout == answer["answer"] + "\n"
+
+
+def test_ask_reads_a_picture_from_standard_input(tiny_bundle: Bundle, picture: Path) -> None:
+    question = (tiny_bundle.path, "-", "What is this?", "--max-new-tokens", 5)
+    piped = _run("ask", *question, stdin=picture.read_bytes())
+    assert piped.stdout == _run("ask", tiny_bundle.path, picture, *question[2:]).stdout
+
+
+def test_a_conversation_goes_on_after_a_bad_question(tiny_bundle: Bundle, picture: Path) -> None:
+    asked = ("What is this?\n" + "word " * 300 + "\nHow many?\n\n").encode()
+    done = _run("ask", tiny_bundle.path, picture, "--max-new-tokens", 4, stdin=asked)
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.count("Error: question: got a prompt of") == 1
+    assert len(done.stdout) > 2
+
+
+def test_export_writes_a_bundle_that_verifies(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "a.mvlm"
+    done = _run("export", tiny_checkpoint, "-o", output, "--recipe", "int8", "--llm", "int4", "--zip", "--json")
+    assert done.exit_code == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["quantization"]["recipe"]["llm"] == "int4"
+    for path in (output, output.with_name("a.mvlm.zip")):
+        assert "all as the manifest says" in _run("verify", path).stdout
+    again = _run("export", tiny_checkpoint, "-o", output)
+    assert again.exit_code == 1
+    assert again.stderr.strip() == f"Error: {output}: exists already; --force replaces it"
+
+
+def test_verify_refuses_a_damaged_bundle(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mvlm"
+    broken.mkdir()
+    for file in tiny_bundle.path.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    (broken / "tokenizer.json").write_text("{}")
+    done = _run("verify", broken)
+    assert done.exit_code == 1
+    assert "tokenizer.json: got 2 bytes" in done.stderr
+
+
+def test_inspect_prints_parameters(tiny_checkpoint: Path) -> None:
+    shown = json.loads(_run("inspect", tiny_checkpoint, "--json").stdout)
+    assert shown["parameters"]["lm_head"] == shown["parameters"]["token_embedding"] == 340 * 96
+    assert shown["image_tokens"] == 4
+    assert shown["bundle_bytes"]["int4"] < shown["bundle_bytes"]["int8"] < shown["bundle_bytes"]["fp32"]
+    table = _run("inspect", tiny_checkpoint).stdout
+    assert "parameters: projector" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ask", "absent.mvlm", "picture.png", "What?"), "no such bundle"),
+        (("ask", "{bundle}", "absent.png", "What?"), "absent.png: No such file"),
+        (("ask", "{bundle}", "{picture}", " "), "question: got an empty text"),
+        (("ask", "{bundle}", "{picture}", "What?", "--max-new-tokens", "999"), "expected at most 256 together"),
+        (("export", "absent", "-o", "{tmp}/x.mvlm"), "absent: no such folder"),
+        (("export", "{tmp}", "-o", "{tmp}/x.mvlm"), "config.json: no such file"),
+        (("export", "{checkpoint}", "-o", "{tmp}/x.mvlm", "--max-context", "4096"), "4096"),
+        (("inspect", "{tmp}"), "config.json: no such file"),
+        (("verify", "{tmp}"), "manifest.json: no such file"),
+        (("push", "{bundle}"), "adb: not found on PATH"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    tiny_bundle: Bundle,
+    tiny_checkpoint: Path,
+    picture: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    folder = picture.parent
+    monkeypatch.setenv("PATH", "")
+    places = {"bundle": tiny_bundle.path, "picture": picture, "tmp": folder, "checkpoint": tiny_checkpoint}
+    if arguments[0] != "ask" or arguments[2] != "picture.png":
+        places["picture"] = picture
+    done = _run(*(argument.format(**places) for argument in arguments))
+    assert done.exit_code == 1, done.output
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    if not arguments[1].startswith("absent"):
+        assert message in errors[0]
+    assert "Traceback" not in done.output
+    assert [path.name for path in folder.iterdir()] == ["picture.png"]
