@@ -33,7 +33,12 @@ def tiny_config() -> MobileVLMConfig:
 @pytest.fixture(scope="session")
 def tiny_tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LLaMA's kind of SentencePiece with as many pieces as the tiny model has, trained on the prompt and some sentences."""
-    lines = [prompt.SYSTEM, prompt.prefix(), prompt.after_image("What is this?"), "a red circle and 2 blue squares"] * 20
+    lines = [
+        prompt.SYSTEM,
+        prompt.prefix(),
+        prompt.after_image("What is this?"),
+        "a red circle and 2 blue squares",
+    ] * 20
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),

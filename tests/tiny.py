@@ -9,7 +9,6 @@ import torch
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.model import MobileVLM
 
-
 VOCAB_SIZE = 340
 _SIZES = MobileVLMConfig.tiny()
 TINY = replace(_SIZES, llm=replace(_SIZES.llm, vocab_size=VOCAB_SIZE))

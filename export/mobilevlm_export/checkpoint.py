@@ -96,7 +96,9 @@ def _key_in(source: Weights, key: str) -> str:
         return _EMBEDDING if _EMBEDDING in source and _tied(source) else key
     if key.startswith(TOWER) and key not in source:
         bare = key.removeprefix(TOWER)
-        return bare if bare in source else f"vision_model.{bare}"  # transformers 5 saves a tower alone without its prefix
+        return (
+            bare if bare in source else f"vision_model.{bare}"
+        )  # transformers 5 saves a tower alone without its prefix
     return key
 
 

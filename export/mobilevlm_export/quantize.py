@@ -22,6 +22,7 @@ from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 
 GROUP_SIZE = 32  # XNNPACK's kernels take multiples of 32, and the smallest costs the least accuracy
+_INT4: torch.dtype = getattr(torch, "int4")  # noqa: B009  missing from torch's type stubs
 KNOBS = {
     "llm": ("fp32", "int8", "int4"),
     "vision": ("fp32", "int8"),
@@ -158,7 +159,7 @@ def shipped_bytes(weight: Any) -> int:
     """Bytes of ``weight`` in an artifact: int4 two to the byte, with its scales."""
     if not is_quantized(weight):
         return int(weight.numel() * weight.element_size())
-    bits = 4 if weight.target_dtype == torch.int4 else 8
+    bits = 4 if weight.target_dtype == _INT4 else 8
     return int(weight.qdata.numel() * bits // 8 + weight.scale.numel() * weight.scale.element_size())
 
 
@@ -205,7 +206,7 @@ def _quantize_module(module: nn.Linear | nn.Embedding, bits: int, path: str) -> 
     module.weight = nn.Parameter(module.weight.detach().float(), requires_grad=False)
     if bits == 32:
         return
-    dtype, granularity = (torch.int4, PerGroup(GROUP_SIZE)) if bits == 4 else (torch.int8, PerAxis(0))
+    dtype, granularity = (_INT4, PerGroup(GROUP_SIZE)) if bits == 4 else (torch.int8, PerAxis(0))
     if isinstance(module, nn.Embedding):
         config = IntxWeightOnlyConfig(weight_dtype=dtype, granularity=granularity)
     elif bits == 4:
@@ -220,7 +221,8 @@ def _quantize_module(module: nn.Linear | nn.Embedding, bits: int, path: str) -> 
     else:
         config = Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
     quantize_(module, config, filter_fn=lambda found, _: found is module)
-    if not bool(torch.isfinite(module.weight.scale).all()):
+    quantized: Any = module.weight
+    if not bool(torch.isfinite(quantized.scale).all()):
         raise QuantizeError(f"{path}.weight: got values that are not finite, expected numbers")
 
 

@@ -116,7 +116,7 @@ def test_archives_cannot_escape_or_grow(copy: Path, tmp_path: Path) -> None:
     zip_bundle(copy, escaping)
     with zipfile.ZipFile(escaping, "a") as archive:
         archive.writestr("../evil", "x")
-    with pytest.raises(BundleError, match="got the path '../evil'"):
+    with pytest.raises(BundleError, match=r"got the path '\.\./evil'"):
         Bundle.open(escaping)
     assert not (tmp_path.parent / "evil").exists()
     (copy / "tokenizer.json").write_bytes(bytes(1 << 20))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import random_model
 from safetensors.torch import load_file, save_file
+from tiny import random_model
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint, save_checkpoint
@@ -40,9 +40,7 @@ def test_every_form_loads_to_the_same_numbers(
     tmp_path: Path, tiny_tokenizer_model: Path, form: str, shard: int | None, dtype: torch.dtype
 ) -> None:
     model, folder = random_model(), tmp_path / "model"
-    save_checkpoint(
-        model, folder, tokenizer_model=tiny_tokenizer_model, form=form, dtype=dtype, max_shard_bytes=shard
-    )
+    save_checkpoint(model, folder, tokenizer_model=tiny_tokenizer_model, form=form, dtype=dtype, max_shard_bytes=shard)
     loaded = load_checkpoint(folder)
     assert loaded.config == model.config
     assert not loaded.training
@@ -67,7 +65,10 @@ def test_a_tower_from_a_clip_folder(saved: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)
     clip = CLIPVisionModel(CLIPVisionConfig(**sizes, num_hidden_layers=3, num_attention_heads=2))
     clip.save_pretrained(tower)
-    _change(saved, **{key.replace(".", "__"): None for key in load_file(saved / "model.safetensors") if key.startswith(TOWER)})
+    _change(
+        saved,
+        **{key.replace(".", "__"): None for key in load_file(saved / "model.safetensors") if key.startswith(TOWER)},
+    )
     with pytest.raises(CheckpointError, match="names 'tiny': give its folder with --vision-tower"):
         load_checkpoint(saved)
     loaded = load_checkpoint(saved, vision_tower=tower)
@@ -90,7 +91,10 @@ def test_the_layers_that_never_run_are_written_and_ignored(saved: Path) -> None:
         ({"model__extra": torch.ones(2, 3)}, "got keys that MobileVLM V2 doesn't have: model.extra [2, 3]"),
         ({"model__norm__weight": torch.ones(7)}, "model.norm.weight: got shape [7], expected [96]"),
         ({"model__norm__weight": torch.full((96,), torch.nan)}, "model.norm.weight: got values that are not finite"),
-        ({"model__norm__weight": torch.ones(96, dtype=torch.int64)}, "model.norm.weight: got values that are not finite"),
+        (
+            {"model__norm__weight": torch.ones(96, dtype=torch.int64)},
+            "model.norm.weight: got values that are not finite",
+        ),
     ],
 )
 def test_wrong_weights_are_named(saved: Path, changes: dict[str, Any], message: str) -> None:

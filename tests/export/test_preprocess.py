@@ -20,9 +20,9 @@ MEAN_COLOR = (122, 116, 104)
 
 
 def _noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    channels = {"RGB": 3, "L": 1, "RGBA": 4, "LA": 2, "CMYK": 4}[mode]
+    channels = len(Image.new(mode, (1, 1)).getbands())
     pixels = np.random.default_rng(width * 1000 + height).integers(0, 256, (height, width, channels), dtype=np.uint8)
-    return Image.fromarray(pixels.squeeze() if channels == 1 and min(width, height) > 1 else pixels.reshape(height, width, channels), mode) if channels > 1 else Image.fromarray(pixels[..., 0])
+    return Image.merge(mode, [Image.fromarray(np.ascontiguousarray(pixels[..., band])) for band in range(channels)])
 
 
 def _reference(image: Image.Image) -> torch.Tensor:
@@ -37,7 +37,8 @@ def _reference(image: Image.Image) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    "size", [(336, 336), (1, 1), (1, 7), (9, 2), (337, 335), (335, 337), (640, 480), (101, 997), (1920, 1080), (17, 400)]
+    "size",
+    [(336, 336), (1, 1), (1, 7), (9, 2), (337, 335), (335, 337), (640, 480), (101, 997), (1920, 1080), (17, 400)],
 )
 def test_pixels_are_the_references(size: tuple[int, int]) -> None:
     image = _noise(*size)
@@ -100,7 +101,9 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     assert [opened.getpixel((x, 0)) for x in range(4)] == [(v, v, v) for v in (0, 1, 128, 255)]
 
 
-@pytest.mark.parametrize(("mode", "form"), [("L", "PNG"), ("LA", "PNG"), ("CMYK", "JPEG"), ("RGB", "WEBP"), ("RGB", "BMP")])
+@pytest.mark.parametrize(
+    ("mode", "form"), [("L", "PNG"), ("LA", "PNG"), ("CMYK", "JPEG"), ("RGB", "WEBP"), ("RGB", "BMP")]
+)
 def test_every_mode_opens_as_rgb(mode: str, form: str) -> None:
     opened = open_image(_saved(_noise(30, 20, mode), form))
     assert (opened.mode, opened.size) == ("RGB", (30, 20))

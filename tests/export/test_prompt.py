@@ -40,7 +40,9 @@ def _flat(segments: list[prompt.IdSegment]) -> list[int | str]:
     return flat
 
 
-@pytest.mark.parametrize("question", ["What is this?", "  two  spaces ", "这是什么？", "a\nb", "😀", "Answer yes or no."])
+@pytest.mark.parametrize(
+    "question", ["What is this?", "  two  spaces ", "这是什么？", "a\nb", "😀", "Answer yes or no."]
+)
 def test_one_question(tiny_tokenizer_model: Path, question: str) -> None:
     tokenizer = Tokenizer(tiny_tokenizer_model)
     text = f"{SYSTEM} USER: <image>\n{question} ASSISTANT:"

@@ -44,6 +44,6 @@ def test_it_never_overwrites_and_checks_the_disk(tmp_path: Path, monkeypatch: py
     with pytest.raises(CheckpointError, match="exists already"):
         synth_checkpoint(TINY, tmp_path / "there")
     monkeypatch.setattr(synth.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
-    with pytest.raises(CheckpointError, match="got 0.0 GB of free disk, expected"):
+    with pytest.raises(CheckpointError, match=r"got 0\.0 GB of free disk, expected"):
         synth_checkpoint("1.7b", tmp_path / "big")
     assert [path.name for path in tmp_path.iterdir()] == ["there"]

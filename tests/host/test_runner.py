@@ -7,8 +7,8 @@ import threading
 
 import numpy as np
 import pytest
-from tiny import random_model
 from PIL import Image
+from tiny import random_model
 
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle

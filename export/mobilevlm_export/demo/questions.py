@@ -57,7 +57,7 @@ def description(scene: Scene) -> str:
 def is_right(answer: str, truth: str, kind: str) -> bool:
     """Whether ``answer`` says the same as ``truth``: case, articles and the last period don't matter; a caption is right
     if it names the same objects at the same places, in any order.
-    """  # noqa: D205
+    """
     if kind == "caption":
         return sorted(_parts(answer)) == sorted(_parts(truth))
     return _plain(answer) == _plain(truth)
@@ -183,7 +183,8 @@ def _comparison(scene: Scene, random: Random) -> QA | None:
         return QA(
             f"Are there more {_plural(first)} than {_plural(second)}?", "yes" if more > fewer else "no", "comparison"
         )
-    pair = [item for item in scene.objects if _only(scene, lambda other, item=item: other.words == item.words)]
+    said = [item.words for item in scene.objects]
+    pair = [item for item in scene.objects if said.count(item.words) == 1]
     if len(pair) < 2:
         return None
     first_item, second_item = random.sample(pair, 2)

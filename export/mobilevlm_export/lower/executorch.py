@@ -26,8 +26,8 @@ from torch.export import Dim, ExportedProgram
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.graph_checks import Expected, MethodInfo, check_method
 from mobilevlm_export.lower.graph_passes import share_activation_quantization
-from mobilevlm_export.lower.partitioner import LevelPartitioner, only_needed_passes
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
+from mobilevlm_export.lower.partitioner import LevelPartitioner, only_needed_passes
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import Recipe, is_quantized, shipped_bytes

@@ -17,6 +17,7 @@ from torch.fx import Node
 
 from mobilevlm_export.errors import LoweringError
 
+PRODUCTS = ("linear", "addmm", "mm", "bmm", "matmul", "convolution", "conv2d")
 _PLUMBING = {"getitem", "executorch_call_delegate", "alloc", "sym_size", "ge", "le", "add", "_assert_scalar"}
 
 

@@ -17,6 +17,9 @@ from executorch.exir.backend.partitioner import DelegationSpec, PartitionResult
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.lower.graph_checks import PRODUCTS, module_path, operator_name
+
 
 class LevelPartitioner(XnnpackPartitioner):  # type: ignore[misc]
     """Delegates everything that XNNPACK takes, grouped by how many bare operators must have run before.
@@ -34,10 +37,15 @@ class LevelPartitioner(XnnpackPartitioner):  # type: ignore[misc]
         return kept, None
 
     def partition(self, exported_program: ExportedProgram) -> PartitionResult:
-        """Tag the nodes of ``exported_program`` with their delegates."""
+        """Tag the nodes of ``exported_program`` with their delegates.
+
+        Raises:
+            LoweringError: XNNPACK doesn't take a linear, a convolution or a matrix product.
+        """
         graph = exported_program.graph
         groups = self.get_matched_nodes_from_configs(exported_program)
         taken = {node for group in groups for node in group if node.op == "call_function"}
+        _require_products(exported_program, taken)
         constant = _constant_nodes(exported_program)
         level: dict[Node, int] = {}
         for node in graph.nodes:
@@ -52,6 +60,14 @@ class LevelPartitioner(XnnpackPartitioner):  # type: ignore[misc]
                 node.meta["delegation_tag"] = f"level{level[node]}"
                 tags[f"level{level[node]}"] = self.delegation_spec
         return PartitionResult(tagged_exported_program=exported_program, partition_tags=tags)
+
+
+def _require_products(program: ExportedProgram, taken: set[Node]) -> None:
+    for node in program.graph.nodes:
+        if node.op == "call_function" and node not in taken and operator_name(node) in PRODUCTS:
+            raise LoweringError(
+                f"{operator_name(node)} of {module_path(node)}: XNNPACK doesn't take it, expected it in the delegate"
+            )
 
 
 def _constant_nodes(program: ExportedProgram) -> set[Node]:

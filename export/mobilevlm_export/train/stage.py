@@ -33,7 +33,7 @@ Example = tuple[Tensor | None, Tokens]
 class StageConfig:
     """One stage. ``batch_size`` counts samples of an optimizer step over all processes, ``micro_batch_size`` those that
     one process runs at once; ``steps`` 0 means ``epochs`` over the data. Lengths are in tokens.
-    """  # noqa: D205
+    """
 
     template: Template
     batch_size: int
