@@ -18,6 +18,7 @@ from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.key_map import TOWER, is_ignored, never_run, published_names
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_export.weight_files import Weights, open_weights
 
 _NAMED = 6  # how many names an error lists
@@ -62,6 +63,8 @@ def load_checkpoint(
         filled[name] = tensor.to(dtype, copy=True)
         progress("loading weights", index + 1, len(names))
     model.load_state_dict(filled, assign=True)
+    if (folder / "tokenizer.model").is_file():
+        model.tokenizer = Tokenizer(folder / "tokenizer.model")
     return model.eval().requires_grad_(False)
 
 

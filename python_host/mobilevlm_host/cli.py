@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.version_option(__version__, prog_name="mvlm")
 def main() -> None:
     """Take a MobileVLM V2 checkpoint to phones, and prove that it answers there as it does here."""
+    # torchao logs a deprecation of its own when it is imported; a user can do nothing about it.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
 
 
 @main.command(

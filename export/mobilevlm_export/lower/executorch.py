@@ -8,6 +8,7 @@ methods tell the runner the limits and ids. T is dynamic up to ``max_prefill``.
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -85,11 +86,14 @@ def lower_executorch(
     with _quiet(), torch.no_grad():
         programs = _export(model, max_context, max_prefill, progress)
         expected = _expectations(model, recipe)
-        progress("delegate", 0, 1)
-        with only_needed_passes():
+        # One for the encoder; before, between and after the decoder's attentions, and the head.
+        delegates = 1 + model.config.llm.num_layers + 2
+        begun = itertools.count()
+        progress("delegate", 0, delegates)
+        with only_needed_passes(lambda: progress("delegate", next(begun), delegates)):
             edge = _delegate(programs, _constant_methods(model, max_context, max_prefill))
         del programs
-        progress("delegate", 1, 1)
+        progress("delegate", delegates, delegates)
         methods = {name: check_method(name, edge.exported_program(name), expected[name]) for name in expected}
         progress("emit", 0, 1)
         program = edge.to_executorch(

@@ -90,10 +90,11 @@ _NEEDED_PASSES = [XNNPACKRemoveCloneOpsTransform, ChannelsLastTaggedReshapePass,
 
 
 @contextlib.contextmanager
-def only_needed_passes() -> Iterator[None]:
-    """Within this context XNNPACK's delegate runs only the passes this model needs."""
+def only_needed_passes(begin_delegate: Callable[[], None]) -> Iterator[None]:
+    """Within this context XNNPACK's delegate runs only the passes this model needs; each begins with a call."""
 
     def manager(program: ExportedProgram, passes: Any = None) -> XNNPACKPassManager:
+        begin_delegate()
         return XNNPACKPassManager(program, passes or _NEEDED_PASSES)
 
     original = xnnpack_preprocess.XNNPACKPassManager

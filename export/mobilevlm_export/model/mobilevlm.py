@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 
 from mobilevlm_export.config import MobileVLMConfig
@@ -15,8 +16,10 @@ from mobilevlm_export.errors import PromptError
 from mobilevlm_export.model.ldpv2 import LDPv2
 from mobilevlm_export.model.mobilellama import MobileLlama
 from mobilevlm_export.model.vision_encoder import CLIPVisionTower
+from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.tokenizer import Tokenizer
 
-Segment = Tensor | Sequence[int]
+Segment = Tensor | Image | str | Sequence[int]
 
 
 class VisionEncoder(nn.Module):
@@ -50,6 +53,7 @@ class MobileVLM(nn.Module):
         self.vision_encoder = VisionEncoder(config)
         self.token_embedding = nn.Embedding(config.llm.vocab_size, config.llm.hidden_size)
         self.text_decoder = MobileLlama(config.llm)
+        self.tokenizer: Tokenizer | None = None  # set by load_checkpoint
 
     def vision_features(self, pixels: Tensor) -> Tensor:
         """CLIP's chosen features [N, P, vision width], before LDPv2, of ``pixels`` uint8 [N, 3, S, S]."""
@@ -58,12 +62,22 @@ class MobileVLM(nn.Module):
     def embed(self, segments: Sequence[Segment]) -> Tensor:
         """Embeddings [1, T, D] of ``segments`` in order.
 
-        A segment is a list of token ids, or an image: ``pixels`` uint8 [3, S, S], or, if it is encoded already, its
-        embeddings float [tokens, D].
-        """
-        return torch.cat([self._embed_one(segment) for segment in segments], dim=1)
+        A segment is text (tokenized on its own, BOS before the first segment), a list of token ids (taken as they are), or an
+        image: RGB, ``pixels`` uint8 [3, S, S], or, if it is encoded already, its embeddings float [tokens, D].
 
-    def _embed_one(self, segment: Segment) -> Tensor:
+        Raises:
+            PromptError: there is text and the model has no tokenizer.
+        """
+        return torch.cat([self._embed_one(segment, index == 0) for index, segment in enumerate(segments)], dim=1)
+
+    def _embed_one(self, segment: Segment, first: bool) -> Tensor:
+        if isinstance(segment, str):
+            if self.tokenizer is None:
+                raise PromptError("segments: got text, expected token ids, because this model has no tokenizer")
+            bos = [self.tokenizer.bos_id] if first else []
+            return self._embed_one([*bos, *self.tokenizer.encode(segment)], first)
+        if isinstance(segment, Image):
+            return self._embed_one(preprocess(segment, self.config), first)
         if not isinstance(segment, Tensor):
             ids = torch.tensor([list(segment)], dtype=torch.long, device=self.token_embedding.weight.device)
             embeds: Tensor = self.token_embedding(ids)

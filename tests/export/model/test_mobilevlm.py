@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from mobilevlm_export.checkpoint import load_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import PromptError
 from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.preprocess import preprocess
 
 
 @pytest.fixture
@@ -66,3 +70,15 @@ def test_end_of_text_stops_and_is_not_given_out(model: MobileVLM) -> None:
     stop_at = free[4]
     model.config = replace(model.config, eos_id=stop_at)
     assert model.generate([[1, 5, 9]], 12) == free[: free.index(stop_at)]
+
+
+def test_text_and_pictures_are_segments_too(tiny_checkpoint: Path) -> None:
+    model = load_checkpoint(tiny_checkpoint)
+    assert model.tokenizer is not None
+    picture = Image.new("RGB", (30, 20), "red")
+    ids = [[model.tokenizer.bos_id, *model.tokenizer.encode("USER: ")], model.tokenizer.encode("What is this?")]
+    expected = model.generate([ids[0], preprocess(picture, model.config), ids[1]], 6)
+    assert model.generate(["USER: ", picture, "What is this?"], 6) == expected
+    model.tokenizer = None
+    with pytest.raises(PromptError, match="this model has no tokenizer"):
+        model.generate(["USER: "], 6)
