@@ -19,7 +19,7 @@ from torch.nn.functional import cosine_similarity
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize import RECIPES, make_recipe, quantize
+from mobilevlm_export.quantize import RECIPES, Recipe, make_recipe, quantize
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # ExecuTorch's own, while it is imported
@@ -39,12 +39,12 @@ assert executorch.kernels.quantized  # registers the embedding's kernels
 VOCABULARY = 288  # bytes, control tokens and a few pieces
 
 
-def tiny_model() -> MobileVLM:
+def tiny_model(layers: int = 2) -> MobileVLM:
     tiny = MobileVLMConfig.tiny()
     config = dataclasses.replace(
         tiny,
         vision=dataclasses.replace(tiny.vision, num_layers=2),
-        llm=dataclasses.replace(tiny.llm, vocab_size=VOCABULARY),
+        llm=dataclasses.replace(tiny.llm, vocab_size=VOCABULARY, num_layers=layers),
     )
     torch.manual_seed(0)
     return MobileVLM(config).eval()
@@ -62,13 +62,13 @@ class Lowered:
         return [output.clone() if isinstance(output, Tensor) else output for output in outputs]
 
 
-def lower(name: str, folder: Path) -> Lowered:
-    model = tiny_model()
-    quantize(model, RECIPES[name])
+def lower(recipe: Recipe, folder: Path, layers: int = 2) -> Lowered:
+    model = tiny_model(layers)
+    quantize(model, recipe)
     stages: list[tuple[str, int, int]] = []
     info = lower_executorch(
         model,
-        RECIPES[name],
+        recipe,
         folder / "model.pte",
         max_context=64,
         max_prefill=24,
@@ -79,15 +79,20 @@ def lower(name: str, folder: Path) -> Lowered:
 
 @pytest.fixture(scope="module")
 def fp32(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
-    return lower("fp32", tmp_path_factory.mktemp("fp32"))
+    return lower(RECIPES["fp32"], tmp_path_factory.mktemp("fp32"))
 
 
 @pytest.fixture(scope="module")
 def int4(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
-    return lower("int4", tmp_path_factory.mktemp("int4"))
+    return lower(RECIPES["int4"], tmp_path_factory.mktemp("int4"))
 
 
-@pytest.fixture(params=["fp32", "int4"])
+@pytest.fixture(scope="module")
+def int8(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
+    return lower(make_recipe("int8", embedding="int4"), tmp_path_factory.mktemp("int8"), layers=1)
+
+
+@pytest.fixture(params=["fp32", "int4", "int8"])
 def lowered(request: pytest.FixtureRequest) -> Lowered:
     return request.getfixturevalue(request.param)
 
