@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sentencepiece
 import torch
 from tiny import VOCAB_SIZE, random_model
 
@@ -15,9 +13,11 @@ from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.checkpoint import save_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.demo.recipe import write_tokenizer
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize import RECIPES
+from mobilevlm_export.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,21 +39,9 @@ def tiny_tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         prompt.after_image("What is this?"),
         "a red circle and 2 blue squares",
     ] * 20
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines),
-        model_writer=model,
-        model_type="bpe",
-        vocab_size=VOCAB_SIZE,
-        byte_fallback=True,
-        split_digits=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        num_threads=1,
-        minloglevel=2,
-    )
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
-    path.write_bytes(model.getvalue())
+    write_tokenizer(path, lines, VOCAB_SIZE)
+    assert Tokenizer(path).vocab_size == VOCAB_SIZE
     return path
 
 

@@ -53,7 +53,8 @@ def load_checkpoint(
     names = published_names(config)
     filled: dict[str, Tensor] = {}
     for index, (key, name) in enumerate(names.items()):
-        tensor = sources[key].read(_key_in(sources[key], key))
+        source, spelled = sources[key]
+        tensor = source.read(spelled)
         if tensor.shape != expected[name].shape:
             raise CheckpointError(
                 f"{folder}: {key}: got shape {list(tensor.shape)}, expected {list(expected[name].shape)} by config.json"
@@ -68,46 +69,38 @@ def load_checkpoint(
     return model.eval().requires_grad_(False)
 
 
-def _sources(config: MobileVLMConfig, weights: Weights, folder: Path, vision_tower: Path | None) -> dict[str, Weights]:
-    """Which opened weights each published key comes from; what is missing or left over is an error that names it."""
-    wanted = published_names(config)
-    known = {*wanted, *never_run(config)}
-    if config.tie_word_embeddings and _LM_HEAD not in weights:
-        known.discard(_LM_HEAD)
-    tower = open_weights(vision_tower) if vision_tower else weights
-    sources = {key: tower if vision_tower and key.startswith(TOWER) else weights for key in wanted}
-    missing = [key for key in wanted if _key_in(sources[key], key) not in sources[key]]
-    if missing and all(key.startswith(TOWER) for key in missing) and not any(key.startswith(TOWER) for key in weights):
-        if vision_tower is None:
-            raise CheckpointError(
-                f"{folder}: got no vision tower's weights; config.json names {config.vision_tower!r}: "
-                "give its folder with --vision-tower"
-            )
-        folder = vision_tower
+def _sources(
+    config: MobileVLMConfig, weights: Weights, folder: Path, vision_tower: Path | None
+) -> dict[str, tuple[Weights, str]]:
+    """Where each published key is read from, and as what; what is missing or left over is an error that names it."""
+    tower = open_weights(vision_tower) if vision_tower else None
+    sources: dict[str, tuple[Weights, str]] = {}
+    missing = []
+    for key in published_names(config):
+        source, spelled = weights, key
+        if tower is not None and key.startswith(TOWER):
+            bare = key.removeprefix(TOWER)
+            # transformers 5 saves a tower alone without its prefix.
+            source, spelled = tower, bare if bare in tower else f"vision_model.{bare}"
+        elif key == _LM_HEAD and key not in weights and config.tie_word_embeddings:
+            spelled = _EMBEDDING
+        sources[key] = (source, spelled)
+        if spelled not in source:
+            missing.append(key)
+    if tower is None and missing and not any(key.startswith(TOWER) for key in weights):
+        raise CheckpointError(
+            f"{folder}: got no vision tower's weights; config.json names {config.vision_tower!r}: "
+            "give its folder with --vision-tower"
+        )
     if missing:
-        raise CheckpointError(f"{folder}: missing {_listed(missing)}")
+        where = vision_tower if all(key.startswith(TOWER) for key in missing) and vision_tower else folder
+        raise CheckpointError(f"{where}: missing {_listed(missing)}")
+    known = {*sources, *never_run(config)}
     left_over = [key for key in weights if key not in known and not is_ignored(key)]
     if left_over:
         shapes = [f"{key} {list(weights.read(key).shape)}" for key in left_over[:_NAMED]]
         raise CheckpointError(f"{folder}: got keys that MobileVLM V2 doesn't have: {_listed(shapes, len(left_over))}")
     return sources
-
-
-def _key_in(source: Weights, key: str) -> str:
-    """``key`` as ``source`` spells it: a CLIP folder has no prefix of MobileVLM's, and a tied head is the embedding."""
-    if key == _LM_HEAD and key not in source:
-        return _EMBEDDING if _EMBEDDING in source and _tied(source) else key
-    if key.startswith(TOWER) and key not in source:
-        bare = key.removeprefix(TOWER)
-        return (
-            bare if bare in source else f"vision_model.{bare}"
-        )  # transformers 5 saves a tower alone without its prefix
-    return key
-
-
-def _tied(source: Weights) -> bool:
-    config = source.files[0].parent / "config.json"
-    return config.is_file() and bool(json.loads(config.read_text()).get("tie_word_embeddings", False))
 
 
 def _listed(names: Iterable[str], count: int | None = None) -> str:

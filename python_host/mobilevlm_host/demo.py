@@ -59,7 +59,7 @@ class DemoReport:
         right = f"fp32 {self.fp32_right / self.questions:.1%}, {self.recipe} {self.bundle_right / self.questions:.1%}"
         rows = [
             ("checkpoint → bundle", f"{megabytes(self.checkpoint_bytes)} → {megabytes(self.bundle_bytes)}"),
-            ("export, load", f"{self.export_s:.1f} s, {self.load_s:.1f} s"),
+            ("export, load", f"{self.export_s:.1f} s, {self.load_s * 1e3:.0f} ms"),
             ("image encode, first token", f"{self.image_encode_s * 1e3:.1f} ms, {self.ttft_s * 1e3:.1f} ms"),
             (f"{self.recipe} answers as fp32 does", share),
             ("right on held-out questions", right),

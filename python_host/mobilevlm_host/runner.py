@@ -192,7 +192,6 @@ class Runner:
     def _prefill_image(self, pixels: Any) -> None:
         from executorch.extension.llm.runner import make_image_input
 
-        begin = time.perf_counter()
         with native_output_hidden():
             self._engine.reset()
             self._engine.prefill([_tokens(self._prefix)])

@@ -35,19 +35,24 @@ DEMO_CONFIG = MobileVLMConfig(
 
 
 def train_tokenizer(output: Path, scenes: int = 3000) -> None:
-    """Write ``output`` (``tokenizer.model``): LLaMA's kind of SentencePiece, trained on the demo's own text."""
+    """Write ``output`` (``tokenizer.model``), trained on the demo's own text."""
     lines = [prompt.prefix(), prompt.SYSTEM] * 200
     for seed in TRAIN_SEEDS[:scenes]:
         scene = make_scene(seed)
         lines.append(caption(scene, seed))
         for qa in questions(scene, seed):
             lines += [prompt.after_image(qa.question).strip(), prompt.follow_up(qa.question), qa.answer]
+    write_tokenizer(output, lines, VOCAB_SIZE)
+
+
+def write_tokenizer(output: Path, lines: list[str], vocab_size: int) -> None:
+    """Train LLaMA's kind of SentencePiece (BPE, byte fallback, text as it is) on ``lines`` and write it to ``output``."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
         model_writer=model,
         model_type="bpe",
-        vocab_size=VOCAB_SIZE,
+        vocab_size=vocab_size,
         byte_fallback=True,
         split_digits=True,
         normalization_rule_name="identity",

@@ -47,7 +47,11 @@ def tiny_model(layers: int = 2) -> MobileVLM:
         llm=dataclasses.replace(tiny.llm, vocab_size=VOCABULARY, num_layers=layers),
     )
     torch.manual_seed(0)
-    return MobileVLM(config).eval()
+    model = MobileVLM(config).eval()
+    for name, parameter in model.named_parameters():
+        if "norm" not in name:
+            nn.init.normal_(parameter, std=0.15)  # so that answers hang on what was read
+    return model
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,8 @@ def lowered(request: pytest.FixtureRequest) -> Lowered:
 def test_vision_encoder_equals_eager(lowered: Lowered) -> None:
     pixels = torch.randint(0, 256, (1, 3, 56, 56), dtype=torch.uint8)
     embeddings, features = lowered.run("vision_encoder", pixels)
-    torch.testing.assert_close(embeddings, lowered.model.vision_encoder(pixels), atol=1e-4, rtol=0)
-    torch.testing.assert_close(features, lowered.model.vision_features(pixels), atol=1e-4, rtol=0)
+    torch.testing.assert_close(embeddings, lowered.model.vision_encoder(pixels), atol=1e-3, rtol=0)
+    torch.testing.assert_close(features, lowered.model.vision_features(pixels), atol=1e-3, rtol=0)
 
 
 @torch.inference_mode()
@@ -124,7 +128,7 @@ def test_prefill_in_chunks_and_decode_equal_the_whole_text(lowered: Lowered) -> 
         position += length
         assert logits.shape == (1, 1, VOCABULARY)
         if lowered.info.recipe.name == "fp32":
-            torch.testing.assert_close(logits[0, 0], expected[0, position - 1], atol=1e-4, rtol=0)
+            torch.testing.assert_close(logits[0, 0], expected[0, position - 1], atol=1e-3, rtol=0)
         # A rounding of activations may fall the other way; the logits stay all but the same.
         assert cosine_similarity(logits[0, 0], expected[0, position - 1], dim=0) > 0.999
 
@@ -135,7 +139,7 @@ def test_a_new_text_overwrites_the_cache(fp32: Lowered) -> None:
     first, second = torch.randn(1, 20, 96), torch.randn(1, 6, 96)
     decoder.execute((first, torch.tensor([0])))
     [logits] = decoder.execute((second, torch.tensor([0])))
-    torch.testing.assert_close(logits[0, 0], fp32.model.text_decoder(second)[0, -1], atol=1e-4, rtol=0)
+    torch.testing.assert_close(logits[0, 0], fp32.model.text_decoder(second)[0, -1], atol=1e-3, rtol=0)
 
 
 def test_nothing_computes_outside_the_delegates(fp32: Lowered, int4: Lowered) -> None:
