@@ -13,21 +13,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchao.quantization import (
-    Int8DynamicActivationIntxWeightConfig,
-    IntxUnpackedToInt8Tensor,
-    IntxWeightOnlyConfig,
-    quantize_,
-)
+from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
 from torchao.quantization.granularity import PerAxis, PerGroup
-from torchao.quantization.quantize_.workflows.intx.intx_choose_qparams_algorithm import IntxChooseQParamsAlgorithm
+from torchao.quantization.quant_primitives import MappingType
 
 from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 
 GROUP_SIZE = 32  # XNNPACK's kernels take multiples of 32, and the smallest costs the least accuracy
-_BLOCK = 2**19  # weights fitted at a time: HQQ goes over them some twenty times, and these stay in the cache
 _INT4: torch.dtype = getattr(torch, "int4")  # noqa: B009  missing from torch's type stubs
 KNOBS = {
     "llm": ("fp32", "int8", "int4"),
@@ -139,13 +133,15 @@ def quantize(model: MobileVLM, recipe: Recipe, progress: Progress = silent) -> Q
         before = after = modules = 0
         for path, module in _quantizable(part):
             float_bytes = _require_float(module, f"{name}.{path}") * 4
-            bits, more_bits = _bits(scheme, path, module)
+            bits = _bits(scheme, module)
             _quantize_module(module, bits, f"{name}.{path}")
             before += float_bytes
             after += shipped_bytes(module.weight)
             modules += bits < 32
-            if more_bits:
-                unquantized.append(Unquantized(name, f"{path}.weight", shipped_bytes(module.weight), more_bits))
+            if scheme == "int4" and bits == 8:
+                unquantized.append(
+                    Unquantized(name, f"{path}.weight", shipped_bytes(module.weight), _group_reason(module))
+                )
             done += 1
             progress("quantize", done, total)
         _widen(part)
@@ -188,14 +184,14 @@ def _require_float(module: nn.Linear | nn.Embedding, path: str) -> int:
     return module.weight.numel()
 
 
-def _bits(scheme: str, path: str, module: nn.Linear | nn.Embedding) -> tuple[int, str]:
-    """Bits for a weight; and why they are more than the scheme's, where they are."""
-    inputs = module.weight.shape[1]
-    if scheme == "int4" and inputs % GROUP_SIZE:
-        return 8, f"int8: its {inputs} inputs are not a multiple of the int4 group size {GROUP_SIZE}"
-    if scheme == "int4" and path == "lm_head":
-        return 8, "int8: it decides between words that are nearly alike, and is a small part of the whole"
-    return {"fp32": 32, "int8": 8, "int4": 4}[scheme], ""
+def _bits(scheme: str, module: nn.Linear | nn.Embedding) -> int:
+    if scheme == "int4" and module.weight.shape[1] % GROUP_SIZE:
+        return 8
+    return {"fp32": 32, "int8": 8, "int4": 4}[scheme]
+
+
+def _group_reason(module: nn.Linear | nn.Embedding) -> str:
+    return f"int8: its {module.weight.shape[1]} inputs are not a multiple of the int4 group size {GROUP_SIZE}"
 
 
 def _scheme_name(component: str, scheme: str) -> str:
@@ -214,45 +210,19 @@ def _quantize_module(module: nn.Linear | nn.Embedding, bits: int, path: str) -> 
     if isinstance(module, nn.Embedding):
         config = IntxWeightOnlyConfig(weight_dtype=dtype, granularity=granularity)
     elif bits == 4:
-        module.weight = nn.Parameter(_int4_groups(module.weight), requires_grad=False)
-        _require_finite(module, path)
-        return
+        # The kernels keep the scales of groups in bfloat16: rounding them first lets the weights fit the rounded
+        # ones, and makes this model equal to the artifact.
+        config = Int8DynamicActivationIntxWeightConfig(
+            weight_dtype=dtype,
+            weight_granularity=granularity,
+            weight_mapping_type=MappingType.SYMMETRIC_NO_CLIPPING_ERR,  # all of -8 … 7, where it fits
+            weight_scale_dtype=torch.bfloat16,
+        )
     else:
         config = Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
     quantize_(module, config, filter_fn=lambda found, _: found is module)
-    _require_finite(module, path)
-
-
-def _int4_groups(weight: torch.Tensor) -> IntxUnpackedToInt8Tensor:
-    """``weight`` float [N, K] in int4 groups, with scales that HQQ fits (Badri and Shaji, 2023).
-
-    The kernels keep the scales in bfloat16: rounding them first lets the weights fit the rounded ones, and makes this
-    model equal to the artifact. Groups don't know of each other, so blocks of rows give what the whole would.
-    """
-    config = Int8DynamicActivationIntxWeightConfig(
-        weight_dtype=_INT4,
-        weight_granularity=PerGroup(GROUP_SIZE),
-        weight_scale_dtype=torch.bfloat16,
-        intx_choose_qparams_algorithm=IntxChooseQParamsAlgorithm.HQQ_SCALE_ONLY,
-    )
-    blocks: list[Any] = []
-    for rows in weight.detach().split(max(1, _BLOCK // weight.shape[1])):
-        linear = nn.Linear(rows.shape[1], rows.shape[0], bias=False, device="meta")
-        linear.weight = nn.Parameter(rows, requires_grad=False)
-        quantize_(linear, config)
-        blocks.append(linear.weight)
-    return IntxUnpackedToInt8Tensor(
-        *(torch.cat([getattr(block, name) for block in blocks]) for name in ("qdata", "scale", "zero_point")),
-        target_dtype=_INT4,
-        block_size=blocks[0].block_size,
-        dtype=torch.float32,
-        activation_quantization=blocks[0].activation_quantization,
-    )
-
-
-def _require_finite(module: nn.Linear | nn.Embedding, path: str) -> None:
-    weight: Any = module.weight
-    if not bool(torch.isfinite(weight.scale).all()):
+    quantized: Any = module.weight
+    if not bool(torch.isfinite(quantized.scale).all()):
         raise QuantizeError(f"{path}.weight: got values that are not finite, expected numbers")
 
 
