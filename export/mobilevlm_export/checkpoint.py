@@ -29,10 +29,10 @@ def load_checkpoint(
     path: str | Path,
     *,
     vision_tower: Path | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
     progress: Progress = silent,
 ) -> MobileVLM:
-    """The model in ``path``, a folder in the published layout, in eval mode and ``dtype``.
+    """The model in ``path``, a folder in the published layout, in eval mode and ``dtype`` (None: each weight's own).
 
     ``vision_tower`` is a CLIP folder, for a checkpoint without the tower's weights. Weights are mapped and converted one by one into
     a model that owns no memory before, so the peak is one model and one tensor.
@@ -61,7 +61,7 @@ def load_checkpoint(
             )
         if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{folder}: {key}: got values that are not finite numbers ({tensor.dtype})")
-        filled[name] = tensor.to(dtype, copy=True)
+        filled[name] = tensor.to(dtype or tensor.dtype, copy=True)
         progress("loading weights", index + 1, len(names))
     model.load_state_dict(filled, assign=True)
     if (folder / "tokenizer.model").is_file():

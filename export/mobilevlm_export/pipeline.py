@@ -51,7 +51,8 @@ def export_bundle(job: ExportJob, progress: Progress = silent) -> Bundle:
         shutil.copyfile(tokenizer.path, beside / "tokenizer.model")
         make_tokenizer_json(tokenizer.path, beside / "tokenizer.json")
         source = {"name": config.name, "sha256": checkpoint_sha256(folder, progress)}
-        model = load_checkpoint(folder, vision_tower=job.vision_tower, progress=progress)
+        # Weights stay as they are stored, mostly half precision, until each is quantized.
+        model = load_checkpoint(folder, vision_tower=job.vision_tower, dtype=None, progress=progress)
         quantized = quantize(model, job.recipe, progress)
         artifact = lower_executorch(model, job.recipe, beside / PROGRAM, max_context=job.max_context, progress=progress)
         return _manifest(config, source, quantized, artifact) | {"export_s": round(time.monotonic() - begin, 1)}

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import random_model
+from tiny import TINY, random_model
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint, save_checkpoint
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.key_map import TOWER
+from mobilevlm_export.model import MobileVLM
 
 
 @pytest.fixture
@@ -168,3 +172,46 @@ def test_the_hash_is_of_the_contents(saved: Path) -> None:
     assert checkpoint_sha256(saved) == before
     _change(saved, model__norm__weight=torch.zeros(96))
     assert checkpoint_sha256(saved) != before
+
+
+def test_weights_keep_their_own_precision_if_asked(saved: Path) -> None:
+    _change(saved, **{"model.norm.weight": torch.ones(TINY.llm.hidden_size, dtype=torch.bfloat16)})
+    state = load_checkpoint(saved, dtype=None).state_dict()
+    assert state["text_decoder.norm.weight"].dtype == torch.bfloat16
+    assert state["text_decoder.lm_head.weight"].dtype == torch.float32
+    assert {tensor.dtype for tensor in load_checkpoint(saved).state_dict().values()} == {torch.float32}
+
+
+# In a process of its own: what other tests have freed would be taken again unseen.
+_LOAD = """
+import sys
+from pathlib import Path
+from mobilevlm_export.checkpoint import load_checkpoint
+
+def private_bytes():
+    return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) * 1024
+
+small, large = map(Path, sys.argv[1:])
+load_checkpoint(small)  # whatever is made once is made now
+before = private_bytes()
+load_checkpoint(large, progress=lambda *_: print(private_bytes() - before))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="private memory, without mapped files, is read from /proc")
+@pytest.mark.parametrize("form", ["safetensors", "bin"])
+def test_loading_takes_the_memory_of_one_model(
+    saved: Path, tmp_path: Path, tiny_tokenizer_model: Path, form: str
+) -> None:
+    llm = replace(TINY.llm, hidden_size=512, intermediate_size=2048, num_layers=8, num_heads=8, num_kv_heads=8)
+    config = replace(TINY, llm=llm, projector=replace(TINY.projector, hidden_size=512))
+    model = MobileVLM(config)
+    large = tmp_path / "large"
+    save_checkpoint(model, large, tokenizer_model=tiny_tokenizer_model, form=form, dtype=torch.float32)
+    size = sum(parameter.nbytes for parameter in model.parameters())
+    assert size > 100e6
+    command = [sys.executable, "-c", _LOAD, str(saved), str(large)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    used = [int(line) for line in done.stdout.split()]
+    assert 0.8 * size < max(used) < 1.6 * size  # the allocator keeps some of what is freed
+    assert used[len(used) // 4] < 0.6 * size  # nothing is read before its turn

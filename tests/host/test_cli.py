@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +80,28 @@ def test_export_writes_a_bundle_that_verifies(tiny_checkpoint: Path, tmp_path: P
     again = _run("export", tiny_checkpoint, "-o", output)
     assert again.exit_code == 1
     assert again.stderr.strip() == f"Error: {output}: exists already; --force replaces it"
+
+
+def test_an_interrupted_export_leaves_nothing_and_keeps_what_was_there(
+    tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "a.mvlm"
+    shutil.copytree(tiny_bundle.path, output)
+    start = "from mobilevlm_host.cli import main; main(prog_name='mvlm')"
+    command = [sys.executable, "-c", start, "export", str(tiny_checkpoint), "-o", str(output), "--force"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("delegate"):
+                break
+        assert len(list(tmp_path.iterdir())) == 2  # the old one, and the new one in the making
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert (said, errors.split()[-1]) == ("", "Aborted!")
+    assert "Traceback" not in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mvlm"]
+    assert Bundle.open(output).manifest.values == tiny_bundle.manifest.values
 
 
 def test_verify_refuses_a_damaged_bundle(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ _UNCOVERED = -100  # torch's ignored class: a patch's neighbour words say nothin
 class ContrastiveConfig:
     """``images`` scenes are seen once each, in batches; ``camera_share`` of them as photos of prints."""
 
-    images: int = 120_000
+    images: int = 180_000
     batch_size: int = 96
     learning_rate: float = 1.5e-3
     warmup: float = 0.05
