@@ -41,3 +41,7 @@ class TrainError(MobileVLMError):
 
 class RunnerError(MobileVLMError):
     """A question that the loaded bundle can't answer."""
+
+
+class ParityError(MobileVLMError):
+    """A comparison that can't be made: another checkpoint's bundle, or nothing to compare on."""

@@ -61,8 +61,12 @@ def preprocess(image: Image.Image, config: MobileVLMConfig) -> Tensor:
         raise ImageError(f"image: got mode {image.mode}, expected RGB (open_image makes it)")
     if 0 in image.size:
         raise ImageError(f"image: got {image.width} x {image.height} pixels, expected at least 1 x 1")
-    side = config.vision.image_size
-    square = _pad_to_square(image, config.pad_color).resize((side, side), Image.Resampling.BICUBIC)
+    return square_pixels(image, config.vision.image_size, config.pad_color)
+
+
+def square_pixels(image: Image.Image, side: int, pad_color: tuple[int, int, int]) -> torch.Tensor:
+    """``image`` (RGB) padded to a square with ``pad_color`` and resized: uint8 [3, side, side]."""
+    square = _pad_to_square(image, pad_color).resize((side, side), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
 
 

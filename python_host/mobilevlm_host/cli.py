@@ -105,6 +105,44 @@ def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
         report.print()
 
 
+@main.command(
+    epilog=examples(
+        "mvlm parity demo demo.mvlm",
+        "mvlm parity ./MobileVLM_V2-1.7B mobilevlm-1.7b.mvlm --images photos --json",
+    )
+)
+@click.argument("checkpoint")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--images", type=click.Path(path_type=Path), help="A folder of pictures. [default: the demo's scenes]")
+@click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
+@click.option("--force", is_flag=True, help="Compare even if BUNDLE was made from another checkpoint.")
+@json_option
+def parity(
+    checkpoint: str, bundle: Path, images: Path | None, vision_tower: Path | None, force: bool, as_json: bool
+) -> None:
+    """Compare BUNDLE with the fp32 model of CHECKPOINT, stage by stage; exit code 1 names the first that diverges."""
+    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.hub import resolve_checkpoint
+    from mobilevlm_host.parity.check import check_parity, print_report
+
+    with drawn_progress() as progress:
+        opened = Bundle.open(bundle, progress=progress)
+        report = check_parity(
+            resolve_checkpoint(checkpoint, progress),
+            opened,
+            images=images,
+            vision_tower=vision_tower,
+            force=force,
+            progress=progress,
+        )
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_report(report, str(bundle))
+    if report.first_divergence:
+        sys.exit(1)
+
+
 @main.command(epilog=examples('eval "$(mvlm completion bash)"', "mvlm completion fish | source"))
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from mobilevlm_export import __version__
 from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.checkpoint import load_checkpoint, save_checkpoint
 from mobilevlm_host.cli import main
 
 
@@ -32,7 +34,7 @@ def picture(tmp_path: Path) -> Path:
 
 def test_version_and_help() -> None:
     assert _run("--version").stdout == f"mvlm, version {__version__}\n"
-    for command in ("ask", "demo", "export", "inspect", "push", "synth", "train", "verify", "completion"):
+    for command in ("ask", "demo", "export", "inspect", "parity", "push", "synth", "train", "verify", "completion"):
         shown = _run(command, "--help")
         assert shown.exit_code == 0
         assert "Examples:" in shown.stdout, command
@@ -102,6 +104,30 @@ def test_an_interrupted_export_leaves_nothing_and_keeps_what_was_there(
     assert "Traceback" not in errors
     assert [path.name for path in tmp_path.iterdir()] == ["a.mvlm"]
     assert Bundle.open(output).manifest.values == tiny_bundle.manifest.values
+
+
+def test_parity_passes_and_fails_by_its_exit_code(
+    tiny_bundle: Bundle, tiny_checkpoint: Path, picture: Path, tmp_path: Path
+) -> None:
+    arguments = ("parity", tiny_checkpoint, tiny_bundle.path, "--images", picture.parent)
+    done = _run(*arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["verdict"], report["first_divergence"]) == ("pass", None)
+    assert next(iter(report["stages"])) == "pixels"
+    assert "pass: every stage is within its limits over 1 samples" in _run(*arguments).stdout
+
+    weights = load_checkpoint(tiny_checkpoint)
+    weights.token_embedding.weight.data *= 1.5
+    tokenizer_model = tiny_checkpoint / "tokenizer.model"
+    save_checkpoint(weights, tmp_path / "other", tokenizer_model=tokenizer_model, dtype=torch.float32)
+    other = ("parity", tmp_path / "other", tiny_bundle.path, "--images", picture.parent)
+    refused = _run(*other)
+    assert refused.exit_code == 1
+    assert "--force compares them all the same" in refused.stderr
+    forced = _run(*other, "--force", "--json")
+    assert forced.exit_code == 1
+    assert json.loads(forced.stdout)["first_divergence"] == "token_embedding"
 
 
 def test_verify_refuses_a_damaged_bundle(tiny_bundle: Bundle, tmp_path: Path) -> None:

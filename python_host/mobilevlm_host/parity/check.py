@@ -1,0 +1,118 @@
+"""``mvlm parity``: a checkpoint against a bundle made from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
+from mobilevlm_export.errors import ImageError, ParityError
+from mobilevlm_export.preprocess import open_image
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.terminal import print_table
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.demo import SAMPLES, held_out
+from mobilevlm_host.parity.engine import ExecuTorchEngine
+from mobilevlm_host.parity.phone import PhoneInputs
+from mobilevlm_host.parity.stages import ParityReport, Sample, Stage, compare
+from mobilevlm_host.runner import Runner
+
+_QUESTION = "Describe the image."
+_SCENES = 12
+
+
+def check_parity(
+    checkpoint: Path,
+    bundle: Bundle,
+    *,
+    images: Path | None = None,
+    vision_tower: Path | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> ParityReport:
+    """Compare ``bundle`` with the fp32 model in the folder ``checkpoint``, over the pictures in ``images``.
+
+    Without ``images`` the demo's scenes are shown: its samples and twelve more.
+
+    Raises:
+        ParityError: the bundle was made from another checkpoint (unless ``force``), or ``images`` holds no picture.
+        CheckpointError: the checkpoint can't be read.
+        RunnerError: the engine can't load the bundle.
+    """
+    samples = demo_samples() if images is None else read_samples(images)
+    if not force and (got := checkpoint_sha256(checkpoint, progress)) != bundle.manifest.source_sha256:
+        raise ParityError(
+            f"{bundle.path}: made from checkpoint {bundle.manifest.source_sha256[:16]}…, "
+            f"got {checkpoint} with {got[:16]}…; --force compares them all the same"
+        )
+    model = load_checkpoint(checkpoint, vision_tower=vision_tower, progress=progress)
+    with Runner(bundle) as runner:
+        return compare(
+            model,
+            Tokenizer(checkpoint / "tokenizer.model"),
+            ExecuTorchEngine(bundle, runner),
+            PhoneInputs(bundle),
+            samples,
+            recipe=bundle.manifest.values["quantization"]["recipe"],
+            max_context=bundle.manifest.max_context,
+            max_prefill=bundle.manifest.max_prefill,
+            progress=progress,
+        )
+
+
+def demo_samples() -> list[Sample]:
+    """The demo's sample pictures with their questions, and held-out scenes."""
+    listed = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))["samples"]
+    samples = [
+        Sample(f"{entry['image']}: {qa['question']}", open_image(SAMPLES / entry["image"]), qa["question"])
+        for entry in listed
+        for qa in entry["questions"]
+    ]
+    scenes = held_out(_SCENES)
+    return samples + [Sample(f"scene {at}: {qa.question}", image, qa.question) for at, (image, qa) in enumerate(scenes)]
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """Every picture in ``folder``, by name, with one question."""
+    if not folder.is_dir():
+        raise ParityError(f"{folder}: no such folder, expected pictures")
+    samples = []
+    for path in sorted(folder.iterdir()):
+        if not path.is_file():
+            continue
+        try:
+            samples.append(Sample(path.name, open_image(path), _QUESTION))
+        except ImageError:
+            continue  # a folder of pictures often holds other files too
+    if not samples:
+        raise ParityError(f"{folder}: got no picture that can be opened, expected at least one")
+    return samples
+
+
+def print_report(report: ParityReport, title: str) -> None:
+    """A line a stage, and the verdict."""
+    rows = [
+        (
+            stage.name,
+            "ok" if stage.passed else "DIVERGES",
+            _figures(stage.metrics),
+            _figures(stage.threshold),
+            stage.worst,
+        )
+        for stage in report.stages
+    ]
+    print_table(title, ("stage", "", "measured", "limit", "worst"), rows)
+    print(verdict(report))
+
+
+def verdict(report: ParityReport) -> str:
+    """One line: pass, or the first stage beyond its limits and its worst sample."""
+    failed: Stage | None = next((stage for stage in report.stages if not stage.passed), None)
+    if failed is None:
+        return f"pass: every stage is within its limits over {report.samples} samples"
+    return f"fail: {failed.name} is the first stage beyond its limits (worst: {failed.worst})"
+
+
+def _figures(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

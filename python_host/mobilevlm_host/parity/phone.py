@@ -1,0 +1,44 @@
+"""What a phone makes of a picture and a question: from the manifest and the tokenizer file alone, as the apps do it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL.Image import Image
+from tokenizers import Tokenizer as JsonTokenizer
+from torch import Tensor
+
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.errors import BundleError
+from mobilevlm_export.preprocess import square_pixels
+
+_RESAMPLE = "pillow-bicubic-8bit"
+
+
+class PhoneInputs:
+    """Pixels and token ids as the manifest of a bundle asks for them."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Read the manifest's image and prompt, and ``tokenizer.json``.
+
+        Raises:
+            BundleError: the manifest names a way to resize that doesn't exist.
+        """
+        values: Any = bundle.manifest.values
+        self._image, self._prompt = values["image"], values["prompt"]
+        if self._image["resample"] != _RESAMPLE:
+            raise BundleError(f"{bundle.path}: image.resample: got {self._image['resample']!r}, expected {_RESAMPLE!r}")
+        self._tokenizer = JsonTokenizer.from_file(str(bundle.tokenizer("json")))
+
+    def pixels(self, image: Image) -> Tensor:
+        """Uint8 [3, S, S] of ``image`` (RGB)."""
+        red, green, blue = self._image["pad_color"]
+        return square_pixels(image, self._image["size"], (red, green, blue))
+
+    def ids(self, question: str) -> tuple[list[int], list[int]]:
+        """Token ids before and after the image."""
+        before, after = self._prompt["before_image"], self._prompt["after_image"].replace("{question}", question)
+        return [self._prompt["bos_id"], *self._encode(before)], self._encode(after)
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)

@@ -1,0 +1,254 @@
+"""Parity finds each fault that peers have had, where it is, even within int4's limits; and none in a sound model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mobilevlm_export import prompt
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.demo.recipe import write_tokenizer
+from mobilevlm_export.errors import BundleError, ParityError
+from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT
+from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.quantize import RECIPES
+from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
+from mobilevlm_host.parity.check import check_parity, demo_samples
+from mobilevlm_host.parity.phone import PhoneInputs
+from mobilevlm_host.parity.stages import STAGES, ParityReport, Sample, compare
+
+FP32 = {"llm": "fp32", "vision": "fp32", "projector": "fp32", "embedding": "fp32"}
+INT4 = {"llm": "int4", "vision": "int8", "projector": "int8", "embedding": "int8"}
+
+
+class EagerEngine:
+    """A model behind parity's engine: what a bundle would compute if the lowering were perfect."""
+
+    def __init__(self, model: MobileVLM, phone: PhoneInputs) -> None:
+        self.model, self.phone = model, phone
+
+    def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.vision_encoder(pixels), self.model.vision_features(pixels)
+
+    def token_embedding(self, ids: Tensor) -> Tensor:
+        return self.model.token_embedding(ids)
+
+    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
+        if position == 0:
+            self.model.text_decoder.setup_cache()
+        return self.model.text_decoder(embeds, torch.tensor([position]))[0, -1]
+
+    def answer(self, image: Image.Image, question: str, max_new_tokens: int) -> list[int]:
+        before, after = self.phone.ids(question)
+        return self.model.generate([before, self.phone.pixels(image), after], max_new_tokens)
+
+
+class ShiftedPositions(EagerEngine):
+    """Decodes one position too late."""
+
+    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
+        return super().text_decoder(embeds, position + (position > 0))
+
+
+class DroppedCacheWrite(EagerEngine):
+    """Forgets what decode writes to the KV cache of the first layer."""
+
+    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
+        logits = super().text_decoder(embeds, position)
+        if position > 0:
+            cache = self.model.text_decoder.caches[0]
+            for kept in (cache.k, cache.v):
+                kept[:, position : position + embeds.shape[1]] = 0
+        return logits
+
+
+@pytest.fixture(scope="module")
+def model() -> MobileVLM:
+    return load_checkpoint(DEMO_CHECKPOINT)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+    output = tmp_path_factory.mktemp("parity") / "demo.mvlm"
+    with export_bundle(ExportJob(DEMO, output, RECIPES["int4"])) as bundle:
+        yield bundle
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    wide = Image.effect_noise((60, 30), 90).convert("RGB").resize((600, 300), Image.Resampling.NEAREST)
+    return [*demo_samples()[::7][:4], Sample("a wide picture", wide, "Describe the image.")]
+
+
+def _compare(
+    model: MobileVLM, engine: Any, phone: PhoneInputs, samples: list[Sample], recipe: dict[str, str]
+) -> ParityReport:
+    return compare(
+        model, Tokenizer(DEMO_CHECKPOINT / "tokenizer.model"), engine, phone, samples,
+        recipe=recipe, max_context=512, max_prefill=512,
+    )  # fmt: skip
+
+
+def _lose_residual(model: MobileVLM) -> None:
+    projector = model.vision_encoder.projector
+    for weight in projector.parameters():
+        if weight.ndim == 4:
+            weight.data[:, :, 1, 1] -= 1  # the residual is a one in the middle of the kernel
+
+
+def _swap_layers(layers: torch.nn.ModuleList) -> None:
+    layers[0], layers[1] = layers[1], layers[0]
+
+
+FAULTS: dict[str, tuple[str, Callable[[MobileVLM], object]]] = {
+    "LDPv2's residual lost": ("projector", _lose_residual),
+    "another mean": ("vision_encoder", lambda m: setattr(m.vision_encoder, "mean", (0.5, 0.5, 0.5))),
+    "another std": ("vision_encoder", lambda m: setattr(m.vision_encoder, "std", (0.5, 0.5, 0.5))),
+    "vision layers swapped": ("vision_encoder", lambda m: _swap_layers(m.vision_encoder.tower.layers)),
+    "embedding scale off": ("token_embedding", lambda m: m.token_embedding.weight.data.mul_(1.05)),
+    "decoder layers swapped": ("prefill", lambda m: _swap_layers(m.text_decoder.layers)),
+}
+
+
+@pytest.mark.parametrize("recipe", [FP32, INT4], ids=["fp32", "int4"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_the_artifact_is_found_where_it_is(
+    model: MobileVLM, bundle: Bundle, samples: list[Sample], fault: str, recipe: dict[str, str]
+) -> None:
+    stage, inject = FAULTS[fault]
+    broken = copy.deepcopy(model)
+    inject(broken)
+    phone = PhoneInputs(bundle)
+    report = _compare(model, EagerEngine(broken, phone), phone, samples, recipe)
+    assert report.first_divergence == stage
+    assert report.to_json()["verdict"] == "fail"
+
+
+@pytest.mark.parametrize("recipe", [FP32, INT4], ids=["fp32", "int4"])
+@pytest.mark.parametrize("engine", [ShiftedPositions, DroppedCacheWrite])
+def test_a_fault_in_the_kv_cache_shows_in_decode(
+    model: MobileVLM, bundle: Bundle, samples: list[Sample], engine: type[EagerEngine], recipe: dict[str, str]
+) -> None:
+    phone = PhoneInputs(bundle)
+    report = _compare(model, engine(copy.deepcopy(model), phone), phone, samples, recipe)
+    assert report.first_divergence == "decode"
+
+
+def _edited(bundle: Bundle, part: str, **changes: Any) -> Bundle:
+    values = dict(bundle.manifest.values) | {part: bundle.manifest.values[part] | changes}
+    return Bundle(bundle.path, replace(bundle.manifest, values=MappingProxyType(values)))
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "stage"),
+    [
+        ("image", {"pad_color": [0, 0, 0]}, "pixels"),
+        ("image", {"size": 154}, "pixels"),
+        ("prompt", {"bos_id": 3}, "token_ids"),
+        ("prompt", {"before_image": prompt.SYSTEM + " "}, "token_ids"),
+        ("prompt", {"after_image": "\nUSER: {question} ASSISTANT:"}, "token_ids"),
+        ("prompt", {"after_image": "{question} ASSISTANT:"}, "token_ids"),
+    ],
+)
+def test_a_fault_in_the_manifest_is_found_where_it_is(
+    model: MobileVLM, bundle: Bundle, samples: list[Sample], part: str, changes: dict[str, Any], stage: str
+) -> None:
+    phone = PhoneInputs(_edited(bundle, part, **changes))
+    report = _compare(model, EagerEngine(model, PhoneInputs(bundle)), phone, samples, INT4)
+    assert report.first_divergence == stage
+
+
+def _bilinear(image: Image.Image) -> Tensor:
+    side = max(image.size)
+    square = Image.new("RGB", (side, side), (122, 116, 104))
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return _as_pixels(square.resize((168, 168), Image.Resampling.BILINEAR))
+
+
+def _stretched(image: Image.Image) -> Tensor:
+    return _as_pixels(image.resize((168, 168), Image.Resampling.BICUBIC))
+
+
+def _as_pixels(image: Image.Image) -> Tensor:
+    return preprocess(image, load_checkpoint(DEMO_CHECKPOINT).config)
+
+
+@pytest.mark.parametrize("resize", [_bilinear, _stretched])
+def test_another_resize_is_found_in_the_pixels(
+    model: MobileVLM, bundle: Bundle, samples: list[Sample], resize: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = PhoneInputs(bundle)
+    monkeypatch.setattr(phone, "pixels", resize)
+    report = _compare(model, EagerEngine(model, phone), phone, samples, INT4)
+    assert report.first_divergence == "pixels"
+
+
+def test_a_doubled_bos_and_a_swapped_tokenizer_are_found_in_the_token_ids(
+    model: MobileVLM, bundle: Bundle, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    phone = PhoneInputs(bundle)
+    ids = phone.ids
+    with monkeypatch.context() as patch:
+        patch.setattr(phone, "ids", lambda question: ([1, *ids(question)[0]], ids(question)[1]))
+        assert _compare(model, EagerEngine(model, phone), phone, samples, INT4).first_divergence == "token_ids"
+    write_tokenizer(tmp_path / "tokenizer.model", [prompt.SYSTEM, "another text altogether"] * 20, 320)
+    make_tokenizer_json(tmp_path / "tokenizer.model", tmp_path / "tokenizer.json")
+    monkeypatch.setattr(bundle, "tokenizer", lambda kind="model": tmp_path / f"tokenizer.{kind}")
+    swapped = PhoneInputs(bundle)
+    assert _compare(model, EagerEngine(model, phone), swapped, samples, INT4).first_divergence == "token_ids"
+
+
+def test_a_sound_model_passes_in_every_stage(model: MobileVLM, bundle: Bundle, samples: list[Sample]) -> None:
+    phone = PhoneInputs(bundle)
+    report = _compare(model, EagerEngine(copy.deepcopy(model), phone), phone, samples, FP32)
+    assert report.first_divergence is None
+    assert tuple(stage.name for stage in report.stages) == STAGES
+    assert report.to_json()["stages"]["pixels"]["metrics"]["snr_db"] is None  # infinite isn't JSON
+    with pytest.raises(ParityError, match="got no samples"):
+        _compare(model, EagerEngine(model, phone), phone, [], FP32)
+
+
+def test_a_sound_int4_bundle_passes(bundle: Bundle) -> None:
+    report = check_parity(DEMO_CHECKPOINT, bundle)
+    assert report.first_divergence is None
+    assert report.samples == 32
+    measured = {stage.name: stage.metrics for stage in report.stages}
+    assert 0 < measured["decode"]["mean_kl"] < 0.01
+    assert measured["vision_encoder"]["snr_db"] < 60  # int8 is really what ran
+
+
+def test_a_sound_fp32_bundle_of_another_model_passes(tiny_checkpoint: Path, tiny_bundle: Bundle) -> None:
+    report = check_parity(tiny_checkpoint, Bundle(tiny_bundle.path, tiny_bundle.manifest))
+    assert [stage.name for stage in report.stages if not stage.passed] == []
+
+
+def test_another_checkpoints_bundle_is_refused(tiny_bundle: Bundle) -> None:
+    with pytest.raises(ParityError, match=r"made from checkpoint .*…; --force compares them all the same"):
+        check_parity(DEMO_CHECKPOINT, tiny_bundle)
+
+
+def test_pictures_of_a_folder(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ParityError, match="no such folder"):
+        check_parity(DEMO_CHECKPOINT, bundle, images=tmp_path / "none")
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(ParityError, match="got no picture that can be opened"):
+        check_parity(DEMO_CHECKPOINT, bundle, images=tmp_path)
+    Image.new("RGB", (50, 40), "red").save(tmp_path / "red.png")
+    assert check_parity(DEMO_CHECKPOINT, bundle, images=tmp_path).samples == 1
+
+
+def test_an_unknown_resample_is_refused(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="got 'bilinear', expected"):
+        PhoneInputs(_edited(bundle, "image", resample="bilinear"))
