@@ -1,7 +1,7 @@
 """A bundle: artifacts, tokenizer and ``manifest.json`` in a folder ``NAME.mvlm``, or the same zipped.
 
-The manifest (schema version 1, described in ``docs/bundle-format.md``) says everything that a phone must know of the model, and
-lists every other file with its size and SHA-256. A bundle is written complete or not at all, and verified when it is opened.
+The manifest says everything that a phone must know of the model, and lists every other file with its size and SHA-256. A bundle
+is written complete or not at all, and verified when it is opened.
 """
 
 from __future__ import annotations
@@ -14,112 +14,16 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
 from mobilevlm_export.config import MobileVLMConfig
-from mobilevlm_export.errors import BundleError, ConfigError
+from mobilevlm_export.errors import BundleError
+from mobilevlm_export.manifest import FORMAT_VERSION, MANIFEST, Manifest, read_manifest, require_inside
 from mobilevlm_export.progress import Progress, silent
 
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
 _CHUNK = 1 << 22
-_REQUIRED: dict[str, type] = {
-    "kit_version": str,
-    "source": dict,
-    "model": dict,
-    "image": dict,
-    "prompt": dict,
-    "tokenizer": dict,
-    "artifacts": dict,
-    "quantization": dict,
-    "context": dict,
-    "memory": dict,
-    "files": list,
-}
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """A file of the bundle: its path inside, size in bytes and SHA-256 in hexadecimal."""
-
-    path: str
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The parsed ``manifest.json``: ``values`` as written, ``files`` and ``config`` checked."""
-
-    values: Mapping[str, Any]
-    files: tuple[FileEntry, ...]
-    config: MobileVLMConfig
-
-    @property
-    def source_sha256(self) -> str:
-        """The hash of the checkpoint that the bundle was made from."""
-        return str(self.values["source"]["sha256"])
-
-    @property
-    def max_context(self) -> int:
-        """The longest conversation in tokens, the image's included."""
-        return int(self.values["context"]["max_context"])
-
-    @property
-    def max_prefill(self) -> int:
-        """The longest input of one call of ``text_decoder``, in tokens."""
-        return int(self.values["context"]["max_prefill"])
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Parse and check the manifest in the file ``path``.
-
-    Raises:
-        BundleError: it is missing, malformed, of a newer format, or names a path outside the bundle.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BundleError(f"{path}: no such file, expected a bundle's manifest") from None
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: got {error}, expected a JSON object") from None
-    version = values.get("format_version") if isinstance(values, dict) else None
-    if not isinstance(version, int):
-        raise BundleError(f"{path}: format_version: got {version!r}, expected {FORMAT_VERSION}")
-    if version > FORMAT_VERSION:
-        raise BundleError(
-            f"{path}: got format version {version}, expected at most {FORMAT_VERSION}: update mobilevlm-kit"
-        )
-    for key, kind in _REQUIRED.items():
-        if not isinstance(values.get(key), kind):
-            raise BundleError(f"{path}: {key}: got {values.get(key)!r:.60}, expected {kind.__name__}")
-    for key in ("max_context", "max_prefill"):
-        if not isinstance(values["context"].get(key), int):
-            raise BundleError(f"{path}: context.{key}: got {values['context'].get(key)!r}, expected a number")
-    if not isinstance(values["source"].get("sha256"), str):
-        raise BundleError(f"{path}: source.sha256: got {values['source'].get('sha256')!r}, expected a hash")
-    try:
-        config = MobileVLMConfig.from_json(values["model"], path)
-    except ConfigError as error:
-        raise BundleError(str(error)) from None
-    return Manifest(values, tuple(_file_entry(entry, path) for entry in values["files"]), config)
-
-
-def _file_entry(entry: Any, manifest: Path) -> FileEntry:
-    fields = {"path": str, "bytes": int, "sha256": str}
-    if not isinstance(entry, dict) or any(not isinstance(entry.get(key), kind) for key, kind in fields.items()):
-        raise BundleError(f"{manifest}: files: got {entry!r:.80}, expected path, bytes and sha256")
-    _require_inside(entry["path"], manifest)
-    return FileEntry(entry["path"], entry["bytes"], entry["sha256"])
-
-
-def _require_inside(name: str, where: Path) -> None:
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in name or "\0" in name:
-        raise BundleError(f"{where}: got the path {name!r}, expected one inside the bundle")
 
 
 class Bundle:
@@ -184,12 +88,6 @@ class Bundle:
 
 def _verified(folder: Path, progress: Progress) -> Manifest:
     manifest = read_manifest(folder / MANIFEST)
-    listed = {entry.path for entry in manifest.files}
-    for artifact in manifest.values["artifacts"].values():
-        if artifact.get("file") not in listed:
-            raise BundleError(
-                f"{folder / MANIFEST}: artifact {artifact.get('file')!r} isn't in files, expected its hash there"
-            )
     total, done = sum(entry.bytes for entry in manifest.files), 0
     for entry in manifest.files:
         file = folder / entry.path
@@ -210,8 +108,15 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_bundle(output: Path, fill: Callable[[Path], Mapping[str, Any]], *, force: bool = False) -> Manifest:
+def write_bundle(
+    output: Path,
+    fill: Callable[[Path], Mapping[str, Any]],
+    *,
+    complete: Callable[[Bundle], None] | None = None,
+    force: bool = False,
+) -> Manifest:
     """Write the bundle ``output``: ``fill`` puts files into the folder it is given and returns the manifest without ``files``.
+    ``complete`` may then add files that are made with the bundle itself, before anyone sees it.
 
     All of it happens in a folder beside ``output`` that is renamed at the end; whatever fails, nothing half-written stays. An existing
     ``output`` is an error unless ``force``, and then replaced only once the new one is complete and verified.
@@ -231,13 +136,10 @@ def write_bundle(output: Path, fill: Callable[[Path], Mapping[str, Any]], *, for
     try:
         beside.chmod(0o755)
         values = {"format_version": FORMAT_VERSION, **fill(beside)}
-        values["files"] = [
-            {"path": file.relative_to(beside).as_posix(), "bytes": file.stat().st_size, "sha256": file_sha256(file)}
-            for file in sorted(beside.rglob("*"))
-            if file.is_file()
-        ]
-        (beside / MANIFEST).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        manifest = read_manifest(beside / MANIFEST)
+        manifest = _write_manifest(beside, values)
+        if complete:
+            complete(Bundle(beside, manifest))
+            manifest = _write_manifest(beside, values)
         _replace(beside, output)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
@@ -250,6 +152,46 @@ def write_bundle(output: Path, fill: Callable[[Path], Mapping[str, Any]], *, for
         shutil.rmtree(beside, ignore_errors=True)
         raise
     return manifest
+
+
+def complete_bundle(
+    path: Path, complete: Callable[[Bundle], None], *, without: str, progress: Progress = silent
+) -> Manifest:
+    """Write the bundle ``path`` anew with what ``complete`` adds, in place of its folder ``without``; its other files stay.
+
+    Raises:
+        BundleError: ``path`` is no folder, is damaged, or can't be written.
+    """
+    if not path.is_dir():
+        raise BundleError(f"{path}: got no folder, expected a bundle NAME.mvlm (unpack a zipped one first)")
+    old = Bundle.open(path, progress)
+
+    def fill(beside: Path) -> Mapping[str, Any]:
+        for entry in old.manifest.files:
+            if PurePosixPath(entry.path).parts[0] != without:
+                _link(path / entry.path, beside / entry.path)
+        return old.manifest.values
+
+    return write_bundle(path, fill, complete=complete, force=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    """``target`` becomes ``source`` too: the same bytes, without a copy where the file system allows it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_manifest(folder: Path, values: dict[str, Any]) -> Manifest:
+    values["files"] = [
+        {"path": file.relative_to(folder).as_posix(), "bytes": file.stat().st_size, "sha256": file_sha256(file)}
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file != folder / MANIFEST
+    ]
+    (folder / MANIFEST).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return read_manifest(folder / MANIFEST)
 
 
 def _replace(new: Path, output: Path) -> None:
@@ -287,7 +229,7 @@ def _unzip(path: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
-                _require_inside(name, path)
+                require_inside(name, path)
             _unpack(archive, MANIFEST, folder, 1 << 24, path)
             for entry in read_manifest(folder / MANIFEST).files:
                 _unpack(archive, entry.path, folder, entry.bytes, path)

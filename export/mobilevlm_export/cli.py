@@ -1,17 +1,23 @@
 """The commands that make and check bundles. Each one: parse → one library call → print.
 
-Only click and the kit's light modules are imported here: ``mvlm --help`` must not wait for torch.
+Only click and the kit's light modules are imported here: ``mvlm --help`` must not wait for torch. Golden records are made
+by the host's runner; the host hands its function in as click's ``obj``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mobilevlm_export.errors import MobileVLMError
+from mobilevlm_export.progress import Progress
 from mobilevlm_export.terminal import drawn_progress, megabytes, print_facts, print_json
+
+if TYPE_CHECKING:
+    from mobilevlm_export.bundle import Bundle
 
 LLM_SCHEMES = ("fp32", "int8", "int4")
 VISION_SCHEMES = ("fp32", "int8")
@@ -63,8 +69,12 @@ class OneLineErrors(click.Group):
 @click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
 @click.option("--zip", "zipped", is_flag=True, help="Write OUTPUT.zip beside the bundle too, for a phone.")
 @click.option("--force", is_flag=True, help="Replace OUTPUT, once the new bundle is complete.")
+@click.option("--golden/--no-golden", default=True, help="Ask the bundle and keep its answers in it. [default: golden]")
 @json_option
+@click.pass_obj
 def export(
+    add_golden: Callable[[Bundle, Progress], None],
+    /,
     checkpoint: str,
     output: Path,
     backends: str,
@@ -73,6 +83,7 @@ def export(
     vision_tower: Path | None,
     zipped: bool,
     force: bool,
+    golden: bool,
     as_json: bool,
     **knobs: str | None,
 ) -> None:
@@ -97,7 +108,8 @@ def export(
         force=force,
     )
     with drawn_progress() as progress:
-        manifest = export_bundle(job, progress).manifest
+        complete = (lambda bundle: add_golden(bundle, progress)) if golden else None
+        manifest = export_bundle(job, progress, complete).manifest
     values = manifest.values
     size = sum(entry.bytes for entry in manifest.files)
     if as_json:

@@ -45,3 +45,7 @@ class RunnerError(MobileVLMError):
 
 class ParityError(MobileVLMError):
     """A comparison that can't be made: another checkpoint's bundle, or nothing to compare on."""
+
+
+class CaptureError(MobileVLMError):
+    """A capture or golden record that can't be read, or was made with another bundle."""

@@ -10,6 +10,7 @@ from mobilevlm_export.progress import Progress, silent
 
 DEMO = "demo"
 DEMO_CHECKPOINT = Path(__file__).parent / "demo" / "checkpoint"
+DEMO_SAMPLES = Path(__file__).parent / "demo" / "samples"  # pictures, and samples.json with questions about them
 _MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SMALL_FILES = ("*.json", "tokenizer.model")
 

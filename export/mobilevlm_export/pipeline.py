@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,10 @@ class ExportJob:
     force: bool = False
 
 
-def export_bundle(job: ExportJob, progress: Progress = silent) -> Bundle:
-    """Make the bundle ``job.output`` and open it.
+def export_bundle(
+    job: ExportJob, progress: Progress = silent, complete: Callable[[Bundle], None] | None = None
+) -> Bundle:
+    """Make the bundle ``job.output`` and open it; ``complete`` may add files to it before it is put in place.
 
     Raises:
         MobileVLMError: one of its kinds says which step failed and why; nothing is left behind.
@@ -57,7 +60,7 @@ def export_bundle(job: ExportJob, progress: Progress = silent) -> Bundle:
         artifact = lower_executorch(model, job.recipe, beside / PROGRAM, max_context=job.max_context, progress=progress)
         return _manifest(config, source, quantized, artifact) | {"export_s": round(time.monotonic() - begin, 1)}
 
-    write_bundle(job.output, fill, force=job.force)
+    write_bundle(job.output, fill, complete=complete, force=job.force)
     if job.zipped:
         zip_bundle(job.output, job.output.with_name(job.output.name + ".zip"))
     return Bundle.open(job.output, progress=progress)

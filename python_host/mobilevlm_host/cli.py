@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mobilevlm_export import __version__, cli
 from mobilevlm_export.cli import OneLineErrors, examples, json_option
-from mobilevlm_export.terminal import drawn_progress, print_json
+from mobilevlm_export.progress import Progress
+from mobilevlm_export.terminal import drawn_progress, print_facts, print_json, print_table
 from mobilevlm_export.train.cli import train_group
+
+if TYPE_CHECKING:
+    from mobilevlm_export.bundle import Bundle
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -22,10 +27,19 @@ _SHELLS = ("bash", "zsh", "fish")
     epilog=examples("mvlm demo", 'mvlm ask demo.mvlm photo.jpg "What is this?"', "mvlm export --help"),
 )
 @click.version_option(__version__, prog_name="mvlm")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Take a MobileVLM V2 checkpoint to phones, and prove that it answers there as it does here."""
     # torchao logs a deprecation of its own when it is imported; a user can do nothing about it.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+    ctx.obj = _add_golden
+
+
+def _add_golden(bundle: Bundle, progress: Progress) -> None:
+    """What ``mvlm export`` finishes a bundle with."""
+    from mobilevlm_host.golden import add_golden
+
+    add_golden(bundle, progress)
 
 
 @main.command(
@@ -42,6 +56,9 @@ def main() -> None:
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=128, show_default=True)
 @click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: the engine's choice]")
+@click.option(
+    "--capture", type=click.Path(path_type=Path), help="Keep what each stage gave in this zip, for mvlm replay."
+)
 @json_option
 def ask(
     bundle: Path,
@@ -51,6 +68,7 @@ def ask(
     max_new_tokens: int,
     temperature: float,
     threads: int | None,
+    capture: Path | None,
     as_json: bool,
 ) -> None:
     """Ask BUNDLE a QUESTION about IMAGE (a file, or - for standard input).
@@ -67,6 +85,8 @@ def ask(
         raise click.UsageError("--json answers one question: give one after the image")
     if question is None and image == "-":
         raise click.UsageError("a conversation reads its questions from standard input: give the image as a file")
+    if capture and (question is None or temperature):
+        raise click.UsageError("--capture keeps one greedy answer: give a question, and no temperature")
     picture = open_image(sys.stdin.buffer if image == "-" else image)
     asked = Asked(bundle, backend, max_new_tokens, temperature, threads)
     with drawn_progress() as progress:
@@ -80,6 +100,10 @@ def ask(
             print_json(asked.to_json(runner))
         else:
             stream_answer(runner.ask(picture, question, max_new_tokens=max_new_tokens, temperature=temperature))
+        if capture and question is not None:
+            from mobilevlm_host.capture import make_capture, write_capture
+
+            write_capture(make_capture(runner, picture, question, max_new_tokens), capture)
 
 
 @main.command(epilog=examples("mvlm demo", "mvlm demo --questions 500", "mvlm demo --recipe int8 --json"))
@@ -140,6 +164,70 @@ def parity(
     else:
         print_report(report, str(bundle))
     if report.first_divergence:
+        sys.exit(1)
+
+
+@main.command(epilog=examples("mvlm golden demo.mvlm", "mvlm golden demo.mvlm --check --json"))
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Change nothing: compare this machine with the records that BUNDLE holds.")
+@json_option
+def golden(bundle: Path, check: bool, as_json: bool) -> None:
+    """Ask BUNDLE about a few pictures and keep in it what each stage gave, for phones to check themselves against."""
+    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_host import golden
+
+    with drawn_progress() as progress:
+        if not check:
+            golden.remake_golden(bundle, progress)
+        with Bundle.open(bundle, progress=progress) as opened:
+            replays = golden.check_golden(opened, progress) if check else {}
+            records = golden.read_golden(opened)
+    if as_json:
+        found = {"checked": {name: replay.to_json() for name, replay in replays.items()}} if check else {}
+        print_json({"bundle": str(bundle), "records": len(records), **found})
+    else:
+        rows = [
+            (name, record.question, record.answer, *((replays[name].differs,) if check else ()))
+            for name, _, record in records
+        ]
+        print_table(str(bundle), ("picture", "question", "answer", *(["differs here"] if check else [])), rows)
+    if any(replay.differs != "none" for replay in replays.values()):
+        sys.exit(1)
+
+
+@main.command(
+    epilog=examples(
+        'mvlm ask demo.mvlm scene.png "How many squares are there?" --capture wrong.zip',
+        "mvlm replay wrong.zip demo.mvlm",
+        "mvlm replay wrong.zip demo.mvlm --checkpoint demo --json",
+    )
+)
+@click.argument("capture", type=click.Path(path_type=Path))
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--checkpoint", help="Say what the fp32 model of this checkpoint answers too.")
+@click.option("--force", is_flag=True, help="Replay even if CAPTURE was made with another bundle.")
+@json_option
+def replay(capture: Path, bundle: Path, checkpoint: str | None, force: bool, as_json: bool) -> None:
+    """Compute CAPTURE, made on a phone or another machine, again with BUNDLE; exit code 1 names the stage that differs."""
+    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.hub import resolve_checkpoint
+    from mobilevlm_host.capture import read_capture
+    from mobilevlm_host.replay import replay_capture
+
+    captured = read_capture(capture)
+    with drawn_progress() as progress, Bundle.open(bundle, progress=progress) as opened:
+        folder = resolve_checkpoint(checkpoint, progress) if checkpoint else None
+        found = replay_capture(captured, opened, checkpoint=folder, force=force, progress=progress)
+    if as_json:
+        print_json({"capture": str(capture), "bundle": str(bundle), "answer": captured.record.answer} | found.to_json())
+    else:
+        marks = {True: "same", False: "DIFFERS", None: "not known"}
+        rows = [(each.stage, marks[each.same], each.detail) for each in found.findings]
+        print_table(str(capture), ("stage", "", "this machine"), rows)
+        answers = {"captured answer": captured.record.answer}
+        answers |= {} if found.fp32_answer is None else {"fp32 answers": found.fp32_answer}
+        print_facts(f"differs: {found.differs}", answers)
+    if found.differs != "none":
         sys.exit(1)
 
 

@@ -12,12 +12,13 @@ from typing import Any
 from PIL.Image import Image
 
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import MANIFEST, Bundle
+from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.checkpoint import load_checkpoint
 from mobilevlm_export.demo.questions import QA, is_right, questions
 from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS, make_scene, render
 from mobilevlm_export.errors import BundleError
-from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT
+from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT, DEMO_SAMPLES
+from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.preprocess import open_image, preprocess
@@ -25,9 +26,9 @@ from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import make_recipe
 from mobilevlm_export.terminal import megabytes, print_table
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.golden import add_golden
 from mobilevlm_host.runner import Runner
 
-SAMPLES = DEMO_CHECKPOINT.parent / "samples"
 _MAX_NEW_TOKENS = 80
 _QUESTIONS_A_SCENE = 4
 
@@ -82,7 +83,7 @@ def run_demo(
         BundleError: ``output`` exists and isn't a demo bundle.
     """
     job = ExportJob(DEMO, output, make_recipe(recipe), force=_is_demo(output))
-    bundle = export_bundle(job, progress)
+    bundle = export_bundle(job, progress, lambda made: add_golden(made, progress))
     model, tokenizer = load_checkpoint(DEMO_CHECKPOINT, progress=progress), Tokenizer(bundle.tokenizer())
     encode: list[float] = []
     first: list[float] = []
@@ -139,10 +140,10 @@ def answer_fp32(model: MobileVLM, tokenizer: Tokenizer, image: Image, question: 
 
 
 def _ask_samples(runner: Runner, say: Callable[[str], None]) -> None:
-    samples = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
+    samples = json.loads((DEMO_SAMPLES / "samples.json").read_text(encoding="utf-8"))
     for sample in samples["samples"]:
         say(f"\n{sample['image']}")
-        image = open_image(SAMPLES / sample["image"])
+        image = open_image(DEMO_SAMPLES / sample["image"])
         for question in sample["questions"]:
             begin = time.perf_counter()
             answer = "".join(runner.ask(image, question["question"], max_new_tokens=_MAX_NEW_TOKENS))

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,9 @@ def picture(tmp_path: Path) -> Path:
 
 def test_version_and_help() -> None:
     assert _run("--version").stdout == f"mvlm, version {__version__}\n"
-    for command in ("ask", "demo", "export", "inspect", "parity", "push", "synth", "train", "verify", "completion"):
+    for command in (
+        "ask", "completion", "demo", "export", "golden", "inspect", "parity", "push", "replay", "synth", "train", "verify",
+    ):  # fmt: skip
         shown = _run(command, "--help")
         assert shown.exit_code == 0
         assert "Examples:" in shown.stdout, command
@@ -128,6 +131,42 @@ def test_parity_passes_and_fails_by_its_exit_code(
     forced = _run(*other, "--force", "--json")
     assert forced.exit_code == 1
     assert json.loads(forced.stdout)["first_divergence"] == "token_embedding"
+
+
+def test_golden_and_replay_name_what_differs_by_their_exit_code(
+    tiny_bundle: Bundle, picture: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(tiny_bundle.path, tmp_path / "tiny.mvlm")
+    missing = _run("golden", bundle, "--check")
+    assert missing.exit_code == 1
+    assert "expected golden records; make them: mvlm golden BUNDLE" in missing.stderr
+    assert json.loads(_run("golden", bundle, "--json").stdout)["records"] == 3
+    checked = json.loads(_run("golden", bundle, "--check", "--json").stdout)["checked"]
+    assert [found["differs"] for found in checked.values()] == ["none"] * 3
+    assert "differs here" in _run("golden", bundle, "--check").stdout
+
+    capture = tmp_path / "capture.zip"
+    asked = _run("ask", bundle, picture, "What is this?", "--max-new-tokens", 5, "--capture", capture)
+    assert asked.exit_code == 0, asked.stderr
+    replayed = json.loads(_run("replay", capture, bundle, "--json").stdout)
+    assert (replayed["differs"], replayed["answer"] + "\n") == ("none", asked.stdout)
+    assert "differs: none" in _run("replay", capture, bundle).stdout
+    refused = _run("replay", capture, tiny_bundle.path)
+    assert refused.exit_code == 1
+    assert "--force replays all the same" in refused.stderr
+    assert _run("ask", bundle, picture, "--capture", capture).exit_code == 2
+
+    with zipfile.ZipFile(capture) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    values = json.loads(members["capture.json"])
+    values["record"]["ids_after_image"].append(3)
+    members["capture.json"] = json.dumps(values).encode()
+    with zipfile.ZipFile(capture, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    wrong = _run("replay", capture, bundle)
+    assert wrong.exit_code == 1
+    assert "differs: tokenizer" in wrong.stdout
 
 
 def test_verify_refuses_a_damaged_bundle(tiny_bundle: Bundle, tmp_path: Path) -> None:

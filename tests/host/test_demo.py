@@ -10,8 +10,9 @@ import pytest
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.demo.questions import is_right
 from mobilevlm_export.errors import BundleError
+from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_export.preprocess import open_image
-from mobilevlm_host.demo import SAMPLES, run_demo
+from mobilevlm_host.demo import run_demo
 from mobilevlm_host.runner import Runner
 
 
@@ -22,12 +23,12 @@ def test_the_int4_bundle_answers_as_fp32_does(tmp_path: Path) -> None:
     assert report.fp32_right >= 180
     assert report.bundle_right >= report.fp32_right - 4
     assert report.bundle_bytes < report.checkpoint_bytes / 2
-    samples = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))["samples"]
+    samples = json.loads((DEMO_SAMPLES / "samples.json").read_text(encoding="utf-8"))["samples"]
     assert len(samples) == 5
     asked = 0
     with Runner(Bundle.open(tmp_path / "demo.mvlm")) as runner:
         for sample in samples:
-            image = open_image(SAMPLES / sample["image"])
+            image = open_image(DEMO_SAMPLES / sample["image"])
             for qa in sample["questions"]:
                 answer = "".join(runner.ask(image, qa["question"], max_new_tokens=80))
                 assert is_right(answer, qa["answer"], qa["kind"]), (sample["image"], qa, answer)

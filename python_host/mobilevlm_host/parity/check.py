@@ -8,11 +8,12 @@ from pathlib import Path
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.errors import ImageError, ParityError
+from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_export.preprocess import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.terminal import print_table
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.demo import SAMPLES, held_out
+from mobilevlm_host.demo import held_out
 from mobilevlm_host.parity.engine import ExecuTorchEngine
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.parity.stages import ParityReport, Sample, Stage, compare
@@ -63,9 +64,9 @@ def check_parity(
 
 def demo_samples() -> list[Sample]:
     """The demo's sample pictures with their questions, and held-out scenes."""
-    listed = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))["samples"]
+    listed = json.loads((DEMO_SAMPLES / "samples.json").read_text(encoding="utf-8"))["samples"]
     samples = [
-        Sample(f"{entry['image']}: {qa['question']}", open_image(SAMPLES / entry["image"]), qa["question"])
+        Sample(f"{entry['image']}: {qa['question']}", open_image(DEMO_SAMPLES / entry["image"]), qa["question"])
         for entry in listed
         for qa in entry["questions"]
     ]

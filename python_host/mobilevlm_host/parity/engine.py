@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr
 from typing import Any, Protocol
 
 import torch
@@ -38,7 +40,8 @@ class ExecuTorchEngine:
 
     def __init__(self, bundle: Bundle, runner: Runner) -> None:
         self._runner = runner  # it has registered the operators that the program needs
-        with native_output_hidden():
+        # The import prints lines about the CPU, in C++ but by way of sys.stderr.
+        with native_output_hidden(), redirect_stderr(io.StringIO()):
             from executorch.runtime import Runtime
 
             self._program = Runtime.get().load_program(str(bundle.artifact("executorch")))

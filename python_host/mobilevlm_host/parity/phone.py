@@ -30,6 +30,11 @@ class PhoneInputs:
             raise BundleError(f"{bundle.path}: image.resample: got {self._image['resample']!r}, expected {_RESAMPLE!r}")
         self._tokenizer = JsonTokenizer.from_file(str(bundle.tokenizer("json")))
 
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """The shape of pixels: channels, height, width."""
+        return 3, self._image["size"], self._image["size"]
+
     def pixels(self, image: Image) -> Tensor:
         """Uint8 [3, S, S] of ``image`` (RGB)."""
         red, green, blue = self._image["pad_color"]

@@ -1,0 +1,161 @@
+"""``manifest.json``: all that a phone must know of a bundle. Schema version 1, described in ``docs/bundle-format.md``.
+
+``tests/golden/manifests`` holds good and bad ones, for every reader in every language.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.errors import BundleError, ConfigError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+_SHA256 = re.compile("[0-9a-f]{64}")
+_KINDS: dict[type, str] = {str: "a text", int: "a number", dict: "an object", list: "a list"}
+# What every reader relies on; a list's items are of the second type.
+_FIELDS: dict[str, type | tuple[type, type]] = {
+    "kit_version": str,
+    "source": dict,
+    "source.sha256": str,
+    "model": dict,
+    "image": dict,
+    "image.size": int,
+    "image.tokens": int,
+    "image.pad_color": (list, int),
+    "image.resample": str,
+    "prompt": dict,
+    "prompt.before_image": str,
+    "prompt.after_image": str,
+    "prompt.follow_up": str,
+    "prompt.bos_id": int,
+    "prompt.stop_ids": (list, int),
+    "prompt.stop_text": str,
+    "tokenizer": dict,
+    "tokenizer.model": str,
+    "tokenizer.json": str,
+    "artifacts": dict,
+    "quantization": dict,
+    "quantization.recipe": dict,
+    "context": dict,
+    "context.max_context": int,
+    "context.max_prefill": int,
+    "memory": dict,
+    "memory.bytes": int,
+    "files": list,
+}
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of the bundle: its path inside, size in bytes and SHA-256 in hexadecimal."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The parsed ``manifest.json``: ``values`` as written, ``files`` and ``config`` checked."""
+
+    values: Mapping[str, Any]
+    files: tuple[FileEntry, ...]
+    config: MobileVLMConfig
+
+    @property
+    def source_sha256(self) -> str:
+        """The hash of the checkpoint that the bundle was made from."""
+        return str(self.values["source"]["sha256"])
+
+    @property
+    def max_context(self) -> int:
+        """The longest conversation in tokens, the image's included."""
+        return int(self.values["context"]["max_context"])
+
+    @property
+    def max_prefill(self) -> int:
+        """The longest input of one call of ``text_decoder``, in tokens."""
+        return int(self.values["context"]["max_prefill"])
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Parse and check the manifest in the file ``path``.
+
+    Raises:
+        BundleError: it is missing, malformed, of a newer format, names a path outside the bundle, or names a file without
+            its hash.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{path}: no such file, expected a bundle's manifest") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: got {error}, expected a JSON object") from None
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise BundleError(f"{path}: format_version: got {version!r}, expected {FORMAT_VERSION}")
+    if version > FORMAT_VERSION:
+        raise BundleError(
+            f"{path}: got format version {version}, expected at most {FORMAT_VERSION}: update mobilevlm-kit"
+        )
+    for field, kind in _FIELDS.items():
+        _require(values, field, kind, path)
+    try:
+        config = MobileVLMConfig.from_json(values["model"], path)
+    except ConfigError as error:
+        raise BundleError(str(error)) from None
+    manifest = Manifest(values, tuple(_file_entry(entry, path) for entry in values["files"]), config)
+    _require_listed(manifest, path)
+    return manifest
+
+
+def require_inside(name: str, where: Path) -> None:
+    """Raise BundleError if ``name``, a path in ``where``, could lead out of the bundle's folder on any system."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in name or "\0" in name:
+        raise BundleError(f"{where}: got the path {name!r}, expected one inside the bundle")
+
+
+def _require(values: dict[str, Any], field: str, kind: type | tuple[type, type], path: Path) -> None:
+    got: Any = values
+    for name in field.split("."):
+        got = got.get(name)
+    outer, inner = kind if isinstance(kind, tuple) else (kind, None)
+    good = _is(got, outer) and (inner is None or (bool(got) and all(_is(item, inner) for item in got)))
+    if not good:
+        expected = _KINDS[outer] + (f" of {_KINDS[inner].split()[1]}s" if inner else "")
+        raise BundleError(f"{path}: {field}: got {got!r:.60}, expected {expected}")
+
+
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _file_entry(entry: Any, manifest: Path) -> FileEntry:
+    fields = {"path": str, "bytes": int, "sha256": str}
+    if not isinstance(entry, dict) or any(not _is(entry.get(key), kind) for key, kind in fields.items()):
+        raise BundleError(f"{manifest}: files: got {entry!r:.80}, expected path, bytes and sha256")
+    require_inside(entry["path"], manifest)
+    if entry["bytes"] < 0 or not _SHA256.fullmatch(entry["sha256"]):
+        raise BundleError(f"{manifest}: files: got {entry!r:.80}, expected a size and 64 hexadecimal digits")
+    return FileEntry(entry["path"], entry["bytes"], entry["sha256"])
+
+
+def _require_listed(manifest: Manifest, path: Path) -> None:
+    """Every file that a reader would open has its hash."""
+    values, listed = manifest.values, {entry.path for entry in manifest.files}
+    named = {f"tokenizer.{kind}": values["tokenizer"][kind] for kind in ("model", "json")}
+    for backend, artifact in values["artifacts"].items():
+        if not isinstance(artifact, dict) or not _is(artifact.get("file"), str):
+            raise BundleError(f"{path}: artifacts.{backend}: got {artifact!r:.60}, expected an object with a file")
+        named[f"artifacts.{backend}"] = artifact["file"]
+    for field, name in named.items():
+        if name not in listed:
+            raise BundleError(f"{path}: {field}: {name!r} isn't in files, expected its hash there")

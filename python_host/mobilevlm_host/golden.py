@@ -1,0 +1,126 @@
+"""A bundle's own golden records: a few pictures with what each stage gave here, for any machine to check itself against."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+
+from mobilevlm_export.bundle import Bundle, complete_bundle
+from mobilevlm_export.errors import CaptureError, RunnerError
+from mobilevlm_export.hub import DEMO_SAMPLES
+from mobilevlm_export.preprocess import open_image
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_host.capture import Capture, manifest_id
+from mobilevlm_host.parity.engine import ExecuTorchEngine
+from mobilevlm_host.parity.phone import PhoneInputs
+from mobilevlm_host.record import Record, make_record
+from mobilevlm_host.replay import Replay, replay
+from mobilevlm_host.runner import Runner
+
+FOLDER, INDEX = "golden", "golden.json"
+_MAX_NEW_TOKENS = 32
+_LEAST_NEW_TOKENS = 4
+# A square, a wide and a tall picture: boxes are left, upper, right, lower in the sample's pixels.
+_PICTURES = (
+    ("word-and-shapes", (0, 0, 448, 448), "Describe the image."),
+    ("three-things", (0, 0, 448, 301), "How many objects are there?"),
+    ("two-shapes", (0, 0, 203, 448), "What shape is at the bottom left?"),
+)
+
+
+def add_golden(bundle: Bundle, progress: Progress = silent) -> None:
+    """Fill the folder ``golden`` of ``bundle``: pictures as PNG, ``golden.json`` with a record of each.
+
+    Raises:
+        RunnerError: the engine can't load the bundle, or its context leaves no room for an answer.
+    """
+    folder = bundle.path / FOLDER
+    folder.mkdir()
+    entries: list[dict[str, Any]] = []
+    with Runner(bundle) as runner:
+        engine, phone = ExecuTorchEngine(bundle, runner), PhoneInputs(bundle)
+        for name, box, question in _PICTURES:
+            progress("golden records", len(entries), len(_PICTURES))
+            picture = open_image(DEMO_SAMPLES / f"{name}.png").crop(box)
+            picture.save(folder / f"{name}.png")
+            record = make_record(runner, engine, phone, picture, question, _room(bundle, phone, question))
+            entries.append({"picture": f"{name}.png"} | record.to_json())
+        progress("golden records", len(entries), len(_PICTURES))
+    engine_says = json.dumps({"executorch": version("executorch"), "machine": platform.machine()})
+    lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    text = f'{{"command": "mvlm golden BUNDLE", "engine": {engine_says}, "records": [\n{lines}\n]}}\n'
+    (folder / INDEX).write_text(text, encoding="utf-8")
+
+
+def remake_golden(path: Path, progress: Progress = silent) -> None:
+    """Make the golden records of the bundle ``path`` (a folder) anew; the rest of it stays as it is.
+
+    Raises:
+        BundleError: it is no folder, or damaged.
+        RunnerError: as :func:`add_golden`.
+    """
+    complete_bundle(path, lambda bundle: add_golden(bundle, progress), without=FOLDER, progress=progress)
+
+
+def read_golden(bundle: Bundle) -> list[tuple[str, Image, Record]]:
+    """Picture's name, picture (RGB) and record of each.
+
+    Raises:
+        CaptureError: the bundle has none, or they can't be read.
+    """
+    path = bundle.path / FOLDER / INDEX
+    try:
+        values: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CaptureError(f"{path}: no such file, expected golden records; make them: mvlm golden BUNDLE") from None
+    except ValueError as error:
+        raise CaptureError(f"{path}: got {error}, expected a JSON object") from None
+    entries = values.get("records") if isinstance(values, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise CaptureError(f"{path}: records: got {entries!r:.60}, expected a list of records")
+    listed = {entry.path for entry in bundle.manifest.files}
+    golden = []
+    for at, entry in enumerate(entries):
+        record = Record.from_json(entry, f"{path}: record {at + 1}")
+        if f"{FOLDER}/{entry.get('picture')}" not in listed:
+            raise CaptureError(
+                f"{path}: record {at + 1}: picture: got {entry.get('picture')!r}, expected a listed file"
+            )
+        golden.append((entry["picture"], open_image(bundle.path / FOLDER / entry["picture"]), record))
+    return golden
+
+
+def check_golden(bundle: Bundle, progress: Progress = silent) -> dict[str, Replay]:
+    """Compute each golden record of ``bundle`` again on this machine: by picture, what differs.
+
+    Raises:
+        CaptureError: as :func:`read_golden`.
+        RunnerError: the engine can't load the bundle.
+    """
+    golden = read_golden(bundle)
+    here = manifest_id(bundle)
+    replays: dict[str, Replay] = {}
+    with Runner(bundle) as runner:
+        engine, phone = ExecuTorchEngine(bundle, runner), PhoneInputs(bundle)
+        for name, picture, record in golden:
+            progress("golden records", len(replays), len(golden))
+            capture = Capture(here, record, phone.pixels(picture), picture, device={}, stats={})
+            replays[name] = Replay(replay(capture, engine, phone, bundle, runner.tokenizer))
+        progress("golden records", len(golden), len(golden))
+    return replays
+
+
+def _room(bundle: Bundle, phone: PhoneInputs, question: str) -> int:
+    prompt = sum(map(len, phone.ids(question))) + bundle.config.image_tokens
+    room = bundle.manifest.max_context - prompt
+    if room < _LEAST_NEW_TOKENS:
+        raise RunnerError(
+            f"context: got {bundle.manifest.max_context} tokens, expected at least {prompt + _LEAST_NEW_TOKENS}: "
+            "a question about an image and the beginning of its answer"
+        )
+    return min(_MAX_NEW_TOKENS, room)
