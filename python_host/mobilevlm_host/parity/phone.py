@@ -29,6 +29,7 @@ class PhoneInputs:
         if self._image["resample"] != _RESAMPLE:
             raise BundleError(f"{bundle.path}: image.resample: got {self._image['resample']!r}, expected {_RESAMPLE!r}")
         self._tokenizer = JsonTokenizer.from_file(str(bundle.tokenizer("json")))
+        self._tokenizer.encode_special_tokens = True  # a user's "</s>" is text
 
     @property
     def size(self) -> tuple[int, int, int]:

@@ -1,0 +1,349 @@
+"""Make the golden files that the tests of all three languages read: ``python tests/golden/make.py``.
+
+Truth comes from the references themselves: pixels from Pillow, ids from SentencePiece, text from UTF-8. Formats are those that plain
+Kotlin and Swift read without a library: JSON, and binary PPM for pictures.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mobilevlm_export import prompt
+from mobilevlm_export.demo.recipe import write_tokenizer
+from mobilevlm_export.hub import DEMO_CHECKPOINT, DEMO_SAMPLES
+from mobilevlm_export.preprocess import PAD_COLOR, square_pixels
+from mobilevlm_export.tokenizer import AWKWARD_TEXTS, Tokenizer, make_tokenizer_json
+
+COMMAND = "python tests/golden/make.py"
+HERE = Path(__file__).parent
+Pixels = NDArray[np.uint8]
+
+
+def make(folder: Path) -> None:
+    """Write every golden file into ``folder``; good manifests and tokenizer models are its input and stay as they are."""
+    _make_pixels(folder)
+    _make_prompts(folder)
+    _make_manifests(folder)
+    _make_text_stream(folder)
+
+
+# --- pixels: pictures → the square that the vision encoder reads
+
+
+def _noise(width: int, height: int) -> Pixels:
+    return np.random.default_rng(width * 10_007 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def _extremes(width: int, height: int) -> Pixels:
+    return (_noise(width, height) > 127).astype(np.uint8) * np.uint8(255)  # bicubic overshoots and must clip
+
+
+def _gradient(width: int, height: int) -> Pixels:
+    y, x = np.mgrid[0:height, 0:width]
+    red, green = x * 255 // max(width - 1, 1), y * 255 // max(height - 1, 1)
+    return np.stack([red, green, (red + green) // 2], -1).astype(np.uint8)
+
+
+def _stripes(width: int, height: int) -> Pixels:
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, ::2] = (255, 255, 0)
+    image[::3] = (0, 0, 255)
+    return image
+
+
+def _checker(width: int, height: int) -> Pixels:
+    y, x = np.mgrid[0:height, 0:width]
+    return np.repeat(((x + y) % 2 * 255).astype(np.uint8)[..., None], 3, -1)
+
+
+def _dot(width: int, height: int) -> Pixels:
+    image = np.zeros((height, width, 3), np.uint8)
+    image[height // 2, width // 2] = 255
+    return image
+
+
+def _plain(*color: int) -> Callable[[int, int], Pixels]:
+    return lambda width, height: np.full((height, width, 3), color, np.uint8)
+
+
+def _scene(width: int, height: int) -> Pixels:
+    image = Image.open(DEMO_SAMPLES / "three-things.png").convert("RGB")
+    return np.array(image.crop((40, 30, 40 + width, 30 + height)))
+
+
+_WHITE, _BLACK, _MEAN = _plain(255, 255, 255), _plain(0, 0, 0), _plain(*PAD_COLOR)
+# name, width, height, content, side of the square
+_PICTURES: tuple[tuple[str, int, int, Callable[[int, int], Pixels], int], ...] = (
+    ("one-pixel", 1, 1, _plain(200, 30, 90), 336),
+    ("one-white-pixel", 1, 1, _WHITE, 56),
+    ("two-wide", 2, 1, _noise, 336),
+    ("two-tall", 1, 2, _noise, 336),
+    ("two-by-two", 2, 2, _checker, 336),
+    ("three-by-three", 3, 3, _noise, 336),
+    ("odd-pad-left", 63, 64, _noise, 336),
+    ("odd-pad-top", 64, 63, _noise, 336),
+    ("exact", 336, 336, _noise, 336),
+    ("exact-demo", 168, 168, _noise, 168),
+    ("one-less-wide", 335, 336, _gradient, 336),
+    ("one-less-tall", 336, 335, _gradient, 336),
+    ("one-more", 337, 337, _stripes, 336),
+    ("half", 168, 168, _extremes, 336),
+    ("double", 672, 672, _checker, 336),
+    ("double-stripes", 672, 500, _stripes, 336),
+    ("four-by-three", 640, 480, _gradient, 336),
+    ("three-by-four", 480, 640, _gradient, 168),
+    ("a-row", 336, 1, _noise, 336),
+    ("a-column", 1, 336, _noise, 336),
+    ("a-long-row", 1500, 1, _noise, 336),
+    ("a-long-column", 1, 1500, _noise, 336),
+    ("a-thin-column", 2, 333, _extremes, 168),
+    ("a-banner", 1000, 17, _stripes, 336),
+    ("a-tower", 17, 1000, _stripes, 336),
+    ("primes", 101, 97, _noise, 336),
+    ("primes-extremes", 97, 101, _extremes, 336),
+    ("small-extremes", 24, 24, _extremes, 336),
+    ("wide-noise", 200, 37, _noise, 336),
+    ("tall-noise", 37, 200, _noise, 168),
+    ("checker-odd", 255, 255, _checker, 336),
+    ("dot", 65, 65, _dot, 336),
+    ("dot-shrunk", 150, 140, _dot, 56),
+    ("black", 40, 30, _BLACK, 336),
+    ("white", 30, 40, _WHITE, 336),
+    ("mean-colour", 50, 20, _MEAN, 336),
+    ("scene", 250, 201, _scene, 336),
+    ("scene-demo", 380, 400, _scene, 168),
+)  # fmt: skip
+
+
+def _make_pixels(folder: Path) -> None:
+    (folder / "pixels").mkdir(exist_ok=True)
+    cases = []
+    for name, width, height, content, side in _PICTURES:
+        picture = content(width, height)
+        assert picture.shape == (height, width, 3)
+        (folder / "pixels" / f"{name}.ppm").write_bytes(b"P6\n%d %d\n255\n" % (width, height) + picture.tobytes())
+        pixels = square_pixels(Image.fromarray(picture), side, PAD_COLOR).numpy()
+        case = {
+            "file": f"{name}.ppm",
+            "width": width,
+            "height": height,
+            "size": side,
+            "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
+            # To see how far off an implementation is: red, green and blue at a few places.
+            "samples": [[y, x, *map(int, pixels[:, y, x])] for y, x in _places(side)],
+        }
+        cases.append(case)
+    about = (
+        "Pad FILE (binary PPM, RGB) to a square with pad_color, resize to SIZE as Pillow's bicubic does. sha256 is over all red "
+        "rows, then green, then blue, one byte each; samples are [y, x, red, green, blue]."
+    )
+    _write(folder / "pixels" / "pixels.json", {"about": about, "pad_color": list(PAD_COLOR)}, cases)
+
+
+def _places(side: int) -> Iterator[tuple[int, int]]:
+    middle = side // 2
+    yield from ((0, 0), (0, side - 1), (side - 1, 0), (side - 1, side - 1), (middle, middle))
+    yield from ((side // 3, side // 4), (side // 5, 2 * side // 3))
+
+
+# --- prompts: questions and answers → texts and token ids
+
+_CONVERSATIONS: tuple[tuple[tuple[str, str | None], ...], ...] = (
+    (("What is this?", "A red circle."), ("How many?", None)),
+    (("What is this?", "a"), ("And now?", "b"), ("Why?", "c"), ("Who?", None)),
+    (("这是什么？", "一只猫。"), ("为什么？", None)),
+    (("😀?", "👍🏽"), ("🇨🇳", None)),
+    (("  two  spaces ", "  answer with spaces  "), (" again ", None)),
+    (("line\none", "line\ntwo\n"), ("\nthree\n", None)),
+    (("Is </s> the end?", "No, </s> is text."), ("<image>?", None)),
+    (("Answer with nothing.", ""), ("Why?", None)),
+    (("What is this?", "A red circle."),),
+    (("1 + 1 = ?", "2"), ("2 + 2 = ?", "4"), ("10 × 10 = ?", "100")),
+)
+_QUESTIONS = (
+    "What is this?", "Describe the image.", "How many people are there?", "请描述这张图片。", "<s>", "</s>", "<unk>", "<0x0A>", "<image>",
+    "USER: hi ASSISTANT:", "Question?\nAnswer the question using a single word or phrase.", "ok</s>ok", "q" * 300, "你好 " * 40,
+)  # fmt: skip
+
+
+def _make_prompts(folder: Path) -> None:
+    """Ids with two vocabularies: the demo's small one, and one with pieces of many scripts and runs of spaces."""
+    models = {"demo": DEMO_CHECKPOINT / "tokenizer.model", "wide": folder / "prompts" / "wide.model"}
+    (folder / "prompts").mkdir(exist_ok=True)
+    if not models["wide"].exists():
+        write_tokenizer(models["wide"], [*AWKWARD_TEXTS, *_QUESTIONS, prompt.SYSTEM, prompt.prefix()] * 30, 1200)
+    tokenizers = {name: Tokenizer(path) for name, path in models.items()}
+    for name, path in models.items():
+        make_tokenizer_json(path, folder / "prompts" / f"{name}.tokenizer.json")
+    single = [question for question in (*_QUESTIONS, *AWKWARD_TEXTS) if question.strip()]
+    conversations = [((question, None),) for question in dict.fromkeys(single)] + list(_CONVERSATIONS)
+    cases = []
+    for conversation in conversations:
+        turns = [prompt.Turn(question, answer) for question, answer in conversation]
+        segments = [
+            segment.name if isinstance(segment, prompt.Mark) else segment for segment in prompt.text_segments(turns)
+        ]
+        ids = {}
+        for name, tokenizer in tokenizers.items():
+            before, _, after = prompt.encode_segments(tokenizer, turns)
+            ids[name] = {"before_image": before, "after_image": after}
+        said = [{"question": turn.question, "answer": turn.answer} for turn in turns]
+        cases.append(
+            {
+                "turns": said,
+                "segments": [{"mark": s} if s in ("IMAGE", "END") else {"text": s} for s in segments],
+                "ids": ids,
+            }
+        )
+    about = (
+        "The conversation template: turns → segments (texts, and the marks IMAGE and END), and the ids of all before and after the "
+        "image, each text on its own, BOS first, with the tokenizers in NAME.tokenizer.json. What a user types is always text."
+    )
+    _write(folder / "prompts" / "prompts.json", {"about": about}, cases)
+
+
+# --- manifests: good ones stay as they are; bad ones are demo.json with one thing wrong
+
+_ABSENT = object()
+_ONE_FILE = {"path": "model.pte", "bytes": 1, "sha256": "0" * 64}
+_WRONG: dict[str, tuple[str, Any, str]] = {
+    "no-format-version": ("format_version", _ABSENT, "format_version"),
+    "format-version-text": ("format_version", "1", "format_version"),
+    "format-version-zero": ("format_version", 0, "format_version"),
+    "newer-format": ("format_version", 2, "update"),
+    "no-source": ("source", _ABSENT, "source"),
+    "source-hash-number": ("source.sha256", 7, "source.sha256"),
+    "no-model": ("model", _ABSENT, "model"),
+    "model-without-heads": ("model.num_attention_heads", _ABSENT, "num_attention_heads"),
+    "model-width-text": ("model.hidden_size", "192", "hidden_size"),
+    "no-image": ("image", _ABSENT, "image"),
+    "image-size-text": ("image.size", "168", "image.size"),
+    "image-size-true": ("image.size", True, "image.size"),
+    "pad-color-empty": ("image.pad_color", [], "image.pad_color"),
+    "pad-color-floats": ("image.pad_color", [0.5, 0.5, 0.5], "image.pad_color"),
+    "no-resample": ("image.resample", _ABSENT, "image.resample"),
+    "no-prompt": ("prompt", _ABSENT, "prompt"),
+    "prompt-list": ("prompt", [], "prompt"),
+    "no-stop-ids": ("prompt.stop_ids", [], "prompt.stop_ids"),
+    "bos-text": ("prompt.bos_id", "<s>", "prompt.bos_id"),
+    "no-follow-up": ("prompt.follow_up", _ABSENT, "prompt.follow_up"),
+    "no-tokenizer": ("tokenizer", _ABSENT, "tokenizer"),
+    "tokenizer-not-listed": ("tokenizer.json", "other.json", "tokenizer.json"),
+    "artifacts-list": ("artifacts", [], "artifacts"),
+    "artifact-without-file": ("artifacts.executorch.file", _ABSENT, "artifacts.executorch"),
+    "artifact-not-listed": ("artifacts.executorch.file", "other.pte", "artifacts.executorch"),
+    "no-context": ("context", _ABSENT, "context"),
+    "max-context-text": ("context.max_context", "1024", "context.max_context"),
+    "max-prefill-null": ("context.max_prefill", None, "context.max_prefill"),
+    "no-memory": ("memory.bytes", _ABSENT, "memory.bytes"),
+    "no-files": ("files", _ABSENT, "files"),
+    "file-a-text": ("files", ["model.pte"], "files"),
+    "file-without-hash": ("files", [{"path": "model.pte", "bytes": 1}], "files"),
+    "file-negative": ("files", [_ONE_FILE | {"bytes": -1}], "files"),
+    "file-short-hash": ("files", [_ONE_FILE | {"sha256": "ab"}], "files"),
+    "path-up": ("files", [_ONE_FILE | {"path": "../model.pte"}], "inside"),
+    "path-up-later": ("files", [_ONE_FILE | {"path": "golden/../../model.pte"}], "inside"),
+    "path-absolute": ("files", [_ONE_FILE | {"path": "/model.pte"}], "inside"),
+    "path-drive": ("files", [_ONE_FILE | {"path": "C:model.pte"}], "inside"),
+    "path-backslash": ("files", [_ONE_FILE | {"path": "..\\model.pte"}], "inside"),
+    "path-empty": ("files", [_ONE_FILE | {"path": ""}], "inside"),
+}
+_BROKEN = {"not-json": "{", "empty": "", "a-list": "[]", "a-number": "1", "not-utf-8": "\udcff", "deep": "[" * 100_000}
+
+
+def _make_manifests(folder: Path) -> None:
+    good, bad = folder / "manifests" / "good", folder / "manifests" / "bad"
+    bad.mkdir(parents=True, exist_ok=True)
+    text = (good / "demo.json").read_text(encoding="utf-8")
+    cases = []
+    for name, (field, value, named) in _WRONG.items():
+        values = copy.deepcopy(json.loads(text))
+        *path, last = field.split(".")
+        target = values
+        for step in path:
+            target = target[step]
+        if value is _ABSENT:
+            del target[last]
+        else:
+            target[last] = value
+        (bad / f"{name}.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
+        cases.append({"file": f"{name}.json", "error_names": named})
+    for name, content in _BROKEN.items():
+        (bad / f"{name}.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+        cases.append({"file": f"{name}.json", "error_names": "format_version" if content in ("[]", "1") else "JSON"})
+    about = "Manifests that a reader must refuse, and what its one line of error names. Those in good/ it must accept."
+    _write(folder / "manifests" / "bad.json", {"about": about}, cases)
+
+
+# --- text streams: pieces of single tokens → text as it may be shown
+
+
+def _bytes(text: str) -> list[str]:
+    return [f"<0x{byte:02X}>" for byte in text.encode()]
+
+
+def _stream(*steps: tuple[str, str], rest: str = "") -> dict[str, Any]:
+    return {"pieces": [piece for piece, _ in steps], "shown": [text for _, text in steps], "rest": rest}
+
+
+def _spelled(text: str) -> list[tuple[str, str]]:
+    """Each character of ``text`` in bytes: shown whole with its last one."""
+    steps = []
+    for character in text:
+        pieces = _bytes(character)
+        steps += [(piece, "") for piece in pieces[:-1]] + [(pieces[-1], character)]
+    return steps
+
+
+_STREAMS: dict[str, dict[str, Any]] = {
+    "nothing": _stream(),
+    "words": _stream(("▁a", "a"), ("▁red", " red"), ("▁circle", " circle"), (".", ".")),
+    "the first space is the prompt's": _stream(("▁", ""), ("▁yes", " yes")),
+    "no first space": _stream(("yes", "yes"), ("▁", " "), ("▁", " ")),
+    "two bytes": _stream(*_spelled("é")),
+    "three bytes": _stream(*_spelled("你好")),
+    "four bytes": _stream(*_spelled("😀")),
+    "a family": _stream(*_spelled("👨‍👩‍👧")),
+    "a flag": _stream(*_spelled("🇨🇳")),
+    "text, bytes, text": _stream(("▁a", "a"), *_spelled("你"), ("▁b", " b")),
+    "a newline in bytes": _stream(("▁a", "a"), ("<0x0A>", "\n"), ("b", "b")),
+    "a space in bytes first": _stream(("<0x20>", ""), ("a", "a")),
+    "cut at the end": _stream(("▁a", "a"), *[(piece, "") for piece in _bytes("你")[:2]], rest="\ufffd"),
+    "cut by a word": _stream(("<0xE4>", ""), ("▁a", "\ufffd a")),
+    "cut by another character": _stream(("<0xF0>", ""), ("<0x9F>", ""), ("<0xE4>", "\ufffd"), ("<0xBD>", ""), ("<0xA0>", "你")),
+    "a lone continuation": _stream(("<0x80>", "\ufffd"), ("a", "a")),
+    "never a character": _stream(("<0xFF>", "\ufffd"), ("<0xC0>", "\ufffd"), ("a", "a")),
+    "looks like a byte": _stream(("<0xZZ>", "<0xZZ>"), ("<0x41>", "A"), ("<0x4>", "<0x4>"), ("▁<0x41>", " <0x41>")),
+    "several spaces in a piece": _stream(("▁▁▁a", "  a"), ("b▁c", "b c")),
+    "an empty piece": _stream(("", ""), ("▁a", "a")),
+}  # fmt: skip
+
+
+def _make_text_stream(folder: Path) -> None:
+    about = (
+        "Pieces of single tokens, the text that each may add to what is shown, and the rest that is shown at the end. A character "
+        "spelled in bytes waits until it is whole; bytes that can't become one are U+FFFD, one for each longest possible beginning."
+    )
+    _write(folder / "text_stream.json", {"about": about}, [{"name": name, **case} for name, case in _STREAMS.items()])
+
+
+def _write(path: Path, head: dict[str, Any], cases: list[dict[str, Any]]) -> None:
+    """``head`` and ``cases``, a case a line."""
+    lines = ",\n".join(json.dumps(case, ensure_ascii=True) for case in cases)
+    begin = json.dumps({"command": COMMAND, **head}, ensure_ascii=True)[:-1]
+    path.write_text(f'{begin}, "cases": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    make(HERE)
+    print(f"made the golden files in {HERE}", file=sys.stderr)
