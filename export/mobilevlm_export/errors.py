@@ -49,3 +49,7 @@ class ParityError(MobileVLMError):
 
 class CaptureError(MobileVLMError):
     """A capture or golden record that can't be read, or was made with another bundle."""
+
+
+class EvaluateError(MobileVLMError):
+    """Benchmark data or answers that are missing, malformed, or don't belong together."""

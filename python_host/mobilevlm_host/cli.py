@@ -137,7 +137,11 @@ def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
 )
 @click.argument("checkpoint")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--images", type=click.Path(path_type=Path), help="A folder of pictures. [default: the demo's scenes]")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="A folder of pictures. [default: the demo's scenes and a dozen more]",
+)
 @click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
 @click.option("--force", is_flag=True, help="Compare even if BUNDLE was made from another checkpoint.")
 @json_option

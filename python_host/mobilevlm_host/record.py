@@ -16,7 +16,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from mobilevlm_export.errors import CaptureError
-from mobilevlm_host.parity.engine import Engine
+from mobilevlm_host.parity.engine import Engine, prefill
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.runner import Runner
 
@@ -151,12 +151,6 @@ def prompt_embeds(engine: Engine, before: Sequence[int], image: Tensor, after: S
     """Embeddings [1, T, D] of ids, ``image`` [1, N, D] and ids, by ``engine``."""
     texts = [engine.token_embedding(torch.tensor([list(ids)])) for ids in (before, after)]
     return torch.cat([texts[0], image, texts[1]], dim=1)
-
-
-def prefill(engine: Engine, embeds: Tensor, max_prefill: int) -> Tensor:
-    """Logits [V] after ``embeds`` [1, T, D], fed from position 0 in chunks of at most ``max_prefill``."""
-    chunks = [engine.text_decoder(chunk, at * max_prefill) for at, chunk in enumerate(embeds.split(max_prefill, dim=1))]
-    return chunks[-1]
 
 
 def _rounded(value: float) -> float:

@@ -13,14 +13,14 @@ from mobilevlm_export.preprocess import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.terminal import print_table
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.demo import held_out
 from mobilevlm_host.parity.engine import ExecuTorchEngine
+from mobilevlm_host.parity.measure import Sample
 from mobilevlm_host.parity.phone import PhoneInputs
-from mobilevlm_host.parity.stages import ParityReport, Sample, Stage, compare
+from mobilevlm_host.parity.pictures import pictures
+from mobilevlm_host.parity.stages import ParityReport, Stage, compare
 from mobilevlm_host.runner import Runner
 
 _QUESTION = "Describe the image."
-_SCENES = 12
 
 
 def check_parity(
@@ -34,14 +34,14 @@ def check_parity(
 ) -> ParityReport:
     """Compare ``bundle`` with the fp32 model in the folder ``checkpoint``, over the pictures in ``images``.
 
-    Without ``images`` the demo's scenes are shown: its samples and twelve more.
+    Without ``images`` the demo's scenes are shown, and a dozen drawn pictures unlike each other.
 
     Raises:
         ParityError: the bundle was made from another checkpoint (unless ``force``), or ``images`` holds no picture.
         CheckpointError: the checkpoint can't be read.
         RunnerError: the engine can't load the bundle.
     """
-    samples = demo_samples() if images is None else read_samples(images)
+    samples = default_samples() if images is None else read_samples(images)
     if not force and (got := checkpoint_sha256(checkpoint, progress)) != bundle.manifest.source_sha256:
         raise ParityError(
             f"{bundle.path}: made from checkpoint {bundle.manifest.source_sha256[:16]}…, "
@@ -62,16 +62,15 @@ def check_parity(
         )
 
 
-def demo_samples() -> list[Sample]:
-    """The demo's sample pictures with their questions, and held-out scenes."""
+def default_samples() -> list[Sample]:
+    """The demo's scenes with their questions, and a dozen pictures unlike each other."""
     listed = json.loads((DEMO_SAMPLES / "samples.json").read_text(encoding="utf-8"))["samples"]
     samples = [
         Sample(f"{entry['image']}: {qa['question']}", open_image(DEMO_SAMPLES / entry["image"]), qa["question"])
         for entry in listed
         for qa in entry["questions"]
     ]
-    scenes = held_out(_SCENES)
-    return samples + [Sample(f"scene {at}: {qa.question}", image, qa.question) for at, (image, qa) in enumerate(scenes)]
+    return samples + [Sample(name, image, _QUESTION) for name, image in pictures().items()]
 
 
 def read_samples(folder: Path) -> list[Sample]:

@@ -35,6 +35,12 @@ class Engine(Protocol):
         ...
 
 
+def prefill(engine: Engine, embeds: Tensor, max_prefill: int) -> Tensor:
+    """Logits [V] after ``embeds`` [1, T, D], fed from position 0 in chunks of at most ``max_prefill``."""
+    chunks = [engine.text_decoder(chunk, at * max_prefill) for at, chunk in enumerate(embeds.split(max_prefill, dim=1))]
+    return chunks[-1]
+
+
 class ExecuTorchEngine:
     """An :class:`Engine` of ``model.pte``: ExecuTorch's runtime for the methods, the C++ runner for answers."""
 

@@ -39,13 +39,13 @@ def distance(reference: Tensor, actual: Tensor) -> Distance:
 
 @dataclass(frozen=True)
 class LogitDistance:
-    """Two sets of logits over T positions: Kullback-Leibler divergence of each in nats, reference first; the share of
-    positions with the same likeliest token, and the mean overlap of the five likeliest.
+    """Two sets of logits, position by position: Kullback-Leibler divergence in nats, reference first; 1 where the likeliest
+    token is the same, else 0; and which share of the five likeliest is.
     """
 
     kl: tuple[float, ...]
-    top1: float
-    top5: float
+    top1: tuple[float, ...]
+    top5: tuple[float, ...]
 
     @property
     def mean_kl(self) -> float:
@@ -57,11 +57,11 @@ def logit_distance(reference: Tensor, actual: Tensor) -> LogitDistance:
     """Compare logits [T, V]; values that are no numbers, or another shape, are infinitely far."""
     count = len(reference)
     if reference.shape != actual.shape or not bool(torch.isfinite(actual).all()):
-        return LogitDistance((math.inf,) * count, 0.0, 0.0)
+        return LogitDistance((math.inf,) * count, (0.0,) * count, (0.0,) * count)
     ours, theirs = (logits.double().log_softmax(-1) for logits in (reference, actual))
     kl = (ours.exp() * (ours - theirs)).sum(-1).clamp(min=0)
     k = min(5, reference.shape[-1])
     top_ours, top_theirs = (logits.topk(k, dim=-1).indices for logits in (reference, actual))
-    shared = (top_ours[:, :, None] == top_theirs[:, None, :]).any(-1).double().mean()
-    same = (top_ours[:, 0] == top_theirs[:, 0]).double().mean()
-    return LogitDistance(tuple(kl.tolist()), float(same), float(shared))
+    shared = (top_ours[:, :, None] == top_theirs[:, None, :]).any(-1).double().mean(-1)
+    same = (top_ours[:, 0] == top_theirs[:, 0]).double()
+    return LogitDistance(tuple(kl.tolist()), tuple(same.tolist()), tuple(shared.tolist()))

@@ -1,48 +1,26 @@
-"""Run the fp32 model and a bundle side by side, and name the first stage that diverges.
-
-Every stage is fed what the fp32 model was fed, so that a fault shows where it is and not in all that follows. LDPv2 runs
-in one method with the tower: its reference is the fp32 LDPv2 over the features that the bundle itself computed.
-Decoding is held against the bundle's own prefill too: a position that is off by one, or a cache write that is lost, can
-hide behind the noise of quantization, but not there.
-"""
+"""The stages of parity over all samples: their figures, their limits, and the first that diverges."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import torch
-from PIL.Image import Image
-from torch import Tensor
-
-from mobilevlm_export import prompt
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.preprocess import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.parity import thresholds
 from mobilevlm_host.parity.engine import Engine
-from mobilevlm_host.parity.metrics import Distance, LogitDistance, distance, logit_distance
+from mobilevlm_host.parity.measure import Measured, Sample, measure
+from mobilevlm_host.parity.metrics import Distance
 from mobilevlm_host.parity.phone import PhoneInputs
 
 STAGES = (
     "pixels", "vision_encoder", "projector", "token_ids", "token_embedding", "prefill", "decode", "answer",
 )  # fmt: skip
-DECODE_STEPS = 32
-_OWN_PREFILL_AFTER = (2, DECODE_STEPS)  # decoded tokens
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A picture (RGB) with its name, and a question about it."""
-
-    name: str
-    image: Image
-    question: str
 
 
 @dataclass(frozen=True)
@@ -58,11 +36,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """All stages in the order of the data path."""
+    """All stages in the order of the data path, and what each sample gave."""
 
     recipe: dict[str, str]
-    samples: int
     stages: tuple[Stage, ...]
+    measured: tuple[Measured, ...] = field(repr=False)
+
+    @property
+    def samples(self) -> int:
+        """How many were compared."""
+        return len(self.measured)
 
     @property
     def first_divergence(self) -> str | None:
@@ -85,7 +68,6 @@ class ParityReport:
         }
 
 
-@torch.inference_mode()
 def compare(
     model: MobileVLM,
     tokenizer: Tokenizer,
@@ -96,7 +78,6 @@ def compare(
     recipe: dict[str, str],
     max_context: int,
     max_prefill: int,
-    max_new_tokens: int = 48,
     progress: Progress = silent,
 ) -> ParityReport:
     """Compare ``engine`` and ``phone`` with the fp32 ``model`` over ``samples``.
@@ -108,92 +89,38 @@ def compare(
     """
     if not samples:
         raise ParityError("parity: got no samples, expected at least one picture with a question")
-    tensors: dict[str, list[Distance]] = {
-        name: [] for name in ("pixels", "vision_encoder", "projector", "token_embedding")
-    }
-    logits: dict[str, list[LogitDistance]] = {"prefill": [], "decode": []}
-    same_ids, same_answers, own_prefill = [], [], []
-    for index, sample in enumerate(samples):
-        pixels = preprocess(sample.image, model.config)
-        tensors["pixels"].append(distance(pixels, phone.pixels(sample.image)))
-        features, (shown, their_features) = model.vision_features(pixels[None]), engine.vision_encoder(pixels[None])
-        tensors["vision_encoder"].append(distance(features, their_features))
-        tensors["projector"].append(distance(model.vision_encoder.projector(their_features), shown))
-
-        before, after = _ids(tokenizer, sample.question)
-        same_ids.append((before, after) == phone.ids(sample.question))
-        text = torch.tensor([before + after])
-        tensors["token_embedding"].append(distance(model.token_embedding(text), engine.token_embedding(text)))
-
-        prefilled = model.embed([before, pixels, after])
-        steps = min(DECODE_STEPS, max_context - prefilled.shape[1])
-        if steps < 1:
-            raise ParityError(
-                f"{sample.name}: got a prompt of {prefilled.shape[1]} tokens, expected less than the context, {max_context}"
-            )
-        ours, theirs, own = _teacher_forced(model, engine, prefilled, steps, max_prefill)
-        logits["prefill"].append(logit_distance(ours[:1], theirs[:1]))
-        if steps > 1:
-            logits["decode"].append(logit_distance(ours[1:], theirs[1:]))
-            own_prefill.append(min(each.snr_db for each in own))
-
-        room = max(1, min(max_new_tokens, max_context - prefilled.shape[1]))
-        expected = model.generate([before, pixels, after], room)
-        same_answers.append(engine.answer(sample.image, sample.question, room) == expected)
-        progress("parity", index + 1, len(samples))
-
-    names = [sample.name for sample in samples]
-    limits = thresholds.DECODER[recipe["llm"]]
-    stages = {
-        "pixels": _tensor_stage("pixels", tensors["pixels"], math.inf, names),
-        "vision_encoder": _tensor_stage(
-            "vision_encoder", tensors["vision_encoder"], thresholds.VISION[recipe["vision"]], names
-        ),
-        "projector": _tensor_stage("projector", tensors["projector"], thresholds.PROJECTOR[recipe["projector"]], names),
-        "token_ids": _share_stage("token_ids", same_ids, 1.0, names),
-        "token_embedding": _tensor_stage(
-            "token_embedding", tensors["token_embedding"], thresholds.EMBEDDING[recipe["embedding"]], names
-        ),
-        "prefill": _logit_stage("prefill", logits["prefill"], limits, names),
-        "decode": _own_prefill(_logit_stage("decode", logits["decode"], limits, names), own_prefill, limits),
-        "answer": _share_stage("answer", same_answers, limits.same_answers, names),
-    }
-    return ParityReport(dict(recipe), len(samples), tuple(stages[name] for name in STAGES))
+    measured: list[Measured] = []
+    for sample in samples:
+        progress("parity", len(measured), len(samples))
+        found = measure(model, tokenizer, engine, phone, sample, max_context=max_context, max_prefill=max_prefill)
+        measured.append(found)
+    progress("parity", len(measured), len(samples))
+    return judge(measured, recipe)
 
 
-def _ids(tokenizer: Tokenizer, question: str) -> tuple[list[int], list[int]]:
-    before, _, after = prompt.encode_segments(tokenizer, [prompt.Turn(question)])
-    assert isinstance(before, list)
-    assert isinstance(after, list)
-    return before, after
+def judge(measured: Sequence[Measured], recipe: dict[str, str]) -> ParityReport:
+    """The stages over all ``measured`` samples, held to the limits of ``recipe``.
 
-
-def _teacher_forced(
-    model: MobileVLM, engine: Engine, embeds: Tensor, steps: int, max_prefill: int
-) -> tuple[Tensor, Tensor, list[Distance]]:
-    """Logits [steps, V] of both after ``embeds`` [1, T, D], fed the fp32 model's likeliest tokens; and how far the
-    engine's are from its own prefill of the same text, early (a shift shows best) and last.
+    Raises:
+        ParityError: no sample had room for a second token.
     """
-    model.text_decoder.setup_cache()
-    length = embeds.shape[1]
-    ours = [model.text_decoder(embeds, torch.tensor([0]))[0, -1]]
-    theirs = [_prefill(engine, embeds, max_prefill)]
-    for position in range(length, length + steps - 1):
-        following = model.embed([[int(ours[-1].argmax())]])
-        ours.append(model.text_decoder(following, torch.tensor([position]))[0, -1])
-        theirs.append(engine.text_decoder(following, position))
-        embeds = torch.cat([embeds, following], dim=1)
-    own = [
-        distance(_prefill(engine, embeds[:, : length + decoded], max_prefill), theirs[decoded])
-        for decoded in sorted({min(decoded, steps - 1) for decoded in _OWN_PREFILL_AFTER})
-        if decoded > 0
-    ]
-    return torch.stack(ours), torch.stack(theirs), own
-
-
-def _prefill(engine: Engine, embeds: Tensor, max_prefill: int) -> Tensor:
-    chunks = [engine.text_decoder(chunk, at * max_prefill) for at, chunk in enumerate(embeds.split(max_prefill, dim=1))]
-    return chunks[-1]
+    limits = thresholds.DECODER[recipe["llm"]]
+    least_snr_db = {
+        "pixels": math.inf,
+        "vision_encoder": thresholds.VISION[recipe["vision"]],
+        "projector": thresholds.PROJECTOR[recipe["projector"]],
+        "token_embedding": thresholds.EMBEDDING[recipe["embedding"]],
+    }
+    names = [each.sample.name for each in measured]
+    stages = {
+        name: _tensor_stage(name, [each.tensors[name] for each in measured], least, names)
+        for name, least in least_snr_db.items()
+    }
+    stages["token_ids"] = _share_stage("token_ids", [each.same_ids for each in measured], 1.0, names)
+    stages["prefill"] = _logit_stage("prefill", measured, slice(0, 1), limits)
+    stages["decode"] = _own_prefill(_logit_stage("decode", measured, slice(1, None), limits), measured, limits)
+    stages["answer"] = _share_stage("answer", [each.same_answer for each in measured], limits.same_answers, names)
+    return ParityReport(dict(recipe), tuple(stages[name] for name in STAGES), tuple(measured))
 
 
 def _tensor_stage(name: str, found: list[Distance], least_snr_db: float, names: list[str]) -> Stage:
@@ -212,27 +139,28 @@ def _tensor_stage(name: str, found: list[Distance], least_snr_db: float, names: 
     )
 
 
-def _logit_stage(name: str, found: list[LogitDistance], limits: thresholds.DecoderLimits, names: list[str]) -> Stage:
-    """Over all positions of all samples: one unsure token of one sample says nothing."""
-    positions = [kl for each in found for kl in each.kl]
-    if not positions:
+def _logit_stage(name: str, measured: Sequence[Measured], steps: slice, limits: thresholds.DecoderLimits) -> Stage:
+    """Over the positions ``steps`` of all samples: one unsure token of one sample says nothing."""
+    kl = [value for each in measured for value in each.logits.kl[steps]]
+    top1 = [value for each in measured for value in each.logits.top1[steps]]
+    top5 = [value for each in measured for value in each.logits.top5[steps]]
+    if not kl:
         raise ParityError(f"{name}: got no position to compare, expected a context with room for two tokens")
-    top1 = sum(each.top1 * len(each.kl) for each in found) / len(positions)
-    top5 = sum(each.top5 * len(each.kl) for each in found) / len(positions)
-    mean_kl = sum(positions) / len(positions)
+    figures = {"mean_kl": _mean(kl), "max_kl": max(kl), "top1": _mean(top1), "top5": _mean(top5)}
     return Stage(
         name=name,
-        passed=mean_kl <= limits.mean_kl and top1 >= limits.top1,
-        metrics={"mean_kl": mean_kl, "max_kl": max(positions), "top1": top1, "top5": top5},
+        passed=figures["mean_kl"] <= limits.mean_kl and figures["top1"] >= limits.top1,
+        metrics=figures,
         threshold={"mean_kl": limits.mean_kl, "top1": limits.top1},
-        worst=names[max(range(len(found)), key=lambda index: found[index].mean_kl)],
+        worst=max(measured, key=lambda each: _mean(each.logits.kl[steps])).sample.name,
     )
 
 
-def _own_prefill(stage: Stage, snr_db: list[float], limits: thresholds.DecoderLimits) -> Stage:
+def _own_prefill(stage: Stage, measured: Sequence[Measured], limits: thresholds.DecoderLimits) -> Stage:
     """``stage`` with what decoding is to the engine's own prefill: a value rounded the other way can make one sample noisy,
     so the median counts.
     """
+    snr_db = [each.own_prefill_snr_db for each in measured if each.own_prefill_snr_db is not None]
     median = statistics.median_low(snr_db)
     return replace(
         stage,
@@ -240,6 +168,10 @@ def _own_prefill(stage: Stage, snr_db: list[float], limits: thresholds.DecoderLi
         metrics=stage.metrics | {"own_prefill_snr_db": median},
         threshold=stage.threshold | {"own_prefill_snr_db": limits.own_prefill_snr_db},
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
 
 
 def _share_stage(name: str, same: list[bool], least: float, names: list[str]) -> Stage:

@@ -30,7 +30,7 @@ def test_other_shapes_and_values_that_are_no_numbers_are_infinitely_far() -> Non
         found = distance(torch.ones(2), actual)
         assert (found.max_abs, found.snr_db) == (math.inf, -math.inf)
     assert logit_distance(torch.zeros(1, 4), torch.full((1, 4), math.nan)).mean_kl == math.inf
-    assert logit_distance(torch.zeros(1, 4), torch.zeros(1, 5)).top1 == 0
+    assert logit_distance(torch.zeros(1, 4), torch.zeros(1, 5)).top1 == (0,)
 
 
 def test_logits() -> None:
@@ -39,7 +39,7 @@ def test_logits() -> None:
     found = logit_distance(ours, theirs)
     assert found.kl == pytest.approx((0.5 * math.log(3), 0))
     assert found.mean_kl == pytest.approx(0.25 * math.log(3))
-    assert found.top1 == 0.5
-    assert found.top5 == 1
+    assert found.top1 == (0, 1)
+    assert found.top5 == (1, 1)
     shifted = torch.arange(10.0)[None]
-    assert logit_distance(shifted, shifted.flip(-1)).top5 == 0
+    assert logit_distance(shifted, shifted.flip(-1)).top5 == (0,)

@@ -25,9 +25,10 @@ from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.preprocess import preprocess
 from mobilevlm_export.quantize import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
-from mobilevlm_host.parity.check import check_parity, demo_samples
+from mobilevlm_host.parity.check import check_parity, default_samples
+from mobilevlm_host.parity.measure import Sample
 from mobilevlm_host.parity.phone import PhoneInputs
-from mobilevlm_host.parity.stages import STAGES, ParityReport, Sample, compare
+from mobilevlm_host.parity.stages import STAGES, ParityReport, compare
 
 FP32 = {"llm": "fp32", "vision": "fp32", "projector": "fp32", "embedding": "fp32"}
 INT4 = {"llm": "int4", "vision": "int8", "projector": "int8", "embedding": "int8"}
@@ -89,7 +90,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
 @pytest.fixture(scope="module")
 def samples() -> list[Sample]:
     wide = Image.effect_noise((60, 30), 90).convert("RGB").resize((600, 300), Image.Resampling.NEAREST)
-    return [*demo_samples()[::7][:4], Sample("a wide picture", wide, "Describe the image.")]
+    return [*default_samples()[::7][:4], Sample("a wide picture", wide, "Describe the image.")]
 
 
 def _compare(
