@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from PIL.Image import Image
+
+from mobilevlm_export.errors import EvaluateError
 
 
 @dataclass(frozen=True)
@@ -67,3 +69,26 @@ class Benchmark(Protocol):
             EvaluateError: an item has no answer, or an answer has no item.
         """
         ...
+
+
+def given_answers(items: Sequence[Item], answers: Mapping[str, str]) -> dict[str, str]:
+    """``answers`` in the order of ``items``, without the blanks around them, as the authors' scripts write them down.
+
+    Raises:
+        EvaluateError: an item has no answer, or an answer has no item.
+    """
+    ids = {item.id for item in items}
+    if missing := [item.id for item in items if item.id not in answers]:
+        raise EvaluateError(f"answers: got none for {_some(missing)} of {len(items)} questions, expected one each")
+    if unknown := [id for id in answers if id not in ids]:
+        raise EvaluateError(f"answers: got {_some(unknown)} that no question has, expected answers to these questions")
+    return {item.id: answers[item.id].strip() for item in items}
+
+
+def percent(earned: Collection[float]) -> float:
+    """The mean of ``earned`` (each from 0 to 1, at least one) in percent."""
+    return 100 * sum(earned) / len(earned)
+
+
+def _some(ids: Sequence[str]) -> str:
+    return f"{len(ids)} ({', '.join(ids[:3])}{', …' if len(ids) > 3 else ''})"

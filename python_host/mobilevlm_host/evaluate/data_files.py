@@ -1,0 +1,193 @@
+"""Reads benchmark files: JSON, JSON lines and pictures; whatever is wrong is said in one line with file, line and field."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from PIL import Image, UnidentifiedImageError
+
+from mobilevlm_export.errors import EvaluateError
+
+T = TypeVar("T")
+_NAMES = {str: "text", int: "a whole number", list: "a list", dict: "an object", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """An object of a data file, which knows where it stands: ``where`` is "FILE, line 3" or "FILE: KEY"."""
+
+    where: str
+    values: Mapping[str, Any]
+
+    def get(self, field: str, kind: type[T]) -> T:
+        """The value of ``field``.
+
+        Raises:
+            EvaluateError: there is none, or it isn't of this ``kind``.
+        """
+        if field not in self.values:
+            raise EvaluateError(f"{self.where}: {field}: got nothing, expected {_NAMES[kind]}")
+        value = self.values[field]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise EvaluateError(f"{self.where}: {field}: got {value!r:.60}, expected {_NAMES[kind]}")
+        return value
+
+    def id(self, field: str) -> str:
+        """The value of ``field`` that names the record: text or a whole number, as text."""
+        value = self.values.get(field)
+        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+            raise EvaluateError(f"{self.where}: {field}: got {value!r:.60}, expected an id")
+        return str(value)
+
+    def texts(self, field: str) -> list[str]:
+        """The value of ``field``: a list of texts."""
+        values = self.get(field, list)
+        if not all(isinstance(value, str) for value in values):
+            raise EvaluateError(f"{self.where}: {field}: got {values!r:.60}, expected a list of texts")
+        return values
+
+
+def read_json(path: Path, kind: type[T], what: str) -> T:
+    """The value of a JSON file, a ``kind`` (dict or list); ``what`` it should be is for the error.
+
+    Raises:
+        EvaluateError: the file is missing, isn't JSON or holds something else or nothing.
+    """
+    text = _read_text(path, what)
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise EvaluateError(f"{path}: got {_malformed(error, text)}, expected {what}") from None
+    if not isinstance(value, kind) or not value:
+        got = f"an empty {type(value).__name__}" if value in ({}, []) else type(value).__name__
+        raise EvaluateError(f"{path}: got {got}, expected {what}")
+    return value
+
+
+def read_json_object(path: Path, what: str) -> dict[str, Record]:
+    """A JSON object of objects: key → record.
+
+    Raises:
+        EvaluateError: as ``read_json``, or a value isn't an object.
+    """
+    return {key: _record(f"{path}: {key}", value) for key, value in read_json(path, dict, what).items()}
+
+
+def read_json_list(path: Path, what: str, values: list[Any] | None = None) -> list[Record]:
+    """A JSON list of objects (``values``, if the list has been read from within the file already).
+
+    Raises:
+        EvaluateError: as ``read_json``, or an entry isn't an object.
+    """
+    entries = read_json(path, list, what) if values is None else values
+    return [_record(f"{path}: entry {index}", value) for index, value in enumerate(entries)]
+
+
+def read_json_lines(path: Path, what: str) -> list[Record]:
+    """The objects of a JSON Lines file, one a line; empty lines are passed over.
+
+    Raises:
+        EvaluateError: the file is missing, holds no line, or a line isn't a JSON object.
+    """
+    records = []
+    for number, line in enumerate(_read_text(path, what).split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            value = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise EvaluateError(f"{where}: got {_malformed(error, line)}, expected {what}") from None
+        records.append(_record(where, value))
+    if not records:
+        raise EvaluateError(f"{path}: got no line, expected {what}")
+    return records
+
+
+def unique(pairs: Iterable[tuple[str, Record]], field: str) -> Iterator[tuple[str, Record]]:
+    """``pairs`` of id and record as they are.
+
+    Raises:
+        EvaluateError: an id comes twice; the message names the second's place.
+    """
+    seen = set()
+    for id, record in pairs:
+        if id in seen:
+            raise EvaluateError(f"{record.where}: {field}: got {id!r} a second time, expected it once")
+        seen.add(id)
+        yield id, record
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Pictures by their names in the question file, relative to ``root``."""
+
+    root: Path
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Those of ``names`` that are no file here, once each, in order."""
+        return [name for name in dict.fromkeys(names) if not self._path(name).is_file()]
+
+    def open(self, name: str) -> Image.Image:
+        """The picture as RGB.
+
+        Raises:
+            EvaluateError: it is missing or damaged, or its name leaves the folder.
+        """
+        return open_rgb(self._path(name), str(self.root / name))
+
+    def _path(self, name: str) -> Path:
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise EvaluateError(f"{self.root}: got a picture named {name!r}, expected a name inside this folder")
+        return self.root / relative
+
+
+def open_rgb(source: Any, name: str) -> Image.Image:
+    """A picture as the authors' scripts open it: Pillow's plain conversion to RGB.
+
+    Unlike ``open_image`` for a user's photo, the EXIF orientation is not applied and transparency is dropped.
+
+    Raises:
+        EvaluateError: it is missing or not a whole picture.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which doesn't matter here
+            with Image.open(source) as image:
+                return image.convert("RGB")
+    except UnidentifiedImageError:
+        raise EvaluateError(f"{name}: got something else, expected a picture") from None
+    except OSError as error:
+        raise EvaluateError(f"{name}: got {error.strerror or error}, expected a whole picture") from None
+    except (SyntaxError, ValueError, EOFError, IndexError, TypeError, Image.DecompressionBombError) as error:
+        raise EvaluateError(f"{name}: got a damaged picture ({error}), expected a whole one") from None
+
+
+def _read_text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise EvaluateError(f"{path}: got {error.reason} at byte {error.start}, expected {what} in UTF-8") from None
+    except OSError as error:
+        raise EvaluateError(f"{path}: {error.strerror}, expected {what}") from None
+
+
+def _malformed(error: Exception, text: str) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        if not text[error.pos :].strip() or error.msg.startswith("Unterminated"):
+            return "JSON that is cut short"
+        place = f"line {error.lineno} column {error.colno}" if "\n" in text else f"column {error.colno}"
+        return f"no JSON at {place}"
+    return "JSON nested too deeply"
+
+
+def _record(where: str, value: Any) -> Record:
+    if not isinstance(value, dict):
+        raise EvaluateError(f"{where}: got {type(value).__name__}, expected an object")
+    return Record(where, value)

@@ -1,0 +1,89 @@
+"""GQA: open and yes/no questions about real photographs, on the balanced test-dev split; the figure is exact-match accuracy.
+
+Source: the authors' ``scripts/benchmark/gqa.sh``: LLaVA's question file, its conversion of answers (full stops at the end go, lower
+case), and GQA's official ``eval.py``, which counts an answer that equals the annotation to the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL.Image import Image
+
+from mobilevlm_export.errors import EvaluateError
+from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores, given_answers, percent
+from mobilevlm_host.evaluate.data_files import ImageFolder, Record, read_json_lines, read_json_object, unique
+
+QUESTIONS = "llava_gqa_testdev_balanced.jsonl"
+ANNOTATIONS = "testdev_balanced_questions.json"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the official file says of a question: ``open`` ones ask for a word, the others for yes, no or one of two."""
+
+    answer: str
+    open: bool
+
+
+@dataclass(frozen=True)
+class GQA:
+    """The balanced test-dev questions (12,578 in the official files)."""
+
+    items: Sequence[Item]
+    truths: Mapping[str, Truth]
+    images: ImageFolder
+    name: str = "gqa"
+    max_new_tokens: int = 128
+
+    def missing(self) -> Sequence[str]:
+        """Pictures that the folder lacks."""
+        return self.images.missing(item.picture for item in self.items)
+
+    def image(self, picture: str) -> Image:
+        """The picture as RGB."""
+        return self.images.open(picture)
+
+    def score(self, answers: Mapping[str, str]) -> Scores:
+        """``accuracy`` in percent, then that of yes/no and choice questions (``binary``) and of the others (``open``)."""
+        given = given_answers(self.items, answers)
+        right = {id: float(given[id].rstrip(".").lower() == truth.answer) for id, truth in self.truths.items()}
+        metrics = {"accuracy": percent(right.values())}
+        for kind in ("binary", "open"):
+            of_kind = [right[id] for id, truth in self.truths.items() if truth.open == (kind == "open")]
+            metrics |= {kind: percent(of_kind)} if of_kind else {}
+        return Scores(metrics, right)
+
+
+def load(folder: Path) -> Benchmark:
+    """Read ``folder``: the question file, the official annotations and ``images/``.
+
+    Raises:
+        EvaluateError: a file is missing or malformed, or the two don't belong together.
+    """
+    asked = read_json_lines(folder / QUESTIONS, "LLaVA's GQA questions, one JSON object a line")
+    items = [
+        Item(id, record.get("image", str), record.get("text", str))
+        for id, record in unique(((record.id("question_id"), record) for record in asked), "question_id")
+    ]
+    official = read_json_object(folder / ANNOTATIONS, "GQA's official questions: an object of objects")
+    truths = {id: _truth(record) for id, record in official.items() if record.get("isBalanced", bool)}
+    ids = {item.id for item in items}
+    if unasked := [id for id in truths if id not in ids]:
+        raise EvaluateError(
+            f"{folder / QUESTIONS}: got no line for {len(unasked)} of {len(truths)} balanced questions "
+            f"({', '.join(unasked[:3])}), expected one each"
+        )
+    if unknown := [id for id in ids if id not in truths]:
+        raise EvaluateError(
+            f"{folder / ANNOTATIONS}: got no balanced question {', '.join(sorted(unknown)[:3])} ({len(unknown)} of "
+            f"{len(ids)} asked), expected every question of {QUESTIONS}"
+        )
+    return GQA(items, {item.id: truths[item.id] for item in items}, ImageFolder(folder / "images"))
+
+
+def _truth(record: Record) -> Truth:
+    types = Record(f"{record.where}: types", record.get("types", dict))
+    return Truth(record.get("answer", str), types.get("structural", str) == "query")
