@@ -50,6 +50,10 @@ class Benchmark(Protocol):
         """The longest answer that the authors' scripts allow."""
         ...
 
+    def first(self, pictures: int) -> Benchmark:
+        """The same benchmark with the questions about its first ``pictures`` pictures only, and scores over those."""
+        ...
+
     def missing(self) -> Sequence[str]:
         """Pictures that the items name and the folder lacks; nothing is decoded to find out."""
         ...
@@ -83,6 +87,12 @@ def given_answers(items: Sequence[Item], answers: Mapping[str, str]) -> dict[str
     if unknown := [id for id in answers if id not in ids]:
         raise EvaluateError(f"answers: got {_some(unknown)} that no question has, expected answers to these questions")
     return {item.id: answers[item.id].strip() for item in items}
+
+
+def first_pictures(items: Sequence[Item], pictures: int) -> list[Item]:
+    """The items about the first ``pictures`` pictures that ``items`` name, in their order."""
+    kept = set(list(dict.fromkeys(item.picture for item in items))[:pictures])
+    return [item for item in items if item.picture in kept]
 
 
 def percent(earned: Collection[float]) -> float:

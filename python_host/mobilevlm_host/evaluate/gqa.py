@@ -7,13 +7,13 @@ case), and GQA's official ``eval.py``, which counts an answer that equals the an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL.Image import Image
 
 from mobilevlm_export.errors import EvaluateError
-from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores, given_answers, percent
+from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores, first_pictures, given_answers, percent
 from mobilevlm_host.evaluate.data_files import ImageFolder, Record, read_json_lines, read_json_object, unique
 
 QUESTIONS = "llava_gqa_testdev_balanced.jsonl"
@@ -38,6 +38,10 @@ class GQA:
     name: str = "gqa"
     max_new_tokens: int = 128
 
+    def first(self, pictures: int) -> GQA:
+        """The questions about the first ``pictures`` pictures."""
+        return replace(self, items=first_pictures(self.items, pictures))
+
     def missing(self) -> Sequence[str]:
         """Pictures that the folder lacks."""
         return self.images.missing(item.picture for item in self.items)
@@ -49,10 +53,10 @@ class GQA:
     def score(self, answers: Mapping[str, str]) -> Scores:
         """``accuracy`` in percent, then that of yes/no and choice questions (``binary``) and of the others (``open``)."""
         given = given_answers(self.items, answers)
-        right = {id: float(given[id].rstrip(".").lower() == truth.answer) for id, truth in self.truths.items()}
+        right = {id: float(answer.rstrip(".").lower() == self.truths[id].answer) for id, answer in given.items()}
         metrics = {"accuracy": percent(right.values())}
         for kind in ("binary", "open"):
-            of_kind = [right[id] for id, truth in self.truths.items() if truth.open == (kind == "open")]
+            of_kind = [earned for id, earned in right.items() if self.truths[id].open == (kind == "open")]
             metrics |= {kind: percent(of_kind)} if of_kind else {}
         return Scores(metrics, right)
 

@@ -151,3 +151,9 @@ def test_an_unknown_benchmark_or_folder_is_named(tmp_path: Path) -> None:
         load_benchmark("vqa", tmp_path)
     with pytest.raises(EvaluateError, match="no such folder, expected the data of gqa"):
         load_benchmark("gqa", tmp_path / "none")
+
+
+def test_cut_to_its_first_pictures(folder: Path) -> None:
+    gqa = load_benchmark("gqa", folder).first(1)
+    assert [item.id for item in gqa.items] == ["201", "202"]
+    assert gqa.score({"201": "no", "202": "man"}).metrics == {"accuracy": 50.0, "binary": 100.0, "open": 0.0}
