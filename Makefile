@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test test-android check format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,8 +20,11 @@ $(READY): pyproject.toml constraints.txt scripts/make_venv.sh
 demo: setup  ## Export the demo model, ask it about pictures, compare it with fp32
 	@$(BIN)/mvlm demo
 
-test: setup  ## Run every test
+test: setup test-android  ## Run every test
 	@$(BIN)/pytest
+
+test-android:  ## Compile and test the core of the Android app, on the JVM
+	@scripts/test_android.sh
 
 check: setup test  ## Tests, lint and types
 	@$(BIN)/ruff check .
@@ -33,4 +36,4 @@ format: setup  ## Format the code and mend what lint can mend
 	@$(BIN)/ruff format .
 
 clean:  ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist android_app/build

@@ -1,0 +1,144 @@
+package org.mobilevlmkit.core.bundle
+
+import org.mobilevlmkit.core.BundleException
+import org.mobilevlmkit.core.json.JsonException
+import org.mobilevlmkit.core.json.JsonFields
+import org.mobilevlmkit.core.json.JsonReader
+import java.io.File
+import java.io.IOException
+
+/** `manifest.json` → [Manifest], as `docs/bundle-format.md` has it; `tests/golden/manifests` holds good and bad ones. */
+object ManifestReader {
+    const val FILE_NAME = "manifest.json"
+    const val FORMAT_VERSION = 1
+
+    /** The resize that [org.mobilevlmkit.core.pixels.SquarePixels] computes. */
+    const val RESAMPLE = "pillow-bicubic-8bit"
+    const val MAX_BYTES = 1 shl 24
+    private const val LARGEST_SIDE = 4096
+    private val SHA256 = Regex("[0-9a-f]{64}")
+
+    /**
+     * Reads the manifest in [file].
+     *
+     * @throws BundleException it is missing, malformed, of a newer format, names a path outside the bundle, or names a file
+     *   without its hash.
+     */
+    fun read(file: File): Manifest {
+        if (!file.isFile) throw BundleException("$file: no such file, expected a bundle's manifest")
+        if (file.length() > MAX_BYTES) throw BundleException("$file: got ${file.length()} bytes, expected at most $MAX_BYTES")
+        val bytes = try {
+            file.readBytes()
+        } catch (error: IOException) {
+            throw BundleException("$file: ${error.message}, expected a bundle's manifest")
+        }
+        return read(bytes, "$file")
+    }
+
+    /** As [read], of [bytes] that errors call [where]. */
+    fun read(bytes: ByteArray, where: String): Manifest {
+        val fail = { message: String -> BundleException("$where: $message") }
+        val values = try {
+            JsonReader.read(bytes)
+        } catch (error: JsonException) {
+            throw fail("${error.message}; expected a JSON object")
+        }
+        val fields = JsonFields(values as? Map<*, *> ?: emptyMap<String, Any?>(), fail)
+        requireKnownFormat(fields, fail)
+        val image = image(fields)
+        val manifest = Manifest(
+            id = Sha256.of(bytes),
+            kitVersion = fields.text("kit_version"),
+            sourceName = fields.find("source.name") as? String ?: "",
+            sourceSha256 = fields.anObject("source").let { fields.text("source.sha256") },
+            sizes = ModelSizes.from(fields.anObject("model"), fail),
+            image = image,
+            prompt = prompt(fields),
+            tokenizerModel = fields.anObject("tokenizer").let { fields.text("tokenizer.model") },
+            tokenizerJson = fields.text("tokenizer.json"),
+            artifacts = artifacts(fields.anObject("artifacts"), fail),
+            recipe = fields.anObject("quantization").let { recipe(fields.anObject("quantization.recipe")) },
+            maxContext = fields.anObject("context").let { fields.integer("context.max_context", 1..Int.MAX_VALUE) },
+            maxPrefill = fields.integer("context.max_prefill", 1..Int.MAX_VALUE),
+            memoryBytes = fields.anObject("memory").let { fields.number("memory.bytes") },
+            files = fields.list("files").map { fileEntry(it, fail) },
+        )
+        requireListed(manifest, fail)
+        return manifest
+    }
+
+    /** Throws BundleException if [name], a path in [where], could lead out of the bundle's folder on any system. */
+    fun requireInside(name: String, where: String) {
+        val parts = name.split('/').filter { it.isNotEmpty() && it != "." }
+        val outside = parts.isEmpty() || name.startsWith("/") || ".." in parts || name.any { it == '\\' || it == ':' || it == '\u0000' }
+        if (outside) throw BundleException("$where: got the path ${JsonFields.shown(name, 60)}, expected one inside the bundle")
+    }
+
+    private fun requireKnownFormat(fields: JsonFields, fail: (String) -> Exception) {
+        val version = fields.find("format_version")
+        if (version !is Long || version < 1) throw fields.wrong("format_version", version, "$FORMAT_VERSION")
+        if (version > FORMAT_VERSION) throw fail("got format version $version, expected at most $FORMAT_VERSION: update the app")
+    }
+
+    private fun image(fields: JsonFields): ImageSpec {
+        fields.anObject("image")
+        val size = fields.integer("image.size", 1..LARGEST_SIDE)
+        val tokens = fields.integer("image.tokens", 1..Int.MAX_VALUE)
+        val color = fields.integers("image.pad_color")
+        if (color.size != 3 || color.any { it !in 0..255 }) {
+            throw fields.wrong("image.pad_color", color.asList(), "three numbers from 0 to 255")
+        }
+        val resample = fields.text("image.resample")
+        if (resample != RESAMPLE) throw fields.wrong("image.resample", resample, "'$RESAMPLE': update the app")
+        return ImageSpec(size, tokens, color[0] shl 16 or (color[1] shl 8) or color[2])
+    }
+
+    private fun prompt(fields: JsonFields): PromptSpec {
+        fields.anObject("prompt")
+        return PromptSpec(
+            beforeImage = fields.text("prompt.before_image"),
+            afterImage = fields.text("prompt.after_image"),
+            followUp = fields.text("prompt.follow_up"),
+            bosId = fields.integer("prompt.bos_id"),
+            stopIds = fields.integers("prompt.stop_ids").asList(),
+            stopText = fields.text("prompt.stop_text"),
+        )
+    }
+
+    private fun artifacts(values: Map<*, *>, fail: (String) -> Exception): Map<String, String> =
+        values.entries.associate { (backend, artifact) ->
+            val file = (artifact as? Map<*, *>)?.get("file") as? String
+                ?: throw fail("artifacts.$backend: got ${JsonFields.shown(artifact, 60)}, expected an object with a file")
+            backend as String to file
+        }
+
+    private fun recipe(values: Map<*, *>): Map<String, String> = values.entries.associate { (part, scheme) -> "$part" to "$scheme" }
+
+    private fun fileEntry(entry: Any?, fail: (String) -> BundleException): FileEntry {
+        val values = entry as? Map<*, *>
+        val path = values?.get("path") as? String
+        val bytes = values?.get("bytes") as? Long
+        val sha256 = values?.get("sha256") as? String
+        if (path == null || bytes == null || sha256 == null) {
+            throw fail("files: got ${JsonFields.shown(entry, 80)}, expected path, bytes and sha256")
+        }
+        requireInside(path, fail("files").message!!)
+        if (bytes < 0 || !SHA256.matches(sha256)) {
+            throw fail("files: got ${JsonFields.shown(entry, 80)}, expected a size and 64 hexadecimal digits")
+        }
+        return FileEntry(path, bytes, sha256)
+    }
+
+    /** Every file that a reader would open has its hash, once. */
+    private fun requireListed(manifest: Manifest, fail: (String) -> Exception) {
+        val listed = HashSet<String>()
+        for (entry in manifest.files) {
+            if (!listed.add(entry.path)) throw fail("files: got ${entry.path} twice, expected it once")
+        }
+        val named = mapOf("tokenizer.model" to manifest.tokenizerModel, "tokenizer.json" to manifest.tokenizerJson) +
+            manifest.artifacts.mapKeys { "artifacts.${it.key}" }
+        for ((field, name) in named) {
+            if (name !in listed) throw fail("$field: ${JsonFields.shown(name, 60)} isn't in files, expected its hash there")
+        }
+    }
+}

@@ -1,0 +1,72 @@
+package org.mobilevlmkit.core.json
+
+/** What a JSON value is called in an error, and how it is told from others. */
+enum class JsonKind(val called: String, val plural: String) {
+    TEXT("a text", "texts"),
+    NUMBER("a number", "numbers"),
+    OBJECT("an object", "objects"),
+    LIST("a list", "lists");
+
+    fun fits(value: Any?): Boolean = when (this) {
+        TEXT -> value is String
+        NUMBER -> value is Long
+        OBJECT -> value is Map<*, *>
+        LIST -> value is List<*>
+    }
+}
+
+/** Fields of a JSON object [values] by their dotted names; [fail] makes the error to throw of "NAME: got …, expected …". */
+class JsonFields(val values: Map<*, *>, private val fail: (String) -> Exception) {
+    fun text(name: String): String = typed(name, JsonKind.TEXT) as String
+
+    /** A whole number of 64 bits. */
+    fun number(name: String): Long = typed(name, JsonKind.NUMBER) as Long
+
+    /** A whole number in [range]. */
+    fun integer(name: String, range: IntRange = Int.MIN_VALUE..Int.MAX_VALUE): Int {
+        val got = number(name)
+        if (got !in range.first.toLong()..range.last.toLong()) throw wrong(name, got, "${range.first} to ${range.last}")
+        return got.toInt()
+    }
+
+    /** Any number, as Double. */
+    fun decimal(name: String): Double = (find(name) as? Number)?.toDouble() ?: throw wrong(name, find(name), JsonKind.NUMBER.called)
+
+    fun list(name: String): List<*> = typed(name, JsonKind.LIST) as List<*>
+
+    fun anObject(name: String): Map<*, *> = typed(name, JsonKind.OBJECT) as Map<*, *>
+
+    /** A list of whole numbers, at least one of them if [filled]. */
+    fun integers(name: String, filled: Boolean = true): IntArray {
+        val got = list(name)
+        val good = got.all { it is Long && it in Int.MIN_VALUE..Int.MAX_VALUE } && !(filled && got.isEmpty())
+        if (!good) throw wrong(name, got, "a list of numbers")
+        return IntArray(got.size) { (got[it] as Long).toInt() }
+    }
+
+    /** A list of any numbers, as Double. */
+    fun decimals(name: String): DoubleArray {
+        val got = list(name)
+        if (!got.all { it is Number }) throw wrong(name, got, "a list of numbers")
+        return DoubleArray(got.size) { (got[it] as Number).toDouble() }
+    }
+
+    /** The value of [name], "outer.inner"; null where any of it is missing. */
+    fun find(name: String): Any? = name.split('.').fold(values as Any?) { value, key -> (value as? Map<*, *>)?.get(key) }
+
+    fun wrong(name: String, got: Any?, expected: String): Exception = fail("$name: got ${shown(got, 60)}, expected $expected")
+
+    private fun typed(name: String, kind: JsonKind): Any {
+        val got = find(name)
+        if (got == null || !kind.fits(got)) throw wrong(name, got, kind.called)
+        return got
+    }
+
+    companion object {
+        /** [value] in one line of at most [limit] characters. */
+        fun shown(value: Any?, limit: Int): String {
+            val spelled = if (value is Map<*, *> || value is List<*>) JsonWriter.write(value) else if (value is String) "'$value'" else "$value"
+            return spelled.take(limit).map { if (it < ' ' || it == '\u007f') '\ufffd' else it }.joinToString("")
+        }
+    }
+}

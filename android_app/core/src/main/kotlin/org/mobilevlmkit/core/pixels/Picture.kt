@@ -1,0 +1,66 @@
+package org.mobilevlmkit.core.pixels
+
+import org.mobilevlmkit.core.PictureException
+
+/** An opaque picture, upright, that is read row by row. */
+interface Picture {
+    /** Columns, at least 1. */
+    val width: Int
+
+    /** Rows, at least 1. */
+    val height: Int
+
+    /** Writes row [y] into [into] from index [at] on: [width] pixels, 0x??RRGGBB (the top byte may hold anything). */
+    fun readRow(y: Int, into: IntArray, at: Int)
+}
+
+/** A picture in memory: [pixels] holds [width] × [height] ints 0x??RRGGBB, row by row, and perhaps more behind them. */
+class ArrayPicture(override val width: Int, override val height: Int, val pixels: IntArray) : Picture {
+    init {
+        if (width < 1 || height < 1) throw PictureException("picture: got $width x $height pixels, expected at least 1 x 1")
+        if (pixels.size.toLong() < width.toLong() * height) {
+            throw PictureException("picture: got ${pixels.size} pixels, expected $width x $height")
+        }
+    }
+
+    override fun readRow(y: Int, into: IntArray, at: Int) {
+        System.arraycopy(pixels, y * width, into, at, width)
+    }
+
+    companion object {
+        /** From [bytes]: red, green and blue of each pixel, row by row. */
+        fun ofRgb(width: Int, height: Int, bytes: ByteArray): ArrayPicture {
+            if (bytes.size.toLong() != 3L * width * height) {
+                throw PictureException("picture: got ${bytes.size} bytes, expected 3 for each of $width x $height pixels")
+            }
+            val pixels = IntArray(width * height) {
+                (bytes[3 * it].toInt() and 255 shl 16) or (bytes[3 * it + 1].toInt() and 255 shl 8) or (bytes[3 * it + 2].toInt() and 255)
+            }
+            return ArrayPicture(width, height, pixels)
+        }
+
+        /**
+         * From [argb], 0xAARRGGBB and not premultiplied, which is changed in place: composed over [backdrop] (0xRRGGBB)
+         * exactly as Pillow's `alpha_composite` does it.
+         */
+        fun ofArgb(width: Int, height: Int, argb: IntArray, backdrop: Int): ArrayPicture {
+            for (index in argb.indices) {
+                val alpha = argb[index] ushr 24
+                argb[index] = if (alpha == 255) argb[index] else if (alpha == 0) backdrop else composed(argb[index], alpha, backdrop)
+            }
+            return ArrayPicture(width, height, argb)
+        }
+
+        private fun composed(pixel: Int, alpha: Int, backdrop: Int): Int {
+            // Weights of 7 fractional bits over 255; the backdrop is opaque.
+            val front = alpha * 255 * 255 * 128 / (255 * 255)
+            val back = 255 * 128 - front
+            var result = 0
+            for (shift in intArrayOf(16, 8, 0)) {
+                val sum = (pixel shr shift and 255) * front + (backdrop shr shift and 255) * back + (128 shl 7)
+                result = result or (((sum shr 8) + sum shr 8 shr 7) shl shift)
+            }
+            return result
+        }
+    }
+}
