@@ -155,11 +155,16 @@ def is_quantized(weight: torch.Tensor) -> bool:
     return hasattr(weight, "qdata")
 
 
+def is_int4(weight: Any) -> bool:
+    """Whether the quantized ``weight`` has four bits an integer, else eight."""
+    return bool(weight.target_dtype == _INT4)
+
+
 def shipped_bytes(weight: Any) -> int:
     """Bytes of ``weight`` in an artifact: int4 two to the byte, with its scales."""
     if not is_quantized(weight):
         return int(weight.numel() * weight.element_size())
-    bits = 4 if weight.target_dtype == _INT4 else 8
+    bits = 4 if is_int4(weight) else 8
     return int(weight.qdata.numel() * bits // 8 + weight.scale.numel() * weight.scale.element_size())
 
 

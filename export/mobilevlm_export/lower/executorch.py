@@ -27,13 +27,13 @@ from torch.export import Dim, ExportedProgram
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.graph_checks import Expected, MethodInfo, check_method
 from mobilevlm_export.lower.graph_passes import share_activation_quantization
+from mobilevlm_export.lower.job_checks import require_context, require_recipe
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
 from mobilevlm_export.lower.partitioner import LevelPartitioner, only_needed_passes
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import Recipe, is_quantized, shipped_bytes
 
-DEFAULT_MAX_CONTEXT = 1024
 DEFAULT_MAX_PREFILL = 512
 
 
@@ -117,14 +117,8 @@ def lower_executorch(
 
 
 def _lengths(model: MobileVLM, max_context: int | None, max_prefill: int | None) -> tuple[int, int]:
-    longest = model.config.llm.max_position_embeddings
-    context = min(DEFAULT_MAX_CONTEXT, longest) if max_context is None else max_context
+    context = require_context(model, max_context)
     prefill = min(DEFAULT_MAX_PREFILL, context) if max_prefill is None else max_prefill
-    if not model.config.image_tokens < context <= longest:
-        raise LoweringError(
-            f"max_context: got {context}, expected more than the {model.config.image_tokens} tokens of an image and "
-            f"at most the model's {longest}"
-        )
     if not max(model.config.image_tokens, 2) <= prefill <= context:
         raise LoweringError(
             f"max_prefill: got {prefill}, expected at least the {model.config.image_tokens} tokens of an image and "
@@ -200,7 +194,7 @@ def _delegate(programs: dict[str, ExportedProgram], constant_methods: dict[str, 
 
 def _expectations(model: MobileVLM, recipe: Recipe) -> dict[str, Expected]:
     llm, vision = model.config.llm, model.config.vision
-    _require_recipe(model, recipe)
+    require_recipe(model, recipe)
     decoder, encoder = model.text_decoder, model.vision_encoder
     # Beside the model's own: a mean for each norm, a turn for q and k.
     decoder_linears = _count_linears(decoder) + (2 * llm.num_layers + 1) + 2 * llm.num_layers
@@ -230,24 +224,6 @@ def _expectations(model: MobileVLM, recipe: Recipe) -> dict[str, Expected]:
             max_delegate_bytes=_size_limit(decoder),
         ),
     }
-
-
-def _require_recipe(model: MobileVLM, recipe: Recipe) -> None:
-    parts = {
-        "llm": model.text_decoder,
-        "vision": model.vision_encoder.tower,
-        "projector": model.vision_encoder.projector,
-        "embedding": model.token_embedding,
-    }
-    for knob, part in parts.items():
-        for path, module in part.named_modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                wants = getattr(recipe, knob) != "fp32"
-                if is_quantized(module.weight) != wants:
-                    raise LoweringError(
-                        f"{knob}.{path}: got a weight that is {'not ' if wants else ''}quantized, "
-                        f"expected the recipe's {getattr(recipe, knob)}"
-                    )
 
 
 def _count_linears(part: nn.Module, quantized: bool = False) -> int:

@@ -1,0 +1,289 @@
+"""Lower a model to Core ML packages that Xcode and iOS 18 load as they are: build, write, read back, check.
+
+``vision_encoder.mlpackage``, ``text_decoder.mlpackage`` and ``token_embedding.safetensors`` hold the very integers and scales
+that the model was quantized to: an ExecuTorch program of the same model differs in its activations only.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mobilevlm_export import __version__
+from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.lower.coreml_checks import Expected, FunctionInfo, check_package
+from mobilevlm_export.lower.coreml_layers import compute_type
+from mobilevlm_export.lower.coreml_package import Description, write_package
+from mobilevlm_export.lower.coreml_text_decoder import (
+    CACHE_UPDATES,
+    DECODE,
+    PREFILL,
+    DecoderShape,
+    text_decoder_program,
+)
+from mobilevlm_export.lower.coreml_vision_encoder import FUNCTION, vision_encoder_program
+from mobilevlm_export.lower.job_checks import require_context, require_recipe
+from mobilevlm_export.lower.token_table import write_token_table
+from mobilevlm_export.model.mobilevlm import MobileVLM
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.quantize import Recipe, is_int4, is_quantized, shipped_bytes
+
+VISION_ENCODER, TEXT_DECODER = "vision_encoder.mlpackage", "text_decoder.mlpackage"
+TOKEN_EMBEDDING = "token_embedding.safetensors"
+DEFAULT_PREFILL_CHUNK = 64
+_STAGE, _STEPS = "Core ML", 6
+_ALIGNMENT = 32  # the Neural Engine's states want multiples of it
+
+
+@dataclass(frozen=True)
+class CoreMLInfo:
+    """The written artifacts: how big, how made, what their functions consist of. Lengths are in tokens."""
+
+    bytes: int
+    recipe: Recipe
+    max_context: int
+    prefill_chunk: int
+    cache_positions: int
+    kv_cache_bytes: int
+    cache_update: str
+    embedding_form: str
+    types: Mapping[str, str]
+    functions: Mapping[str, Mapping[str, FunctionInfo]]
+    versions: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the bundle's manifest; paths as they stand in the bundle."""
+        functions = {
+            package: {name: info.to_json() for name, info in infos.items()} for package, infos in self.functions.items()
+        }
+        return {
+            # What recognises the package; every reader finds it in the manifest's files.
+            "file": f"{TEXT_DECODER}/Manifest.json",
+            "bytes": self.bytes,
+            "recipe": self.recipe.to_json(),
+            "vision_encoder": {"package": VISION_ENCODER, "functions": functions["vision_encoder"]},
+            "text_decoder": {"package": TEXT_DECODER, "functions": functions["text_decoder"]},
+            "token_embedding": {"file": TOKEN_EMBEDDING, "form": self.embedding_form},
+            "types": dict(self.types),
+            "max_context": self.max_context,
+            "max_prefill": self.max_context,
+            "prefill_chunk": self.prefill_chunk,
+            "cache_positions": self.cache_positions,
+            "cache_update": self.cache_update,
+            "kv_cache_bytes": self.kv_cache_bytes,
+            "compute_units": "cpuAndGPU",
+            "verified_on_device": False,
+            "versions": dict(self.versions),
+        }
+
+
+def lower_coreml(
+    model: MobileVLM,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    max_context: int | None = None,
+    prefill_chunk: int | None = None,
+    cache_update: str = "slice",
+    source: str = "",
+    progress: Progress = silent,
+) -> CoreMLInfo:
+    """Write ``model``, quantized as ``recipe`` says, into ``folder``; ``source`` is the checkpoint's hash, for the metadata.
+
+    The default context is 1024 tokens, or less where the model has less. ``cache_update`` is how keys and values get into the
+    cache: ``slice`` writes at an index that is known when it runs, ``one-hot`` by a product with a mask over all positions, for engines
+    that know no such index. The model is left as it was.
+
+    Raises:
+        LoweringError: a length that doesn't fit, a part that isn't quantized as the recipe says, a value that
+            doesn't fit float16, a saved program that isn't as it was meant, or a file that can't be written.
+    """
+    shape, context = _shape(model, max_context, prefill_chunk, cache_update)
+    require_recipe(model, recipe)
+    types = {knob: compute_type(getattr(recipe, knob)) for knob in ("vision", "projector", "llm")}
+    descriptions = _Descriptions(model, recipe, context, shape, source)
+    try:
+        functions = {
+            "vision_encoder": _write_vision_encoder(model, types, descriptions, folder / VISION_ENCODER, progress),
+            "text_decoder": _write_text_decoder(
+                model, shape, types["llm"], descriptions, folder / TEXT_DECODER, progress
+            ),
+        }
+        form = write_token_table(model.token_embedding, folder / TOKEN_EMBEDDING)
+    except BaseException:
+        for package in (VISION_ENCODER, TEXT_DECODER):
+            shutil.rmtree(folder / package, ignore_errors=True)
+        (folder / TOKEN_EMBEDDING).unlink(missing_ok=True)
+        raise
+    progress(_STAGE, _STEPS, _STEPS)
+    llm = model.config.llm
+    written = (file for name in (VISION_ENCODER, TEXT_DECODER) for file in (folder / name).rglob("*"))
+    return CoreMLInfo(
+        bytes=sum(file.stat().st_size for file in (*written, folder / TOKEN_EMBEDDING) if file.is_file()),
+        recipe=recipe,
+        max_context=context,
+        prefill_chunk=shape.chunk,
+        cache_positions=shape.positions,
+        kv_cache_bytes=2 * 2 * llm.num_layers * shape.positions * llm.num_kv_heads * llm.head_dim,
+        cache_update=cache_update,
+        embedding_form=form,
+        types=types,
+        functions=functions,
+        versions={name: importlib.metadata.version(name) for name in ("coremltools", "torch", "torchao")},
+    )
+
+
+def _shape(
+    model: MobileVLM, max_context: int | None, prefill_chunk: int | None, cache_update: str
+) -> tuple[DecoderShape, int]:
+    width, context = model.config.llm.head_dim, require_context(model, max_context)
+    chunk = min(DEFAULT_PREFILL_CHUNK, context) if prefill_chunk is None else prefill_chunk
+    if not 2 <= chunk <= context:
+        raise LoweringError(f"prefill_chunk: got {chunk}, expected 2 to the context of {context}")
+    if cache_update not in CACHE_UPDATES:
+        raise LoweringError(f"cache_update: got {cache_update!r}, expected {' or '.join(CACHE_UPDATES)}")
+    if cache_update == "one-hot" and width % _ALIGNMENT:
+        raise LoweringError(
+            f"cache_update: got one-hot, for the Neural Engine, and heads {width} wide, expected a multiple of {_ALIGNMENT}, "
+            "as its states need: use slice"
+        )
+    # Room for a padded chunk that starts at the last position.
+    positions = -(-(context + chunk - 1) // _ALIGNMENT) * _ALIGNMENT
+    return DecoderShape(chunk, positions, cache_update), context
+
+
+def _write_vision_encoder(
+    model: MobileVLM, types: Mapping[str, str], descriptions: _Descriptions, path: Path, progress: Progress
+) -> dict[str, FunctionInfo]:
+    encoder, side = model.vision_encoder, model.config.vision.image_size
+    progress(_STAGE, 0, _STEPS)
+    program = vision_encoder_program(encoder, side, (types["vision"], types["projector"], types["llm"]))
+    progress(_STAGE, 1, _STEPS)
+    write_package(program, descriptions.vision_encoder(), path)
+    progress(_STAGE, 2, _STEPS)
+    return check_package(path, _expected_vision(model, types), _size_limit(encoder))
+
+
+def _write_text_decoder(
+    model: MobileVLM,
+    shape: DecoderShape,
+    dtype: str,
+    descriptions: _Descriptions,
+    path: Path,
+    progress: Progress,
+) -> dict[str, FunctionInfo]:
+    decoder = model.text_decoder
+    progress(_STAGE, 3, _STEPS)
+    program = text_decoder_program(decoder, shape, dtype)
+    progress(_STAGE, 4, _STEPS)
+    write_package(program, descriptions.text_decoder(), path)
+    progress(_STAGE, 5, _STEPS)
+    rope_tables = 2 * 4 * shape.positions * model.config.llm.head_dim
+    return check_package(path, _expected_text(model, shape, dtype), _size_limit(decoder) + rope_tables)
+
+
+def _expected_vision(model: MobileVLM, types: Mapping[str, str]) -> dict[str, Expected]:
+    layers, encoder = model.config.vision.num_run_layers, model.vision_encoder
+    operators = {
+        "conv": 2,
+        "layer_norm": 2 * layers + 1,
+        "scaled_dot_product_attention": layers,
+        "gelu": 1,
+        "avg_pool": 1,
+    }
+    linears = _forms(encoder.tower, types["vision"]) + _forms(encoder.projector, types["projector"])
+    return {FUNCTION: Expected(operators | _constexprs(linears), linears)}
+
+
+def _expected_text(model: MobileVLM, shape: DecoderShape, dtype: str) -> dict[str, Expected]:
+    layers, linears = model.config.llm.num_layers, _forms(model.text_decoder, dtype)
+    operators = {
+        "write_state": 2 * layers,
+        "read_state": 2 + 2 * layers,  # once at the beginning, and again after each write
+        "slice_update": 2 * layers,
+        "scaled_dot_product_attention": layers,
+        "rsqrt": 2 * layers + 1,
+    }
+    # What looks something up by an index that is known when it runs: RoPE's rows, and the last real token of a chunk.
+    lookups = {PREFILL: 3, DECODE: 2} if shape.cache_update == "slice" else {PREFILL: 0, DECODE: 0}
+    return {
+        name: Expected(operators | _constexprs(linears) | {"gather": lookups[name]}, linears)
+        for name in (PREFILL, DECODE)
+    }
+
+
+def _forms(part: nn.Module, dtype: str) -> Counter[str]:
+    """The linears of ``part`` by the form of their weight."""
+    weights = [module.weight for module in part.modules() if isinstance(module, nn.Linear)]
+    return Counter(("int4" if is_int4(weight) else "int8") if is_quantized(weight) else dtype for weight in weights)
+
+
+def _constexprs(linears: Counter[str]) -> dict[str, int]:
+    return {"constexpr_blockwise_shift_scale": linears["int4"] + linears["int8"]}
+
+
+def _size_limit(part: nn.Module) -> int:
+    """Bytes that ``part``'s weights may take: as shipped, and a tenth for what stands between them."""
+    return int(1.1 * sum(shipped_bytes(parameter) for parameter in part.parameters())) + 1_000_000
+
+
+class _Descriptions:
+    """What Xcode shows of the packages."""
+
+    def __init__(self, model: MobileVLM, recipe: Recipe, context: int, shape: DecoderShape, source: str) -> None:
+        self.config, self.shape, self.context = model.config, shape, context
+        self.license = f"The licence of the checkpoint {model.config.name}; the program around it: Apache-2.0"
+        self.facts = {
+            "org.mobilevlm.kit_version": __version__,
+            "org.mobilevlm.source": model.config.name,
+            "org.mobilevlm.source_sha256": source,
+            "org.mobilevlm.recipe": recipe.name,
+            **{f"org.mobilevlm.recipe.{knob}": value for knob, value in recipe.to_json().items() if knob != "name"},
+        }
+
+    def vision_encoder(self) -> Description:
+        config, vision = self.config, self.config.vision
+        return Description(
+            summary=f"MobileVLM V2's vision encoder ({config.name}): CLIP's tower and LDPv2, normalisation included.",
+            license=self.license,
+            features={
+                "image": f"The picture, padded to a square and resized to {vision.image_size} × {vision.image_size} "
+                "pixels as the bundle's manifest says.",
+                "image_embeddings": f"[1, {config.image_tokens}, {config.llm.hidden_size}]: the picture as embeddings for "
+                "text_decoder.",
+                "features": f"[1, {vision.num_patches}, {vision.hidden_size}]: CLIP's features before LDPv2, for comparison.",
+            },
+            facts=self.facts,
+        )
+
+    def text_decoder(self) -> Description:
+        config, shape = self.config, self.shape
+        llm = config.llm
+        cache = f"[{llm.num_layers}, {llm.num_kv_heads}, {shape.positions}, {llm.head_dim}]: layers, heads, positions, width."
+        return Description(
+            summary=f"MobileVLM V2's text decoder ({config.name}): prefill takes {shape.chunk} embeddings a call, decode one; "
+            "both keep the same KV cache.",
+            license=self.license,
+            features={
+                "embeds": f"[1, tokens, {llm.hidden_size}]: embeddings of text or image; prefill takes {shape.chunk}, "
+                "the last call's padded at the end with anything.",
+                "input_pos": "The position of the first embedding: how many came before it in this conversation.",
+                "length": f"How many of the {shape.chunk} embeddings are real, from the first on.",
+                "logits": f"[1, 1, {llm.vocab_size}]: scores of the token that follows the last real embedding.",
+                "k_cache": f"Keys of every position so far, {cache}",
+                "v_cache": f"Values of every position so far, {cache}",
+            },
+            facts=self.facts
+            | {
+                "org.mobilevlm.max_context": str(self.context),
+                "org.mobilevlm.prefill_chunk": str(shape.chunk),
+                "org.mobilevlm.cache_update": shape.cache_update,
+            },
+        )

@@ -1,0 +1,73 @@
+"""Write a program as an ``.mlpackage`` with all that Xcode shows of it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import coremltools as ct
+from coremltools.converters.mil.backend.mil.load import load as to_proto
+from coremltools.converters.mil.mil import Program
+
+from mobilevlm_export import __version__
+from mobilevlm_export.errors import LoweringError
+
+_SPECIFICATION = ct.target.iOS18.value
+
+
+@dataclass(frozen=True)
+class Description:
+    """A package's texts: what it is, what each input, output and state is, and facts by name."""
+
+    summary: str
+    license: str
+    features: Mapping[str, str]
+    facts: Mapping[str, str]
+
+
+def write_package(program: Program, description: Description, path: Path) -> None:
+    """Write ``program`` to ``path``, a folder ``NAME.mlpackage`` that doesn't exist.
+
+    Raises:
+        LoweringError: an input, output or state has no description, or the package can't be written.
+    """
+    weights = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        # No passes: the program was built in its final form, and each pass would copy every weight.
+        spec = to_proto(
+            program,
+            str(weights),
+            specification_version=_SPECIFICATION,
+            convert_to="mlprogram",
+            convert_from="milinternal",
+        )
+        _describe(spec.description, description, path)
+        ct.utils.save_spec(spec, str(path), weights_dir=str(weights))
+    except OSError as error:
+        raise LoweringError(f"{path}: can't be written: {error.strerror}") from error
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(weights, ignore_errors=True)
+
+
+def _describe(model: Any, description: Description, path: Path) -> None:
+    metadata = model.metadata
+    metadata.author, metadata.license = "mobilevlm-kit", description.license
+    metadata.versionString, metadata.shortDescription = __version__, description.summary
+    metadata.userDefined.update(description.facts)
+    for feature in _features(model):
+        if feature.name not in description.features:
+            raise LoweringError(f"{path.name}: {feature.name} has no description, expected one")
+        feature.shortDescription = description.features[feature.name]
+
+
+def _features(model: Any) -> Iterable[Any]:
+    """Every input, output and state, of each function where there are several."""
+    for owner in (model, *model.functions):
+        yield from (*owner.input, *owner.output, *owner.state)

@@ -1,0 +1,59 @@
+"""The token embedding as a table in a safetensors file, for engines whose app looks rows up itself.
+
+Tensors, by the recipe's ``embedding`` (V pieces, D width):
+
+- ``fp32``: ``weight`` float32 [V, D];
+- ``int8``: ``weight`` int8 [V, D] and ``scale`` float32 [V, 1];
+- ``int4``: ``weight`` uint8 [V, D / 2], two values a byte, the even column in the low four bits, each 0 … 15 for -8 … 7, and
+  ``scale`` float32 [V, D / 32].
+
+A row is weight × scale, the scale of its group of columns.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.quantize import is_int4, is_quantized
+
+
+def write_token_table(embedding: nn.Embedding, path: Path) -> str:
+    """Write ``embedding``'s table to ``path``; returns its form: ``fp32``, ``int8`` or ``int4``.
+
+    Raises:
+        LoweringError: the file can't be written.
+    """
+    weight: Any = embedding.weight
+    tensors: dict[str, Tensor]
+    if not is_quantized(weight):
+        form, tensors = "fp32", {"weight": weight.detach().float().contiguous()}
+    else:
+        form, data = "int8", weight.qdata
+        if is_int4(weight):
+            form, nibbles = "int4", (data + 8).to(torch.uint8)
+            data = nibbles[:, 0::2] | (nibbles[:, 1::2] << 4)
+        scale = weight.scale.detach().float().reshape(data.shape[0], -1)
+        tensors = {"weight": data.contiguous(), "scale": scale.contiguous()}
+    try:
+        save_file(tensors, path, metadata={"form": form})
+    except OSError as error:
+        raise LoweringError(f"{path}: can't be written: {error.strerror}") from error
+    return form
+
+
+def read_token_table(path: Path) -> Tensor:
+    """The whole table in ``path`` as float32 [V, D]."""
+    tensors = load_file(path)
+    weight = tensors["weight"]
+    if "scale" not in tensors:
+        return weight
+    if weight.dtype == torch.uint8:
+        weight = torch.stack([weight & 15, weight >> 4], dim=-1).flatten(1).to(torch.int8) - 8
+    scale = tensors["scale"]
+    return (weight.float().unflatten(1, (scale.shape[1], -1)) * scale[..., None]).flatten(1)
