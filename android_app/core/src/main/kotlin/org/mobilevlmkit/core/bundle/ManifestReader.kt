@@ -4,6 +4,7 @@ import org.mobilevlmkit.core.BundleException
 import org.mobilevlmkit.core.json.JsonException
 import org.mobilevlmkit.core.json.JsonFields
 import org.mobilevlmkit.core.json.JsonReader
+import org.mobilevlmkit.core.prompt.Prompt
 import java.io.File
 import java.io.IOException
 
@@ -97,12 +98,18 @@ object ManifestReader {
         fields.anObject("prompt")
         return PromptSpec(
             beforeImage = fields.text("prompt.before_image"),
-            afterImage = fields.text("prompt.after_image"),
-            followUp = fields.text("prompt.follow_up"),
+            afterImage = question(fields, "prompt.after_image"),
+            followUp = question(fields, "prompt.follow_up"),
             bosId = fields.integer("prompt.bos_id"),
             stopIds = fields.integers("prompt.stop_ids").asList(),
             stopText = fields.text("prompt.stop_text"),
         )
+    }
+
+    private fun question(fields: JsonFields, name: String): String {
+        val text = fields.text(name)
+        if (Prompt.QUESTION !in text) throw fields.wrong(name, text, "a text with ${Prompt.QUESTION}")
+        return text
     }
 
     private fun artifacts(values: Map<*, *>, fail: (String) -> Exception): Map<String, String> =

@@ -1,0 +1,98 @@
+package org.mobilevlmkit.core.bundle
+
+import org.mobilevlmkit.core.BundleException
+import org.mobilevlmkit.core.Job
+import java.io.File
+import java.io.InputStream
+
+/**
+ * The bundles in the app's own [folder], each a folder `NAME.mvlm`: imported from a zip or pushed by `mvlm push`.
+ *
+ * A bundle is imported in a temporary folder that is renamed when all is there and checked. If the app is killed meanwhile, nothing
+ * of it shows, and [recover] at the next start removes what is left.
+ */
+class BundleStore(private val folder: File) {
+    /** Removes what an import or a removal left when the app was killed. Call it once at start, before anything else. */
+    fun recover() {
+        folder.listFiles().orEmpty()
+            .filter { it.name.startsWith(IMPORTING) || it.name.startsWith(REMOVING) }
+            .forEach { BundleFiles.delete(it) }
+    }
+
+    /** All bundles, newest first; those that can't be read say why. Their files' hashes aren't checked here. */
+    fun list(): List<StoredBundle> = folder.listFiles().orEmpty()
+        .filter { it.isDirectory && it.name.endsWith(SUFFIX) && !it.name.startsWith(".") }
+        .map { describe(it) }
+        .sortedWith(compareByDescending<StoredBundle> { it.addedMillis }.thenBy { it.name })
+
+    /**
+     * Unpacks and checks the zipped bundle that [open] reads; [fileName] is what the user calls it. The same bundle from before is
+     * replaced; another one of that name stays, and this one gets a number.
+     *
+     * @throws BundleException the archive is damaged, unsafe, of a newer format, or doesn't fit the disk.
+     * @throws java.util.concurrent.CancellationException [job] was cancelled; nothing is left.
+     */
+    fun import(fileName: String, open: () -> InputStream, job: Job = Job()): StoredBundle {
+        val archive = BundleArchive(fileName, open)
+        val bytes = archive.manifestBytes(job)
+        val manifest = ManifestReader.read(bytes, "$fileName: ${ManifestReader.FILE_NAME}")
+        folder.mkdirs()
+        val room = folder.usableSpace
+        if (room < manifest.totalBytes + RESERVE) {
+            throw BundleException("$fileName: got ${room shr 20} MB free, expected ${manifest.totalBytes + RESERVE shr 20} MB")
+        }
+        val beside = File(folder, "$IMPORTING${System.nanoTime()}")
+        try {
+            if (!beside.mkdirs()) throw BundleException("$beside: can't be made, expected a folder to write in")
+            archive.unpack(manifest, beside, job)
+            File(beside, ManifestReader.FILE_NAME).writeBytes(bytes)
+            return describe(moveIntoPlace(beside, manifest, safeName(fileName)))
+        } finally {
+            BundleFiles.delete(beside)
+        }
+    }
+
+    /** Removes [bundle] for good. */
+    fun remove(bundle: StoredBundle) {
+        val aside = File(folder, "$REMOVING${System.nanoTime()}")
+        // Renamed first, so that no half of it is ever taken for a bundle.
+        BundleFiles.delete(if (bundle.folder.renameTo(aside)) aside else bundle.folder)
+    }
+
+    private fun moveIntoPlace(beside: File, manifest: Manifest, name: String): File {
+        val same = list().firstOrNull { it.manifest?.id == manifest.id }
+        val target = same?.folder ?: generateSequence(1) { it + 1 }
+            .map { File(folder, if (it == 1) "$name$SUFFIX" else "$name $it$SUFFIX") }
+            .first { !it.exists() }
+        if (same != null) remove(same)
+        if (!beside.renameTo(target)) throw BundleException("$target: can't be written, expected to rename $beside")
+        return target
+    }
+
+    private fun describe(bundle: File): StoredBundle {
+        val file = File(bundle, ManifestReader.FILE_NAME)
+        val (manifest, problem) = try {
+            ManifestReader.read(file) to null
+        } catch (error: BundleException) {
+            null to error.message
+        }
+        return StoredBundle(bundle, BundleFiles.size(bundle), file.lastModified(), manifest, problem)
+    }
+
+    /** A folder's name on any file system, from a name that may hold anything. */
+    private fun safeName(fileName: String): String {
+        val base = fileName.substringAfterLast('/').removeSuffix(".zip").removeSuffix(SUFFIX)
+        val safe = base.map { if (it.isLetterOrDigit() || it in "-_. ") it else '_' }.joinToString("").trim(' ', '.').take(MAX_NAME).trim(' ', '.')
+        return safe.ifEmpty { "bundle" }
+    }
+
+    companion object {
+        const val SUFFIX = ".mvlm"
+        private const val IMPORTING = ".import-"
+        private const val REMOVING = ".remove-"
+        private const val MAX_NAME = 80
+
+        /** Bytes that stay free beside an imported bundle. */
+        private const val RESERVE = 64L shl 20
+    }
+}

@@ -1,0 +1,139 @@
+package org.mobilevlmkit.core.prompt
+
+import org.mobilevlmkit.core.BundleException
+import org.mobilevlmkit.core.json.JsonException
+import org.mobilevlmkit.core.json.JsonFields
+import org.mobilevlmkit.core.json.JsonReader
+import java.io.File
+import java.io.IOException
+import java.util.PriorityQueue
+
+/**
+ * The bundle's `tokenizer.json`: BPE with byte fallback over text whose spaces are U+2581, with one in front.
+ *
+ * The engine tokenizes what it is given by itself; this one says beforehand how many tokens a text takes, and which.
+ *
+ * @property specials texts that an engine takes for a token of its own wherever they stand, such as `</s>`
+ */
+class Tokenizer private constructor(
+    private val vocabulary: Map<String, Int>,
+    private val merges: Map<Long, Merge>,
+    private val bytes: IntArray,
+    private val prefixed: Boolean,
+    val specials: List<String>,
+) {
+    /** Two neighbours become the token [id]; the lowest [rank] goes first. */
+    private class Merge(val rank: Int, val id: Int)
+
+    /** The id of a whole [piece], or -1. */
+    fun id(piece: String): Int = vocabulary[piece] ?: -1
+
+    /** Ids of [text] as one segment, without BOS; nothing in it is special. */
+    fun encode(text: String): IntArray {
+        if (text.isEmpty()) return IntArray(0)
+        val spelled = (if (prefixed) "${TextStream.SPACE}$text" else text).replace(' ', TextStream.SPACE)
+        return merged(symbols(spelled))
+    }
+
+    private fun symbols(text: String): IntArray {
+        val ids = IntArray(4 * text.length)
+        var count = 0
+        var at = 0
+        while (at < text.length) {
+            val end = at + Character.charCount(text.codePointAt(at))
+            val character = text.substring(at, end)
+            val id = vocabulary[character]
+            if (id != null) {
+                ids[count++] = id
+            } else {
+                for (byte in character.toByteArray()) ids[count++] = bytes[byte.toInt() and 255]
+            }
+            at = end
+        }
+        return ids.copyOf(count)
+    }
+
+    /** [ids] with neighbours merged, best rank first and from the left, until none can be. */
+    private fun merged(ids: IntArray): IntArray {
+        val next = IntArray(ids.size) { it + 1 }
+        val previous = IntArray(ids.size) { it - 1 }
+        val gone = BooleanArray(ids.size)
+        val candidates = PriorityQueue<Candidate>()
+        fun offer(left: Int) {
+            val right = if (left >= 0) next[left] else ids.size
+            if (right >= ids.size) return
+            merges[pair(ids[left], ids[right])]?.let { candidates.add(Candidate(it.rank, left, ids[left], ids[right], it.id)) }
+        }
+        for (left in 0 until ids.size - 1) offer(left)
+        while (true) {
+            val best = candidates.poll() ?: break
+            val left = best.left
+            if (gone[left] || ids[left] != best.leftId) continue
+            val right = next[left]
+            if (right >= ids.size || ids[right] != best.rightId) continue
+            ids[left] = best.id
+            gone[right] = true
+            next[left] = next[right]
+            if (next[right] < ids.size) previous[next[right]] = left
+            offer(previous[left])
+            offer(left)
+        }
+        return ids.filterIndexed { index, _ -> !gone[index] }.toIntArray()
+    }
+
+    private class Candidate(val rank: Int, val left: Int, val leftId: Int, val rightId: Int, val id: Int) : Comparable<Candidate> {
+        override fun compareTo(other: Candidate): Int = if (rank != other.rank) rank.compareTo(other.rank) else left.compareTo(other.left)
+    }
+
+    companion object {
+        /**
+         * Reads `tokenizer.json` in [file].
+         *
+         * @throws BundleException it isn't one that the kit writes.
+         */
+        fun read(file: File): Tokenizer {
+            val fail = { message: String -> BundleException("$file: $message") }
+            val values = try {
+                JsonReader.read(file.readBytes())
+            } catch (error: JsonException) {
+                throw fail("${error.message}; expected a JSON object")
+            } catch (error: IOException) {
+                throw fail("${error.message}, expected the bundle's tokenizer")
+            }
+            val fields = JsonFields(values as? Map<*, *> ?: emptyMap<String, Any?>(), fail)
+            val kind = fields.find("model.type")
+            if (kind != "BPE" || fields.find("model.byte_fallback") != true) throw fields.wrong("model.type", kind, "'BPE' with byte fallback")
+            val vocabulary = HashMap<String, Int>()
+            for ((piece, id) in fields.anObject("model.vocab")) {
+                vocabulary[piece as String] = (id as? Long)?.toInt() ?: throw fields.wrong("model.vocab", id, "ids")
+            }
+            val bytes = IntArray(256) { vocabulary["<0x%02X>".format(it)] ?: throw fail("model.vocab: got no byte $it, expected all 256") }
+            return Tokenizer(vocabulary, merges(fields, vocabulary), bytes, isPrefixed(fields), specials(fields))
+        }
+
+        private fun merges(fields: JsonFields, vocabulary: Map<String, Int>): Map<Long, Merge> {
+            val merges = HashMap<Long, Merge>()
+            fields.list("model.merges").forEachIndexed { rank, merge ->
+                val (left, right) = (merge as? List<*>)?.takeIf { it.size == 2 } ?: throw fields.wrong("model.merges", merge, "two pieces")
+                val ids = listOf("$left", "$right", "$left$right").map { vocabulary[it] ?: throw fields.wrong("model.merges", it, "a piece of the vocabulary") }
+                val key = pair(ids[0], ids[1])
+                if (key !in merges) merges[key] = Merge(rank, ids[2])
+            }
+            return merges
+        }
+
+        private fun isPrefixed(fields: JsonFields): Boolean {
+            val steps = fields.list("normalizer.normalizers").map { (it as? Map<*, *>)?.get("type") }
+            return when (steps) {
+                listOf("Prepend", "Replace") -> true
+                listOf("Replace") -> false
+                else -> throw fields.wrong("normalizer.normalizers", steps, "Prepend and Replace")
+            }
+        }
+
+        private fun specials(fields: JsonFields): List<String> =
+            fields.list("added_tokens").mapNotNull { (it as? Map<*, *>)?.get("content") as? String }.filter { it.length > 1 }
+
+        private fun pair(left: Int, right: Int): Long = left.toLong() shl 32 or right.toLong()
+    }
+}

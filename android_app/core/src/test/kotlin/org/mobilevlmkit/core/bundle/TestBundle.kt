@@ -1,0 +1,51 @@
+package org.mobilevlmkit.core.bundle
+
+import org.mobilevlmkit.core.Golden
+import org.mobilevlmkit.core.json.JsonReader
+import org.mobilevlmkit.core.json.JsonWriter
+import java.io.ByteArrayInputStream
+import java.io.ByteArrayOutputStream
+import java.io.File
+import java.io.InputStream
+import java.util.zip.ZipEntry
+import java.util.zip.ZipOutputStream
+
+/** A small bundle made on the spot: the demo's manifest over a program of [programBytes] bytes, the demo's tokenizer and a picture. */
+class TestBundle(seed: Int = 1, programBytes: Int = 20_000, change: (Map<String, Any?>) -> Map<String, Any?> = { it }) {
+    val files: Map<String, ByteArray> = sortedMapOf(
+        "golden/a.ppm" to Golden.file("pixels/primes.ppm").readBytes(),
+        "model.pte" to ByteArray(programBytes) { (it * 31 + seed).toByte() },
+        "tokenizer.json" to Golden.file("prompts/demo.tokenizer.json").readBytes(),
+        "tokenizer.model" to byteArrayOf(1, 2, 3),
+    )
+    val manifest: ByteArray = run {
+        @Suppress("UNCHECKED_CAST")
+        val values = JsonReader.read(Golden.file("manifests/good/demo.json").readBytes()) as Map<String, Any?>
+        val listed = files.map { (path, bytes) -> mapOf("path" to path, "bytes" to bytes.size, "sha256" to Sha256.of(bytes)) }
+        JsonWriter.write(change(values + ("files" to listed))).toByteArray()
+    }
+
+    /** As `mvlm export --zip` orders them. */
+    val entries: List<Pair<String, ByteArray>> get() = (files.toList() + ("manifest.json" to manifest)).sortedBy { it.first }
+
+    fun zipped(): ByteArray = zip(entries)
+
+    fun writeTo(folder: File) {
+        for ((path, bytes) in entries) File(folder, path).also { it.parentFile.mkdirs() }.writeBytes(bytes)
+    }
+
+    companion object {
+        fun zip(entries: List<Pair<String, ByteArray>>): ByteArray {
+            val out = ByteArrayOutputStream()
+            ZipOutputStream(out).use { zip ->
+                for ((name, bytes) in entries) {
+                    zip.putNextEntry(ZipEntry(name))
+                    zip.write(bytes)
+                }
+            }
+            return out.toByteArray()
+        }
+
+        fun opening(bytes: ByteArray): () -> InputStream = { ByteArrayInputStream(bytes) }
+    }
+}

@@ -1,0 +1,16 @@
+package org.mobilevlmkit.core.prompt
+
+/** Ids as the engine's own tokenizer makes them: special tokens are found first, and each text between them is encoded by itself. */
+object EngineTokens {
+    fun encode(tokenizer: Tokenizer, text: String): IntArray {
+        val ids = ArrayList<Int>()
+        var rest = text
+        while (rest.isNotEmpty()) {
+            val (at, special) = tokenizer.specials.map { rest.indexOf(it) to it }.filter { it.first >= 0 }.minByOrNull { it.first } ?: (rest.length to "")
+            ids.addAll(tokenizer.encode(rest.substring(0, at)).asList())
+            if (special.isNotEmpty()) ids.add(tokenizer.id(special))
+            rest = rest.substring(at + special.length)
+        }
+        return ids.toIntArray()
+    }
+}
