@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 _lock = threading.RLock()
+_inside = False  # whether the thread that has the lock is nested
 
 
 @contextmanager
@@ -19,7 +20,11 @@ def native_output_hidden() -> Iterator[None]:
 
     Descriptors belong to the whole process: only one thread may be inside at a time, others wait.
     """
+    global _inside
     with _lock:
+        if _inside:  # hidden already
+            yield
+            return
         streams = {1: sys.stdout, 2: sys.stderr}
         saved = {descriptor: os.dup(descriptor) for descriptor in streams}
         nothing = os.open(os.devnull, os.O_WRONLY)
@@ -27,9 +32,11 @@ def native_output_hidden() -> Iterator[None]:
             for descriptor, stream in streams.items():
                 _flush(stream)
                 os.dup2(nothing, descriptor)
+            _inside = True
             sys.stdout, sys.stderr = (_elsewhere(streams[d], d, saved[d]) for d in (1, 2))
             yield
         finally:
+            _inside = False
             ctypes.CDLL(None).fflush(None)  # what C++ still holds back must not come out later
             _flush(sys.stdout)
             _flush(sys.stderr)

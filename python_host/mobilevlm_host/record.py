@@ -16,7 +16,8 @@ from PIL.Image import Image
 from torch import Tensor
 
 from mobilevlm_export.errors import CaptureError
-from mobilevlm_host.parity.engine import Engine, prefill
+from mobilevlm_host.methods import prefill
+from mobilevlm_host.parity.engine import Engine
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.runner import Runner
 

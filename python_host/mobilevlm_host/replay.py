@@ -20,8 +20,9 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.capture import Capture, manifest_id
+from mobilevlm_host.methods import prefill
 from mobilevlm_host.parity import thresholds
-from mobilevlm_host.parity.engine import Engine, ExecuTorchEngine, prefill
+from mobilevlm_host.parity.engine import Engine, ExecuTorchEngine
 from mobilevlm_host.parity.metrics import distance
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.record import Record, Sketch, pixels_sha256, prompt_embeds

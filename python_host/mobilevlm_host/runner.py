@@ -22,6 +22,7 @@ from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.preprocess import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.methods import register_operators, set_threads
 from mobilevlm_host.native_output import native_output_hidden
 from mobilevlm_host.text_stream import TextStream
 
@@ -308,15 +309,11 @@ def _tokens(ids: list[int]) -> Any:
 
 
 def _load_engine(program: str, tokenizer: str, threads: int | None) -> Any:
-    # These register the operators that the program calls; without them it can't load.
-    import executorch.extension.llm.custom_ops.custom_ops
-    import executorch.kernels.quantized  # noqa: F401
+    register_operators()
     from executorch.extension.llm.runner import MultimodalRunner
 
     if threads is not None:
-        from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
-
-        _unsafe_reset_threadpool(threads)
+        set_threads(threads)
     try:
         return MultimodalRunner(program, tokenizer)
     except RuntimeError as error:

@@ -20,7 +20,8 @@ from mobilevlm_export.errors import ParityError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.preprocess import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.parity.engine import Engine, prefill
+from mobilevlm_host.methods import prefill
+from mobilevlm_host.parity.engine import Engine
 from mobilevlm_host.parity.metrics import Distance, LogitDistance, distance, logit_distance
 from mobilevlm_host.parity.phone import PhoneInputs
 

@@ -1,0 +1,170 @@
+"""A system's answers to a benchmark, in a JSON Lines file: the first line says whose and to what, then one answer a line.
+
+Answers are appended as they come, so a run that was killed goes on where it stopped; a last line that was cut short is
+dropped. The first line keeps answers of two systems, or to two sets of questions, out of one file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from mobilevlm_export.errors import EvaluateError
+from mobilevlm_host.evaluate.benchmark import Benchmark
+
+_BEGIN = b'{"benchmark"'
+_ANOTHER = "name another file with --predictions"
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first line. ``questions`` counts the whole benchmark, of which a file may hold a part; ``questions_sha256`` is over
+    its ids, pictures, prompts and longest answer; ``system_sha256`` over all that decides the system's answers.
+    """
+
+    benchmark: str
+    questions: int
+    questions_sha256: str
+    system: str
+    system_sha256: str
+
+    @classmethod
+    def of(cls, benchmark: Benchmark, system: str, system_sha256: str) -> Header:
+        """The header for answers of ``system`` to all of ``benchmark``."""
+        asked = [benchmark.max_new_tokens, [[item.id, item.picture, item.prompt] for item in benchmark.items]]
+        digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        return cls(benchmark.name, len(benchmark.items), digest, system, system_sha256)
+
+    def require_questions(self, path: Path, expected: Header) -> None:
+        """Raise EvaluateError if the file ``path`` with this header answers other questions than ``expected``."""
+        if self.benchmark != expected.benchmark:
+            raise EvaluateError(f"{path}: got answers to {self.benchmark}, expected {expected.benchmark}; {_ANOTHER}")
+        if self.questions_sha256 != expected.questions_sha256:
+            raise EvaluateError(
+                f"{path}: got answers to other questions of {self.benchmark} ({self.questions}, "
+                f"{self.questions_sha256[:12]}…), expected {expected.questions} ({expected.questions_sha256[:12]}…); {_ANOTHER}"
+            )
+
+    def require_system(self, path: Path, expected: Header) -> None:
+        """Raise EvaluateError if the file ``path`` with this header holds answers of another system than ``expected``."""
+        if self.system_sha256 != expected.system_sha256:
+            raise EvaluateError(
+                f"{path}: got answers of {self.system} ({self.system_sha256[:12]}…), "
+                f"expected {expected.system} ({expected.system_sha256[:12]}…); {_ANOTHER}"
+            )
+
+
+def read_answer_file(path: Path) -> tuple[Header, dict[str, str]]:
+    """The header and the answers (item id → text) in the file ``path``.
+
+    Raises:
+        EvaluateError: it is missing, isn't such a file, or answers a question twice.
+    """
+    try:
+        header, answers, _ = _parse(path, path.read_bytes())
+    except OSError as error:
+        raise EvaluateError(f"{path}: {error.strerror}, expected a predictions file") from None
+    if header is None:
+        raise EvaluateError(f"{path}: got an empty file, expected predictions")
+    return header, answers
+
+
+class AnswerFile:
+    """A predictions file open for more answers; a context manager that one process at a time may hold."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        """Open ``path``, or begin it with ``header``; what was cut short at its end goes.
+
+        Raises:
+            EvaluateError: it can't be written, isn't a predictions file, belongs to other questions or another system, or
+                another run holds it.
+        """
+        self.path = path
+        self._file = _open_locked(path)
+        try:
+            self._file.seek(0)
+            found, self.answers, sound = _parse(path, self._file.read())
+            if found is not None:
+                found.require_questions(path, header)
+                found.require_system(path, header)
+            self._file.truncate(sound)
+            self._file.seek(0, 2)
+            if found is None:
+                self._write(asdict(header))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def add(self, id: str, answer: str) -> None:
+        """Append one answer; it is with the system when this returns, so the process may be killed."""
+        if id in self.answers:
+            raise EvaluateError(f"{self.path}: got a second answer to {id}, expected one")
+        self._write({"id": id, "answer": answer})
+        self.answers[id] = answer
+
+    def _write(self, values: dict[str, Any]) -> None:
+        self._file.write(json.dumps(values, ensure_ascii=False).encode() + b"\n")
+        self._file.flush()
+
+    def __enter__(self) -> AnswerFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def _open_locked(path: Path) -> IO[bytes]:
+    try:
+        file = path.open("a+b")
+    except OSError as error:
+        raise EvaluateError(f"{path}: {error.strerror}, expected a place to write predictions") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise EvaluateError(f"{path}: another run is writing it, expected a file of its own") from None
+    return file
+
+
+def _parse(path: Path, content: bytes) -> tuple[Header | None, dict[str, str], int]:
+    """Header (None in an empty file), answers, and the bytes of whole lines."""
+    sound = content.rfind(b"\n") + 1
+    header: Header | None = None
+    answers: dict[str, str] = {}
+    for number, line in enumerate(content[:sound].split(b"\n")[:-1], 1):
+        values = _object(line)
+        if header is None:
+            header = _header(path, values)
+            continue
+        match values:
+            case {"id": str(id), "answer": str(answer)}:
+                if id in answers:
+                    raise EvaluateError(f"{path}, line {number}: got a second answer to {id}, expected one")
+                answers[id] = answer
+            case _:
+                raise EvaluateError(f"{path}, line {number}: got {line[:60]!r}, expected an object with id and answer")
+    if header is None and not (content.startswith(_BEGIN) or _BEGIN.startswith(content)):
+        raise EvaluateError(f"{path}: got something else, expected predictions of mvlm evaluate")
+    return header, answers, sound
+
+
+def _header(path: Path, values: Any) -> Header:
+    kinds = {"questions": int}
+    names = [field.name for field in fields(Header)]
+    if not isinstance(values, dict) or any(not isinstance(values.get(name), kinds.get(name, str)) for name in names):
+        raise EvaluateError(f"{path}: got something else, expected predictions of mvlm evaluate ({', '.join(names)})")
+    return Header(**{name: values[name] for name in names})
+
+
+def _object(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

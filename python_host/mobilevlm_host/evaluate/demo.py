@@ -1,0 +1,61 @@
+"""The demo model's own benchmark: questions about generated scenes that no training has seen; needs no data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from PIL.Image import Image
+
+from mobilevlm_export.demo.questions import KINDS, QA, is_right, questions
+from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS, make_scene, render
+from mobilevlm_host.evaluate.benchmark import Item, Scores, first_pictures, given_answers, percent
+
+_QUESTIONS_A_SCENE = 4
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Held-out scenes (a picture is named by its seed), four questions each."""
+
+    items: Sequence[Item]
+    truths: Mapping[str, QA]
+    name: str = "demo"
+    max_new_tokens: int = 80
+
+    def first(self, pictures: int) -> Demo:
+        """The questions about the first ``pictures`` scenes."""
+        return replace(self, items=first_pictures(self.items, pictures))
+
+    def missing(self) -> Sequence[str]:
+        """None: scenes are drawn when they are needed."""
+        return ()
+
+    def image(self, picture: str) -> Image:
+        """The scene, drawn."""
+        return render(make_scene(int(picture)))
+
+    def score(self, answers: Mapping[str, str]) -> Scores:
+        """``right`` in percent, then that of each kind of question; what is right is ``is_right``'s to say."""
+        given = given_answers(self.items, answers)
+        right = {
+            id: float(is_right(answer, self.truths[id].answer, self.truths[id].kind)) for id, answer in given.items()
+        }
+        metrics = {"right": percent(right.values())}
+        for kind in KINDS:
+            of_kind = [earned for id, earned in right.items() if self.truths[id].kind == kind]
+            metrics |= {kind: percent(of_kind)} if of_kind else {}
+        return Scores(metrics, right)
+
+
+def load(count: int = 1000) -> Demo:
+    """The first ``count`` held-out questions."""
+    items: list[Item] = []
+    truths: dict[str, QA] = {}
+    for seed in HELD_OUT_SEEDS:
+        for index, qa in enumerate(questions(make_scene(seed), seed, count=_QUESTIONS_A_SCENE)):
+            if len(items) == count:
+                return Demo(items, truths)
+            items.append(Item(f"{seed}-{index}", str(seed), qa.question))
+            truths[items[-1].id] = qa
+    return Demo(items, truths)

@@ -1,0 +1,126 @@
+"""One system through one benchmark: what is unanswered is asked, picture by picture, and kept as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobilevlm_export.errors import EvaluateError
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_host.evaluate.answer_file import AnswerFile, Header
+from mobilevlm_host.evaluate.answerer import Answerer
+from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores
+from mobilevlm_host.evaluate.system import System
+
+_NAMED = 10  # how many pictures or questions a message lists
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture and the questions to ask about it."""
+
+    picture: str
+    items: tuple[Item, ...]
+
+
+# Answers the questions in any order, each once: item id, text.
+Engine = Callable[[System, Benchmark, Sequence[Shown]], Iterable[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All answers of a system to a benchmark (item id → text) and their scores; ``asked`` of them were not in the file
+    ``predictions`` before.
+    """
+
+    system: str
+    benchmark: str
+    predictions: Path
+    answers: Mapping[str, str]
+    scores: Scores
+    asked: int
+
+
+def evaluate(
+    whole: Benchmark,
+    system: System,
+    predictions: Path,
+    engine: Engine,
+    *,
+    pictures: int | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Ask ``system`` what ``predictions`` doesn't answer yet of the ``whole`` benchmark, or of its first ``pictures``, and score it.
+
+    Raises:
+        EvaluateError: pictures are missing (before anything is asked), one can't be read, or ``predictions`` belongs to another run.
+    """
+    benchmark = whole if pictures is None else whole.first(pictures)
+    require_pictures(benchmark)
+    with AnswerFile(predictions, Header.of(whole, system.name, system.sha256)) as file:
+        left = [item for item in benchmark.items if item.id not in file.answers]
+        done, total = len(benchmark.items) - len(left), len(benchmark.items)
+        if left:
+            stage = f"{system.name} on {benchmark.name}"
+            progress(stage, done, total)
+            for id, answer in engine(system, benchmark, by_picture(left)):
+                file.add(id, answer)
+                done += 1
+                progress(stage, done, total)
+        answers = {item.id: file.answers[item.id] for item in benchmark.items}
+    return Evaluation(system.name, benchmark.name, predictions, answers, benchmark.score(answers), len(left))
+
+
+def answer_here(system: System, benchmark: Benchmark, shown: Sequence[Shown]) -> Iterator[tuple[str, str]]:
+    """The :data:`Engine` of this process."""
+    answerer = system.load()
+    for each in shown:
+        yield from answer_picture(answerer, benchmark, each)
+
+
+def answer_picture(answerer: Answerer, benchmark: Benchmark, shown: Shown) -> Iterator[tuple[str, str]]:
+    """Item id and answer of each question about one picture."""
+    answerer.show(benchmark.image(shown.picture))
+    for item in shown.items:
+        yield item.id, answerer.answer(item.prompt, benchmark.max_new_tokens)
+
+
+def by_picture(items: Iterable[Item]) -> list[Shown]:
+    """``items`` with those about one picture together, pictures in the order of their first question."""
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.picture, []).append(item)
+    return [Shown(picture, tuple(group)) for picture, group in groups.items()]
+
+
+def require_pictures(benchmark: Benchmark) -> None:
+    """Raise EvaluateError if the folder lacks pictures that ``benchmark`` needs, with their names."""
+    if missing := benchmark.missing():
+        count = len({item.picture for item in benchmark.items})
+        raise EvaluateError(f"{benchmark.name}: {len(missing)} of {count} pictures are missing: {_listed(missing)}")
+
+
+def cut_short(benchmark: Benchmark, system: System) -> str | None:
+    """One line on the questions whose prompt leaves less than the benchmark's longest answer of the system's context, if any."""
+    room = {item.id: system.max_context - system.prompt_tokens(item.prompt) for item in benchmark.items}
+    short = [id for id, left in room.items() if left < benchmark.max_new_tokens]
+    silent_ones = [id for id in short if room[id] < 1]
+    if not short:
+        return None
+    line = (
+        f"{len(short)} of {len(room)} prompts leave less than {benchmark.max_new_tokens} of {system.max_context} tokens "
+        f"for the answer, which may be cut short: {_listed(short)}"
+    )
+    return f"{line}; {len(silent_ones)} don't fit at all and are answered with nothing" if silent_ones else line
+
+
+def default_predictions(benchmark: Benchmark, system: System) -> Path:
+    """In the current folder, a name of its own for each system and benchmark."""
+    name = Path(system.name).name.removesuffix(".zip").removesuffix(".mvlm") or "checkpoint"
+    return Path(f"{name}-{system.sha256[:8]}.{benchmark.name}.jsonl")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

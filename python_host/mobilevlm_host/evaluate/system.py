@@ -1,0 +1,116 @@
+"""What is evaluated: a bundle, or the fp32 model of a checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from mobilevlm_export import prompt
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
+from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.hub import resolve_checkpoint
+from mobilevlm_export.manifest import MANIFEST
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.evaluate.answerer import Answerer, TorchMethods
+from mobilevlm_host.methods import ExecuTorchMethods, set_threads
+
+
+@dataclass(frozen=True)
+class Source:
+    """A system as a user names it: plain data that any process can open. ``threads`` is for the answers; None: as many as the
+    engine takes.
+    """
+
+    name: str
+    vision_tower: Path | None = None
+    threads: int | None = None
+
+    def absolute(self) -> Source:
+        """The same, for a process with another current folder."""
+        name = str(Path(self.name).absolute()) if Path(self.name).exists() else self.name
+        return replace(self, name=name, vision_tower=self.vision_tower and self.vision_tower.absolute())
+
+
+@dataclass(frozen=True)
+class System:
+    """An opened system. ``sha256`` is over all that decides its answers; ``max_context`` is its longest conversation in tokens;
+    ``load`` brings its weights into memory.
+    """
+
+    name: str
+    sha256: str
+    tokenizer: Tokenizer
+    config: MobileVLMConfig
+    max_context: int
+    load: Callable[[], Answerer]
+
+    def prompt_tokens(self, question: str) -> int:
+        """Tokens of the whole prompt that asks ``question``, the image's included."""
+        before, _, after = prompt.encode_segments(self.tokenizer, [prompt.Turn(question)])
+        assert isinstance(before, list)
+        assert isinstance(after, list)
+        return len(before) + self.config.image_tokens + len(after)
+
+
+@contextmanager
+def open_system(source: Source, progress: Progress = silent) -> Iterator[System]:
+    """Open the bundle or checkpoint ``source``; a bundle is verified, a checkpoint hashed.
+
+    Raises:
+        BundleError: it is a damaged bundle, or one without a program for ExecuTorch.
+        CheckpointError: it is neither a bundle nor a checkpoint that can be read.
+    """
+    path = Path(source.name)
+    if path.suffix in (".mvlm", ".zip") or (path / MANIFEST).is_file():
+        with Bundle.open(path, progress) as bundle:
+            yield _bundle_system(source, bundle)
+    else:
+        yield _checkpoint_system(source, resolve_checkpoint(source.name, progress), progress)
+
+
+def _bundle_system(source: Source, bundle: Bundle) -> System:
+    manifest = bundle.manifest
+    used = {
+        str(file.relative_to(bundle.path)) for file in (bundle.artifact("executorch"), bundle.tokenizer())
+    }  # not golden/, nor another backend's program: they say nothing else to a question
+    hashes = [entry.sha256 for entry in manifest.files if entry.path in used]
+    tokenizer = Tokenizer(bundle.tokenizer())
+
+    def load() -> Answerer:
+        if source.threads is not None:
+            set_threads(source.threads)
+        methods = ExecuTorchMethods(bundle)
+        return Answerer(
+            methods, tokenizer, bundle.config, max_context=manifest.max_context, max_prefill=manifest.max_prefill
+        )
+
+    sha256 = _digest(["bundle", *hashes, manifest.max_context])
+    return System(source.name, sha256, tokenizer, bundle.config, manifest.max_context, load)
+
+
+def _checkpoint_system(source: Source, folder: Path, progress: Progress) -> System:
+    config = MobileVLMConfig.from_checkpoint(folder, source.vision_tower)
+    tokenizer = Tokenizer(folder / "tokenizer.model")
+    context = config.llm.max_position_embeddings
+    folders = [folder] if source.vision_tower is None else [folder, source.vision_tower]
+
+    def load() -> Answerer:
+        if source.threads is not None:
+            torch.set_num_threads(source.threads)
+        model = load_checkpoint(folder, vision_tower=source.vision_tower, progress=progress)
+        return Answerer(TorchMethods(model), tokenizer, config, max_context=context, max_prefill=context)
+
+    sha256 = _digest(["checkpoint", *(checkpoint_sha256(each, progress) for each in folders)])
+    return System(source.name, sha256, tokenizer, config, context, load)
+
+
+def _digest(values: list[str | int]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()

@@ -1,0 +1,97 @@
+"""The methods of a bundle's program, called one by one from Python."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stderr
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.errors import RunnerError
+from mobilevlm_host.native_output import native_output_hidden
+
+
+class Methods(Protocol):
+    """The three methods that every artifact has, with one KV cache."""
+
+    def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Uint8 [1, 3, S, S] → image embeddings [1, P / 4, D], features [1, P, vision D]."""
+        ...
+
+    def token_embedding(self, ids: Tensor) -> Tensor:
+        """Int64 [1, T] → [1, T, D]."""
+        ...
+
+    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
+        """[1, T, D] at cache ``position`` → logits [V] that follow the last; T is at most the bundle's max_prefill."""
+        ...
+
+
+def prefill(methods: Methods, embeds: Tensor, max_prefill: int, position: int = 0) -> Tensor:
+    """Logits [V] after ``embeds`` [1, T, D], fed from cache ``position`` in chunks of at most ``max_prefill``."""
+    for chunk in embeds.split(max_prefill, dim=1):
+        logits = methods.text_decoder(chunk, position)
+        position += chunk.shape[1]
+    return logits
+
+
+class ExecuTorchMethods:
+    """The :class:`Methods` of ``model.pte`` in ExecuTorch's runtime: the same program and kernels as the C++ runner's."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Load the program of ``bundle``.
+
+        Raises:
+            BundleError: the bundle has none for ExecuTorch.
+            RunnerError: the runtime can't load it.
+        """
+        program = bundle.artifact("executorch")
+        # The import prints lines about the CPU, in C++ but by way of sys.stderr.
+        with native_output_hidden(), redirect_stderr(io.StringIO()):
+            register_operators()
+            from executorch.runtime import Runtime
+
+            try:
+                self._program = Runtime.get().load_program(str(program))
+                self._methods: dict[str, Any] = {
+                    name: self._program.load_method(name)
+                    for name in ("vision_encoder", "token_embedding", "text_decoder")
+                }
+            except RuntimeError as error:
+                raise RunnerError(f"{program}: the runtime can't load it ({str(error).splitlines()[0]})") from None
+
+    def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Methods`."""
+        embeds, features = self._call("vision_encoder", pixels)
+        return embeds, features
+
+    def token_embedding(self, ids: Tensor) -> Tensor:
+        """See :class:`Methods`."""
+        return self._call("token_embedding", ids)[0]
+
+    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
+        """See :class:`Methods`."""
+        logits = self._call("text_decoder", embeds.contiguous(), torch.tensor([position]))[0]
+        return logits.reshape(-1, logits.shape[-1])[-1]
+
+    def _call(self, method: str, *inputs: Tensor) -> list[Tensor]:
+        with native_output_hidden():
+            # Outputs live in the program's memory, which the next call uses again.
+            return [output.clone() for output in self._methods[method].execute(inputs)]
+
+
+def register_operators() -> None:
+    """Register the operators that programs call; without them none can be loaded."""
+    import executorch.extension.llm.custom_ops.custom_ops
+    import executorch.kernels.quantized  # noqa: F401
+
+
+def set_threads(threads: int) -> None:
+    """Let ExecuTorch's engines in this process use ``threads`` CPU threads."""
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+
+    with native_output_hidden():
+        _unsafe_reset_threadpool(threads)
