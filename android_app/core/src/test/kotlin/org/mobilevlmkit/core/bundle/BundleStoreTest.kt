@@ -120,7 +120,7 @@ class BundleStoreTest {
 
     @Test
     fun refusesABombBeforeItFillsTheDisk() {
-        val bomb = TestBundle.zip(demo.entries.map { (name, bytes) -> name to if (name == "model.pte") ByteArray(200 shl 20) else bytes })
+        val bomb = TestBundle.zip(demo.entries.map { (name, bytes) -> name to if (name == "model.pte") ByteArray(40 shl 20) else bytes })
         assertTrue("${bomb.size}", bomb.size < 1 shl 20)
         refused(bomb, "more than the 20000 bytes")
     }

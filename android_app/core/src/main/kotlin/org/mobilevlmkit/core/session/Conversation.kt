@@ -1,0 +1,145 @@
+package org.mobilevlmkit.core.session
+
+import org.mobilevlmkit.core.prompt.Prompt
+import org.mobilevlmkit.core.prompt.Segment
+import org.mobilevlmkit.core.prompt.TextStream
+import org.mobilevlmkit.core.prompt.Turn
+
+/** The question leaves too little room for an answer. */
+internal class ContextFullException : Exception()
+
+/** A finished answer: [tokens] pieces, and why it ended. */
+internal class Answered(val text: String, val tokens: Int, val ended: Ended)
+
+/**
+ * The conversation about one picture as the engine's KV cache holds it: what is cached is mirrored here, so that a follow-up feeds
+ * only what is new, and what the cache has lost is put back. For the session's worker thread.
+ */
+internal class Conversation(private val model: LoadedModel) {
+    private val engine = model.engine
+    private val prompt = model.prompt
+    private val feeder = Feeder(prompt, model.tokenizer, model.manifest.maxPrefill)
+    private val prefix = listOf(Segment.Text(prompt.beforeImage))
+    private val pictureEnd = 1 + feeder.tokens(prefix) + model.manifest.image.tokens // BOS, text, picture
+
+    private var pixels: ByteArray? = null
+    private var cached: List<Turn>? = null // turns in the KV cache behind the picture; null: it holds nothing to build on
+    private var isEndFed = false // whether the end of the last answer is in the cache
+    private var unfed = "" // text of the last token of a cut answer, which the engine hasn't fed yet
+
+    /** Tokens in the KV cache. */
+    var position = 0
+        private set
+
+    /** Puts the picture [pixels], uint8 [3, S, S], and [turns] about it into an empty KV cache. */
+    fun look(pixels: ByteArray, turns: List<Turn> = emptyList()) {
+        this.pixels = pixels
+        cached = null
+        engine.reset()
+        position = 0
+        feeder.feeds(prefix).forEach { engine.prefillText(it.text) }
+        engine.prefillImage(pixels)
+        position = pictureEnd
+        for (feed in feeder.feeds(turns.flatMapIndexed { index, turn -> said(index, turn) })) {
+            engine.prefillText(feed.text)
+            position += feed.tokens
+        }
+        unfed = ""
+        isEndFed = true
+        cached = turns
+    }
+
+    /**
+     * Answers [question] after [turns], greedily, with at most [maxNewTokens] tokens or what room there is; null if it was stopped
+     * before it began.
+     *
+     * @param onText the answer so far
+     * @throws ContextFullException there is room for fewer than [LEAST_ANSWER] tokens; nothing has run.
+     */
+    fun answer(turns: List<Turn>, question: String, maxNewTokens: Int, isStopped: () -> Boolean, onText: (String) -> Unit): Answered? {
+        val isBuilt = cached == turns
+        val asked = asked(turns, question, isBuilt)
+        val before = if (isBuilt) position else pictureEnd + feeder.tokens(turns.flatMapIndexed { index, turn -> said(index, turn) })
+        val room = model.manifest.maxContext - before - feeder.tokens(asked)
+        if (room < minOf(LEAST_ANSWER, maxNewTokens)) throw ContextFullException()
+        val feeds = feeder.feeds(asked)
+        if (!isBuilt) look(checkNotNull(pixels) { "no picture" }, turns)
+        if (isStopped()) return null
+        cached = null // until the engine has returned
+        for (feed in feeds) {
+            position += feed.tokens
+            if (feed !== feeds.last()) engine.prefillText(feed.text)
+        }
+        return generate(feeds.last().text, turns, question, minOf(room, maxNewTokens), isStopped, onText)
+    }
+
+    private fun generate(
+        text: String,
+        turns: List<Turn>,
+        question: String,
+        maxNewTokens: Int,
+        isStopped: () -> Boolean,
+        onText: (String) -> Unit,
+    ): Answered {
+        val stream = TextStream()
+        val shown = StringBuilder()
+        var tokens = 0
+        var last = ""
+        var isEnded = false
+        var isSpoiled = false
+        fun show(new: String) {
+            shown.append(new)
+            if (new.isNotEmpty()) onText(shown.toString())
+        }
+        engine.generate(text, position, maxNewTokens) { piece ->
+            if (isEnded || tokens == maxNewTokens) {
+                isSpoiled = true // it went on after an end of text that came first, or counts otherwise
+            } else if (piece == prompt.stopText) {
+                isEnded = true
+            } else {
+                tokens++
+                last = piece
+                show(stream.add(piece))
+            }
+            if (isEnded || isSpoiled || isStopped()) engine.stop()
+        }
+        show(stream.finish())
+        val isCut = tokens == maxNewTokens || isStopped()
+        if (!isCut) isEnded = true // engines need not give the stop id's piece
+        // The engine feeds a token when it asks for the next: the last one is fed only if the end of text followed it.
+        position += if (isEnded || tokens == 0) tokens else tokens - 1
+        unfed = if (isEnded) "" else feedable(last)
+        isEndFed = false
+        cached = if (isSpoiled) null else turns + Turn(question, shown.toString())
+        return Answered(shown.toString(), tokens, if (isEnded) Ended.COMPLETE else if (tokens < maxNewTokens) Ended.STOPPED else Ended.LENGTH)
+    }
+
+    /** The text that the engine tokenizes as [piece] alone, or nothing: a token inside a word can't be said in text. */
+    private fun feedable(piece: String): String {
+        val text = piece.removePrefix("${TextStream.SPACE}").replace(TextStream.SPACE, ' ')
+        val ids = model.tokenizer.encode(text)
+        return if (ids.size == 1 && ids[0] == model.tokenizer.id(piece)) text else ""
+    }
+
+    /** What asks [question]: in a cache that [isBuilt], what it lacks of the last answer goes first. */
+    private fun asked(turns: List<Turn>, question: String, isBuilt: Boolean): List<Segment> {
+        val plain = plain(question)
+        if (turns.isEmpty()) return listOf(Segment.Text(prompt.afterImage(plain)))
+        val lacking = if (!isBuilt || isEndFed) emptyList() else listOf(Segment.Text(unfed), Segment.End)
+        return lacking + Segment.Text(prompt.followUp(plain))
+    }
+
+    /** A finished turn and the end of its answer. */
+    private fun said(index: Int, turn: Turn): List<Segment> {
+        val question = plain(turn.question)
+        val asked = if (index == 0) prompt.afterImage(question) else prompt.followUp(question)
+        return listOf(Segment.Text("$asked ${plain(turn.answer ?: "")}"), Segment.End)
+    }
+
+    private fun plain(text: String) = Prompt.withoutSpecials(text, model.tokenizer.specials)
+
+    companion object {
+        /** An answer that has no room for so many tokens isn't begun. */
+        const val LEAST_ANSWER = 16
+    }
+}

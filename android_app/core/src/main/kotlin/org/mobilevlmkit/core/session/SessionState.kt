@@ -1,0 +1,81 @@
+package org.mobilevlmkit.core.session
+
+/** What the session is doing. */
+enum class Phase {
+    /** No bundle is chosen. */
+    IDLE,
+
+    /** A bundle is being verified and loaded. */
+    LOADING,
+
+    /** It couldn't be loaded; [SessionState.problem] says why. */
+    FAILED,
+
+    /** The model is out of memory while the app is in the background. */
+    SUSPENDED,
+
+    /** The model waits for a picture. */
+    READY,
+
+    /** A picture is being encoded, or a conversation put back into the KV cache. */
+    LOOKING,
+
+    /** The picture is in the KV cache: a question may be asked. */
+    SEEN,
+
+    /** An answer is coming. */
+    ANSWERING,
+}
+
+/** How an answer ended. */
+enum class Ended { COMPLETE, LENGTH, STOPPED, FAILED }
+
+/** A question and what has come of its answer; [ended] is null while it is coming. */
+data class ChatTurn(val question: String, val answer: String = "", val ended: Ended? = null, val stats: AnswerStats? = null)
+
+/**
+ * Figures of an answer.
+ *
+ * @property imageS seconds to encode the picture and put it through the text decoder; 0 for a follow-up
+ * @property firstTokenS seconds from the question to the first token
+ * @property decodeTokensPerS tokens a second after the first; 0 if there was only one
+ */
+data class AnswerStats(val imageS: Double, val firstTokenS: Double, val tokens: Int, val decodeTokensPerS: Double)
+
+/** What went wrong; shown beside the conversation, never as an answer. */
+sealed class Problem {
+    /** The bundle can't be used: damaged, of a newer format, without a program for this app. */
+    data class Bundle(val message: String) : Problem()
+
+    /** The phone has [availableBytes] for a model that needs [neededBytes]. */
+    data class Memory(val neededBytes: Long, val availableBytes: Long) : Problem()
+
+    /** The engine failed. What it was doing can be tried again. */
+    data class Engine(val message: String) : Problem()
+
+    /** [question] doesn't fit into what is left of the context; a new chat about the same picture has more room. */
+    data class ContextFull(val question: String) : Problem()
+
+    /** The picture or the question can't be used. */
+    data class Input(val message: String) : Problem()
+}
+
+/**
+ * All that a screen shows of the session; immutable.
+ *
+ * @property bundle the chosen bundle's folder name, or null
+ * @property loadProgress share of the bundle that is verified, 0 to 1
+ * @property turns the conversation about the picture
+ * @property waitingQuestion asked, but not begun yet
+ * @property usedTokens tokens in the KV cache, of [maxTokens]
+ */
+data class SessionState(
+    val phase: Phase = Phase.IDLE,
+    val bundle: String? = null,
+    val loadProgress: Float = 0f,
+    val turns: List<ChatTurn> = emptyList(),
+    val waitingQuestion: String? = null,
+    val usedTokens: Int = 0,
+    val maxTokens: Int = 0,
+    val problem: Problem? = null,
+)

@@ -1,0 +1,93 @@
+package org.mobilevlmkit.core.session
+
+import org.mobilevlmkit.core.prompt.EngineTokens
+import org.mobilevlmkit.core.prompt.Tokenizer
+
+/**
+ * An engine that keeps the ids in its KV cache instead of computing, and answers what it is told to. It follows the real one's habits:
+ * the last token of a cut answer is not fed, a stop id ends an answer, a failure loses the cache.
+ */
+class FakeEngine(private val tokenizer: Tokenizer, private val maxPrefill: Int, private val maxContext: Int) : VlmEngine {
+    val cache = ArrayList<Int>()
+    val calls = ArrayList<String>()
+    var answers: (prompt: String) -> List<String> = { listOf("▁yes", "</s>") }
+
+    /** Called before each thing the engine does, by its name; may throw, or do what a user does meanwhile. */
+    var meanwhile: (String) -> Unit = {}
+    var isClosed = false
+        private set
+    var pictures = 0
+        private set
+
+    /** Whether an end of text that comes first ends the answer; the C++ runner goes on. */
+    var stopsAtFirstEnd = true
+    private var isStopped = false
+    private var isBusy = false
+
+    override fun reset() = exclusively("reset") { cache.clear() }
+
+    override fun prefillText(text: String) = exclusively("prefillText $text") { feed(text) }
+
+    override fun prefillImage(pixels: ByteArray) = exclusively("prefillImage") {
+        check(pixels.size == 3 * 168 * 168)
+        pictures++
+        repeat(36) { cache.add(pictureId(pixels)) }
+        checkRoom()
+    }
+
+    override fun generate(text: String, promptTokens: Int, maxNewTokens: Int, onPiece: (String) -> Unit) = exclusively("generate $text") {
+        isStopped = false
+        feed(text)
+        check(cache.size == promptTokens) { "got $promptTokens tokens, expected ${cache.size}" }
+        val pieces = answers(text)
+        for (index in 0 until maxNewTokens) {
+            val piece = pieces.getOrElse(index) { "</s>" }
+            meanwhile("piece $index")
+            onPiece(piece)
+            if (piece == "</s>" && (index > 0 || stopsAtFirstEnd)) break
+            if (isStopped || index == maxNewTokens - 1) break
+            cache.add(tokenizer.id(piece))
+            checkRoom()
+        }
+    }
+
+    override fun stop() {
+        isStopped = true
+    }
+
+    override fun close() = try {
+        exclusively("close") {}
+    } finally {
+        isClosed = true // even if that failed
+    }
+
+    private fun feed(text: String) {
+        if (cache.isEmpty()) cache.add(1)
+        val ids = EngineTokens.encode(tokenizer, text)
+        check(ids.isNotEmpty() && ids.size <= maxPrefill) { "got ${ids.size} tokens in one call, expected 1 to $maxPrefill" }
+        cache.addAll(ids.asList())
+        checkRoom()
+    }
+
+    private fun checkRoom() = check(cache.size <= maxContext) { "got ${cache.size} tokens, expected at most $maxContext" }
+
+    private fun exclusively(call: String, work: () -> Unit) {
+        check(!isBusy && !isClosed) { "$call: the engine is ${if (isClosed) "closed" else "busy"}" }
+        isBusy = true
+        try {
+            calls.add(call)
+            meanwhile(call.substringBefore(' '))
+            work()
+        } catch (error: Exception) {
+            cache.clear()
+            throw error
+        } finally {
+            isBusy = false
+        }
+    }
+
+    companion object {
+        /** Stands for a token of the picture [pixels]. */
+        fun pictureId(pixels: ByteArray): Int = -1 - (pixels.last().toInt() and 255)
+    }
+}

@@ -1,0 +1,58 @@
+package org.mobilevlmkit.core.session
+
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Rule
+import org.junit.Test
+import org.junit.rules.TemporaryFolder
+import org.mobilevlmkit.core.BundleException
+import org.mobilevlmkit.core.Job
+import org.mobilevlmkit.core.bundle.TestBundle
+import org.mobilevlmkit.core.prompt.Tokenizer
+import java.io.File
+import java.util.concurrent.CancellationException
+
+class ModelLoaderTest {
+    @get:Rule
+    val temporary = TemporaryFolder()
+    private val opened = ArrayList<File>()
+    private val folder by lazy { temporary.newFolder("demo.mvlm").also { TestBundle().writeTo(it) } }
+
+    private fun loader(backend: String = "executorch", available: Long = 1L shl 40) = ModelLoader(
+        backend,
+        engines = { folder, manifest ->
+            opened.add(folder)
+            FakeEngine(Tokenizer.read(File(folder, manifest.tokenizerJson)), manifest.maxPrefill, manifest.maxContext)
+        },
+        availableMemory = { available },
+    )
+
+    @Test
+    fun loadsWhatIsWhole() {
+        var seen = 0L to 0L
+        val model = loader().load(folder, Job { done, total -> seen = done to total })
+        assertEquals(listOf(folder), opened)
+        assertEquals(model.manifest.totalBytes to model.manifest.totalBytes, seen)
+    }
+
+    @Test
+    fun refusesBeforeTheEngineIsOpened() {
+        val memory = assertThrows(MemoryException::class.java) { loader(available = 1000).load(folder, Job()) }
+        assertEquals(10_807_808L to 1000L, memory.neededBytes to memory.availableBytes)
+        val backend = assertThrows(BundleException::class.java) { loader(backend = "coreml").load(folder, Job()) }
+        assertTrue(backend.message, "expected coreml" in backend.message!!)
+        assertThrows(CancellationException::class.java) { loader().load(folder, Job().also { it.cancel() }) }
+        File(folder, "model.pte").appendText("x")
+        assertThrows(BundleException::class.java) { loader().load(folder, Job()) }
+        assertTrue(opened.isEmpty())
+    }
+
+    @Test
+    fun refusesAPictureLongerThanAPrefill() {
+        val short = temporary.newFolder("short.mvlm")
+        TestBundle { it + ("context" to mapOf("max_context" to 512, "max_prefill" to 35)) }.writeTo(short)
+        val error = assertThrows(BundleException::class.java) { loader().load(short, Job()) }
+        assertTrue(error.message, "prefill of 35 tokens" in error.message!!)
+    }
+}

@@ -1,0 +1,73 @@
+package org.mobilevlmkit.core.session
+
+import org.mobilevlmkit.core.Golden
+import org.mobilevlmkit.core.Job
+import org.mobilevlmkit.core.bundle.Manifest
+import org.mobilevlmkit.core.bundle.ManifestReader
+import org.mobilevlmkit.core.pixels.ArrayPicture
+import org.mobilevlmkit.core.prompt.Tokenizer
+import java.io.File
+import java.util.ArrayDeque
+import java.util.concurrent.Executor
+
+/** A session over [FakeEngine]s whose worker runs a task only when it is told to, so that tests choose the order of all things. */
+class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
+    val tasks = ArrayDeque<Runnable>()
+    val states = ArrayList<SessionState>()
+    val engines = ArrayList<FakeEngine>()
+    val manifest: Manifest = ManifestReader.read(Golden.file("manifests/good/demo.json")).copy(maxContext = maxContext, maxPrefill = maxPrefill)
+    val tokenizer = Tokenizer.read(Golden.file("prompts/demo.tokenizer.json"))
+
+    /** Called in each load; may throw, or do what a user does meanwhile. */
+    var whileLoading: (Job) -> Unit = {}
+    var prepare: (FakeEngine) -> Unit = {}
+    private var now = 0L
+
+    val session = VlmSession(
+        load = { folder, job ->
+            whileLoading(job)
+            job.step(1, 2)
+            val engine = FakeEngine(tokenizer, maxPrefill, maxContext).also(prepare)
+            engines.add(engine)
+            LoadedModel(folder, manifest, engine, tokenizer)
+        },
+        worker = Executor { tasks.add(it) },
+        nanoTime = { now += 250_000_000; now },
+        listener = { states.add(it) },
+    )
+
+    val engine: FakeEngine get() = engines.last()
+    val state: SessionState get() = session.state
+
+    /** Runs one task of the worker; false if there is none. */
+    fun step(): Boolean {
+        val task = tasks.poll() ?: return false
+        check(tasks.isEmpty()) { "the session schedules one step at a time" }
+        task.run()
+        return true
+    }
+
+    /** Runs all tasks until nothing is left to do. */
+    fun settle(): Scene {
+        var steps = 0
+        while (step()) check(++steps < 100) { "the session never comes to rest" }
+        return this
+    }
+
+    /** With a model that has seen [picture]. */
+    fun seen(picture: ArrayPicture = picture(1)): Scene {
+        session.open(File("a.mvlm"))
+        session.show(picture)
+        return settle()
+    }
+
+    fun asked(question: String, maxNewTokens: Int = 64): Scene {
+        check(session.ask(question, maxNewTokens))
+        return settle()
+    }
+
+    companion object {
+        /** A picture all of whose pixels have the blue [value]. */
+        fun picture(value: Int) = ArrayPicture(2, 2, IntArray(4) { value })
+    }
+}

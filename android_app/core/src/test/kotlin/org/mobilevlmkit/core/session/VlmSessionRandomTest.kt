@@ -1,0 +1,166 @@
+package org.mobilevlmkit.core.session
+
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.mobilevlmkit.core.BundleException
+import org.mobilevlmkit.core.prompt.Prompt
+import org.mobilevlmkit.core.prompt.Turn
+import java.io.File
+import java.util.Random
+import java.util.concurrent.Executors
+import java.util.concurrent.TimeUnit
+
+/** Wishes in any order, before, between and in the middle of steps: the session always ends where the last wish points. */
+class VlmSessionRandomTest {
+    private class Run(private val random: Random) {
+        val scene = Scene(maxContext = 200 + random.nextInt(200), maxPrefill = 60)
+        private val wishes = ArrayList<String>()
+        private var budget = 12 // wishes made in the middle of steps
+        private var picture = 0
+        private var mayFail = true
+
+        init {
+            scene.whileLoading = { interfere("loading") }
+            scene.prepare = { engine ->
+                engine.answers = { List(random.nextInt(6)) { listOf("▁yes", "▁A", "▁red", "<0xE4>", "s")[random.nextInt(5)] } + "</s>" }
+                engine.stopsAtFirstEnd = random.nextBoolean()
+                engine.meanwhile = { interfere(it) }
+            }
+        }
+
+        private fun interfere(at: String) {
+            if (budget > 0 && random.nextInt(6) == 0) {
+                budget--
+                wish()
+            }
+            if (mayFail && random.nextInt(60) == 0) throw if (at == "loading") BundleException("damaged") else RuntimeException("failed at $at")
+        }
+
+        private fun wish() {
+            val session = scene.session
+            val wish = random.nextInt(14)
+            wishes.add("$wish")
+            when (wish) {
+                0 -> session.open(File("a.mvlm"))
+                1 -> session.open(File("b.mvlm"))
+                2 -> session.close()
+                3, 4 -> session.show(Scene.picture(++picture % 128))
+                5 -> session.show(Scene.picture(++picture % 128), "What is </s> this?")
+                6, 7 -> session.ask("What is the colour of it?", 1 + random.nextInt(8))
+                8 -> session.stop()
+                9 -> session.undo()
+                10 -> session.newChat()
+                11 -> session.retry()
+                12 -> if (random.nextBoolean()) session.background() else session.releaseMemory()
+                else -> session.foreground()
+            }
+        }
+
+        fun play() {
+            repeat(5 + random.nextInt(20)) {
+                wish()
+                repeat(random.nextInt(3)) { scene.step() }
+            }
+            // The user comes back, and all goes well from here on.
+            mayFail = false
+            budget = 0
+            scene.session.open(File("c.mvlm"))
+            scene.session.foreground()
+            scene.session.show(Scene.picture(99))
+            scene.settle()
+            requireAtRest("new picture")
+            repeat(3) {
+                scene.session.ask("Why?", 3)
+                scene.settle()
+                requireAtRest("asked")
+                if (random.nextBoolean()) scene.session.undo()
+                scene.settle()
+                requireAtRest("undone")
+            }
+            scene.session.close()
+            scene.settle()
+            assertEquals("$wishes", SessionState(), scene.state)
+            assertTrue("$wishes", scene.engines.all { it.isClosed })
+        }
+
+        /** The state and the engine's cache agree. */
+        private fun requireAtRest(after: String) {
+            val state = scene.state
+            assertEquals("$after: $wishes", Phase.SEEN, state.phase)
+            assertTrue("$after: $wishes: ${state.problem}", state.problem == null || state.problem is Problem.ContextFull)
+            assertEquals("$after: $wishes", 1, scene.engines.count { !it.isClosed })
+            assertTrue("$after: $wishes", state.turns.all { it.ended != null })
+            val cache = scene.engine.cache
+            val prompt = Prompt(scene.manifest.prompt)
+            val prefix = listOf(1) + scene.tokenizer.encode(prompt.beforeImage).asList() + List(36) { -1 - 99 }
+            assertEquals("$after: $wishes", prefix, cache.take(prefix.size))
+            val text = state.turns.mapIndexed { index, turn -> Turn(turn.question, turn.answer).let { if (index == 0) prompt.afterImage(it.question) else prompt.followUp(it.question) } }
+            for (asked in text) {
+                val ids = scene.tokenizer.encode(asked).asList()
+                assertTrue("$after: $wishes: $asked", cache.windowed(ids.size).any { it == ids })
+            }
+            val ends = cache.count { it == 2 }
+            assertTrue("$after: $wishes: $ends ends in ${state.turns.size} turns", ends in maxOf(0, state.turns.size - 1)..state.turns.size)
+        }
+    }
+
+    @Test
+    fun anyOrderEndsWhereTheLastWishPoints() {
+        for (seed in 1L..1_500L) {
+            try {
+                Run(Random(seed)).play()
+            } catch (error: Throwable) {
+                throw AssertionError("seed $seed: $error", error)
+            }
+        }
+    }
+
+    /** With a real worker and several threads that wish: no deadlock, no lost wish, one engine at a time. */
+    @Test
+    fun realThreadsEndWhereTheLastWishPoints() {
+        val worker = Executors.newSingleThreadExecutor()
+        val made = java.util.concurrent.CopyOnWriteArrayList<FakeEngine>()
+        val scene = Scene()
+        val session = VlmSession(
+            load = { folder, _ ->
+                val engine = FakeEngine(scene.tokenizer, 512, 512)
+                engine.answers = { List(40) { "▁a" } }
+                made.add(engine)
+                LoadedModel(folder, scene.manifest, engine, scene.tokenizer)
+            },
+            worker = worker,
+            listener = {},
+        )
+        val users = List(3) { user ->
+            Thread {
+                val random = Random(user.toLong())
+                repeat(400) {
+                    when (random.nextInt(7)) {
+                        0 -> session.open(File("${random.nextInt(2)}.mvlm"))
+                        1 -> session.show(Scene.picture(random.nextInt(100)))
+                        2 -> session.ask("What?", 20)
+                        3 -> session.stop()
+                        4 -> session.undo()
+                        5 -> session.newChat()
+                        else -> Thread.yield()
+                    }
+                }
+            }
+        }
+        users.forEach { it.start() }
+        users.forEach { it.join(60_000) }
+        assertTrue(users.none { it.isAlive })
+        session.open(File("end.mvlm"))
+        session.show(Scene.picture(5), "Why?", 3)
+        val until = System.nanoTime() + TimeUnit.SECONDS.toNanos(60)
+        while (session.state.turns.lastOrNull()?.ended == null && System.nanoTime() < until) Thread.sleep(1)
+        assertEquals(Ended.LENGTH, session.state.turns.single().ended)
+        assertEquals("a a a", session.state.turns.single().answer)
+        assertEquals(1, made.count { !it.isClosed })
+        session.close()
+        worker.shutdown()
+        assertTrue(worker.awaitTermination(60, TimeUnit.SECONDS))
+        assertTrue(made.all { it.isClosed })
+    }
+}
