@@ -53,3 +53,7 @@ class CaptureError(MobileVLMError):
 
 class EvaluateError(MobileVLMError):
     """Benchmark data or answers that are missing, malformed, or don't belong together."""
+
+
+class MilError(MobileVLMError):
+    """A saved Core ML program that can't be read or run: damaged, of unknown operations, or given other inputs."""
