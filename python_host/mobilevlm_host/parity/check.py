@@ -66,8 +66,9 @@ def default_samples() -> list[Sample]:
     """The demo's scenes with their questions, and a dozen pictures unlike each other."""
     listed = json.loads((DEMO_SAMPLES / "samples.json").read_text(encoding="utf-8"))["samples"]
     samples = [
-        Sample(f"{entry['image']}: {qa['question']}", open_image(DEMO_SAMPLES / entry["image"]), qa["question"])
+        Sample(f"{entry['image']}: {qa['question']}", image, qa["question"])
         for entry in listed
+        for image in [open_image(DEMO_SAMPLES / entry["image"])]
         for qa in entry["questions"]
     ]
     return samples + [Sample(name, image, _QUESTION) for name, image in pictures().items()]

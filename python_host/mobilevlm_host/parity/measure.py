@@ -8,6 +8,7 @@ hide behind the noise of quantization, but not there.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -40,28 +41,69 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What both made of one picture, whatever is asked about it: the ``pixels`` uint8 [3, S, S] that were encoded, the fp32 model's
+    ``embeds`` [P / 4, D], and the distances and token errors of :class:`Measured`.
+    """
+
+    pixels: Tensor
+    embeds: Tensor
+    tensors: Mapping[str, Distance]
+    token_errors: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Greedy token ids and their text, cut in three: before, at and after the first token that the other model's answer hasn't."""
+
+    ids: tuple[int, ...]
+    before: str
+    at: str
+    after: str
+
+    @property
+    def text(self) -> str:
+        """The whole answer."""
+        return self.before + self.at + self.after
+
+
+@dataclass(frozen=True)
 class Measured:
-    """What one sample gave. ``tensors`` has a distance for pixels, vision_encoder, projector and token_embedding;
-    ``logits`` are of the prompt's last token and of each decoded one; ``own_prefill_snr_db`` is the least of decoded logits to the
-    bundle's own prefill (None if nothing was decoded); ``token_errors`` is, for each image token, the error of the embedding that the
-    text decoder gets, relative to its length; answers are token ids and their text.
+    """What one sample gave. ``pixels``, uint8 [3, S, S], are what the vision encoders were fed. ``tensors`` has a distance for pixels,
+    vision_encoder, projector and token_embedding; ``logits`` are of the prompt's last token and of each decoded one;
+    ``own_prefill_snr_db`` is the least of decoded logits to the bundle's own prefill (None if nothing was decoded);
+    ``token_errors`` is, for each image token, the error of the embedding that the text decoder gets, relative to its length.
     """
 
     sample: Sample
+    pixels: Tensor
     tensors: Mapping[str, Distance]
     same_ids: bool
     logits: LogitDistance
     own_prefill_snr_db: float | None
     token_errors: tuple[float, ...]
-    expected_ids: tuple[int, ...]
-    answer_ids: tuple[int, ...]
-    expected: str
-    answer: str
+    expected: Answer
+    answer: Answer
 
     @property
     def same_answer(self) -> bool:
         """Whether both gave the same token ids."""
-        return self.expected_ids == self.answer_ids
+        return self.expected.ids == self.answer.ids
+
+
+@torch.inference_mode()
+def see(model: MobileVLM, engine: Engine, phone: PhoneInputs, image: Image) -> Seen:
+    """Compare what ``engine`` and ``phone`` make of ``image`` (RGB) with the fp32 ``model``."""
+    pixels = preprocess(image, model.config)
+    features, (shown, their_features) = model.vision_features(pixels[None]), engine.vision_encoder(pixels[None])
+    projector = model.vision_encoder.projector
+    embeds = projector(features)[0]
+    tensors = {
+        "pixels": distance(pixels, phone.pixels(image)),
+        "vision_encoder": distance(features, their_features),
+        "projector": distance(projector(their_features), shown),
+    }
+    return Seen(pixels, embeds, tensors, _token_errors(embeds, shown[0]))
 
 
 @torch.inference_mode()
@@ -71,46 +113,40 @@ def measure(
     engine: Engine,
     phone: PhoneInputs,
     sample: Sample,
+    seen: Seen,
     *,
     max_context: int,
     max_prefill: int,
 ) -> Measured:
-    """Compare ``engine`` and ``phone`` with the fp32 ``model`` on ``sample``.
+    """Compare ``engine`` and ``phone`` with the fp32 ``model`` on ``sample``, whose picture was ``seen``.
 
     Raises:
         ParityError: the sample leaves no room for an answer in ``max_context`` tokens.
     """
-    pixels = preprocess(sample.image, model.config)
-    features, (shown, their_features) = model.vision_features(pixels[None]), engine.vision_encoder(pixels[None])
     before, after = _ids(tokenizer, sample.question)
     text = torch.tensor([before + after])
-    image = model.vision_encoder.projector(features)
-    prompted = model.embed([before, image[0], after])
+    prompted = model.embed([before, seen.embeds, after])
     room = max_context - prompted.shape[1]
     if room < 1:
         raise ParityError(
             f"{sample.name}: got a prompt of {prompted.shape[1]} tokens, expected less than the context, {max_context}"
         )
-    ours, theirs, own = _teacher_forced(model, engine, prompted, min(DECODE_STEPS, room), max_prefill)
     new_tokens = min(_MAX_NEW_TOKENS, room)
-    expected = model.generate([before, image[0], after], new_tokens)
-    answer = engine.answer(sample.image, sample.question, new_tokens)
+    decoded = _decode(model, engine, prompted, min(DECODE_STEPS, room), new_tokens, max_prefill)
+    given = engine.answer(sample.image, sample.question, new_tokens)
     return Measured(
         sample=sample,
+        pixels=seen.pixels,
         tensors={
-            "pixels": distance(pixels, phone.pixels(sample.image)),
-            "vision_encoder": distance(features, their_features),
-            "projector": distance(model.vision_encoder.projector(their_features), shown),
+            **seen.tensors,
             "token_embedding": distance(model.token_embedding(text), engine.token_embedding(text)),
         },
         same_ids=(before, after) == phone.ids(sample.question),
-        logits=logit_distance(ours, theirs),
-        own_prefill_snr_db=min((each.snr_db for each in own), default=None),
-        token_errors=_token_errors(image[0], shown[0]),
-        expected_ids=tuple(expected),
-        answer_ids=tuple(answer),
-        expected=tokenizer.decode(expected),
-        answer=tokenizer.decode(answer),
+        logits=logit_distance(decoded.ours, decoded.theirs),
+        own_prefill_snr_db=min((each.snr_db for each in decoded.own_prefill), default=None),
+        token_errors=seen.token_errors,
+        expected=_answer(tokenizer, decoded.answer, given),
+        answer=_answer(tokenizer, given, decoded.answer),
     )
 
 
@@ -121,27 +157,50 @@ def _ids(tokenizer: Tokenizer, question: str) -> tuple[list[int], list[int]]:
     return before, after
 
 
-def _teacher_forced(
-    model: MobileVLM, engine: Engine, embeds: Tensor, steps: int, max_prefill: int
-) -> tuple[Tensor, Tensor, list[Distance]]:
-    """Logits [steps, V] of both after ``embeds`` [1, T, D], fed the fp32 model's likeliest tokens; and how far the
-    engine's are from its own prefill of the same text, early (a shift shows best) and last.
+@dataclass(frozen=True)
+class _Decoded:
+    """Logits [steps, V] of both; how far the engine's are from its own prefill of the same text; the fp32 model's greedy ids."""
+
+    ours: Tensor
+    theirs: Tensor
+    own_prefill: list[Distance]
+    answer: list[int]
+
+
+def _decode(
+    model: MobileVLM, engine: Engine, embeds: Tensor, steps: int, new_tokens: int, max_prefill: int
+) -> _Decoded:
+    """Both after the prompt ``embeds`` [1, T, D], fed the fp32 model's likeliest tokens. These are its greedy answer too: one walk
+    gives both, and goes on beyond ``steps`` only while the answer does.
     """
+    eos, length = model.config.eos_id, embeds.shape[1]
     model.text_decoder.setup_cache()
-    length = embeds.shape[1]
     ours = [model.text_decoder(embeds, torch.tensor([0]))[0, -1]]
     theirs = [prefill(engine, embeds, max_prefill)]
-    for position in range(length, length + steps - 1):
-        following = model.embed([[int(ours[-1].argmax())]])
-        ours.append(model.text_decoder(following, torch.tensor([position]))[0, -1])
-        theirs.append(engine.text_decoder(following, position))
-        embeds = torch.cat([embeds, following], dim=1)
+    likeliest = [int(ours[-1].argmax())]
+    for step in range(1, max(steps, new_tokens)):
+        if step >= steps and (eos in likeliest or step == new_tokens):
+            break
+        following, position = model.embed([likeliest[-1:]]), length + step - 1
+        logits = model.text_decoder(following, torch.tensor([position]))[0, -1]
+        likeliest.append(int(logits.argmax()))
+        if step < steps:
+            ours.append(logits)
+            theirs.append(engine.text_decoder(following, position))
+            embeds = torch.cat([embeds, following], dim=1)
     own = [
         distance(prefill(engine, embeds[:, : length + decoded], max_prefill), theirs[decoded])
-        for decoded in sorted({min(decoded, steps - 1) for decoded in _OWN_PREFILL_AFTER})
+        for decoded in sorted({min(decoded, steps - 1) for decoded in _OWN_PREFILL_AFTER})  # a shift shows best early
         if decoded > 0
     ]
-    return torch.stack(ours), torch.stack(theirs), own
+    answer = itertools.takewhile(lambda token: token != eos, likeliest[:new_tokens])
+    return _Decoded(torch.stack(ours), torch.stack(theirs), own, list(answer))
+
+
+def _answer(tokenizer: Tokenizer, ids: list[int], other: list[int]) -> Answer:
+    shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(ids, other, strict=False)))
+    before, through, text = (tokenizer.decode(ids[:end]) for end in (shared, shared + 1, len(ids)))
+    return Answer(tuple(ids), before, through[len(before) :], text[len(through) :])
 
 
 def _token_errors(reference: Tensor, actual: Tensor) -> tuple[float, ...]:

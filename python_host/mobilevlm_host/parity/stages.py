@@ -14,7 +14,7 @@ from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.parity import thresholds
 from mobilevlm_host.parity.engine import Engine
-from mobilevlm_host.parity.measure import Measured, Sample, measure
+from mobilevlm_host.parity.measure import Measured, Sample, Seen, measure, see
 from mobilevlm_host.parity.metrics import Distance
 from mobilevlm_host.parity.phone import PhoneInputs
 
@@ -90,10 +90,17 @@ def compare(
     if not samples:
         raise ParityError("parity: got no samples, expected at least one picture with a question")
     measured: list[Measured] = []
+    seen: dict[int, Seen] = {}  # several questions may share a picture
     for sample in samples:
         progress("parity", len(measured), len(samples))
-        found = measure(model, tokenizer, engine, phone, sample, max_context=max_context, max_prefill=max_prefill)
-        measured.append(found)
+        picture = id(sample.image)
+        if picture not in seen:
+            seen[picture] = see(model, engine, phone, sample.image)
+        measured.append(
+            measure(
+                model, tokenizer, engine, phone, sample, seen[picture], max_context=max_context, max_prefill=max_prefill
+            )
+        )
     progress("parity", len(measured), len(samples))
     return judge(measured, recipe)
 
