@@ -21,6 +21,7 @@ demo: setup  ## Export the demo model, ask it about pictures, compare it with fp
 	@$(BIN)/mvlm demo
 
 test: setup test-android  ## Run every test
+	@scripts/apt_packages.sh "the tests of the HTML report" chromium:chromium || [ $$? = 75 ]
 	@$(BIN)/pytest
 
 test-android:  ## Compile and test the core of the Android app, on the JVM

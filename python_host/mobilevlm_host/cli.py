@@ -132,6 +132,7 @@ def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
 @main.command(
     epilog=examples(
         "mvlm parity demo demo.mvlm",
+        "mvlm parity demo demo.mvlm --report parity.html",
         "mvlm parity ./MobileVLM_V2-1.7B mobilevlm-1.7b.mvlm --images photos --json",
     )
 )
@@ -143,16 +144,31 @@ def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
     help="A folder of pictures. [default: the demo's scenes and a dozen more]",
 )
 @click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    help="Write one HTML file that shows it all; an older report there is replaced, no other file.",
+)
 @click.option("--force", is_flag=True, help="Compare even if BUNDLE was made from another checkpoint.")
 @json_option
 def parity(
-    checkpoint: str, bundle: Path, images: Path | None, vision_tower: Path | None, force: bool, as_json: bool
+    checkpoint: str,
+    bundle: Path,
+    images: Path | None,
+    vision_tower: Path | None,
+    report_file: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Compare BUNDLE with the fp32 model of CHECKPOINT, stage by stage; exit code 1 names the first that diverges."""
     from mobilevlm_export.bundle import Bundle
     from mobilevlm_export.hub import resolve_checkpoint
     from mobilevlm_host.parity.check import check_parity, print_report
+    from mobilevlm_host.parity.report import require_report_place, write_report
 
+    if report_file:
+        require_report_place(report_file)  # before the work, not after it
     with drawn_progress() as progress:
         opened = Bundle.open(bundle, progress=progress)
         report = check_parity(
@@ -161,8 +177,11 @@ def parity(
             images=images,
             vision_tower=vision_tower,
             force=force,
+            called=str(bundle),
             progress=progress,
         )
+    if report_file:
+        write_report(report, report_file)
     if as_json:
         print_json(report.to_json())
     else:

@@ -153,7 +153,7 @@ def _vision_encoder(theirs: Sketch, ours: Sketch, scheme: str) -> Finding:
     if theirs.shape != ours.shape:
         return Finding("vision encoder", False, f"got the shape {theirs.shape}, expected {ours.shape} here")
     snr_db = distance(torch.tensor(ours.values), torch.tensor(theirs.values)).snr_db
-    least = thresholds.MACHINES[scheme]
+    least = thresholds.MACHINES[scheme].value
     found = "the same sketch" if math.isinf(snr_db) and snr_db > 0 else f"signal to noise {snr_db:.0f} dB"
     return Finding("vision encoder", snr_db >= least, f"{found} (at least {least:.0f} dB)")
 
@@ -167,7 +167,7 @@ def _decoder(
     if int(ids.max()) >= logits.numel():
         return Finding("decoder", False, f"got the token id {int(ids.max())}, expected less than {logits.numel()} here")
     kl = _kl(logits[ids], values)
-    if not kl <= (limit := thresholds.DECODER[scheme].mean_kl):
+    if not kl <= (limit := thresholds.DECODER[scheme].mean_kl.value):
         return Finding("decoder", False, f"first logits: KL {kl:.2g} nats over the likeliest (at most {limit:.2g})")
     if record.answer_ids is None:
         return Finding("decoder", True, f"first logits: KL {kl:.2g} nats over the likeliest; the answer has no ids")

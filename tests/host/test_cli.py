@@ -128,9 +128,16 @@ def test_parity_passes_and_fails_by_its_exit_code(
     refused = _run(*other)
     assert refused.exit_code == 1
     assert "--force compares them all the same" in refused.stderr
-    forced = _run(*other, "--force", "--json")
+    page = tmp_path / "report.html"
+    forced = _run(*other, "--force", "--json", "--report", page)
     assert forced.exit_code == 1
     assert json.loads(forced.stdout)["first_divergence"] == "token_embedding"
+    assert "<code>token_embedding</code> is the first stage beyond its limits" in page.read_text()
+    assert "not the one that the bundle was made from" in page.read_text()
+    refused = _run(*arguments, "--report", picture)
+    assert refused.exit_code == 1
+    assert refused.stderr.count("\n") == 1
+    assert "exists and isn't a parity report" in refused.stderr
 
 
 def test_golden_and_replay_name_what_differs_by_their_exit_code(

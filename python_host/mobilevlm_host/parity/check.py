@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export import __version__
+from mobilevlm_export.bundle import Bundle, file_sha256
 from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.errors import ImageError, ParityError
-from mobilevlm_export.hub import DEMO_SAMPLES
+from mobilevlm_export.hub import DEMO_CHECKPOINT, DEMO_SAMPLES
+from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.preprocess import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.terminal import print_table
@@ -17,7 +22,7 @@ from mobilevlm_host.parity.engine import ExecuTorchEngine
 from mobilevlm_host.parity.measure import Sample
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.parity.pictures import pictures
-from mobilevlm_host.parity.stages import ParityReport, Stage, compare
+from mobilevlm_host.parity.stages import ParityReport, Stage, Subject, compare
 from mobilevlm_host.runner import Runner
 
 _QUESTION = "Describe the image."
@@ -30,10 +35,12 @@ def check_parity(
     images: Path | None = None,
     vision_tower: Path | None = None,
     force: bool = False,
+    called: str | None = None,
     progress: Progress = silent,
 ) -> ParityReport:
     """Compare ``bundle`` with the fp32 model in the folder ``checkpoint``, over the pictures in ``images``.
 
+    ``called`` is the name of the bundle in the report (a zipped one lies in a temporary folder).
     Without ``images`` the demo's scenes are shown, and a dozen drawn pictures unlike each other.
 
     Raises:
@@ -42,14 +49,15 @@ def check_parity(
         RunnerError: the engine can't load the bundle.
     """
     samples = default_samples() if images is None else read_samples(images)
-    if not force and (got := checkpoint_sha256(checkpoint, progress)) != bundle.manifest.source_sha256:
+    got = checkpoint_sha256(checkpoint, progress)
+    if not force and got != bundle.manifest.source_sha256:
         raise ParityError(
             f"{bundle.path}: made from checkpoint {bundle.manifest.source_sha256[:16]}…, "
             f"got {checkpoint} with {got[:16]}…; --force compares them all the same"
         )
     model = load_checkpoint(checkpoint, vision_tower=vision_tower, progress=progress)
     with Runner(bundle) as runner:
-        return compare(
+        report = compare(
             model,
             Tokenizer(checkpoint / "tokenizer.model"),
             ExecuTorchEngine(bundle, runner),
@@ -60,6 +68,27 @@ def check_parity(
             max_prefill=bundle.manifest.max_prefill,
             progress=progress,
         )
+    return replace(report, subject=_subject(checkpoint, got, bundle, called or str(bundle.path)))
+
+
+def _subject(checkpoint: Path, sha256: str, bundle: Bundle, called: str) -> Subject:
+    values: Any = bundle.manifest.values
+    made: dict[str, str] = values["artifacts"]["executorch"]["versions"]
+    here = {name: importlib.metadata.version(name) for name in made}
+    return Subject(
+        checkpoint="demo" if checkpoint == DEMO_CHECKPOINT else str(checkpoint),
+        checkpoint_sha256=sha256,
+        bundle=called,
+        manifest_sha256=file_sha256(bundle.path / MANIFEST),
+        source_sha256=bundle.manifest.source_sha256,
+        recipe_name=values["quantization"]["recipe"]["name"],
+        made_with=_versions(values["kit_version"], made),
+        compared_with=_versions(__version__, here),
+    )
+
+
+def _versions(kit: str, tools: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in {"mobilevlm-kit": kit, **tools}.items())
 
 
 def default_samples() -> list[Sample]:

@@ -9,6 +9,7 @@ hide behind the noise of quantization, but not there.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -207,4 +208,5 @@ def _token_errors(reference: Tensor, actual: Tensor) -> tuple[float, ...]:
     """Of each row of two [N, D]: the error's length relative to the reference's; without a shape in common, nothing."""
     if reference.shape != actual.shape:
         return ()
-    return tuple(((actual - reference).norm(dim=1) / reference.norm(dim=1).clamp(min=1e-12)).tolist())
+    errors = (actual - reference).norm(dim=1) / reference.norm(dim=1).clamp(min=1e-12)
+    return tuple(errors.nan_to_num(nan=math.inf, posinf=math.inf).tolist())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from mobilevlm_export.errors import ParityError
@@ -17,21 +17,49 @@ from mobilevlm_host.parity.engine import Engine
 from mobilevlm_host.parity.measure import Measured, Sample, Seen, measure, see
 from mobilevlm_host.parity.metrics import Distance
 from mobilevlm_host.parity.phone import PhoneInputs
+from mobilevlm_host.parity.thresholds import Limit
 
 STAGES = (
     "pixels", "vision_encoder", "projector", "token_ids", "token_embedding", "prefill", "decode", "answer",
 )  # fmt: skip
 
+Found = tuple[dict[str, float], str]  # a stage's figures, and its worst sample
+
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage over all samples: its figures, the limits they were held to, the worst sample, and whether it passed."""
+    """One stage over all samples: its figures, the limits they are held to, and the worst sample."""
 
     name: str
-    passed: bool
     metrics: dict[str, float]
-    threshold: dict[str, float]
+    limits: tuple[Limit, ...]
     worst: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every figure is within its limit."""
+        return all(limit.holds(self.metrics[limit.metric]) for limit in self.limits)
+
+    @property
+    def threshold(self) -> dict[str, float]:
+        """The limits by metric."""
+        return {limit.metric: limit.value for limit in self.limits}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was compared: a checkpoint and a bundle with their SHA-256 (the bundle's is its manifest's; ``source_sha256`` is the
+    checkpoint it was made from), its recipe, and the kit and the tools that made it and that compared it.
+    """
+
+    checkpoint: str
+    checkpoint_sha256: str
+    bundle: str
+    manifest_sha256: str
+    source_sha256: str
+    recipe_name: str
+    made_with: str
+    compared_with: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +69,7 @@ class ParityReport:
     recipe: dict[str, str]
     stages: tuple[Stage, ...]
     measured: tuple[Measured, ...] = field(repr=False)
+    subject: Subject | None = None
 
     @property
     def samples(self) -> int:
@@ -55,10 +84,14 @@ class ParityReport:
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``; what is infinite is null."""
         stages = {
-            stage.name: {key: value for key, value in asdict(stage).items() if key != "name"} for stage in self.stages
+            stage.name: {
+                "passed": stage.passed,
+                "metrics": {key: value if math.isfinite(value) else None for key, value in stage.metrics.items()},
+                "threshold": stage.threshold,
+                "worst": stage.worst,
+            }
+            for stage in self.stages
         }
-        for stage in stages.values():
-            stage["metrics"] = {key: value if math.isfinite(value) else None for key, value in stage["metrics"].items()}
         return {
             "verdict": "fail" if self.first_divergence else "pass",
             "first_divergence": self.first_divergence,
@@ -111,82 +144,54 @@ def judge(measured: Sequence[Measured], recipe: dict[str, str]) -> ParityReport:
     Raises:
         ParityError: no sample had room for a second token.
     """
-    limits = thresholds.DECODER[recipe["llm"]]
-    least_snr_db = {
-        "pixels": math.inf,
-        "vision_encoder": thresholds.VISION[recipe["vision"]],
-        "projector": thresholds.PROJECTOR[recipe["projector"]],
-        "token_embedding": thresholds.EMBEDDING[recipe["embedding"]],
-    }
     names = [each.sample.name for each in measured]
-    stages = {
-        name: _tensor_stage(name, [each.tensors[name] for each in measured], least, names)
-        for name, least in least_snr_db.items()
+    found = {
+        **{name: _tensors([each.tensors[name] for each in measured], names) for name in measured[0].tensors},
+        "token_ids": _share([each.same_ids for each in measured], names),
+        "prefill": _logits(measured, slice(0, 1)),
+        "decode": _decoding(measured),
+        "answer": _share([each.same_answer for each in measured], names),
     }
-    stages["token_ids"] = _share_stage("token_ids", [each.same_ids for each in measured], 1.0, names)
-    stages["prefill"] = _logit_stage("prefill", measured, slice(0, 1), limits)
-    stages["decode"] = _own_prefill(_logit_stage("decode", measured, slice(1, None), limits), measured, limits)
-    stages["answer"] = _share_stage("answer", [each.same_answer for each in measured], limits.same_answers, names)
-    return ParityReport(dict(recipe), tuple(stages[name] for name in STAGES), tuple(measured))
+    limits = thresholds.limits(recipe)
+    stages = tuple(Stage(name, found[name][0], limits[name], found[name][1]) for name in STAGES)
+    return ParityReport(dict(recipe), stages, tuple(measured))
 
 
-def _tensor_stage(name: str, found: list[Distance], least_snr_db: float, names: list[str]) -> Stage:
+def _tensors(found: list[Distance], names: list[str]) -> Found:
     worst = min(range(len(found)), key=lambda index: found[index].snr_db)
-    return Stage(
-        name=name,
-        passed=found[worst].snr_db >= least_snr_db,
-        metrics={
-            "max_abs": max(each.max_abs for each in found),
-            "max_rel": max(each.max_rel for each in found),
-            "cosine": min(each.cosine for each in found),
-            "snr_db": found[worst].snr_db,
-        },
-        threshold={"max_abs": 0.0} if math.isinf(least_snr_db) else {"snr_db": least_snr_db},
-        worst=names[worst],
-    )
+    metrics = {
+        "max_abs": max(each.max_abs for each in found),
+        "max_rel": max(each.max_rel for each in found),
+        "cosine": min(each.cosine for each in found),
+        "snr_db": found[worst].snr_db,
+    }
+    return metrics, names[worst] if found[worst].snr_db < math.inf else ""
 
 
-def _logit_stage(name: str, measured: Sequence[Measured], steps: slice, limits: thresholds.DecoderLimits) -> Stage:
+def _logits(measured: Sequence[Measured], steps: slice) -> Found:
     """Over the positions ``steps`` of all samples: one unsure token of one sample says nothing."""
     kl = [value for each in measured for value in each.logits.kl[steps]]
     top1 = [value for each in measured for value in each.logits.top1[steps]]
     top5 = [value for each in measured for value in each.logits.top5[steps]]
     if not kl:
-        raise ParityError(f"{name}: got no position to compare, expected a context with room for two tokens")
-    figures = {"mean_kl": _mean(kl), "max_kl": max(kl), "top1": _mean(top1), "top5": _mean(top5)}
-    return Stage(
-        name=name,
-        passed=figures["mean_kl"] <= limits.mean_kl and figures["top1"] >= limits.top1,
-        metrics=figures,
-        threshold={"mean_kl": limits.mean_kl, "top1": limits.top1},
-        worst=max(measured, key=lambda each: _mean(each.logits.kl[steps])).sample.name,
-    )
+        raise ParityError("decode: got no position to compare, expected a context with room for two tokens")
+    worst = max(measured, key=lambda each: _mean(each.logits.kl[steps])).sample.name
+    return {"mean_kl": _mean(kl), "max_kl": max(kl), "top1": _mean(top1), "top5": _mean(top5)}, worst
 
 
-def _own_prefill(stage: Stage, measured: Sequence[Measured], limits: thresholds.DecoderLimits) -> Stage:
-    """``stage`` with what decoding is to the engine's own prefill: a value rounded the other way can make one sample noisy,
+def _decoding(measured: Sequence[Measured]) -> Found:
+    """Decoded logits, and what they are to the engine's own prefill: a value rounded the other way can make one sample noisy,
     so the median counts.
     """
+    metrics, worst = _logits(measured, slice(1, None))
     snr_db = [each.own_prefill_snr_db for each in measured if each.own_prefill_snr_db is not None]
-    median = statistics.median_low(snr_db)
-    return replace(
-        stage,
-        passed=stage.passed and median >= limits.own_prefill_snr_db,
-        metrics=stage.metrics | {"own_prefill_snr_db": median},
-        threshold=stage.threshold | {"own_prefill_snr_db": limits.own_prefill_snr_db},
-    )
+    return {**metrics, "own_prefill_snr_db": statistics.median_low(snr_db)}, worst
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _share_stage(name: str, same: list[bool], least: float, names: list[str]) -> Stage:
-    share = sum(same) / len(same)
-    return Stage(
-        name=name,
-        passed=share >= least,
-        metrics={"same": share, "flips": float(same.count(False))},
-        threshold={"same": least},
-        worst=names[same.index(False)] if False in same else "",
-    )
+def _share(same: list[bool], names: list[str]) -> Found:
+    metrics = {"same": sum(same) / len(same), "flips": float(same.count(False))}
+    return metrics, names[same.index(False)] if False in same else ""

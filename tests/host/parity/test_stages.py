@@ -3,94 +3,32 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from faults import IN_THE_MODEL, DroppedCacheWrite, EagerEngine, ShiftedPositions
 from PIL import Image
 from torch import Tensor
 
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import load_checkpoint
 from mobilevlm_export.demo.recipe import write_tokenizer
 from mobilevlm_export.errors import BundleError, ParityError
-from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT
+from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.pipeline import ExportJob, export_bundle
-from mobilevlm_export.preprocess import preprocess
-from mobilevlm_export.quantize import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
-from mobilevlm_host.parity.check import check_parity, default_samples
+from mobilevlm_host.parity.check import check_parity
 from mobilevlm_host.parity.measure import Sample
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.parity.stages import STAGES, ParityReport, compare
 
 FP32 = {"llm": "fp32", "vision": "fp32", "projector": "fp32", "embedding": "fp32"}
 INT4 = {"llm": "int4", "vision": "int8", "projector": "int8", "embedding": "int8"}
-
-
-class EagerEngine:
-    """A model behind parity's engine: what a bundle would compute if the lowering were perfect."""
-
-    def __init__(self, model: MobileVLM, phone: PhoneInputs) -> None:
-        self.model, self.phone = model, phone
-
-    def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        return self.model.vision_encoder(pixels), self.model.vision_features(pixels)
-
-    def token_embedding(self, ids: Tensor) -> Tensor:
-        return self.model.token_embedding(ids)
-
-    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
-        if position == 0:
-            self.model.text_decoder.setup_cache()
-        return self.model.text_decoder(embeds, torch.tensor([position]))[0, -1]
-
-    def answer(self, image: Image.Image, question: str, max_new_tokens: int) -> list[int]:
-        before, after = self.phone.ids(question)
-        return self.model.generate([before, self.phone.pixels(image), after], max_new_tokens)
-
-
-class ShiftedPositions(EagerEngine):
-    """Decodes one position too late."""
-
-    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
-        return super().text_decoder(embeds, position + (position > 0))
-
-
-class DroppedCacheWrite(EagerEngine):
-    """Forgets what decode writes to the KV cache of the first layer."""
-
-    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
-        logits = super().text_decoder(embeds, position)
-        if position > 0:
-            cache = self.model.text_decoder.caches[0]
-            for kept in (cache.k, cache.v):
-                kept[:, position : position + embeds.shape[1]] = 0
-        return logits
-
-
-@pytest.fixture(scope="module")
-def model() -> MobileVLM:
-    return load_checkpoint(DEMO_CHECKPOINT)
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
-    output = tmp_path_factory.mktemp("parity") / "demo.mvlm"
-    with export_bundle(ExportJob(DEMO, output, RECIPES["int4"])) as bundle:
-        yield bundle
-
-
-@pytest.fixture(scope="module")
-def samples() -> list[Sample]:
-    wide = Image.effect_noise((60, 30), 90).convert("RGB").resize((600, 300), Image.Resampling.NEAREST)
-    return [*default_samples()[::7][:4], Sample("a wide picture", wide, "Describe the image.")]
 
 
 def _compare(
@@ -102,33 +40,12 @@ def _compare(
     )  # fmt: skip
 
 
-def _lose_residual(model: MobileVLM) -> None:
-    projector = model.vision_encoder.projector
-    for weight in projector.parameters():
-        if weight.ndim == 4:
-            weight.data[:, :, 1, 1] -= 1  # the residual is a one in the middle of the kernel
-
-
-def _swap_layers(layers: torch.nn.ModuleList) -> None:
-    layers[0], layers[1] = layers[1], layers[0]
-
-
-FAULTS: dict[str, tuple[str, Callable[[MobileVLM], object]]] = {
-    "LDPv2's residual lost": ("projector", _lose_residual),
-    "another mean": ("vision_encoder", lambda m: setattr(m.vision_encoder, "mean", (0.5, 0.5, 0.5))),
-    "another std": ("vision_encoder", lambda m: setattr(m.vision_encoder, "std", (0.5, 0.5, 0.5))),
-    "vision layers swapped": ("vision_encoder", lambda m: _swap_layers(m.vision_encoder.tower.layers)),
-    "embedding scale off": ("token_embedding", lambda m: m.token_embedding.weight.data.mul_(1.05)),
-    "decoder layers swapped": ("prefill", lambda m: _swap_layers(m.text_decoder.layers)),
-}
-
-
 @pytest.mark.parametrize("recipe", [FP32, INT4], ids=["fp32", "int4"])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", IN_THE_MODEL)
 def test_a_fault_in_the_artifact_is_found_where_it_is(
     model: MobileVLM, bundle: Bundle, samples: list[Sample], fault: str, recipe: dict[str, str]
 ) -> None:
-    stage, inject = FAULTS[fault]
+    stage, inject = IN_THE_MODEL[fault]
     broken = copy.deepcopy(model)
     inject(broken)
     phone = PhoneInputs(bundle)
@@ -183,7 +100,7 @@ def _stretched(image: Image.Image) -> Tensor:
 
 
 def _as_pixels(image: Image.Image) -> Tensor:
-    return preprocess(image, load_checkpoint(DEMO_CHECKPOINT).config)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("resize", [_bilinear, _stretched])

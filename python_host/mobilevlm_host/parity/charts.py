@@ -1,0 +1,129 @@
+"""Drawings of a parity report as SVG: lines over steps or layers, and the error of each image token over the picture.
+
+Colours are CSS variables of the page; what they tell is told by dashes and words too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+
+_WIDTH, _HEIGHT = 480, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 24, 40
+
+
+@dataclass(frozen=True)
+class Line:
+    """A named line of one value for each step; ``kind`` is its CSS class, which says how it is drawn."""
+
+    name: str
+    kind: str
+    values: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The vertical axis from ``low`` to ``high``, logarithmic or not, with its marks."""
+
+    low: float
+    high: float
+    log: bool
+    ticks: tuple[float, ...]
+
+    def height(self, value: float) -> float:
+        """Where ``value`` is: 0 at the bottom, 1 at the top, and never outside."""
+        if math.isnan(value):
+            return 1.0
+        low, high, at = (math.log10(each) if self.log else each for each in (self.low, self.high, max(value, self.low)))
+        return min(1.0, (at - low) / (high - low))
+
+
+def log_scale(values: Sequence[float]) -> Scale:
+    """Whole powers of ten around ``values``; what is zero is drawn at the bottom, what is infinite at the top."""
+    usable = [value for value in values if 0 < value < math.inf] or [1e-16]
+    low, high = math.floor(math.log10(min(usable))), math.ceil(math.log10(max(usable)))
+    high += high == low
+    stride = math.ceil((high - low) / 6)
+    return Scale(10.0**low, 10.0**high, True, tuple(10.0**power for power in range(low, high + 1, stride)))
+
+
+def linear_scale(values: Sequence[float]) -> Scale:
+    """From zero, or less, to a round number above ``values``."""
+    usable = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = min(0.0, *usable), max(1.0, *usable)
+    step = next(step for step in (5, 10, 20, 50, 100, 200, 500, 1e9) if (high - low) / step <= 6)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return Scale(first * step, last * step, False, tuple(step * at for at in range(first, last + 1)))
+
+
+def line_chart(
+    lines: Sequence[Line], *, title: str, x_title: str, y_title: str, scale: Scale, first: int = 0
+) -> Markup:
+    """``lines`` of equal length over steps counted from ``first``, as inline SVG."""
+    steps = len(lines[0].values)
+    inner_width, inner_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
+
+    def x(step: int) -> float:
+        return round(_LEFT + inner_width * (step / (steps - 1) if steps > 1 else 0.5), 1)
+
+    def y(value: float) -> float:
+        return round(_TOP + inner_height * (1 - scale.height(value)), 1)
+
+    svg = _svg(_WIDTH, _HEIGHT, title)
+    for tick in scale.ticks:
+        _add(svg, "line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y(tick), y2=y(tick), class_="grid")
+        _add(svg, "text", _tick(tick, scale.log), x=_LEFT - 6, y=y(tick) + 4, text_anchor="end")
+    stride = max(1, math.ceil(steps / 8))
+    for step in range(0, steps, stride):
+        _add(svg, "text", str(step + first), x=x(step), y=_HEIGHT - _BOTTOM + 16, text_anchor="middle")
+    _add(svg, "text", x_title, x=_LEFT + inner_width / 2, y=_HEIGHT - 6, text_anchor="middle", class_="axis")
+    _add(svg, "text", y_title, x=4, y=12, class_="axis")
+    for line in lines:
+        points = " ".join(f"{x(step)},{y(value)}" for step, value in enumerate(line.values))
+        _add(_add(svg, "polyline", points=points, class_=f"line {line.kind}"), "title", line.name)
+        if steps == 1:
+            _add(svg, "circle", cx=x(0), cy=y(line.values[0]), r=3, class_=f"dot {line.kind}")
+    return _markup(svg)
+
+
+def error_map(picture: str, errors: Sequence[float], most: float, title: str) -> Markup:
+    """The ``picture`` (a data URI) that was encoded, and over it a grid of its tokens: the darker, the larger the error, up to
+    ``most``; each cell's title says it in words.
+    """
+    side = math.isqrt(len(errors))
+    svg = _svg(side, side, title)
+    svg.set("class", "map")
+    _add(svg, "image", href=picture, width=side, height=side)
+    for at, error in enumerate(errors):
+        row, column = divmod(at, side)
+        shade = 1.0 if not math.isfinite(error) else min(1.0, error / most) if most else 0.0
+        cell = _add(svg, "rect", x=column, y=row, width=1, height=1, fill_opacity=round(0.8 * shade, 3))
+        _add(cell, "title", f"token {at}, row {row + 1}, column {column + 1}: {100 * error:.3g} %")
+    return _markup(svg)
+
+
+def _svg(width: float, height: float, title: str) -> ElementTree.Element:
+    svg = ElementTree.Element("svg", {"viewBox": f"0 0 {width:g} {height:g}", "role": "img", "aria-label": title})
+    _add(svg, "title", title)
+    return svg
+
+
+def _add(
+    parent: ElementTree.Element, tag: str, text: str | None = None, **attributes: float | str
+) -> ElementTree.Element:
+    named = {name.rstrip("_").replace("_", "-"): str(value) for name, value in attributes.items()}
+    child = ElementTree.SubElement(parent, tag, named)
+    child.text = text
+    return child
+
+
+def _tick(value: float, log: bool) -> str:
+    return f"1e{round(math.log10(value))}" if log else f"{value:g}"
+
+
+def _markup(svg: ElementTree.Element) -> Markup:
+    return Markup(ElementTree.tostring(svg, encoding="unicode", short_empty_elements=False))

@@ -1,0 +1,36 @@
+"""The demo model, a bundle exported from it and a few samples: made once for all tests of parity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT
+from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.quantize import RECIPES
+from mobilevlm_host.parity.check import default_samples
+from mobilevlm_host.parity.measure import Sample
+
+
+@pytest.fixture(scope="session")
+def model() -> MobileVLM:
+    return load_checkpoint(DEMO_CHECKPOINT)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+    output = tmp_path_factory.mktemp("parity") / "demo.mvlm"
+    with export_bundle(ExportJob(DEMO, output, RECIPES["int4"])) as bundle:
+        yield bundle
+
+
+@pytest.fixture(scope="session")
+def samples() -> list[Sample]:
+    """Two scenes with a question each, and a wide picture, which is padded and shrunk."""
+    wide = Image.effect_noise((60, 30), 90).convert("RGB").resize((600, 300), Image.Resampling.NEAREST)
+    return [*default_samples()[:8:7], Sample("a wide picture", wide, "Describe the image.")]
