@@ -14,12 +14,14 @@ from mobilevlm_export.errors import EvaluateError
 @dataclass(frozen=True)
 class Item:
     """One question. ``id`` is unique in its benchmark; items with the same ``picture`` are about the same image;
-    ``prompt`` is the user's turn without the image, as the authors ask it.
+    ``prompt`` is the user's turn without the image, as the authors ask it. Where the authors' files give one
+    ``question_id`` to all questions about a picture, it is kept: there the prompt tells them apart.
     """
 
     id: str
     picture: str
     prompt: str
+    question_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,9 @@ def given_answers(items: Sequence[Item], answers: Mapping[str, str]) -> dict[str
     """
     ids = {item.id for item in items}
     if missing := [item.id for item in items if item.id not in answers]:
-        raise EvaluateError(f"answers: got none for {_some(missing)} of {len(items)} questions, expected one each")
+        raise EvaluateError(f"answers: got none for {some(missing)} of {len(items)} questions, expected one each")
     if unknown := [id for id in answers if id not in ids]:
-        raise EvaluateError(f"answers: got {_some(unknown)} that no question has, expected answers to these questions")
+        raise EvaluateError(f"answers: got {some(unknown)} that no question has, expected answers to these questions")
     return {item.id: answers[item.id].strip() for item in items}
 
 
@@ -100,5 +102,6 @@ def percent(earned: Collection[float]) -> float:
     return 100 * sum(earned) / len(earned)
 
 
-def _some(ids: Sequence[str]) -> str:
+def some(ids: Sequence[str]) -> str:
+    """How many ``ids`` there are, and the first of them, for a message."""
     return f"{len(ids)} ({', '.join(ids[:3])}{', …' if len(ids) > 3 else ''})"

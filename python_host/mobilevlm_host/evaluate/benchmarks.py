@@ -8,7 +8,7 @@ from pathlib import Path
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmark import Benchmark
 
-FOLDER_BENCHMARKS = ("gqa",)  # the module of that name has load(folder)
+FOLDER_BENCHMARKS = ("gqa", "sqa", "textvqa", "pope", "mme", "mmbench")  # the module of that name has load(folder)
 
 
 def load_benchmark(name: str, folder: Path) -> Benchmark:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
 from mobilevlm_export.errors import EvaluateError
+from mobilevlm_host.evaluate.benchmark import Item, first_pictures
 
 T = TypeVar("T")
 _NAMES = {str: "text", int: "a whole number", list: "a list", dict: "an object", bool: "true or false"}
@@ -52,13 +54,27 @@ class Record:
         return values
 
 
+def read_text(path: Path, what: str) -> str:
+    """The text of a file in UTF-8; ``what`` it should be is for the error.
+
+    Raises:
+        EvaluateError: the file can't be read, or isn't UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise EvaluateError(f"{path}: got {error.reason} at byte {error.start}, expected {what} in UTF-8") from None
+    except OSError as error:
+        raise EvaluateError(f"{path}: {error.strerror}, expected {what}") from None
+
+
 def read_json(path: Path, kind: type[T], what: str) -> T:
     """The value of a JSON file, a ``kind`` (dict or list); ``what`` it should be is for the error.
 
     Raises:
         EvaluateError: the file is missing, isn't JSON or holds something else or nothing.
     """
-    text = _read_text(path, what)
+    text = read_text(path, what)
     try:
         value = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -95,7 +111,7 @@ def read_json_lines(path: Path, what: str) -> list[Record]:
         EvaluateError: the file is missing, holds no line, or a line isn't a JSON object.
     """
     records = []
-    for number, line in enumerate(_read_text(path, what).split("\n"), 1):
+    for number, line in enumerate(read_text(path, what).split("\n"), 1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
@@ -123,6 +139,16 @@ def unique(pairs: Iterable[tuple[str, Record]], field: str) -> Iterator[tuple[st
         yield id, record
 
 
+def numbered(ids: Sequence[str]) -> list[str]:
+    """``ids`` that repeat, made unique in their order: a, a, b → a#1, a#2, b#1."""
+    seen: Counter[str] = Counter()
+    unique_ids = []
+    for id in ids:
+        seen[id] += 1
+        unique_ids.append(f"{id}#{seen[id]}")
+    return unique_ids
+
+
 @dataclass(frozen=True)
 class ImageFolder:
     """Pictures by their names in the question file, relative to ``root``."""
@@ -148,6 +174,30 @@ class ImageFolder:
         return self.root / relative
 
 
+@dataclass(frozen=True, kw_only=True)
+class FolderBenchmark:
+    """What the benchmarks with a folder of pictures have in common."""
+
+    items: Sequence[Item]
+    images: ImageFolder
+
+    def first(self, pictures: int) -> Self:
+        """The same with the questions about the first ``pictures`` pictures only."""
+        return replace(self, items=first_pictures(self.items, pictures))
+
+    def missing(self) -> Sequence[str]:
+        """Pictures that the folder lacks."""
+        return self.images.missing(item.picture for item in self.items)
+
+    def image(self, picture: str) -> Image.Image:
+        """The picture as RGB.
+
+        Raises:
+            EvaluateError: it is missing or damaged.
+        """
+        return self.images.open(picture)
+
+
 def open_rgb(source: Any, name: str) -> Image.Image:
     """A picture as the authors' scripts open it: Pillow's plain conversion to RGB.
 
@@ -167,15 +217,6 @@ def open_rgb(source: Any, name: str) -> Image.Image:
         raise EvaluateError(f"{name}: got {error.strerror or error}, expected a whole picture") from None
     except (SyntaxError, ValueError, EOFError, IndexError, TypeError, Image.DecompressionBombError) as error:
         raise EvaluateError(f"{name}: got a damaged picture ({error}), expected a whole one") from None
-
-
-def _read_text(path: Path, what: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise EvaluateError(f"{path}: got {error.reason} at byte {error.start}, expected {what} in UTF-8") from None
-    except OSError as error:
-        raise EvaluateError(f"{path}: {error.strerror}, expected {what}") from None
 
 
 def _malformed(error: Exception, text: str) -> str:

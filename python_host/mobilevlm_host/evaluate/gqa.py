@@ -6,15 +6,20 @@ case), and GQA's official ``eval.py``, which counts an answer that equals the an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL.Image import Image
-
 from mobilevlm_export.errors import EvaluateError
-from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores, first_pictures, given_answers, percent
-from mobilevlm_host.evaluate.data_files import ImageFolder, Record, read_json_lines, read_json_object, unique
+from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores, given_answers, percent
+from mobilevlm_host.evaluate.data_files import (
+    FolderBenchmark,
+    ImageFolder,
+    Record,
+    read_json_lines,
+    read_json_object,
+    unique,
+)
 
 QUESTIONS = "llava_gqa_testdev_balanced.jsonl"
 ANNOTATIONS = "testdev_balanced_questions.json"
@@ -28,27 +33,13 @@ class Truth:
     open: bool
 
 
-@dataclass(frozen=True)
-class GQA:
+@dataclass(frozen=True, kw_only=True)
+class GQA(FolderBenchmark):
     """The balanced test-dev questions (12,578 in the official files)."""
 
-    items: Sequence[Item]
     truths: Mapping[str, Truth]
-    images: ImageFolder
     name: str = "gqa"
     max_new_tokens: int = 128
-
-    def first(self, pictures: int) -> GQA:
-        """The questions about the first ``pictures`` pictures."""
-        return replace(self, items=first_pictures(self.items, pictures))
-
-    def missing(self) -> Sequence[str]:
-        """Pictures that the folder lacks."""
-        return self.images.missing(item.picture for item in self.items)
-
-    def image(self, picture: str) -> Image:
-        """The picture as RGB."""
-        return self.images.open(picture)
 
     def score(self, answers: Mapping[str, str]) -> Scores:
         """``accuracy`` in percent, then that of yes/no and choice questions (``binary``) and of the others (``open``)."""
@@ -85,7 +76,7 @@ def load(folder: Path) -> Benchmark:
             f"{folder / ANNOTATIONS}: got no balanced question {', '.join(sorted(unknown)[:3])} ({len(unknown)} of "
             f"{len(ids)} asked), expected every question of {QUESTIONS}"
         )
-    return GQA(items, {item.id: truths[item.id] for item in items}, ImageFolder(folder / "images"))
+    return GQA(items=items, truths=truths, images=ImageFolder(folder / "images"))
 
 
 def _truth(record: Record) -> Truth:

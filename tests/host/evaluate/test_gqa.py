@@ -2,45 +2,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
+from benchmark_folders import GQA_QUESTIONS, gqa_truth, write_gqa
 
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmarks import load_benchmark
 
-SUFFIX = "\nAnswer the question using a single word or phrase."
-QUESTIONS = [  # id, picture, question, answer, structural type
-    ("201", "n1.jpg", "Is it overcast?", "no", "verify"),
-    ("202", "n1.jpg", "Who is wearing a dress?", "woman", "query"),
-    ("203", "n2.jpg", "Is the sky blue or gray?", "blue", "choose"),
-    ("204", "n2.jpg", "What is in the U.S.?", "st. bernard.", "query"),
-]
-
-
-def official(answer: str, structural: str, **changes: Any) -> dict[str, Any]:
-    return {"isBalanced": True, "answer": answer, "types": {"structural": structural, "semantic": "obj"}} | changes
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    lines = [
-        json.dumps({"question_id": id, "image": picture, "text": question + SUFFIX, "category": "default"})
-        for id, picture, question, *_ in QUESTIONS
-    ]
-    (tmp_path / "llava_gqa_testdev_balanced.jsonl").write_text("\n".join(lines) + "\n")
-    truths = {id: official(answer, structural) for id, _, _, answer, structural in QUESTIONS}
-    truths["999"] = official("yes", "verify", isBalanced=False)  # eval.py doesn't count it, so nobody asks it
-    (tmp_path / "testdev_balanced_questions.json").write_text(json.dumps(truths))
-    (tmp_path / "images").mkdir()
-    Image.new("RGBA", (4, 3), (255, 0, 0, 0)).save(tmp_path / "images/n1.jpg", format="PNG")
+    write_gqa(tmp_path)
     return tmp_path
 
 
 def test_items_are_the_authors_questions_in_their_order(folder: Path) -> None:
     gqa = load_benchmark("gqa", folder)
-    assert [(item.id, item.picture) for item in gqa.items] == [(id, picture) for id, picture, *_ in QUESTIONS]
+    assert [(item.id, item.picture) for item in gqa.items] == [(id, picture) for id, picture, *_ in GQA_QUESTIONS]
     assert gqa.items[0].prompt == "Is it overcast?\nAnswer the question using a single word or phrase."
     assert (gqa.name, gqa.max_new_tokens) == ("gqa", 128)
 
@@ -109,7 +87,7 @@ def test_answers_must_be_those_of_the_questions(folder: Path) -> None:
             "201: isBalanced: got 1, expected true or false",
         ),
         ("testdev_balanced_questions.json", '{"201": {"isBalanced": true}}', "201: types: got nothing"),
-        ("testdev_balanced_questions.json", json.dumps({"201": official("no", "verify")}), "202, 203, 204"),
+        ("testdev_balanced_questions.json", json.dumps({"201": gqa_truth("no", "verify")}), "202, 203, 204"),
         ("testdev_balanced_questions.json", b"\xff\xfe", "expected GQA's official questions"),
     ],
 )

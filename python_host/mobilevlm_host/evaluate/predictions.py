@@ -1,0 +1,46 @@
+"""Reads answers made elsewhere: the kit's own (``id``, ``answer``) or the authors' scripts' (``question_id``, ``prompt``, ``text``)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from mobilevlm_export.errors import EvaluateError
+from mobilevlm_host.evaluate.benchmark import Benchmark, some
+from mobilevlm_host.evaluate.data_files import Record, read_json_lines
+
+
+def read_answers(path: Path, benchmark: Benchmark) -> dict[str, str]:
+    """Item id → answer, of a JSON Lines file with an answer a line, in any order.
+
+    An authors' answer belongs to the item of its ``question_id``, or of its ``question_id`` and ``prompt`` where items share one. Whether
+    every item has an answer, and every answer an item, is for ``benchmark.score``.
+
+    Raises:
+        EvaluateError: the file is missing or malformed, or has two answers to a question; the message counts and names them.
+    """
+    asked: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for item in benchmark.items:
+        if item.question_id is not None:
+            asked[item.question_id, item.prompt].append(item.id)
+    answers: dict[str, str] = {}
+    double = []
+    for record in read_json_lines(path, "answers, one JSON object a line"):
+        id, answer = _answer(record, asked)
+        if id in answers:
+            double.append(id)
+        answers[id] = answer
+    if double:
+        raise EvaluateError(f"{path}: got more than one answer to {some(double)}, expected one each")
+    return answers
+
+
+def _answer(record: Record, asked: dict[tuple[str, str], list[str]]) -> tuple[str, str]:
+    if "id" in record.values and "answer" in record.values:
+        return record.id("id"), record.get("answer", str)
+    question_id, answer = record.id("question_id"), record.get("text", str)
+    ids = asked.get((question_id, record.get("prompt", str))) if asked else None
+    if not ids:
+        return question_id, answer
+    # The same question twice about a picture: the answers come in the questions' order.
+    return (ids.pop(0) if len(ids) > 1 else ids[0]), answer
