@@ -15,12 +15,17 @@ import java.io.File
 class MemoryException(val neededBytes: Long, val availableBytes: Long) :
     MobileVlmException("memory: got ${availableBytes shr 20} MB, expected ${neededBytes shr 20} MB")
 
-/** A bundle that is verified and loaded. */
+/**
+ * A bundle that is verified and loaded.
+ *
+ * @property memory how well it fits the phone
+ */
 class LoadedModel internal constructor(
     val folder: File,
     val manifest: Manifest,
     internal val engine: VlmEngine,
     internal val tokenizer: Tokenizer,
+    val memory: MemoryFit = MemoryFit.FITS,
 ) {
     internal val prompt = Prompt(manifest.prompt)
     internal val square = SquarePixels(manifest.image)
@@ -30,7 +35,7 @@ class LoadedModel internal constructor(
  * Loads bundles: every file checked, the memory counted, the program loaded.
  *
  * @param backend which of the manifest's artifacts the engine runs, such as `executorch`
- * @param availableMemory bytes that the app may take
+ * @param availableMemory bytes that the model may take ([MemoryCheck.usable])
  */
 class ModelLoader(private val backend: String, private val engines: EngineFactory, private val availableMemory: () -> Long) {
     /**
@@ -50,9 +55,10 @@ class ModelLoader(private val backend: String, private val engines: EngineFactor
             throw BundleException("$folder: got a prefill of ${manifest.maxPrefill} tokens, expected at least the picture's ${manifest.image.tokens}")
         }
         val available = availableMemory()
-        if (available < manifest.memoryBytes) throw MemoryException(manifest.memoryBytes, available)
+        val memory = MemoryCheck.fit(manifest.memoryBytes, available)
+        if (memory == MemoryFit.TOO_LITTLE) throw MemoryException(manifest.memoryBytes, available)
         val tokenizer = Tokenizer.read(File(folder, manifest.tokenizerJson))
         job.step(manifest.totalBytes, manifest.totalBytes)
-        return LoadedModel(folder, manifest, engines.open(folder, manifest), tokenizer)
+        return LoadedModel(folder, manifest, engines.open(folder, manifest), tokenizer, memory)
     }
 }

@@ -68,6 +68,7 @@ sealed class Problem {
  * @property turns the conversation about the picture
  * @property waitingQuestion asked, but not begun yet
  * @property usedTokens tokens in the KV cache, of [maxTokens]
+ * @property memory how well the loaded model fits the phone: a warning if it is [MemoryFit.TIGHT]
  */
 data class SessionState(
     val phase: Phase = Phase.IDLE,
@@ -77,5 +78,6 @@ data class SessionState(
     val waitingQuestion: String? = null,
     val usedTokens: Int = 0,
     val maxTokens: Int = 0,
+    val memory: MemoryFit = MemoryFit.FITS,
     val problem: Problem? = null,
 )

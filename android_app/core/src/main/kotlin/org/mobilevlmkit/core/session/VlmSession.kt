@@ -429,6 +429,7 @@ class VlmSession(
             waitingQuestion = question?.text,
             usedTokens = usedTokens,
             maxTokens = model?.manifest?.maxContext ?: 0,
+            memory = model?.memory ?: MemoryFit.FITS,
             problem = problem,
         )
         if (new == published) return

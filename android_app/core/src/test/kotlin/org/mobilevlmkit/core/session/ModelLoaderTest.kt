@@ -37,6 +37,12 @@ class ModelLoaderTest {
     }
 
     @Test
+    fun saysHowWellItFits() {
+        assertEquals(MemoryFit.FITS, loader().load(folder, Job()).memory)
+        assertEquals(MemoryFit.TIGHT, loader(available = 10_807_808L).load(folder, Job()).memory)
+    }
+
+    @Test
     fun refusesBeforeTheEngineIsOpened() {
         val memory = assertThrows(MemoryException::class.java) { loader(available = 1000).load(folder, Job()) }
         assertEquals(10_807_808L to 1000L, memory.neededBytes to memory.availableBytes)

@@ -21,6 +21,7 @@ class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
     /** Called in each load; may throw, or do what a user does meanwhile. */
     var whileLoading: (Job) -> Unit = {}
     var prepare: (FakeEngine) -> Unit = {}
+    var fit = MemoryFit.FITS
     private var now = 0L
 
     val session = VlmSession(
@@ -29,7 +30,7 @@ class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
             job.step(1, 2)
             val engine = FakeEngine(tokenizer, maxPrefill, maxContext).also(prepare)
             engines.add(engine)
-            LoadedModel(folder, manifest, engine, tokenizer)
+            LoadedModel(folder, manifest, engine, tokenizer, fit)
         },
         worker = Executor { tasks.add(it) },
         nanoTime = { now += 250_000_000; now },

@@ -383,6 +383,18 @@ class VlmSessionTest {
     }
 
     @Test
+    fun aTightFitIsAWarningAndNoProblem() {
+        val scene = Scene()
+        scene.fit = MemoryFit.TIGHT
+        scene.seen()
+        assertEquals(MemoryFit.TIGHT, scene.state.memory)
+        assertNull(scene.state.problem)
+        scene.session.close()
+        scene.settle()
+        assertEquals(MemoryFit.FITS, scene.state.memory)
+    }
+
+    @Test
     fun closingWhileItLoadsCancels() {
         val scene = Scene()
         scene.whileLoading = { scene.session.close() }
