@@ -1,0 +1,102 @@
+package org.mobilevlmkit.core.check
+
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Rule
+import org.junit.Test
+import org.junit.rules.TemporaryFolder
+import org.mobilevlmkit.core.CaptureException
+import org.mobilevlmkit.core.Golden
+import org.mobilevlmkit.core.Job
+import org.mobilevlmkit.core.bundle.FileEntry
+import org.mobilevlmkit.core.json.JsonWriter
+import org.mobilevlmkit.core.session.Ended
+import java.io.File
+import java.util.concurrent.CancellationException
+
+class SelfCheckTest {
+    @get:Rule
+    val temporary = TemporaryFolder()
+
+    /** A bundle's golden folder with two records, each as it is when [change] is the identity. */
+    private fun scene(change: (Record) -> Record = { it }): CheckScene {
+        val folder = temporary.newFolder()
+        File(folder, "golden").mkdirs()
+        val plain = CheckScene()
+        val records = listOf("primes", "a-banner").map { name ->
+            File(folder, "golden/$name.ppm").writeBytes(Golden.file("pixels/$name.ppm").readBytes())
+            val pixels = plain.model.square.of(Golden.picture("pixels/$name.ppm"))
+            val record = RecordMaker(plain.model, plain.Methods()).make(pixels, "What is this?", 8, "yes", Ended.COMPLETE)
+            change(record).toJson() + ("picture" to "$name.ppm")
+        }
+        File(folder, "golden/golden.json").writeText(JsonWriter.write(mapOf("records" to records)))
+        val files = listOf("golden.json", "primes.ppm", "a-banner.ppm").map { FileEntry("golden/$it", 1, "0".repeat(64)) }
+        return CheckScene(folder, manifest = plain.manifest.copy(files = files))
+    }
+
+    private fun check(scene: CheckScene, job: Job = Job()): List<Finding> =
+        SelfCheck(scene.model) { file -> Golden.picture("pixels/${file.name}") }.run(job)
+
+    @Test
+    fun aSoundPhonePassesEveryStage() {
+        val told = ArrayList<Finding>()
+        val scene = scene()
+        val findings = SelfCheck(scene.model) { Golden.picture("pixels/${it.name}") }.run(Job(), told::add)
+        assertEquals(findings, told)
+        assertEquals(
+            listOf(
+                "✓ primes.ppm: preprocessing: the same pixels", "✓ primes.ppm: tokenizer: the same 44 ids", "✓ primes.ppm: decoder: the same answer",
+                "✓ a-banner.ppm: preprocessing: the same pixels", "✓ a-banner.ppm: tokenizer: the same 44 ids", "✓ a-banner.ppm: decoder: the same answer",
+            ),
+            findings.map { it.line },
+        )
+    }
+
+    private fun differing(scene: CheckScene): Map<String, String> = check(scene).filterNot { it.same }.associate { it.stage to it.detail }
+
+    @Test
+    fun whatDiffersIsNamed() {
+        assertEquals(setOf("preprocessing"), differing(scene { it.copy(pixelsSha256 = "1".repeat(64)) }).keys)
+        assertEquals(setOf("tokenizer"), differing(scene { it.copy(idsAfterImage = it.idsAfterImage.drop(1)) }).keys)
+        assertEquals(mapOf("decoder" to "from character 3: got 's', expected 'llow'"), differing(scene { it.copy(answer = "yellow") }))
+        assertEquals(mapOf("decoder" to "the same answer, but it ended by eos, expected length"), differing(scene { it.copy(stopReason = "length") }))
+    }
+
+    @Test
+    fun anEngineThatFailsIsAFinding() {
+        val scene = scene()
+        scene.engine.meanwhile = { if (it == "generate") error("it broke\nbadly") }
+        assertEquals(mapOf("decoder" to "the engine failed: it broke"), differing(scene))
+    }
+
+    @Test
+    fun cancellingEndsIt() {
+        val scene = scene()
+        val job = Job()
+        scene.engine.meanwhile = { if (it == "piece 0") job.cancel() }
+        assertThrows(CancellationException::class.java) { check(scene, job) }
+        assertEquals(1, scene.engine.pictures)
+    }
+
+    @Test
+    fun aBundleWithoutRecordsSaysHowToMakeThem() {
+        val error = assertThrows(CaptureException::class.java) { check(CheckScene(manifest = CheckScene().manifest.copy(files = emptyList()))) }
+        assertTrue(error.message, "mvlm golden" in error.message!!)
+    }
+
+    @Test
+    fun recordsThatCannotBeReadSayWhy() {
+        val scene = scene()
+        val index = File(scene.model.folder, "golden/golden.json")
+        for ((text, says) in mapOf("{" to "JSON", "{}" to "records", "{\"records\": []}" to "records", "{\"records\": [1]}" to "record 1")) {
+            index.writeText(text)
+            val error = assertThrows(text, CaptureException::class.java) { check(scene) }
+            assertTrue(error.message, says in error.message!!)
+        }
+        val escaping = scene { it }
+        val other = File(escaping.model.folder, "golden/golden.json")
+        other.writeText(other.readText().replace("primes.ppm", "../manifest.json"))
+        assertThrows(CaptureException::class.java) { check(escaping) }
+    }
+}
