@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mobilevlm_export.bundle import Bundle
 
 LLM_SCHEMES = ("fp32", "int8", "int4")
+LM_HEAD_SCHEMES = ("fp32", "int8", "int4")
 VISION_SCHEMES = ("fp32", "int8")
 EMBEDDING_SCHEMES = ("fp32", "int8", "int4")
 RECIPE_NAMES = ("int4", "int8", "fp32")
@@ -54,7 +55,7 @@ class OneLineErrors(click.Group):
         "mvlm export demo -o demo.mvlm",
         "mvlm export ./MobileVLM_V2-1.7B -o mobilevlm-1.7b.mvlm",
         "mvlm export mtgv/MobileVLM_V2-3B -o 3b.mvlm --recipe int8 --zip",
-        "mvlm export ./MobileVLM_V2-1.7B -o vision-fp32.mvlm --vision fp32",
+        "mvlm export ./MobileVLM_V2-1.7B -o vision-fp32.mvlm --vision fp32 --lm-head int8",
     )
 )
 @click.argument("checkpoint")
@@ -62,6 +63,9 @@ class OneLineErrors(click.Group):
 @click.option("--backend", "backends", default="executorch", show_default=True, help="What to lower to.")
 @click.option("--recipe", "recipe_name", type=click.Choice(RECIPE_NAMES), default="int4", show_default=True)
 @click.option("--llm", type=click.Choice(LLM_SCHEMES), help="The text decoder's weights, instead of the recipe's.")
+@click.option(
+    "--lm-head", type=click.Choice(LM_HEAD_SCHEMES), help="The decoder's last linear. [default: goes with --llm]"
+)
 @click.option("--vision", type=click.Choice(VISION_SCHEMES), help="The vision tower's weights.")
 @click.option("--projector", type=click.Choice(VISION_SCHEMES), help="LDPv2's weights.")
 @click.option("--embedding", type=click.Choice(EMBEDDING_SCHEMES), help="The token embedding's weights.")

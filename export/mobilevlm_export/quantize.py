@@ -1,4 +1,4 @@
-"""Named quantization recipes, with one knob each for vision encoder, projector, language model and embedding.
+"""Named quantization recipes, with a knob each for language model, its head, vision encoder, projector and embedding.
 
 Linears become ``8da4w`` (activations int8 per token, chosen as they come; weights int4 in groups of 32) or ``8da8w``
 (weights int8 per output channel); the token embedding is looked up from int8 rows or int4 groups. torchao does the
@@ -25,6 +25,7 @@ GROUP_SIZE = 32  # XNNPACK's kernels take multiples of 32, and the smallest cost
 _INT4: torch.dtype = getattr(torch, "int4")  # noqa: B009  missing from torch's type stubs
 KNOBS = {
     "llm": ("fp32", "int8", "int4"),
+    "lm_head": ("fp32", "int8", "int4"),
     "vision": ("fp32", "int8"),
     "projector": ("fp32", "int8"),
     "embedding": ("fp32", "int8", "int4"),
@@ -33,10 +34,11 @@ KNOBS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """A precision for each part; ``llm`` includes ``lm_head``, ``vision`` is CLIP's tower, ``projector`` LDPv2."""
+    """A precision for each part: ``llm`` is the decoder's layers, ``vision`` CLIP's tower, ``projector`` LDPv2."""
 
     name: str
     llm: str
+    lm_head: str
     vision: str
     projector: str
     embedding: str
@@ -53,16 +55,17 @@ class Recipe:
 
 
 RECIPES = {
-    "int4": Recipe("int4", llm="int4", vision="int8", projector="int8", embedding="int8"),
-    "int8": Recipe("int8", llm="int8", vision="int8", projector="int8", embedding="int8"),
-    "fp32": Recipe("fp32", llm="fp32", vision="fp32", projector="fp32", embedding="fp32"),
+    "int4": Recipe("int4", llm="int4", lm_head="int4", vision="int8", projector="int8", embedding="int8"),
+    "int8": Recipe("int8", llm="int8", lm_head="int8", vision="int8", projector="int8", embedding="int8"),
+    "fp32": Recipe("fp32", llm="fp32", lm_head="fp32", vision="fp32", projector="fp32", embedding="fp32"),
 }
 
 
 def make_recipe(name: str, **knobs: str | None) -> Recipe:
     """The recipe ``name`` with ``knobs`` (see ``KNOBS``) set otherwise; a knob of None keeps the recipe's value.
 
-    A recipe that differs from the named one is called ``name+knob=value…``.
+    ``lm_head`` goes with ``llm`` unless it is set itself. A recipe that differs from the named one is called
+    ``name+knob=value…``.
 
     Raises:
         QuantizeError: no such recipe, knob or value.
@@ -73,9 +76,11 @@ def make_recipe(name: str, **knobs: str | None) -> Recipe:
     for knob in knobs:
         if knob not in KNOBS:
             raise QuantizeError(f"recipe: got the knob {knob!r}, expected one of {', '.join(KNOBS)}")
-    changed = {knob: value for knob, value in knobs.items() if value is not None and value != getattr(named, knob)}
+    given = {knob: value for knob, value in knobs.items() if value is not None}
+    base = replace(named, lm_head=RECIPES.get(given.get("llm", name), named).lm_head)
+    changed = {knob: value for knob, value in given.items() if value != getattr(base, knob)}
     full_name = "+".join([name, *(f"{knob}={value}" for knob, value in changed.items())])
-    return replace(named, name=full_name, **changed)
+    return replace(base, name=full_name, **changed)
 
 
 @dataclass(frozen=True)
@@ -124,23 +129,24 @@ def quantize(model: MobileVLM, recipe: Recipe, progress: Progress = silent) -> Q
     Raises:
         QuantizeError: the model is quantized already, or a weight is not finite.
     """
-    parts = _parts(model)
-    total = sum(1 for part in parts.values() for _ in _quantizable(part))
+    parts = model_parts(model)
+    total = sum(1 for part in parts.values() for _ in quantizable(part))
     done = 0
     components, unquantized = [], []
     for name, part in parts.items():
         scheme = getattr(recipe, name)
         before = after = modules = 0
-        for path, module in _quantizable(part):
-            float_bytes = _require_float(module, f"{name}.{path}") * 4
+        for path, module in quantizable(part):
+            where = f"{name}.{path}".rstrip(".")
+            float_bytes = _require_float(module, where) * 4
             bits = _bits(scheme, module)
-            _quantize_module(module, bits, f"{name}.{path}")
+            _quantize_module(module, bits, where)
             before += float_bytes
             after += shipped_bytes(module.weight)
             modules += bits < 32
             if scheme == "int4" and bits == 8:
                 unquantized.append(
-                    Unquantized(name, f"{path}.weight", shipped_bytes(module.weight), _group_reason(module))
+                    Unquantized(name, f"{path}.weight".lstrip("."), shipped_bytes(module.weight), _group_reason(module))
                 )
             done += 1
             progress("quantize", done, total)
@@ -168,16 +174,20 @@ def shipped_bytes(weight: Any) -> int:
     return int(weight.qdata.numel() * bits // 8 + weight.scale.numel() * weight.scale.element_size())
 
 
-def _parts(model: MobileVLM) -> dict[str, nn.Module]:
+def model_parts(model: MobileVLM) -> dict[str, nn.Module]:
+    """The part of ``model`` that each of :data:`KNOBS` sets; every parameter is in one of them."""
+    decoder = model.text_decoder
     return {
-        "llm": model.text_decoder,
+        "llm": nn.ModuleDict({"layers": decoder.layers, "norm": decoder.norm}),
+        "lm_head": decoder.lm_head,
         "vision": model.vision_encoder.tower,
         "projector": model.vision_encoder.projector,
         "embedding": model.token_embedding,
     }
 
 
-def _quantizable(part: nn.Module) -> Iterator[tuple[str, nn.Linear | nn.Embedding]]:
+def quantizable(part: nn.Module) -> Iterator[tuple[str, nn.Linear | nn.Embedding]]:
+    """The linears and embeddings of ``part`` with their paths in it, in the order of its parameters."""
     for path, module in part.named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             yield path, module

@@ -117,7 +117,7 @@ def replay(
         _preprocessing(capture, phone),
         _tokenizer(record, phone),
         _vision_encoder(record.image_embedding, Sketch.of(embedding), recipe["vision"]),
-        _decoder(record, engine, embeds, bundle, tokenizer, recipe["llm"]),
+        _decoder(record, engine, embeds, bundle, tokenizer, recipe),
     )
 
 
@@ -159,7 +159,7 @@ def _vision_encoder(theirs: Sketch, ours: Sketch, scheme: str) -> Finding:
 
 
 def _decoder(
-    record: Record, engine: Engine, embeds: Tensor, bundle: Bundle, tokenizer: Tokenizer, scheme: str
+    record: Record, engine: Engine, embeds: Tensor, bundle: Bundle, tokenizer: Tokenizer, recipe: dict[str, str]
 ) -> Finding:
     """The first logits, then every token of the captured answer where it stood: would this machine have chosen it?"""
     logits = prefill(engine, embeds, bundle.manifest.max_prefill)
@@ -167,7 +167,7 @@ def _decoder(
     if int(ids.max()) >= logits.numel():
         return Finding("decoder", False, f"got the token id {int(ids.max())}, expected less than {logits.numel()} here")
     kl = _kl(logits[ids], values)
-    if not kl <= (limit := thresholds.DECODER[scheme].mean_kl.value):
+    if not kl <= (limit := thresholds.decoder_limits(recipe).mean_kl.value):
         return Finding("decoder", False, f"first logits: KL {kl:.2g} nats over the likeliest (at most {limit:.2g})")
     if record.answer_ids is None:
         return Finding("decoder", True, f"first logits: KL {kl:.2g} nats over the likeliest; the answer has no ids")

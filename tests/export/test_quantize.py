@@ -24,7 +24,9 @@ def model(tiny_config: MobileVLMConfig) -> MobileVLM:
 
 def test_default_recipe() -> None:
     recipe = RECIPES["int4"]
-    assert (recipe.llm, recipe.vision, recipe.projector, recipe.embedding) == ("int4", "int8", "int8", "int8")
+    assert recipe.to_json() == {
+        "name": "int4", "llm": "int4", "lm_head": "int4", "vision": "int8", "projector": "int8", "embedding": "int8",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("knob", list(KNOBS))
@@ -32,8 +34,29 @@ def test_each_knob_alone(knob: str) -> None:
     for value in KNOBS[knob]:
         recipe = make_recipe("fp32", **{knob: value})
         assert getattr(recipe, knob) == value
-        assert all(getattr(recipe, other) == "fp32" for other in KNOBS if other != knob)
+        follows = value if knob == "llm" else "fp32"
+        assert recipe.lm_head == (value if knob == "lm_head" else follows)
+        assert all(getattr(recipe, other) == "fp32" for other in KNOBS if other not in (knob, "lm_head"))
         assert recipe.name == ("fp32" if value == "fp32" else f"fp32+{knob}={value}")
+
+
+def test_lm_head_goes_with_the_llm_unless_it_is_set() -> None:
+    assert make_recipe("int4", llm="fp32").lm_head == "fp32"
+    apart = make_recipe("int4", llm="fp32", lm_head="int4")
+    assert (apart.llm, apart.lm_head, apart.name) == ("fp32", "int4", "int4+llm=fp32+lm_head=int4")
+    assert make_recipe("int4", llm="int4", lm_head="int8").name == "int4+lm_head=int8"
+
+
+def test_lm_head_has_bits_of_its_own(model: MobileVLM) -> None:
+    report = quantize(model, make_recipe("int4", lm_head="int8"))
+    assert model.text_decoder.lm_head.weight.target_dtype == torch.int8
+    assert all(
+        module.weight.target_dtype == torch.int4
+        for module in model.text_decoder.layers.modules()
+        if isinstance(module, nn.Linear)
+    )
+    head = next(component for component in report.components if component.component == "lm_head")
+    assert (head.scheme, head.modules, head.bytes_after) == ("8da8w per channel", 1, 512 * 96 + 4 * 512)
 
 
 def test_a_knob_of_none_keeps_the_recipe() -> None:
@@ -59,7 +82,8 @@ def test_int4_shrinks_every_linear_and_says_what_stays(model: MobileVLM) -> None
     report = quantize(model, RECIPES["int4"], lambda stage, done, total: calls.append((stage, done, total)))
     by_name = {component.component: component for component in report.components}
     assert {name: component.modules for name, component in by_name.items()} == {
-        "llm": 2 * 7 + 1,
+        "llm": 2 * 7,
+        "lm_head": 1,
         "vision": 2 * 6,
         "projector": 2,
         "embedding": 1,

@@ -76,10 +76,24 @@ def test_a_conversation_goes_on_after_a_bad_question(tiny_bundle: Bundle, pictur
 
 def test_export_writes_a_bundle_that_verifies(tiny_checkpoint: Path, tmp_path: Path) -> None:
     output = tmp_path / "a.mvlm"
-    done = _run("export", tiny_checkpoint, "-o", output, "--recipe", "int8", "--llm", "int4", "--zip", "--json")
+    done = _run(
+        "export",
+        tiny_checkpoint,
+        "-o",
+        output,
+        "--recipe",
+        "int8",
+        "--llm",
+        "int4",
+        "--lm-head",
+        "int8",
+        "--zip",
+        "--json",
+    )
     assert done.exit_code == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["quantization"]["recipe"]["llm"] == "int4"
+    assert summary["quantization"]["recipe"]["lm_head"] == "int8"
     for path in (output, output.with_name("a.mvlm.zip")):
         assert "all as the manifest says" in _run("verify", path).stdout
     again = _run("export", tiny_checkpoint, "-o", output)

@@ -107,14 +107,12 @@ def lower_coreml(
     """
     shape, context = _shape(model, max_context, prefill_chunk, cache_update)
     require_recipe(model, recipe)
-    types = {knob: compute_type(getattr(recipe, knob)) for knob in ("vision", "projector", "llm")}
+    types = {knob: compute_type(getattr(recipe, knob)) for knob in ("vision", "projector", "llm", "lm_head")}
     descriptions = _Descriptions(model, recipe, context, shape, source)
     try:
         functions = {
             "vision_encoder": _write_vision_encoder(model, types, descriptions, folder / VISION_ENCODER, progress),
-            "text_decoder": _write_text_decoder(
-                model, shape, types["llm"], descriptions, folder / TEXT_DECODER, progress
-            ),
+            "text_decoder": _write_text_decoder(model, shape, types, descriptions, folder / TEXT_DECODER, progress),
         }
         form = write_token_table(model.token_embedding, folder / TOKEN_EMBEDDING)
     except BaseException:
@@ -174,19 +172,19 @@ def _write_vision_encoder(
 def _write_text_decoder(
     model: MobileVLM,
     shape: DecoderShape,
-    dtype: str,
+    types: Mapping[str, str],
     descriptions: _Descriptions,
     path: Path,
     progress: Progress,
 ) -> dict[str, FunctionInfo]:
     decoder = model.text_decoder
     progress(_STAGE, 3, _STEPS)
-    program = text_decoder_program(decoder, shape, dtype)
+    program = text_decoder_program(decoder, shape, (types["llm"], types["lm_head"]))
     progress(_STAGE, 4, _STEPS)
     write_package(program, descriptions.text_decoder(), path)
     progress(_STAGE, 5, _STEPS)
     rope_tables = 2 * 4 * shape.positions * model.config.llm.head_dim
-    return check_package(path, _expected_text(model, shape, dtype), _size_limit(decoder) + rope_tables)
+    return check_package(path, _expected_text(model, shape, types), _size_limit(decoder) + rope_tables)
 
 
 def _expected_vision(model: MobileVLM, types: Mapping[str, str]) -> dict[str, Expected]:
@@ -202,8 +200,9 @@ def _expected_vision(model: MobileVLM, types: Mapping[str, str]) -> dict[str, Ex
     return {FUNCTION: Expected(operators | _constexprs(linears), linears)}
 
 
-def _expected_text(model: MobileVLM, shape: DecoderShape, dtype: str) -> dict[str, Expected]:
-    layers, linears = model.config.llm.num_layers, _forms(model.text_decoder, dtype)
+def _expected_text(model: MobileVLM, shape: DecoderShape, types: Mapping[str, str]) -> dict[str, Expected]:
+    layers, decoder = model.config.llm.num_layers, model.text_decoder
+    linears = _forms(decoder.layers, types["llm"]) + _forms(decoder.lm_head, types["lm_head"])
     operators = {
         "write_state": 2 * layers,
         "read_state": 2 + 2 * layers,  # once at the beginning, and again after each write

@@ -52,19 +52,21 @@ class DecoderShape:
     cache_update: str
 
 
-def text_decoder_program(decoder: MobileLlama, shape: DecoderShape, dtype: str) -> Program:
-    """The program of both functions, computing in ``dtype``."""
+def text_decoder_program(decoder: MobileLlama, shape: DecoderShape, dtypes: tuple[str, str]) -> Program:
+    """The program of both functions, computing the layers and the head in ``dtypes``."""
     constants = Constants()
     program = Program()
     for name, tokens in ((PREFILL, shape.chunk), (DECODE, 1)):
-        program.add_function(name, _function(decoder, shape, tokens, dtype, constants))
+        program.add_function(name, _function(decoder, shape, tokens, dtypes, constants))
     program.default_function_name = PREFILL
     program.export_as_multifunction = True
     return program
 
 
-def _function(decoder: MobileLlama, shape: DecoderShape, tokens: int, dtype: str, constants: Constants) -> Function:
-    config = decoder.config
+def _function(
+    decoder: MobileLlama, shape: DecoderShape, tokens: int, dtypes: tuple[str, str], constants: Constants
+) -> Function:
+    config, (dtype, head_dtype) = decoder.config, dtypes
     cache = (config.num_layers, config.num_kv_heads, shape.positions, config.head_dim)
     inputs = {"embeds": mb.placeholder((1, tokens, config.hidden_size), MIL_TYPES[dtype])}
     inputs["input_pos"] = mb.placeholder((1,), types.int32)
@@ -84,7 +86,7 @@ def _function(decoder: MobileLlama, shape: DecoderShape, tokens: int, dtype: str
             x = _layer(constants, x, layer, index, place, caches)
         if length is not None:
             x = _last_real(x, length, shape.cache_update)
-        x = rms_norm(constants, x, decoder.norm, "norm")
+        x = cast(rms_norm(constants, x, decoder.norm, "norm"), head_dtype)
         function.set_outputs([linear(constants, x, decoder.lm_head, "logits")])
     return function
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize import Recipe, is_quantized
+from mobilevlm_export.quantize import Recipe, is_quantized, model_parts, quantizable
 
 DEFAULT_MAX_CONTEXT = 1024
 
@@ -29,18 +27,11 @@ def require_context(model: MobileVLM, max_context: int | None) -> int:
 
 def require_recipe(model: MobileVLM, recipe: Recipe) -> None:
     """Raise LoweringError naming the first weight of ``model`` that isn't quantized as ``recipe`` says."""
-    parts = {
-        "llm": model.text_decoder,
-        "vision": model.vision_encoder.tower,
-        "projector": model.vision_encoder.projector,
-        "embedding": model.token_embedding,
-    }
-    for knob, part in parts.items():
-        for path, module in part.named_modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                wants = getattr(recipe, knob) != "fp32"
-                if is_quantized(module.weight) != wants:
-                    raise LoweringError(
-                        f"{knob}.{path}: got a weight that is {'not ' if wants else ''}quantized, "
-                        f"expected the recipe's {getattr(recipe, knob)}"
-                    )
+    for knob, part in model_parts(model).items():
+        wants = getattr(recipe, knob) != "fp32"
+        for path, module in quantizable(part):
+            if is_quantized(module.weight) != wants:
+                raise LoweringError(
+                    f"{knob}.{path}: got a weight that is {'not ' if wants else ''}quantized, "
+                    f"expected the recipe's {getattr(recipe, knob)}"
+                )

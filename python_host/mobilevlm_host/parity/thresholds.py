@@ -112,8 +112,8 @@ TOKEN_IDS = Limit("same", 1, "integers made by one rule on both sides: equal or 
 
 
 def limits(recipe: Mapping[str, str]) -> dict[str, tuple[Limit, ...]]:
-    """The limits of each stage for ``recipe``: the scheme of each part (llm, vision, projector, embedding)."""
-    decoder = DECODER[recipe["llm"]]
+    """The limits of each stage for ``recipe``: the scheme of each part (llm, lm_head, vision, projector, embedding)."""
+    decoder = decoder_limits(recipe)
     return {
         "pixels": (PIXELS,),
         "vision_encoder": (VISION[recipe["vision"]],),
@@ -124,3 +124,9 @@ def limits(recipe: Mapping[str, str]) -> dict[str, tuple[Limit, ...]]:
         "decode": (decoder.mean_kl, decoder.top1, decoder.own_prefill),
         "answer": (decoder.same_answers,),
     }
+
+
+def decoder_limits(recipe: Mapping[str, str]) -> DecoderLimits:
+    """Those of the coarser of ``recipe``'s llm and lm_head. Older manifests have no lm_head: it went with llm."""
+    schemes = (recipe["llm"], recipe.get("lm_head", recipe["llm"]))
+    return DECODER[max(schemes, key=list(DECODER).index)]

@@ -66,6 +66,8 @@ def int4(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
         (RECIPES["fp32"], {"fp32": 15}, {"fp32": 14}, "fp32"),
         (make_recipe("int4", vision="fp32", embedding="int4"), {"int4": 15}, {"fp32": 12, "int8": 2}, "int4"),
         (make_recipe("int8", projector="fp32", llm="fp32"), {"fp32": 15}, {"int8": 12, "fp32": 2}, "int8"),
+        (make_recipe("int4", lm_head="int8"), {"int4": 14, "int8": 1}, {"int8": 14}, "int8"),
+        (make_recipe("int4", lm_head="fp32"), {"int4": 14, "fp32": 1}, {"int8": 14}, "int8"),
     ],
     ids=lambda value: value.name if isinstance(value, Recipe) else "",
 )
@@ -80,6 +82,7 @@ def test_every_knob_reaches_the_saved_programs(
     assert made.functions["vision_encoder"]["main"].linears == vision
     assert made.embedding_form == embedding
     assert made.types["llm"] == ("fp32" if recipe.llm == "fp32" else "fp16")
+    assert made.types["lm_head"] == ("fp32" if recipe.lm_head == "fp32" else "fp16")
 
 
 def test_the_cache_is_written_and_read_in_both_functions(int4: Lowered) -> None:
@@ -290,7 +293,7 @@ def test_a_weight_beyond_float16_is_named(tmp_path: Path) -> None:
 
 def test_a_feature_without_a_description_is_refused(int4: Lowered, tmp_path: Path) -> None:
     program = coreml_text_decoder.text_decoder_program(
-        int4.model.text_decoder, coreml_text_decoder.DecoderShape(4, 32, "slice"), "fp16"
+        int4.model.text_decoder, coreml_text_decoder.DecoderShape(4, 32, "slice"), ("fp16", "fp16")
     )
     description = coreml_package.Description("summary", "licence", {"embeds": "embeddings"}, {})
     with pytest.raises(LoweringError, match="input_pos has no description"):
