@@ -1,0 +1,12 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+let package = Package(
+    name: "MobileVLM",
+    platforms: [.iOS(.v18), .macOS(.v15)],
+    products: [.library(name: "MobileVLMCore", targets: ["MobileVLMCore"])],
+    targets: [
+        .target(name: "MobileVLMCore"),
+        .testTarget(name: "MobileVLMCoreTests", dependencies: ["MobileVLMCore"]),
+    ]
+)

@@ -1,0 +1,223 @@
+import Foundation
+
+/// `manifest.json` → `Manifest`, as `docs/bundle-format.md` has it; `tests/golden/manifests` holds good and bad ones.
+public enum ManifestReader {
+    public static let fileName = "manifest.json"
+    public static let formatVersion = 1
+
+    /// The resize that `SquarePixels` computes.
+    static let resample = "pillow-bicubic-8bit"
+    static let maxBytes = 1 << 24
+    private static let largestSide = 4096
+
+    /// Reads the manifest in `file`.
+    ///
+    /// - Throws: `BundleError` if it is missing, malformed, of a newer format, names a path outside the bundle, or names a file without
+    ///   its hash.
+    public static func read(_ file: URL) throws -> Manifest {
+        let size = (try? file.resourceValues(forKeys: [.fileSizeKey]))?.fileSize
+        if let size, size > maxBytes { throw BundleError("\(file.path): got \(size) bytes, expected at most \(maxBytes)") }
+        guard let bytes = try? Data(contentsOf: file) else {
+            throw BundleError("\(file.path): no such file, expected a bundle's manifest")
+        }
+        return try read(bytes, name: file.path)
+    }
+
+    /// As `read`, of `bytes` that errors call `name`.
+    public static func read(_ bytes: Data, name: String) throws -> Manifest {
+        try requireKnownFormat(bytes, name: name)
+        let file: ManifestFile = try decoded(bytes, name: name)
+        let manifest = Manifest(
+            id: SHA256Digest.hex(of: bytes),
+            kitVersion: file.kit_version,
+            sourceName: file.source.name ?? "",
+            sourceSHA256: file.source.sha256,
+            sizes: try file.model.checked(name: name),
+            image: try file.image.checked(name: name),
+            prompt: try checked(file.prompt, name: name),
+            tokenizerModel: file.tokenizer.model,
+            artifacts: file.artifacts.mapValues(\.file),
+            recipe: file.quantization.recipe.mapValues(\.spelled),
+            maxContext: try positive(file.context.max_context, "context.max_context", name: name),
+            memoryBytes: file.memory.bytes,
+            files: try file.files.map { try checked($0, name: name) }
+        )
+        _ = try positive(file.context.max_prefill, "context.max_prefill", name: name)
+        try requireListed(manifest, tokenizerJSON: file.tokenizer.json, name: name)
+        return manifest
+    }
+
+    /// Throws `BundleError` if `path`, of what errors call `name`, could lead out of the bundle's folder on any system.
+    static func requireInside(_ path: String, name: String) throws(BundleError) {
+        let parts = path.utf8.split(separator: UInt8(ascii: "/")).filter { !$0.elementsEqual(".".utf8) }
+        let isOutside =
+            parts.isEmpty || path.utf8.first == UInt8(ascii: "/") || parts.contains { $0.elementsEqual("..".utf8) }
+            || path.utf8.contains { $0 == UInt8(ascii: "\\") || $0 == UInt8(ascii: ":") || $0 == 0 }
+        if isOutside { throw BundleError("\(name): got the path '\(shown(path))', expected one inside the bundle") }
+    }
+
+    private struct Version: Decodable {
+        let format_version: Int
+    }
+
+    private static func requireKnownFormat(_ bytes: Data, name: String) throws(BundleError) {
+        let version = (try decoded(bytes, name: name) as Version).format_version
+        if version < 1 { throw BundleError("\(name): format_version: got \(version), expected \(formatVersion)") }
+        if version > formatVersion {
+            throw BundleError("\(name): got format version \(version), expected at most \(formatVersion): update the app")
+        }
+    }
+
+    private static func decoded<Value: Decodable>(_ bytes: Data, name: String) throws(BundleError) -> Value {
+        do {
+            return try JSONDecoder().decode(Value.self, from: bytes)
+        } catch let error as DecodingError {
+            throw BundleError("\(name): \(line(error, bytes))")
+        } catch {
+            throw BundleError("\(name): got no JSON, expected a JSON object")
+        }
+    }
+
+    private static func line(_ error: DecodingError, _ bytes: Data) -> String {
+        let whole = try? JSONDecoder().decode(JSONValue.self, from: bytes)
+        guard let whole else { return "got no JSON, expected a JSON object" }
+        guard case .object = whole else { return "format_version: got \(whole), expected a JSON object with it" }
+        let (path, expected): ([any CodingKey], String) =
+            switch error {
+            case .keyNotFound(let key, let context): (context.codingPath + [key], "a value")
+            case .typeMismatch(let type, let context): (context.codingPath, called(type))
+            case .valueNotFound(let type, let context): (context.codingPath, called(type))
+            case .dataCorrupted(let context): (context.codingPath, "a whole number")
+            @unknown default: ([], "a manifest")
+            }
+        let field = path.map(\.stringValue).joined(separator: ".")
+        return "\(field): got \(whole.value(at: path)?.description ?? "nothing"), expected \(expected)"
+    }
+
+    private static func called(_ type: Any.Type) -> String {
+        switch type {
+        case is String.Type: "a text"
+        case is any BinaryInteger.Type: "a whole number"
+        case is Bool.Type: "true or false"
+        default: "\(type)".contains("Array") ? "a list" : "an object"
+        }
+    }
+
+    private static func positive(_ number: Int, _ field: String, name: String) throws(BundleError) -> Int {
+        guard (1...Int(Int32.max)).contains(number) else {
+            throw BundleError("\(name): \(field): got \(number), expected a positive number")
+        }
+        return number
+    }
+
+    private static func checked(_ prompt: PromptSpec, name: String) throws(BundleError) -> PromptSpec {
+        if prompt.stopIDs.isEmpty { throw BundleError("\(name): prompt.stop_ids: got an empty list, expected ids") }
+        for (field, text) in [("after_image", prompt.afterImage), ("follow_up", prompt.followUp)]
+        where !text.contains(Prompt.question) {
+            throw BundleError("\(name): prompt.\(field): got '\(shown(text))', expected a text with \(Prompt.question)")
+        }
+        return prompt
+    }
+
+    private static func checked(_ entry: FileEntry, name: String) throws(BundleError) -> FileEntry {
+        try requireInside(entry.path, name: "\(name): files")
+        let isHash = entry.sha256.utf8.count == 64 && entry.sha256.utf8.allSatisfy { "0123456789abcdef".utf8.contains($0) }
+        if entry.bytes < 0 || !isHash {
+            throw BundleError(
+                "\(name): files: got \(shown(entry.path)) with \(entry.bytes) bytes, expected a size and 64 hexadecimal digits")
+        }
+        return entry
+    }
+
+    /// Every file that a reader would open has its hash, once.
+    private static func requireListed(_ manifest: Manifest, tokenizerJSON: String, name: String) throws(BundleError) {
+        var listed = Set<[UInt8]>()  // by bytes: two names that look alike are two files
+        for entry in manifest.files where !listed.insert(Array(entry.path.utf8)).inserted {
+            throw BundleError("\(name): files: got \(shown(entry.path)) twice, expected it once")
+        }
+        var named = [("tokenizer.model", manifest.tokenizerModel), ("tokenizer.json", tokenizerJSON)]
+        named += manifest.artifacts.sorted { $0.key < $1.key }.map { ("artifacts.\($0.key)", $0.value) }
+        for (field, path) in named where !listed.contains(Array(path.utf8)) {
+            throw BundleError("\(name): \(field): got '\(shown(path))', which isn't in files, expected its hash there")
+        }
+    }
+
+    /// The file as it stands.
+    private struct ManifestFile: Decodable {
+        struct Source: Decodable {
+            let name: String?
+            let sha256: String
+        }
+
+        struct Image: Decodable {
+            let size: Int
+            let tokens: Int
+            let pad_color: [Double]
+            let resample: String
+
+            func checked(name: String) throws(BundleError) -> ImageSpec {
+                guard (1...ManifestReader.largestSide).contains(size) else {
+                    throw BundleError("\(name): image.size: got \(size), expected 1 to \(ManifestReader.largestSide)")
+                }
+                guard pad_color.count == 3, pad_color.allSatisfy({ (0...255).contains($0) && $0 == $0.rounded() }) else {
+                    throw BundleError("\(name): image.pad_color: got \(pad_color), expected three numbers from 0 to 255")
+                }
+                guard resample == ManifestReader.resample else {
+                    throw BundleError(
+                        "\(name): image.resample: got '\(shown(resample))', expected '\(ManifestReader.resample)': update the app"
+                    )
+                }
+                let color = pad_color.reduce(0) { $0 << 8 | UInt32($1) }
+                return ImageSpec(size: size, tokens: try positive(tokens, "image.tokens", name: name), padColor: color)
+            }
+        }
+
+        struct TokenizerFiles: Decodable {
+            let model: String
+            let json: String
+        }
+
+        struct Quantization: Decodable {
+            let recipe: [String: Scheme]
+        }
+
+        /// Spelled as text or as anything else, which the app shows only.
+        struct Scheme: Decodable {
+            let spelled: String
+
+            init(from decoder: Decoder) throws {
+                let container = try decoder.singleValueContainer()
+                if let text = try? container.decode(String.self) {
+                    spelled = text
+                } else {
+                    spelled = (try? container.decode(JSONValue.self).description) ?? ""
+                }
+            }
+        }
+
+        struct Artifact: Decodable {
+            let file: String
+        }
+
+        struct Context: Decodable {
+            let max_context: Int
+            let max_prefill: Int
+        }
+
+        struct Memory: Decodable {
+            let bytes: Int64
+        }
+
+        let kit_version: String
+        let source: Source
+        let model: ModelConfig
+        let image: Image
+        let prompt: PromptSpec
+        let tokenizer: TokenizerFiles
+        let quantization: Quantization
+        let artifacts: [String: Artifact]
+        let context: Context
+        let memory: Memory
+        let files: [FileEntry]
+    }
+}

@@ -1,0 +1,75 @@
+/// A question and, unless it is the one being asked, its answer.
+public struct Turn: Sendable, Equatable {
+    public let question: String
+    public let answer: String?
+
+    public init(question: String, answer: String? = nil) {
+        self.question = question
+        self.answer = answer
+    }
+}
+
+/// What a prompt is made of.
+public enum Segment: Sendable, Equatable {
+    case text(String)
+    /// The picture's tokens.
+    case image
+    /// The end of an answer: the first of the stop ids.
+    case end
+}
+
+/// The conversation template of a bundle, by its manifest's `PromptSpec`. Texts of a user and of a model go in as they are.
+public struct Prompt: Sendable {
+    /// Where a question goes in the manifest's texts.
+    static let question = "{question}"
+
+    private let spec: PromptSpec
+
+    public init(_ spec: PromptSpec) {
+        self.spec = spec
+    }
+
+    /// The whole conversation in the template.
+    ///
+    /// - Throws: `PromptError` if a question is empty, there is none, or one that isn't the last has no answer.
+    public func segments(_ turns: [Turn]) throws(PromptError) -> [Segment] {
+        guard !turns.isEmpty else {
+            throw PromptError("conversation: got no turn, expected at least one question")
+        }
+        var segments: [Segment] = [.text(spec.beforeImage), .image]
+        for (index, turn) in turns.enumerated() {
+            let asked = try filled(index == 0 ? spec.afterImage : spec.followUp, with: turn.question)
+            if let answer = turn.answer {
+                segments += [.text("\(asked) \(answer)"), .end]
+            } else if index == turns.count - 1 {
+                segments.append(.text(asked))
+            } else {
+                throw PromptError("conversation: turn \(index + 1) has no answer, expected one before the next question")
+            }
+        }
+        return segments
+    }
+
+    private func filled(_ template: String, with question: String) throws(PromptError) -> String {
+        guard question.contains(where: { !$0.isWhitespace }) else {
+            throw PromptError("question: got an empty text, expected a question")
+        }
+        // By scalars: a mark that follows the braces must not join them into another character.
+        let parts = template.unicodeScalars.split(at: Self.question)
+        return parts.before + question + parts.after
+    }
+}
+
+extension String.UnicodeScalarView {
+    /// The texts before and after the first `mark`, which is there.
+    fileprivate func split(at mark: String) -> (before: String, after: String) {
+        let scalars = Array(self), wanted = Array(mark.unicodeScalars)
+        let at = scalars.indices.first { scalars[$0...].starts(with: wanted) } ?? scalars.endIndex
+        func text(_ part: ArraySlice<Unicode.Scalar>) -> String {
+            var text = String.UnicodeScalarView()
+            text.append(contentsOf: part)
+            return String(text)
+        }
+        return (text(scalars[..<at]), text(scalars[at...].dropFirst(wanted.count)))
+    }
+}

@@ -1,0 +1,39 @@
+import XCTest
+
+@testable import MobileVLMCore
+
+final class ManifestTests: XCTestCase {
+    private struct Case: Decodable {
+        let file: String
+        let error_names: String
+    }
+
+    func testGoodManifestsAreRead() throws {
+        let good = Golden.folder.appending(path: "manifests/good")
+        let files = try FileManager.default.contentsOfDirectory(at: good, includingPropertiesForKeys: nil)
+        XCTAssertGreaterThanOrEqual(files.count, 3)
+        for file in files {
+            let manifest = try ManifestReader.read(file)
+            XCTAssertEqual(manifest.id, SHA256Digest.hex(of: try Data(contentsOf: file)))
+            XCTAssertEqual(manifest.image, ImageSpec(size: 168, tokens: 36, padColor: 0x7A7468))
+            XCTAssertEqual(manifest.sizes, ModelSizes(vocabSize: 640, hiddenSize: 192, imageSize: 168, imageTokens: 36))
+            XCTAssertEqual(manifest.prompt.stopIDs, [2])
+            XCTAssertEqual(manifest.recipe["name"], "int4")
+        }
+    }
+
+    func testBadManifestsAreRefusedByName() throws {
+        let cases: [Case] = try Golden.cases("manifests/bad.json")
+        XCTAssertGreaterThanOrEqual(cases.count, 40)
+        for golden in cases {
+            let file = Golden.folder.appending(path: "manifests/bad/\(golden.file)")
+            assertThrows("\(golden.file)", golden.error_names, "got", "expected") { try ManifestReader.read(file) }
+        }
+    }
+
+    func testAMissingManifestIsNamed() {
+        assertThrows("/nowhere/manifest.json", "no such file") {
+            try ManifestReader.read(URL(filePath: "/nowhere/manifest.json"))
+        }
+    }
+}
