@@ -60,27 +60,34 @@ object BundleFiles {
     /** Bytes of all files below [folder]. */
     fun size(folder: File): Long {
         var bytes = 0L
-        visit(folder) { path, attributes -> if (attributes.isRegularFile) bytes += Files.size(path) }
+        visit(folder) { _, size -> bytes += size }
         return bytes
     }
 
-    /** Removes [folder] and all in it; a link is removed, not followed. */
+    /**
+     * Removes [folder] and all in it; a link is removed, not followed.
+     *
+     * @throws IOException something in it can't be removed.
+     */
     fun delete(folder: File) {
         if (Files.isSymbolicLink(folder.toPath()) || folder.isFile) folder.delete() else visit(folder) { path, _ -> Files.deleteIfExists(path) }
     }
 
-    /** [see] is given every file below [folder], then its folder; what vanishes meanwhile is passed over. */
-    private fun visit(folder: File, see: (Path, BasicFileAttributes) -> Unit) {
+    /** [see] is given every file below [folder] with its size, then its folder with none; what vanishes meanwhile is passed over. */
+    private fun visit(folder: File, see: (Path, Long) -> Unit) {
         if (!folder.isDirectory) return
         Files.walkFileTree(
             folder.toPath(),
             object : SimpleFileVisitor<Path>() {
-                override fun visitFile(file: Path, attrs: BasicFileAttributes): FileVisitResult = FileVisitResult.CONTINUE.also { see(file, attrs) }
+                override fun visitFile(file: Path, attrs: BasicFileAttributes): FileVisitResult {
+                    see(file, if (attrs.isRegularFile) attrs.size() else 0)
+                    return FileVisitResult.CONTINUE
+                }
 
                 override fun visitFileFailed(file: Path, exc: IOException): FileVisitResult = FileVisitResult.CONTINUE
 
                 override fun postVisitDirectory(dir: Path, exc: IOException?): FileVisitResult {
-                    see(dir, Files.readAttributes(dir, BasicFileAttributes::class.java))
+                    see(dir, 0)
                     return FileVisitResult.CONTINUE
                 }
             },

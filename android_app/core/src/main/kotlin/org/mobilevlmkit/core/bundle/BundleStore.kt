@@ -54,18 +54,21 @@ class BundleStore(private val folder: File) {
 
     /** Removes [bundle] for good. */
     fun remove(bundle: StoredBundle) {
-        val aside = File(folder, "$REMOVING${System.nanoTime()}")
-        // Renamed first, so that no half of it is ever taken for a bundle.
-        BundleFiles.delete(if (bundle.folder.renameTo(aside)) aside else bundle.folder)
+        val aside = asideOf(bundle.folder)
+        BundleFiles.delete(aside ?: bundle.folder)
     }
+
+    /** [bundle] renamed, so that no half of it is ever taken for a bundle; null if it can't be. */
+    private fun asideOf(bundle: File): File? = File(folder, "$REMOVING${System.nanoTime()}").takeIf { bundle.renameTo(it) }
 
     private fun moveIntoPlace(beside: File, manifest: Manifest, name: String): File {
         val same = list().firstOrNull { it.manifest?.id == manifest.id }
         val target = same?.folder ?: generateSequence(1) { it + 1 }
             .map { File(folder, if (it == 1) "$name$SUFFIX" else "$name $it$SUFFIX") }
             .first { !it.exists() }
-        if (same != null) remove(same)
+        val old = if (same != null) asideOf(target) else null
         if (!beside.renameTo(target)) throw BundleException("$target: can't be written, expected to rename $beside")
+        old?.let { BundleFiles.delete(it) }
         return target
     }
 

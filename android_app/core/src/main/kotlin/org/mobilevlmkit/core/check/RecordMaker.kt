@@ -28,8 +28,12 @@ internal class PromptIds(private val model: LoadedModel) {
 
 /** Makes the record of an answer to a first question, to be put in a capture: each stage is run again by [methods]. */
 class RecordMaker(private val model: LoadedModel, private val methods: ModelMethods) {
-    /** The record of [question] about [pixels] (uint8 [3, S, S]), which the engine answered with [answer]. */
-    fun make(pixels: ByteArray, question: String, maxNewTokens: Int, answer: String, ended: Ended): Record {
+    /**
+     * The record of [question] about [pixels] (uint8 [3, S, S]), which the engine answered with [answer].
+     *
+     * @param answerIds its tokens; null where the engine doesn't tell them
+     */
+    fun make(pixels: ByteArray, question: String, maxNewTokens: Int, answer: String, answerIds: List<Int>?, ended: Ended): Record {
         val ids = PromptIds(model)
         val after = ids.after(question)
         val embedding = methods.visionEncoder(pixels)
@@ -44,7 +48,7 @@ class RecordMaker(private val model: LoadedModel, private val methods: ModelMeth
             imageEmbedding = Sketch.of(embedding, listOf(1, model.manifest.image.tokens, width)),
             firstLogits = TopLogits.of(prefill(embeds, width)),
             answer = answer,
-            answerIds = null, // the engine tells only text
+            answerIds = answerIds,
             stopReason = ended.reason,
         )
     }

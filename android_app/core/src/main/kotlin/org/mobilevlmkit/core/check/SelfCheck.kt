@@ -2,7 +2,9 @@ package org.mobilevlmkit.core.check
 
 import org.mobilevlmkit.core.Job
 import org.mobilevlmkit.core.bundle.Sha256
+import org.mobilevlmkit.core.live.Thermal
 import org.mobilevlmkit.core.pixels.Picture
+import org.mobilevlmkit.core.session.Answered
 import org.mobilevlmkit.core.session.ContextFullException
 import org.mobilevlmkit.core.session.Conversation
 import org.mobilevlmkit.core.session.Ended
@@ -15,66 +17,119 @@ data class Finding(val picture: String, val stage: String, val same: Boolean, va
     val line: String get() = "${if (same) "✓" else "✗"} $picture: $stage: $detail"
 }
 
-/** "Check this phone": the bundle's golden records computed here, and what differs. */
-class SelfCheck(private val model: LoadedModel, private val decode: (File) -> Picture) {
+/** What this phone made of a golden record: its [findings], and what a capture of it needs. */
+class CheckedRecord internal constructor(
+    val golden: GoldenRecord,
+    val picture: Picture,
+    val pixels: ByteArray,
+    val findings: List<Finding>,
+    internal val answered: Answered?,
+) {
+    val same: Boolean get() = findings.all { it.same }
+}
+
+/** The result of "Check this phone". */
+class CheckReport(val records: List<CheckedRecord>, val benchmark: Benchmark) {
+    val findings: List<Finding> get() = records.flatMap { it.findings }
+
+    /** Whether all is as on the desktop. */
+    val same: Boolean get() = records.all { it.same }
+
+    /** The record that tells most in a capture: the first that differs, else the first. Null if none was answered. */
+    val telling: CheckedRecord? get() = records.filter { it.answered != null }.let { answered -> answered.firstOrNull { !it.same } ?: answered.firstOrNull() }
+
+    /**
+     * The capture of [record], one of this report's: what `mvlm replay` computes again on a desktop.
+     *
+     * @param methods the program's methods one by one; where memory is short, [LoadedModel.release] the engine before they are opened
+     * @param device what is to be known of the phone, values that JSON has
+     * @throws org.mobilevlmkit.core.EngineException the methods fail.
+     */
+    fun capture(record: CheckedRecord, model: LoadedModel, methods: ModelMethods, device: Map<String, Any?>): Capture {
+        val answered = requireNotNull(record.answered) { "${record.golden.name}: got no answer" }
+        val asked = record.golden.record
+        val made = RecordMaker(model, methods).make(record.pixels, asked.question, asked.maxNewTokens, answered.text, answered.ids, answered.ended)
+        return Capture(model.manifest, made, record.pixels, record.picture, device, benchmark.toJson())
+    }
+}
+
+/**
+ * "Check this phone": the bundle's golden records computed here, what differs, and how fast it went. To be run by
+ * [org.mobilevlmkit.core.session.VlmSession.check].
+ *
+ * @param decode a picture's file, PNG, as RGB without any colour management
+ * @param thermal how warm the phone is now
+ */
+class SelfCheck(
+    private val model: LoadedModel,
+    private val decode: (File) -> Picture,
+    private val thermal: () -> Thermal = { Thermal.NONE },
+    private val nanoTime: () -> Long = System::nanoTime,
+) {
     /**
      * Runs every record, telling each [onFinding] as it comes; [job] counts records. The engine is left with no conversation.
      *
-     * @param decode a picture's file, PNG, as RGB without any colour management
      * @throws org.mobilevlmkit.core.CaptureException the bundle has no records.
      * @throws java.util.concurrent.CancellationException [job] was cancelled.
      */
-    fun run(job: Job, onFinding: (Finding) -> Unit = {}): List<Finding> {
-        val records = GoldenRecords.read(model.folder, model.manifest)
-        val findings = ArrayList<Finding>()
-        records.forEachIndexed { done, golden ->
-            job.step(done.toLong(), records.size.toLong())
-            for (finding in check(golden, job)) {
-                findings.add(finding)
-                onFinding(finding)
-            }
+    fun run(job: Job, onFinding: (Finding) -> Unit = {}): CheckReport {
+        val golden = GoldenRecords.read(model.folder, model.manifest)
+        val timer = BenchmarkTimer(model.loadS, thermal(), nanoTime)
+        val records = golden.mapIndexed { done, record ->
+            job.step(done.toLong(), golden.size.toLong())
+            check(record, timer, job, onFinding)
         }
-        job.step(records.size.toLong(), records.size.toLong())
-        return findings
+        job.step(golden.size.toLong(), golden.size.toLong())
+        return CheckReport(records, timer.finish(thermal()))
     }
 
-    private fun check(golden: GoldenRecord, job: Job): List<Finding> {
+    private fun check(golden: GoldenRecord, timer: BenchmarkTimer, job: Job, onFinding: (Finding) -> Unit): CheckedRecord {
         val record = golden.record
-        val pixels = model.square.of(decode(golden.picture))
+        val findings = ArrayList<Finding>()
+        fun find(stage: String, same: Boolean, detail: String) = Finding(golden.name, stage, same, detail).let {
+            findings.add(it)
+            onFinding(it)
+        }
+        fun <T> compare(stage: String, got: T, expected: T, same: String) =
+            find(stage, got == expected, if (got == expected) same else "got ${"$got".take(40)}…, expected ${"$expected".take(40)}…")
+
+        val picture = decode(golden.picture)
+        val pixels = model.pixels(picture)
+        compare("preprocessing", Sha256.of(pixels), record.pixelsSha256, "the same pixels")
         val ids = PromptIds(model).let { it.before + it.after(record.question) }
-        val expectedIds = record.idsBeforeImage + record.idsAfterImage
-        return listOf(
-            compared(golden.name, "preprocessing", Sha256.of(pixels), record.pixelsSha256, "the same pixels"),
-            compared(golden.name, "tokenizer", ids, expectedIds, "the same ${ids.size} ids"),
-            answer(golden.name, record, pixels, job),
-        )
-    }
-
-    private fun <T> compared(picture: String, stage: String, got: T, expected: T, same: String): Finding {
-        val detail = if (got == expected) same else "got ${"$got".take(40)}…, expected ${"$expected".take(40)}…"
-        return Finding(picture, stage, got == expected, detail)
-    }
-
-    private fun answer(picture: String, record: Record, pixels: ByteArray, job: Job): Finding {
+        compare("tokenizer", ids, record.idsBeforeImage + record.idsAfterImage, "the same ${ids.size} ids")
         val answered = try {
-            val conversation = Conversation(model)
-            conversation.look(pixels)
-            conversation.answer(emptyList(), record.question, record.maxNewTokens, { job.isCancelled }) {}
+            answer(record, pixels, timer, job)
         } catch (_: ContextFullException) {
-            return Finding(picture, "decoder", false, "the question and its answer don't fit the context")
+            find("decoder", false, "the question and its answer don't fit the context")
+            return CheckedRecord(golden, picture, pixels, findings, null)
         } catch (error: Exception) {
-            return Finding(picture, "decoder", false, "the engine failed: ${(error.message ?: "$error").lineSequence().first()}")
+            find("decoder", false, "the engine failed: ${(error.message ?: "$error").lineSequence().first()}")
+            return CheckedRecord(golden, picture, pixels, findings, null)
         }
         if (job.isCancelled) job.step(0, 0)
-        val text = answered?.text ?: ""
-        val reason = answered?.ended?.reason
+        val difference = difference(answered, record)
+        find("decoder", difference == null, difference ?: "the same answer")
+        return CheckedRecord(golden, picture, pixels, findings, answered)
+    }
+
+    private fun answer(record: Record, pixels: ByteArray, timer: BenchmarkTimer, job: Job): Answered {
+        val conversation = Conversation(model, nanoTime)
+        conversation.look(pixels)
+        timer.asked(conversation.imageS)
+        val answered = conversation.answer(emptyList(), record.question, record.maxNewTokens, { job.isCancelled }) { timer.token() }
+        return answered?.also { timer.answered(it.tokens) } ?: Answered("", 0, emptyList(), Ended.STOPPED)
+    }
+
+    private fun difference(answered: Answered, record: Record): String? {
+        val (text, ids) = answered.text to answered.ids
         val at = text.commonPrefixWith(record.answer).length
-        val detail = when {
+        return when {
             text != record.answer -> "from character ${at + 1}: got '${text.drop(at).take(20)}', expected '${record.answer.drop(at).take(20)}'"
-            reason != record.stopReason -> "the same answer, but it ended by $reason, expected ${record.stopReason}"
-            else -> "the same answer"
+            ids != null && record.answerIds != null && ids != record.answerIds -> "the same answer in other tokens"
+            answered.ended.reason != record.stopReason -> "the same answer, but it ended by ${answered.ended.reason}, expected ${record.stopReason}"
+            else -> null
         }
-        return Finding(picture, "decoder", text == record.answer && reason == record.stopReason, detail)
     }
 }
 

@@ -53,8 +53,13 @@ class LiveMode {
     private var isFailed = false
     private var replaced = 0 // frames in a row that were not described to their end
 
-    /** What to do with [frame], which came at [nowMs]. After LOOK or REPLACE it counts as being described. */
-    fun onFrame(frame: FrameSketch, nowMs: Long, condition: PhoneCondition): LiveAction {
+    /**
+     * What to do with [frame], which came at [nowMs]. After LOOK or REPLACE it counts as being described.
+     *
+     * @param canLook whether there is a model that could
+     * @param isWaiting whether the frame being described hasn't begun to be encoded: then a newer one takes its place for nothing
+     */
+    fun onFrame(frame: FrameSketch, nowMs: Long, condition: PhoneCondition, canLook: Boolean = true, isWaiting: Boolean = false): LiveAction {
         val rest = LivePolicy.restMs(condition)
         if (rest == null) {
             isBusy = false
@@ -64,6 +69,8 @@ class LiveMode {
         }
         val isChanged = described?.let { it.difference(frame) > LivePolicy.CHANGED } ?: true
         val action = when {
+            !canLook -> LiveAction.SKIP
+            isBusy && isWaiting -> LiveAction.REPLACE
             isBusy -> if (isChanged && replaced < LivePolicy.MOST_REPLACED) LiveAction.REPLACE else LiveAction.SKIP
             !isChanged && !isFailed -> LiveAction.SKIP
             nowMs - restedFrom < rest -> LiveAction.SKIP
@@ -73,7 +80,7 @@ class LiveMode {
             described = frame
             isBusy = true
             isFailed = false
-            replaced = if (action == LiveAction.REPLACE) replaced + 1 else 0
+            replaced = if (action == LiveAction.LOOK) 0 else if (isWaiting) replaced else replaced + 1
         }
         return action
     }

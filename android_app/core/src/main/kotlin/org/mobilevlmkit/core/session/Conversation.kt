@@ -8,14 +8,14 @@ import org.mobilevlmkit.core.prompt.Turn
 /** The question leaves too little room for an answer. */
 internal class ContextFullException : Exception()
 
-/** A finished answer: [tokens] pieces, and why it ended. */
-internal class Answered(val text: String, val tokens: Int, val ended: Ended)
+/** A finished answer: its [text], the [tokens] it took, their [ids] (null if a piece has none), and why it ended. */
+internal class Answered(val text: String, val tokens: Int, val ids: List<Int>?, val ended: Ended)
 
 /**
  * The conversation about one picture as the engine's KV cache holds it: what is cached is mirrored here, so that a follow-up feeds
  * only what is new, and what the cache has lost is put back. For the session's worker thread.
  */
-internal class Conversation(private val model: LoadedModel) {
+internal class Conversation(private val model: LoadedModel, private val nanoTime: () -> Long) {
     private val engine = model.engine
     private val prompt = model.prompt
     private val feeder = Feeder(prompt, model.tokenizer, model.manifest.maxPrefill)
@@ -31,6 +31,10 @@ internal class Conversation(private val model: LoadedModel) {
     var position = 0
         private set
 
+    /** Seconds that the picture took to be encoded and put through the text decoder. */
+    var imageS = 0.0
+        private set
+
     /** Puts the picture [pixels], uint8 [3, S, S], and [turns] about it into an empty KV cache. */
     fun look(pixels: ByteArray, turns: List<Turn> = emptyList()) {
         this.pixels = pixels
@@ -38,7 +42,9 @@ internal class Conversation(private val model: LoadedModel) {
         engine.reset()
         position = 0
         feeder.feeds(prefix).forEach { engine.prefillText(it.text) }
+        val began = nanoTime()
         engine.prefillImage(pixels)
+        imageS = (nanoTime() - began) / 1e9
         position = pictureEnd
         for (feed in feeder.feeds(turns.flatMapIndexed { index, turn -> said(index, turn) })) {
             engine.prefillText(feed.text)
@@ -83,7 +89,7 @@ internal class Conversation(private val model: LoadedModel) {
     ): Answered {
         val stream = TextStream()
         val shown = StringBuilder()
-        var tokens = 0
+        val ids = ArrayList<Int>()
         var last = ""
         var isEnded = false
         var isSpoiled = false
@@ -92,18 +98,19 @@ internal class Conversation(private val model: LoadedModel) {
             if (new.isNotEmpty()) onText(shown.toString())
         }
         engine.generate(text, position, maxNewTokens) { piece ->
-            if (isEnded || tokens == maxNewTokens) {
+            if (isEnded || ids.size == maxNewTokens) {
                 isSpoiled = true // it went on after an end of text that came first, or counts otherwise
             } else if (piece == prompt.stopText) {
                 isEnded = true
             } else {
-                tokens++
+                ids.add(model.tokenizer.id(piece))
                 last = piece
                 show(stream.add(piece))
             }
             if (isEnded || isSpoiled || isStopped()) engine.stop()
         }
         show(stream.finish())
+        val tokens = ids.size
         val isCut = tokens == maxNewTokens || isStopped()
         if (!isCut) isEnded = true // engines need not give the stop id's piece
         // The engine feeds a token when it asks for the next: the last one is fed only if the end of text followed it.
@@ -111,7 +118,8 @@ internal class Conversation(private val model: LoadedModel) {
         unfed = if (isEnded) "" else feedable(last)
         isEndFed = false
         cached = if (isSpoiled) null else turns + Turn(question, shown.toString())
-        return Answered(shown.toString(), tokens, if (isEnded) Ended.COMPLETE else if (tokens < maxNewTokens) Ended.STOPPED else Ended.LENGTH)
+        val ended = if (isEnded) Ended.COMPLETE else if (tokens < maxNewTokens) Ended.STOPPED else Ended.LENGTH
+        return Answered(shown.toString(), tokens, ids.takeIf { -1 !in it }, ended)
     }
 
     /** The text that the engine tokenizes as [piece] alone, or nothing: a token inside a word can't be said in text. */

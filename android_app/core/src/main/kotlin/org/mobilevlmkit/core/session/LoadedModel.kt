@@ -6,6 +6,7 @@ import org.mobilevlmkit.core.Job
 import org.mobilevlmkit.core.MobileVlmException
 import org.mobilevlmkit.core.bundle.BundleFiles
 import org.mobilevlmkit.core.bundle.Manifest
+import org.mobilevlmkit.core.pixels.Picture
 import org.mobilevlmkit.core.pixels.SquarePixels
 import org.mobilevlmkit.core.prompt.Prompt
 import org.mobilevlmkit.core.prompt.Tokenizer
@@ -16,9 +17,10 @@ class MemoryException(val neededBytes: Long, val availableBytes: Long) :
     MobileVlmException("memory: got ${availableBytes shr 20} MB, expected ${neededBytes shr 20} MB")
 
 /**
- * A bundle that is verified and loaded.
+ * A bundle that is verified and loaded; for one thread.
  *
  * @property memory how well it fits the phone
+ * @property loadS seconds that the engine took to load the program
  */
 class LoadedModel internal constructor(
     val folder: File,
@@ -26,9 +28,24 @@ class LoadedModel internal constructor(
     internal val engine: VlmEngine,
     internal val tokenizer: Tokenizer,
     val memory: MemoryFit = MemoryFit.FITS,
+    val loadS: Double = 0.0,
 ) {
     internal val prompt = Prompt(manifest.prompt)
-    internal val square = SquarePixels(manifest.image)
+    private val square = SquarePixels(manifest.image)
+
+    /** Whether the engine is freed; what needs none still works. */
+    var isReleased = false
+        private set
+
+    /** What the vision encoder reads of [picture]: uint8 [3, S, S]. */
+    fun pixels(picture: Picture): ByteArray = square.of(picture)
+
+    /** Frees the engine, to make room for another one. */
+    fun release() {
+        if (isReleased) return
+        isReleased = true
+        engine.close()
+    }
 }
 
 /**
@@ -37,7 +54,12 @@ class LoadedModel internal constructor(
  * @param backend which of the manifest's artifacts the engine runs, such as `executorch`
  * @param availableMemory bytes that the model may take ([MemoryCheck.usable])
  */
-class ModelLoader(private val backend: String, private val engines: EngineFactory, private val availableMemory: () -> Long) {
+class ModelLoader(
+    private val backend: String,
+    private val engines: EngineFactory,
+    private val availableMemory: () -> Long,
+    private val nanoTime: () -> Long = System::nanoTime,
+) {
     /**
      * Loads the bundle in [folder].
      *
@@ -59,6 +81,8 @@ class ModelLoader(private val backend: String, private val engines: EngineFactor
         if (memory == MemoryFit.TOO_LITTLE) throw MemoryException(manifest.memoryBytes, available)
         val tokenizer = Tokenizer.read(File(folder, manifest.tokenizerJson))
         job.step(manifest.totalBytes, manifest.totalBytes)
-        return LoadedModel(folder, manifest, engines.open(folder, manifest), tokenizer, memory)
+        val began = nanoTime()
+        val engine = engines.open(folder, manifest)
+        return LoadedModel(folder, manifest, engine, tokenizer, memory, (nanoTime() - began) / 1e9)
     }
 }

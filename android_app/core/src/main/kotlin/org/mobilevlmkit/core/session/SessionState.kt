@@ -17,6 +17,9 @@ enum class Phase {
     /** The model waits for a picture. */
     READY,
 
+    /** The phone is being checked: the model is lent to [VlmSession.check]. */
+    CHECKING,
+
     /** A picture is being encoded, or a conversation put back into the KV cache. */
     LOOKING,
 
@@ -56,6 +59,9 @@ sealed class Problem {
     /** [question] doesn't fit into what is left of the context; a new chat about the same picture has more room. */
     data class ContextFull(val question: String) : Problem()
 
+    /** The phone couldn't be checked: no golden records, no room for a capture, a failing engine. */
+    data class Check(val message: String) : Problem()
+
     /** The picture or the question can't be used. */
     data class Input(val message: String) : Problem()
 }
@@ -65,6 +71,8 @@ sealed class Problem {
  *
  * @property bundle the chosen bundle's folder name, or null
  * @property loadProgress share of the bundle that is verified, 0 to 1
+ * @property picture the number of the picture, or of none: another one with each `show`, `close` and other bundle
+ * @property isPictureWaiting whether the picture hasn't begun to be encoded, so that a newer one costs nothing
  * @property turns the conversation about the picture
  * @property waitingQuestion asked, but not begun yet
  * @property usedTokens tokens in the KV cache, of [maxTokens]
@@ -74,6 +82,8 @@ data class SessionState(
     val phase: Phase = Phase.IDLE,
     val bundle: String? = null,
     val loadProgress: Float = 0f,
+    val picture: Int = 0,
+    val isPictureWaiting: Boolean = false,
     val turns: List<ChatTurn> = emptyList(),
     val waitingQuestion: String? = null,
     val usedTokens: Int = 0,

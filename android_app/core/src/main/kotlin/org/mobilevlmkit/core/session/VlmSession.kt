@@ -29,7 +29,7 @@ class VlmSession(
     private val nanoTime: () -> Long = System::nanoTime,
     private val listener: (SessionState) -> Unit,
 ) {
-    private enum class Step { UNLOAD, LOAD, LOOK, ANSWER }
+    private enum class Step { UNLOAD, LOAD, CHECK, LOOK, ANSWER }
 
     private class Question(val text: String, val maxNewTokens: Int)
 
@@ -41,6 +41,7 @@ class VlmSession(
     private var isToRefresh = false // put the conversation back into the KV cache
     private var question: Question? = null
     private var turns = emptyList<ChatTurn>()
+    private var check: ((LoadedModel, Job) -> Unit)? = null
     private var isInBackground = false
     private var isReleased = false
 
@@ -50,6 +51,7 @@ class VlmSession(
     private var pixels: ByteArray? = null
     private var running: Step? = null
     private var loading: Job? = null
+    private var checking: Job? = null
     private var hasFailedToLoad = false
     private var isScheduled = false
     private var loadProgress = 0f
@@ -72,6 +74,7 @@ class VlmSession(
     fun open(folder: File) = wish {
         if (folder == wanted && !hasFailedToLoad) return@wish
         if (folder != wanted) forgetPicture()
+        cancelCheck()
         wanted = folder
         hasFailedToLoad = false
         problem = null
@@ -81,6 +84,7 @@ class VlmSession(
     /** Forgets bundle, picture and conversation, and frees the model; also while it loads. */
     fun close() = wish {
         forgetPicture()
+        cancelCheck()
         wanted = null
         hasFailedToLoad = false
         isReleased = false
@@ -88,12 +92,21 @@ class VlmSession(
         loading?.cancel()
     }
 
-    /** A new picture, with a [question] about it or none yet: it is encoded while the user types. It must not change any more. */
-    fun show(picture: Picture, question: String? = null, maxNewTokens: Int = MAX_NEW_TOKENS) = wish {
-        forgetPicture()
-        newPicture = picture
-        problem = null
-        if (!question.isNullOrBlank()) this.question = Question(question, maxNewTokens)
+    /**
+     * A new picture, with a [question] about it or none yet: it is encoded while the user types. It must not change any more.
+     * Returns the picture's number: [SessionState.picture] as long as the state is about it.
+     */
+    fun show(picture: Picture, question: String? = null, maxNewTokens: Int = MAX_NEW_TOKENS): Int {
+        var number = 0
+        wish {
+            forgetPicture()
+            cancelCheck()
+            newPicture = picture
+            problem = null
+            if (!question.isNullOrBlank()) this.question = Question(question, maxNewTokens)
+            number = pictures
+        }
+        return number
     }
 
     /** Asks [question] about the picture, once it is encoded. False, and nothing happens, if it is blank, without a picture, or another is under way. */
@@ -109,10 +122,11 @@ class VlmSession(
         return true
     }
 
-    /** Ends the answer that is coming, after its current token, or takes back the question that waits. */
+    /** Ends the answer that is coming, after its current token, or takes back the question that waits; cancels a check. */
     fun stop() = wish {
         question = null
         stopAnswer()
+        cancelCheck()
     }
 
     /** Takes back the last question and its answer. */
@@ -137,10 +151,31 @@ class VlmSession(
         problem = null
     }
 
-    /** The app isn't seen any more: the answer is stopped, and nothing new begins but loading. */
+    /**
+     * Gives the loaded model to [work] on the worker, and begins nothing else meanwhile: for "Check this phone". An answer that is
+     * coming is stopped; the conversation is put back afterwards, and the model loaded again if [work] has released it. What [work]
+     * throws becomes a [Problem.Check].
+     *
+     * `stop`, `show`, `open` of another bundle, `close` and `background` cancel the job; [work] may then throw CancellationException.
+     * False, and nothing happens, if no model is loaded, or a check is under way.
+     */
+    fun check(work: (LoadedModel, Job) -> Unit): Boolean {
+        synchronized(lock) {
+            if (model == null || check != null || checking != null || isInBackground) return false
+            wish {
+                problem = null
+                check = work
+                stopAnswer()
+            }
+        }
+        return true
+    }
+
+    /** The app isn't seen any more: the answer is stopped, a check cancelled, and nothing new begins but loading. */
     fun background() = wish {
         isInBackground = true
         stopAnswer()
+        cancelCheck()
     }
 
     /** The app is seen again. A model that was released is loaded again, and the conversation put back. */
@@ -174,6 +209,11 @@ class VlmSession(
         stopAnswer()
     }
 
+    private fun cancelCheck() {
+        check = null
+        checking?.cancel()
+    }
+
     private fun restart(kept: List<ChatTurn>) {
         problem = null
         if (kept == turns) return
@@ -197,6 +237,7 @@ class VlmSession(
             isLoaded && (model?.folder != wanted || isReleased) -> Step.UNLOAD
             !isLoaded && wanted != null && !hasFailedToLoad && !isReleased -> Step.LOAD
             !isLoaded || isInBackground -> null
+            check != null -> Step.CHECK
             newPicture != null || isToRefresh -> Step.LOOK
             question != null && pixels != null -> Step.ANSWER
             else -> null
@@ -218,6 +259,7 @@ class VlmSession(
             when (step) {
                 Step.UNLOAD -> unload()
                 Step.LOAD -> load()
+                Step.CHECK -> check()
                 Step.LOOK -> look()
                 Step.ANSWER -> answer()
                 null -> Unit
@@ -241,7 +283,7 @@ class VlmSession(
             }
         }
         try {
-            closing?.engine?.close()
+            closing?.release()
         } catch (_: Exception) {
             // It is gone either way; a model that is loaded next says whether there is room.
         }
@@ -264,7 +306,7 @@ class VlmSession(
             val loaded = load(checkNotNull(folder), job)
             synchronized(lock) {
                 model = loaded
-                conversation = Conversation(loaded)
+                conversation = Conversation(loaded, nanoTime)
                 // A conversation from before is put back.
                 isToRefresh = pixels != null
             }
@@ -286,8 +328,36 @@ class VlmSession(
         }
     }
 
+    private fun check() {
+        val job = Job()
+        val work: (LoadedModel, Job) -> Unit
+        val lent: LoadedModel
+        synchronized(lock) {
+            work = check ?: return // taken back a moment ago
+            lent = checkNotNull(model)
+            check = null
+            checking = job
+            publish()
+        }
+        var error: Throwable? = null
+        try {
+            work(lent, job)
+        } catch (_: CancellationException) {
+            // As it was told to.
+        } catch (thrown: Throwable) {
+            error = thrown
+        }
+        synchronized(lock) {
+            checking = null
+            usedTokens = 0
+            model = lent.takeUnless { it.isReleased }
+            conversation = model?.let { Conversation(it, nanoTime) }
+            isToRefresh = pixels != null
+            if (error != null && !job.isCancelled) problem = Problem.Check(lineOf(error))
+        }
+    }
+
     private fun look() {
-        val began = nanoTime()
         val talk: Conversation
         val picture: Picture?
         val history: List<Turn>
@@ -304,13 +374,13 @@ class VlmSession(
             isToRefresh = false
         }
         attempt(mine) {
-            val shown = if (picture != null) checkNotNull(model).square.of(picture) else synchronized(lock) { pixels } ?: return
+            val shown = if (picture != null) checkNotNull(model).pixels(picture) else synchronized(lock) { pixels } ?: return
             synchronized(lock) { if (pictures == about) pixels = shown }
             talk.look(shown, history)
             synchronized(lock) {
                 if (epoch == mine) {
                     usedTokens = talk.position
-                    imageS = secondsSince(began)
+                    imageS = talk.imageS
                 }
             }
         }
@@ -397,8 +467,6 @@ class VlmSession(
     /** What was said; an answer that failed wasn't. */
     private fun history(): List<Turn> = turns.filter { it.ended != Ended.FAILED }.map { Turn(it.question, it.answer) }
 
-    private fun secondsSince(began: Long): Double = (nanoTime() - began) / 1e9
-
     private fun lineOf(error: Throwable): String {
         val line = error.message?.lineSequence()?.firstOrNull { it.isNotBlank() } ?: error.javaClass.simpleName
         return if (error is MobileVlmException) line else "engine: $line"
@@ -411,6 +479,7 @@ class VlmSession(
         model == null && isReleased -> Phase.SUSPENDED
         model == null && hasFailedToLoad -> Phase.FAILED
         model == null || running == Step.LOAD || running == Step.UNLOAD || model?.folder != wanted -> Phase.LOADING
+        running == Step.CHECK || check != null -> Phase.CHECKING
         running == Step.ANSWER && !isOvertaken() -> Phase.ANSWERING
         newPicture != null || isToRefresh || running == Step.LOOK -> Phase.LOOKING
         pixels == null -> Phase.READY
@@ -425,6 +494,8 @@ class VlmSession(
             phase = phase(),
             bundle = wanted?.name,
             loadProgress = if (running == Step.LOAD) loadProgress else 0f,
+            picture = pictures,
+            isPictureWaiting = newPicture != null,
             turns = turns,
             waitingQuestion = question?.text,
             usedTokens = usedTokens,

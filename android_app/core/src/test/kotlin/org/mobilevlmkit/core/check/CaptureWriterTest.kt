@@ -25,11 +25,11 @@ class CaptureWriterTest {
     val temporary = TemporaryFolder()
     private val scene = CheckScene()
     private val picture = Golden.picture("pixels/a-banner.ppm")
-    private val pixels = scene.model.square.of(picture)
+    private val pixels = scene.model.pixels(picture)
 
     private fun capture(withPicture: Boolean = true) = Capture(
         manifest = scene.manifest,
-        record = RecordMaker(scene.model, scene.Methods()).make(pixels, "What is this?", 8, "yes, 你", Ended.COMPLETE),
+        record = RecordMaker(scene.model, scene.Methods()).make(pixels, "What is this?", 8, "yes, 你", null, Ended.COMPLETE),
         pixels = pixels,
         picture = if (withPicture) picture else null,
         device = mapOf("model" to "a phone", "android" to 35),

@@ -11,8 +11,8 @@ class RecordMakerTest {
     fun everyStageIsRunOnceAndKept() {
         val scene = CheckScene(maxPrefill = 40)
         val methods = scene.Methods()
-        val pixels = scene.model.square.of(Golden.picture("pixels/primes.ppm"))
-        val record = RecordMaker(scene.model, methods).make(pixels, "What is this?", 8, "yes", Ended.COMPLETE)
+        val pixels = scene.model.pixels(Golden.picture("pixels/primes.ppm"))
+        val record = RecordMaker(scene.model, methods).make(pixels, "What is this?", 8, "yes", null, Ended.COMPLETE)
         val golden = Golden.cases("prompts/prompts.json", 1).first { case -> ((case["turns"] as List<*>)[0] as Map<*, *>)["question"] == "What is this?" }
         val ids = (golden["ids"] as Map<*, *>)["demo"] as Map<*, *>
         assertEquals(ids["before_image"], record.idsBeforeImage.map { it.toLong() })
@@ -30,7 +30,7 @@ class RecordMakerTest {
     @Test
     fun aSpecialTokenInAQuestionIsText() {
         val scene = CheckScene()
-        val record = RecordMaker(scene.model, scene.Methods()).make(ByteArray(3 * 168 * 168), "</s>", 8, "", Ended.STOPPED)
+        val record = RecordMaker(scene.model, scene.Methods()).make(ByteArray(3 * 168 * 168), "</s>", 8, "", emptyList(), Ended.STOPPED)
         assertFalse(2 in record.idsAfterImage)
         assertEquals("stopped", record.stopReason)
     }

