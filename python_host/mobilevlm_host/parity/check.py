@@ -140,7 +140,7 @@ def verdict(report: ParityReport) -> str:
     """One line: pass, or the first stage beyond its limits and its worst sample."""
     failed: Stage | None = next((stage for stage in report.stages if not stage.passed), None)
     if failed is None:
-        return f"pass: every stage is within its limits over {report.samples} samples"
+        return f"pass: every stage is within its limits over {report.samples} samples of {report.decode_steps} decoded tokens"
     return f"fail: {failed.name} is the first stage beyond its limits (worst: {failed.worst})"
 
 

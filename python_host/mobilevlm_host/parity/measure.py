@@ -27,7 +27,7 @@ from mobilevlm_host.parity.engine import Engine
 from mobilevlm_host.parity.metrics import Distance, LogitDistance, distance, logit_distance
 from mobilevlm_host.parity.phone import PhoneInputs
 
-DECODE_STEPS = 32
+DECODE_STEPS = 32  # after prefill
 _MAX_NEW_TOKENS = 48
 _OWN_PREFILL_AFTER = (2, DECODE_STEPS)  # decoded tokens
 
@@ -71,7 +71,8 @@ class Answer:
 @dataclass(frozen=True)
 class Measured:
     """What one sample gave. ``pixels``, uint8 [3, S, S], are what the vision encoders were fed. ``tensors`` has a distance for pixels,
-    vision_encoder, projector and token_embedding; ``logits`` are of the prompt's last token and of each decoded one;
+    vision_encoder, projector, token_embedding, prefill and, if anything was decoded, decode (of all logits as one tensor);
+    ``logits`` are of the prompt's last token and of each decoded one;
     ``own_prefill_snr_db`` is the least of decoded logits to the bundle's own prefill (None if nothing was decoded);
     ``token_errors`` is, for each image token, the error of the embedding that the text decoder gets, relative to its length.
     """
@@ -133,7 +134,7 @@ def measure(
             f"{sample.name}: got a prompt of {prompted.shape[1]} tokens, expected less than the context, {max_context}"
         )
     new_tokens = min(_MAX_NEW_TOKENS, room)
-    decoded = _decode(model, engine, prompted, min(DECODE_STEPS, room), new_tokens, max_prefill)
+    decoded = _decode(model, engine, prompted, min(1 + DECODE_STEPS, room), new_tokens, max_prefill)
     given = engine.answer(sample.image, sample.question, new_tokens)
     return Measured(
         sample=sample,
@@ -141,6 +142,8 @@ def measure(
         tensors={
             **seen.tensors,
             "token_embedding": distance(model.token_embedding(text), engine.token_embedding(text)),
+            "prefill": distance(decoded.ours[:1], decoded.theirs[:1]),
+            **({"decode": distance(decoded.ours[1:], decoded.theirs[1:])} if len(decoded.ours) > 1 else {}),
         },
         same_ids=(before, after) == phone.ids(sample.question),
         logits=logit_distance(decoded.ours, decoded.theirs),

@@ -15,7 +15,6 @@ from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.parity import thresholds
 from mobilevlm_host.parity.engine import Engine
 from mobilevlm_host.parity.measure import Measured, Sample, Seen, measure, see
-from mobilevlm_host.parity.metrics import Distance
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.parity.thresholds import Limit
 
@@ -77,6 +76,11 @@ class ParityReport:
         return len(self.measured)
 
     @property
+    def decode_steps(self) -> int:
+        """How many decoded tokens each sample was compared on, at least: fewer than asked for only if the context ends."""
+        return min(len(each.logits.kl) for each in self.measured) - 1
+
+    @property
     def first_divergence(self) -> str | None:
         """The first stage beyond its limits."""
         return next((stage.name for stage in self.stages if not stage.passed), None)
@@ -97,6 +101,7 @@ class ParityReport:
             "first_divergence": self.first_divergence,
             "recipe": self.recipe,
             "samples": self.samples,
+            "decode_steps": self.decode_steps,
             "stages": stages,
         }
 
@@ -146,9 +151,9 @@ def judge(measured: Sequence[Measured], recipe: dict[str, str]) -> ParityReport:
     """
     names = [each.sample.name for each in measured]
     found = {
-        **{name: _tensors([each.tensors[name] for each in measured], names) for name in measured[0].tensors},
+        **{name: _tensors(measured, name) for name in measured[0].tensors},
         "token_ids": _share([each.same_ids for each in measured], names),
-        "prefill": _logits(measured, slice(0, 1)),
+        "prefill": _logits(measured, "prefill", slice(0, 1)),
         "decode": _decoding(measured),
         "answer": _share([each.same_answer for each in measured], names),
     }
@@ -157,18 +162,19 @@ def judge(measured: Sequence[Measured], recipe: dict[str, str]) -> ParityReport:
     return ParityReport(dict(recipe), stages, tuple(measured))
 
 
-def _tensors(found: list[Distance], names: list[str]) -> Found:
-    worst = min(range(len(found)), key=lambda index: found[index].snr_db)
+def _tensors(measured: Sequence[Measured], name: str) -> Found:
+    found = [(each.tensors[name], each.sample.name) for each in measured if name in each.tensors]
+    worst, sample = min(found, key=lambda pair: pair[0].snr_db)
     metrics = {
-        "max_abs": max(each.max_abs for each in found),
-        "max_rel": max(each.max_rel for each in found),
-        "cosine": min(each.cosine for each in found),
-        "snr_db": found[worst].snr_db,
+        "max_abs": max(each.max_abs for each, _ in found),
+        "max_rel": max(each.max_rel for each, _ in found),
+        "cosine": min(each.cosine for each, _ in found),
+        "snr_db": worst.snr_db,
     }
-    return metrics, names[worst] if found[worst].snr_db < math.inf else ""
+    return metrics, sample if worst.snr_db < math.inf else ""
 
 
-def _logits(measured: Sequence[Measured], steps: slice) -> Found:
+def _logits(measured: Sequence[Measured], name: str, steps: slice) -> Found:
     """Over the positions ``steps`` of all samples: one unsure token of one sample says nothing."""
     kl = [value for each in measured for value in each.logits.kl[steps]]
     top1 = [value for each in measured for value in each.logits.top1[steps]]
@@ -176,14 +182,15 @@ def _logits(measured: Sequence[Measured], steps: slice) -> Found:
     if not kl:
         raise ParityError("decode: got no position to compare, expected a context with room for two tokens")
     worst = max(measured, key=lambda each: _mean(each.logits.kl[steps])).sample.name
-    return {"mean_kl": _mean(kl), "max_kl": max(kl), "top1": _mean(top1), "top5": _mean(top5)}, worst
+    metrics = {"mean_kl": _mean(kl), "max_kl": max(kl), "top1": _mean(top1), "top5": _mean(top5)}
+    return metrics | _tensors(measured, name)[0], worst
 
 
 def _decoding(measured: Sequence[Measured]) -> Found:
     """Decoded logits, and what they are to the engine's own prefill: a value rounded the other way can make one sample noisy,
     so the median counts.
     """
-    metrics, worst = _logits(measured, slice(1, None))
+    metrics, worst = _logits(measured, "decode", slice(1, None))
     snr_db = [each.own_prefill_snr_db for each in measured if each.own_prefill_snr_db is not None]
     return {**metrics, "own_prefill_snr_db": statistics.median_low(snr_db)}, worst
 

@@ -133,6 +133,15 @@ def test_a_sound_model_passes_in_every_stage(model: MobileVLM, bundle: Bundle, s
     report = _compare(model, EagerEngine(copy.deepcopy(model), phone), phone, samples, FP32)
     assert report.first_divergence is None
     assert tuple(stage.name for stage in report.stages) == STAGES
+    tensors, logits = {"max_abs", "max_rel", "cosine", "snr_db"}, {"mean_kl", "max_kl", "top1", "top5"}
+    assert {stage.name: set(stage.metrics) for stage in report.stages} == {
+        **dict.fromkeys(("pixels", "vision_encoder", "projector", "token_embedding"), tensors),
+        "token_ids": {"same", "flips"},
+        "answer": {"same", "flips"},
+        "prefill": tensors | logits,
+        "decode": tensors | logits | {"own_prefill_snr_db"},
+    }
+    assert report.to_json()["decode_steps"] == 32
     assert report.to_json()["stages"]["pixels"]["metrics"]["snr_db"] is None  # infinite isn't JSON
     with pytest.raises(ParityError, match="got no samples"):
         _compare(model, EagerEngine(model, phone), phone, [], FP32)
