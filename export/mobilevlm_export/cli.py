@@ -24,7 +24,8 @@ LM_HEAD_SCHEMES = ("fp32", "int8", "int4")
 VISION_SCHEMES = ("fp32", "int8")
 EMBEDDING_SCHEMES = ("fp32", "int8", "int4")
 RECIPE_NAMES = ("int4", "int8", "fp32")
-BACKENDS = ("executorch",)
+BACKENDS = ("executorch", "coreml")
+CACHE_UPDATES = ("slice", "one-hot")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for scripts.")
 
@@ -56,11 +57,18 @@ class OneLineErrors(click.Group):
         "mvlm export ./MobileVLM_V2-1.7B -o mobilevlm-1.7b.mvlm",
         "mvlm export mtgv/MobileVLM_V2-3B -o 3b.mvlm --recipe int8 --zip",
         "mvlm export ./MobileVLM_V2-1.7B -o vision-fp32.mvlm --vision fp32 --lm-head int8",
+        "mvlm export ./MobileVLM_V2-1.7B -o both-phones.mvlm --backend executorch,coreml --zip",
     )
 )
 @click.argument("checkpoint")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to write (a folder).")
-@click.option("--backend", "backends", default="executorch", show_default=True, help="What to lower to.")
+@click.option(
+    "--backend",
+    "backends",
+    default="executorch",
+    show_default=True,
+    help="What to lower to: executorch (Android, this machine), coreml (iOS), or both: executorch,coreml.",
+)
 @click.option("--recipe", "recipe_name", type=click.Choice(RECIPE_NAMES), default="int4", show_default=True)
 @click.option("--llm", type=click.Choice(LLM_SCHEMES), help="The text decoder's weights, instead of the recipe's.")
 @click.option(
@@ -70,10 +78,21 @@ class OneLineErrors(click.Group):
 @click.option("--projector", type=click.Choice(VISION_SCHEMES), help="LDPv2's weights.")
 @click.option("--embedding", type=click.Choice(EMBEDDING_SCHEMES), help="The token embedding's weights.")
 @click.option("--max-context", type=click.IntRange(min=64), help="Longest conversation in tokens. [default: 1024]")
+@click.option(
+    "--coreml-cache-update",
+    type=click.Choice(CACHE_UPDATES),
+    default="slice",
+    show_default=True,
+    help="How Core ML's KV cache is written; one-hot is for the Neural Engine, and not tried on one.",
+)
 @click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
 @click.option("--zip", "zipped", is_flag=True, help="Write OUTPUT.zip beside the bundle too, for a phone.")
 @click.option("--force", is_flag=True, help="Replace OUTPUT, once the new bundle is complete.")
-@click.option("--golden/--no-golden", default=True, help="Ask the bundle and keep its answers in it. [default: golden]")
+@click.option(
+    "--golden/--no-golden",
+    default=True,
+    help="Ask the ExecuTorch program and keep its answers in the bundle. [default: golden]",
+)
 @json_option
 @click.pass_obj
 def export(
@@ -84,6 +103,7 @@ def export(
     backends: str,
     recipe_name: str,
     max_context: int | None,
+    coreml_cache_update: str,
     vision_tower: Path | None,
     zipped: bool,
     force: bool,
@@ -95,10 +115,12 @@ def export(
 
     CHECKPOINT is a folder in the published layout, a model id such as mtgv/MobileVLM_V2-1.7B, or "demo".
     """
-    names = tuple(name.strip() for name in backends.split(","))
+    names = tuple(dict.fromkeys(name.strip() for name in backends.split(",")))
     for name in names:
         if name not in BACKENDS:
             raise click.BadParameter(f"got {name!r}, expected {' or '.join(BACKENDS)}", param_hint="--backend")
+    if coreml_cache_update != "slice" and "coreml" not in names:
+        raise click.UsageError("--coreml-cache-update is of --backend coreml")
     from mobilevlm_export.pipeline import ExportJob, export_bundle
     from mobilevlm_export.quantize import make_recipe
 
@@ -106,13 +128,15 @@ def export(
         checkpoint=checkpoint,
         output=output,
         recipe=make_recipe(recipe_name, **{knob: scheme for knob, scheme in knobs.items() if scheme}),
+        backends=names,
         max_context=max_context,
+        coreml_cache_update=coreml_cache_update,
         vision_tower=vision_tower,
         zipped=zipped,
         force=force,
     )
     with drawn_progress() as progress:
-        complete = (lambda bundle: add_golden(bundle, progress)) if golden else None
+        complete = (lambda bundle: add_golden(bundle, progress)) if golden and "executorch" in names else None
         manifest = export_bundle(job, progress, complete).manifest
     values = manifest.values
     size = sum(entry.bytes for entry in manifest.files)
@@ -123,6 +147,7 @@ def export(
     left = values["quantization"]["unquantized"]
     facts = {
         "size": megabytes(size),
+        "programs": ", ".join(f"{name} {megabytes(made['bytes'])}" for name, made in values["artifacts"].items()),
         "memory need": megabytes(values["memory"]["bytes"]),
         "context": f"{manifest.max_context} tokens, {manifest.config.image_tokens} of them an image's",
         "time": f"{values['export_s']:.0f} s",

@@ -156,6 +156,11 @@ def _require_listed(manifest: Manifest, path: Path) -> None:
         if not isinstance(artifact, dict) or not _is(artifact.get("file"), str):
             raise BundleError(f"{path}: artifacts.{backend}: got {artifact!r:.60}, expected an object with a file")
         named[f"artifacts.{backend}"] = artifact["file"]
+        for part, made in artifact.items():
+            if isinstance(made, dict) and _is(made.get("package"), str):
+                named[f"artifacts.{backend}.{part}"] = f"{made['package']}/Manifest.json"
+            elif isinstance(made, dict) and _is(made.get("file"), str):
+                named[f"artifacts.{backend}.{part}"] = made["file"]
     for field, name in named.items():
         if name not in listed:
             raise BundleError(f"{path}: {field}: {name!r} isn't in files, expected its hash there")

@@ -13,15 +13,16 @@ from mobilevlm_export import __version__, prompt
 from mobilevlm_export.bundle import Bundle, write_bundle, zip_bundle
 from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
-from mobilevlm_export.errors import CheckpointError
+from mobilevlm_export.errors import CheckpointError, LoweringError
 from mobilevlm_export.hub import resolve_checkpoint
-from mobilevlm_export.lower.executorch import ArtifactInfo, lower_executorch
 from mobilevlm_export.memory import memory_need
+from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import RECIPES, QuantizeReport, Recipe, quantize
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
 
 PROGRAM = "model.pte"
+BACKENDS = ("executorch", "coreml")
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,18 @@ class ExportJob:
     checkpoint: str | Path
     output: Path
     recipe: Recipe = field(default_factory=lambda: RECIPES["int4"])
+    backends: tuple[str, ...] = ("executorch",)
     max_context: int | None = None
+    coreml_cache_update: str = "slice"
     vision_tower: Path | None = None
     zipped: bool = False
     force: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.backends if name not in BACKENDS]
+        if unknown or not self.backends:
+            got = repr(unknown[0]) if unknown else "none"
+            raise LoweringError(f"backend: got {got}, expected {' or '.join(BACKENDS)}")
 
 
 def export_bundle(
@@ -57,13 +66,47 @@ def export_bundle(
         # Weights stay as they are stored, mostly half precision, until each is quantized.
         model = load_checkpoint(folder, vision_tower=job.vision_tower, dtype=None, progress=progress)
         quantized = quantize(model, job.recipe, progress)
-        artifact = lower_executorch(model, job.recipe, beside / PROGRAM, max_context=job.max_context, progress=progress)
-        return _manifest(config, source, quantized, artifact) | {"export_s": round(time.monotonic() - begin, 1)}
+        lowered = {}
+        if "coreml" in job.backends:
+            lowered["coreml"] = _lower_coreml(model, job, beside, source["sha256"], progress)
+        if "executorch" in job.backends:
+            lowered["executorch"] = _lower_executorch(model, job, beside / PROGRAM, progress)
+        artifacts = {name: lowered[name] for name in BACKENDS if name in lowered}
+        return _manifest(config, source, quantized, artifacts) | {"export_s": round(time.monotonic() - begin, 1)}
 
     write_bundle(job.output, fill, complete=complete, force=job.force)
     if job.zipped:
         zip_bundle(job.output, job.output.with_name(job.output.name + ".zip"))
     return Bundle.open(job.output, progress=progress)
+
+
+def _lower_executorch(model: MobileVLM, job: ExportJob, path: Path, progress: Progress) -> dict[str, Any]:
+    from mobilevlm_export.lower.executorch import lower_executorch  # seconds to import, so only when it is asked for
+
+    info = lower_executorch(model, job.recipe, path, max_context=job.max_context, progress=progress)
+    memory = memory_need(model.config, info.bytes, info.max_context, info.max_prefill)
+    return info.to_json() | {"file": path.name, "memory": memory}
+
+
+def _lower_coreml(
+    model: MobileVLM, job: ExportJob, folder: Path, source_sha256: str, progress: Progress
+) -> dict[str, Any]:
+    from mobilevlm_export.lower.coreml import lower_coreml
+
+    info = lower_coreml(
+        model,
+        job.recipe,
+        folder,
+        max_context=job.max_context,
+        cache_update=job.coreml_cache_update,
+        source_sha256=source_sha256,
+        progress=progress,
+    )
+    value_bytes = 4 if "fp32" in info.types.values() else 2
+    memory = memory_need(
+        model.config, info.bytes, info.cache_positions, info.prefill_chunk, cache_bytes=2, value_bytes=value_bytes
+    )
+    return info.to_json() | {"memory": memory}
 
 
 def _tokenizer(folder: Path, config: MobileVLMConfig) -> Tokenizer:
@@ -79,7 +122,7 @@ def _tokenizer(folder: Path, config: MobileVLMConfig) -> Tokenizer:
 
 
 def _manifest(
-    config: MobileVLMConfig, source: dict[str, str], quantized: QuantizeReport, artifact: ArtifactInfo
+    config: MobileVLMConfig, source: dict[str, str], quantized: QuantizeReport, artifacts: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     return {
         "kit_version": __version__,
@@ -106,7 +149,8 @@ def _manifest(
         },
         "tokenizer": {"model": "tokenizer.model", "json": "tokenizer.json"},
         "quantization": quantized.to_json(),
-        "artifacts": {"executorch": artifact.to_json() | {"file": PROGRAM}},
-        "context": {"max_context": artifact.max_context, "max_prefill": artifact.max_prefill},
-        "memory": memory_need(config, artifact.bytes, artifact.max_context, artifact.max_prefill),
+        "artifacts": artifacts,
+        # What holds for every artifact; each says its own too.
+        "context": {key: min(made[key] for made in artifacts.values()) for key in ("max_context", "max_prefill")},
+        "memory": max((made["memory"] for made in artifacts.values()), key=lambda memory: memory["bytes"]),
     }

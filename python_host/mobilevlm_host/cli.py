@@ -19,6 +19,7 @@ from mobilevlm_host.evaluate.cli import score
 if TYPE_CHECKING:
     from mobilevlm_export.bundle import Bundle
 
+_ENGINES = ("executorch",)
 _SHELLS = ("bash", "zsh", "fish")
 
 
@@ -33,6 +34,8 @@ def main(ctx: click.Context) -> None:
     """Take a MobileVLM V2 checkpoint to phones, and prove that it answers there as it does here."""
     # torchao logs a deprecation of its own when it is imported; a user can do nothing about it.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+    # coremltools says what it can't do on this system or hasn't tried with this torch.
+    logging.getLogger("coremltools").setLevel(logging.ERROR)
     ctx.obj = _add_golden
 
 
@@ -53,7 +56,7 @@ def _add_golden(bundle: Bundle, progress: Progress) -> None:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("image")
 @click.argument("question", required=False)
-@click.option("--backend", type=click.Choice(cli.BACKENDS), default="executorch", show_default=True)
+@click.option("--backend", type=click.Choice(_ENGINES), default="executorch", show_default=True)
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=128, show_default=True)
 @click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: the engine's choice]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -99,6 +100,42 @@ def test_export_writes_a_bundle_that_verifies(tiny_checkpoint: Path, tmp_path: P
     again = _run("export", tiny_checkpoint, "-o", output)
     assert again.exit_code == 1
     assert again.stderr.strip() == f"Error: {output}: exists already; --force replaces it"
+
+
+def test_one_bundle_for_both_phones(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "both.mvlm"
+    done = _run("export", tiny_checkpoint, "-o", output, "--backend", "executorch, coreml", "--zip", "--no-golden")
+    assert done.exit_code == 0, done.stderr
+    assert re.search(r"programs +executorch [\d.]+ [kM]B, coreml [\d.]+ [kM]B", done.stdout)
+    for path in (output, output.with_name("both.mvlm.zip")):
+        assert "all as the manifest says" in _run("verify", path).stdout
+    with Bundle.open(output.with_name("both.mvlm.zip")) as bundle:
+        values = bundle.manifest.values
+    artifacts = values["artifacts"]
+    assert list(artifacts) == ["executorch", "coreml"]
+    assert artifacts["executorch"]["file"] == "model.pte"
+    assert values["context"] == {"max_context": 256, "max_prefill": 256}
+    assert values["memory"]["bytes"] == max(made["memory"]["bytes"] for made in artifacts.values())
+    [weights] = (output / "text_decoder.mlpackage").rglob("weight.bin")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    assert re.search(r"text_decoder\.mlpackage/.*weight\.bin: got SHA-256", _run("verify", output).stderr)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--backend", "tflite"), "got 'tflite', expected executorch or coreml"),
+        (("--backend", "executorch,"), "got '', expected executorch or coreml"),
+        (("--coreml-cache-update", "one-hot"), "--coreml-cache-update is of --backend coreml"),
+    ],
+)
+def test_a_backend_that_is_not_there_is_a_usage_error(
+    tiny_checkpoint: Path, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    done = _run("export", tiny_checkpoint, "-o", tmp_path / "x.mvlm", *options)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_export_leaves_nothing_and_keeps_what_was_there(
@@ -220,6 +257,7 @@ def test_inspect_prints_parameters(tiny_checkpoint: Path) -> None:
         (("export", "absent", "-o", "{tmp}/x.mvlm"), "absent: no such folder"),
         (("export", "{tmp}", "-o", "{tmp}/x.mvlm"), "config.json: no such file"),
         (("export", "{checkpoint}", "-o", "{tmp}/x.mvlm", "--max-context", "4096"), "4096"),
+        (("export", "{checkpoint}", "-o", "{tmp}/x.mvlm", "--backend", "coreml", "--max-context", "300"), "got 300"),
         (("inspect", "{tmp}"), "config.json: no such file"),
         (("verify", "{tmp}"), "manifest.json: no such file"),
         (("push", "{bundle}"), "adb: not found on PATH"),

@@ -92,10 +92,10 @@ def lower_coreml(
     max_context: int | None = None,
     prefill_chunk: int | None = None,
     cache_update: str = "slice",
-    source: str = "",
+    source_sha256: str = "",
     progress: Progress = silent,
 ) -> CoreMLInfo:
-    """Write ``model``, quantized as ``recipe`` says, into ``folder``; ``source`` is the checkpoint's hash, for the metadata.
+    """Write ``model``, quantized as ``recipe`` says, into ``folder``; ``source_sha256`` is the checkpoint's hash, for the metadata.
 
     The default context is 1024 tokens, or less where the model has less. ``cache_update`` is how keys and values get into the
     cache: ``slice`` writes at an index that is known when it runs, ``one-hot`` by a product with a mask over all positions, for engines
@@ -108,7 +108,7 @@ def lower_coreml(
     shape, context = _shape(model, max_context, prefill_chunk, cache_update)
     require_recipe(model, recipe)
     types = {knob: compute_type(getattr(recipe, knob)) for knob in ("vision", "projector", "llm", "lm_head")}
-    descriptions = _Descriptions(model, recipe, context, shape, source)
+    descriptions = _Descriptions(model, recipe, context, shape, source_sha256)
     try:
         functions = {
             "vision_encoder": _write_vision_encoder(model, types, descriptions, folder / VISION_ENCODER, progress),
@@ -122,9 +122,12 @@ def lower_coreml(
         raise
     progress(_STAGE, _STEPS, _STEPS)
     llm = model.config.llm
-    written = (file for name in (VISION_ENCODER, TEXT_DECODER) for file in (folder / name).rglob("*"))
+    packages = (file for name in (VISION_ENCODER, TEXT_DECODER) for file in (folder / name).rglob("*"))
+    files = [file for file in (*packages, folder / TOKEN_EMBEDDING) if file.is_file()]
+    for file in files:
+        file.chmod(0o644)  # the libraries that write them let only their owner read
     return CoreMLInfo(
-        bytes=sum(file.stat().st_size for file in (*written, folder / TOKEN_EMBEDDING) if file.is_file()),
+        bytes=sum(file.stat().st_size for file in files),
         recipe=recipe,
         max_context=context,
         prefill_chunk=shape.chunk,
@@ -236,13 +239,13 @@ def _size_limit(part: nn.Module) -> int:
 class _Descriptions:
     """What Xcode shows of the packages."""
 
-    def __init__(self, model: MobileVLM, recipe: Recipe, context: int, shape: DecoderShape, source: str) -> None:
+    def __init__(self, model: MobileVLM, recipe: Recipe, context: int, shape: DecoderShape, source_sha256: str) -> None:
         self.config, self.shape, self.context = model.config, shape, context
         self.license = f"The licence of the checkpoint {model.config.name}; the program around it: Apache-2.0"
         self.facts = {
             "org.mobilevlm.kit_version": __version__,
             "org.mobilevlm.source": model.config.name,
-            "org.mobilevlm.source_sha256": source,
+            "org.mobilevlm.source_sha256": source_sha256,
             "org.mobilevlm.recipe": recipe.name,
             **{f"org.mobilevlm.recipe.{knob}": value for knob, value in recipe.to_json().items() if knob != "name"},
         }

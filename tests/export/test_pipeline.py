@@ -1,0 +1,82 @@
+"""What an export for Core ML puts into the manifest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.errors import BundleError, LoweringError
+from mobilevlm_export.manifest import MANIFEST, read_manifest
+from mobilevlm_export.pipeline import ExportJob, export_bundle
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # coremltools' own, while it is imported
+    import coremltools as ct
+
+
+@pytest.fixture(scope="module")
+def coreml(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Bundle]:
+    output = tmp_path_factory.mktemp("coreml") / "tiny.mvlm"
+    job = ExportJob(tiny_checkpoint, output, backends=("coreml",), coreml_cache_update="one-hot", max_context=200)
+    with export_bundle(job) as bundle:
+        yield bundle
+
+
+def test_a_core_ml_bundle_says_what_its_app_needs(coreml: Bundle) -> None:
+    values = coreml.manifest.values
+    [(backend, artifact)] = values["artifacts"].items()
+    assert backend == "coreml"
+    assert values["context"] == {"max_context": 200, "max_prefill": 200}
+    assert artifact["prefill_chunk"] == 64
+    assert artifact["cache_positions"] == 288  # 200 + 63, rounded up to a multiple of 32
+    assert artifact["cache_update"] == "one-hot"
+    assert artifact["compute_units"] == "cpuAndGPU"
+    assert set(artifact["text_decoder"]["functions"]) == {"prefill", "decode"}
+    assert set(artifact["vision_encoder"]["functions"]) == {"main"}
+    assert artifact["token_embedding"] == {"file": "token_embedding.safetensors", "form": "int8"}
+    assert values["memory"] == artifact["memory"]
+    assert values["memory"]["kv_cache"] == artifact["kv_cache_bytes"] == 2 * 2 * 2 * 288 * 96
+    assert values["memory"]["bytes"] == sum(values["memory"][key] for key in ("program", "kv_cache", "activations"))
+
+
+def test_every_file_of_a_package_has_its_hash(coreml: Bundle) -> None:
+    listed = {entry.path for entry in coreml.manifest.files}
+    inside = "Data/com.apple.CoreML"
+    for package in ("vision_encoder.mlpackage", "text_decoder.mlpackage"):
+        files = ("Manifest.json", f"{inside}/model.mlmodel", f"{inside}/weights/weight.bin")
+        assert {f"{package}/{file}" for file in files} <= listed
+
+
+def test_the_packages_name_their_checkpoint(coreml: Bundle) -> None:
+    facts = ct.utils.load_spec(str(coreml.path / "text_decoder.mlpackage")).description.metadata.userDefined
+    assert facts["org.mobilevlm.source_sha256"] == coreml.manifest.source_sha256
+
+
+@pytest.mark.parametrize(("part", "key"), [("text_decoder", "package"), ("token_embedding", "file")])
+def test_a_part_without_its_hash_is_refused(coreml: Bundle, tmp_path: Path, part: str, key: str) -> None:
+    values: dict[str, Any] = json.loads((coreml.path / MANIFEST).read_text())
+    values["artifacts"]["coreml"][part][key] = "another"
+    (tmp_path / MANIFEST).write_text(json.dumps(values))
+    with pytest.raises(BundleError, match=rf"artifacts\.coreml\.{part}: 'another.*' isn't in files"):
+        read_manifest(tmp_path / MANIFEST)
+
+
+@pytest.mark.parametrize(("backends", "got"), [(("coreml", "tflite"), "'tflite'"), ((), "none")])
+def test_an_unknown_backend_is_refused(tmp_path: Path, backends: tuple[str, ...], got: str) -> None:
+    with pytest.raises(LoweringError, match=f"backend: got {got}, expected executorch or coreml"):
+        ExportJob(tmp_path, tmp_path / "x.mvlm", backends=backends)
+
+
+def test_a_failed_core_ml_export_leaves_nothing(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_checkpoint, tmp_path / "checkpoint")
+    job = ExportJob(tmp_path / "checkpoint", tmp_path / "x.mvlm", backends=("coreml",), coreml_cache_update="scatter")
+    with pytest.raises(LoweringError, match="cache_update: got 'scatter'"):
+        export_bundle(job)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
