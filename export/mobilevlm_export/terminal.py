@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from mobilevlm_export.progress import Progress
@@ -16,16 +17,23 @@ _PLAIN_INTERVAL_S = 10.0
 
 @contextmanager
 def drawn_progress() -> Iterator[Progress]:
-    """Progress on stderr: bars on a terminal, else a line a stage and one every ten seconds."""
+    """Progress on stderr, with the time left: bars on a terminal, else a line a stage and one every ten seconds."""
     if not sys.stderr.isatty():
         yield _PlainProgress()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bars
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bars(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
+    with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bars:
         stages: dict[str, Any] = {}
 
         def draw(stage: str, done: int, total: int) -> None:
@@ -45,14 +53,24 @@ class _PlainProgress:
     def __init__(self) -> None:
         self._stage = ""
         self._drawn = 0.0
+        self._begin = (0.0, 0)  # when the stage began, and how much of it was done then
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if stage == self._stage and now - self._drawn < _PLAIN_INTERVAL_S:
+        if stage != self._stage:
+            self._begin = (now, done)
+        elif now - self._drawn < _PLAIN_INTERVAL_S:
             return
         self._stage, self._drawn = stage, now
         count = f" {done}/{total}" if total and done else ""
-        print(f"{stage}{count}", file=sys.stderr, flush=True)
+        print(f"{stage}{count}{self._left(now, done, total)}", file=sys.stderr, flush=True)
+
+    def _left(self, now: float, done: int, total: int) -> str:
+        begin, done_then = self._begin
+        if done == done_then or done >= total:
+            return ""
+        seconds = int((now - begin) / (done - done_then) * (total - done))
+        return f", {timedelta(seconds=seconds)} left"
 
 
 def print_json(value: Any) -> None:
@@ -66,7 +84,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, box=SIMPLE_HEAD if any(columns) else None, title_justify="left", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD if any(columns) else None, pad_edge=False)
     table.show_header = any(columns)
     for index, column in enumerate(columns):
         figures = index > 0 and all(row[index][:1].isdigit() or row[index] in ("", "-") for row in rows)
@@ -74,7 +92,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for row in rows:
         table.add_row(*row)
     width = None if sys.stdout.isatty() else 120
-    Console(width=width, highlight=False).print(table)
+    console = Console(width=width, highlight=False, markup=False)  # texts may hold what looks like markup
+    console.print(title, style="italic", soft_wrap=True)  # as the table's own title it would wrap at the table's width
+    console.print(table)
 
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:

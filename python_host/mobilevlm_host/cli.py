@@ -14,7 +14,7 @@ from mobilevlm_export.cli import OneLineErrors, examples, json_option
 from mobilevlm_export.progress import Progress
 from mobilevlm_export.terminal import drawn_progress, print_facts, print_json, print_table
 from mobilevlm_export.train.cli import train_group
-from mobilevlm_host.evaluate.cli import score
+from mobilevlm_host.evaluate.cli import evaluate, score
 
 if TYPE_CHECKING:
     from mobilevlm_export.bundle import Bundle
@@ -270,5 +270,5 @@ def completion(shell: str) -> None:
     click.echo(complete(main, {}, "mvlm", "_MVLM_COMPLETE").source())
 
 
-for command in (cli.export, cli.inspect, cli.verify, cli.push, cli.synth, train_group, score):
+for command in (cli.export, cli.inspect, cli.verify, cli.push, cli.synth, train_group, evaluate, score):
     main.add_command(command)

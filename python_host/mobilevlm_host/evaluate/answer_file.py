@@ -59,6 +59,15 @@ class Header:
             )
 
 
+def has_header(path: Path) -> bool:
+    """Whether ``path`` begins as a predictions file of ``mvlm evaluate`` does; false if it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_BEGIN)) == _BEGIN
+    except OSError:
+        return False
+
+
 def read_answer_file(path: Path) -> tuple[Header, dict[str, str]]:
     """The header and the answers (item id → text) in the file ``path``.
 

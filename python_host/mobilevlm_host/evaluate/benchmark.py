@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from PIL.Image import Image
@@ -32,6 +33,20 @@ class Scores:
 
     metrics: Mapping[str, float]
     by_item: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A system's answers to a benchmark (item id → text) and their scores; ``asked`` of them were not in the file ``predictions``
+    before.
+    """
+
+    system: str
+    benchmark: str
+    predictions: Path
+    answers: Mapping[str, str]
+    scores: Scores
+    asked: int
 
 
 class Benchmark(Protocol):

@@ -1,14 +1,99 @@
-"""``mvlm score``: the paper's benchmarks on answers that were made elsewhere."""
+"""``mvlm evaluate`` and ``mvlm score``: benchmarks on a bundle or a checkpoint, or on answers that were made elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mobilevlm_export.cli import examples, json_option
-from mobilevlm_export.terminal import print_json, print_table
-from mobilevlm_host.evaluate.benchmarks import FOLDER_BENCHMARKS
+from mobilevlm_export.terminal import drawn_progress, print_json
+from mobilevlm_host.evaluate.benchmarks import BENCHMARKS
+
+if TYPE_CHECKING:
+    from mobilevlm_host.evaluate.benchmark import Benchmark, Evaluation
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _benchmark_options(command: _Command) -> _Command:
+    """What both commands take."""
+    submission = click.option(
+        "--submission", type=click.Path(path_type=Path), help="Write MMBench's workbook (.xlsx) for its server."
+    )
+    folder = click.option(
+        "--data", "folder", type=click.Path(path_type=Path), help="The benchmark's own folder; demo needs none."
+    )
+    name = click.option("--benchmark", "name", required=True, type=click.Choice(BENCHMARKS))
+    return name(folder(submission(command)))
+
+
+@click.command(
+    epilog=examples(
+        "mvlm evaluate demo.mvlm --benchmark demo --against demo",
+        "mvlm evaluate mobilevlm-1.7b.mvlm --benchmark gqa --data benchmark_data/gqa",
+        "mvlm evaluate mtgv/MobileVLM_V2-1.7B --benchmark pope --data benchmark_data/pope --limit 50 --json",
+        "mvlm evaluate int4.mvlm --benchmark mme --data benchmark_data/mme --against fp32-3fa9c1d2.mme.jsonl",
+    )
+)
+@click.argument("system", metavar="BUNDLE_OR_CHECKPOINT")
+@_benchmark_options
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    help="Where answers are kept and resumed from. [default: NAME-HASH.BENCHMARK.jsonl here]",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Only the questions about the first N pictures, in the file's order."
+)
+@click.option("--against", help="Compare with another bundle or checkpoint, or the predictions (.jsonl) of one.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: the engine's choice]")
+@click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
+@json_option
+def evaluate(
+    system: str,
+    name: str,
+    folder: Path | None,
+    submission: Path | None,
+    predictions: Path | None,
+    limit: int | None,
+    against: str | None,
+    threads: int | None,
+    vision_tower: Path | None,
+    as_json: bool,
+) -> None:
+    """Ask BUNDLE_OR_CHECKPOINT every question of a benchmark and score the answers as its official scorer does.
+
+    Answers are kept as they come: started again, a stopped run goes on. A checkpoint answers in fp32.
+    """
+    from mobilevlm_host.evaluate.benchmarks import load_benchmark
+    from mobilevlm_host.evaluate.predictions import read_evaluation
+    from mobilevlm_host.evaluate.run import answer_here, cut_short, default_predictions, run
+    from mobilevlm_host.evaluate.system import Source, open_system
+
+    if submission and limit:
+        raise click.UsageError("--submission is for all questions: leave out --limit")
+    _check_submission(name, submission)
+    whole = load_benchmark(name, folder)
+    benchmark = whole if limit is None else whole.first(limit)
+    kept = [Path(against)] if against and against.endswith(".jsonl") else []
+    others = [read_evaluation(path, whole, benchmark) for path in kept]
+    names = [system] if against is None or kept else [system, against]
+    # What can be wrong with either system is found before the first question is asked.
+    with drawn_progress() as progress, ExitStack() as stack:
+        systems = [stack.enter_context(open_system(Source(each, vision_tower, threads), progress)) for each in names]
+        for opened in systems:
+            if line := cut_short(benchmark, opened):
+                click.echo(f"{opened.name}: {line}", err=True)
+        files = [predictions, None]
+        found, *asked = (
+            run(whole, benchmark, opened, file or default_predictions(whole, opened), answer_here, progress)
+            for opened, file in zip(systems, files, strict=False)
+        )
+    _finish(benchmark, found, [*others, *asked], submission, as_json)
 
 
 @click.command(
@@ -16,43 +101,59 @@ from mobilevlm_host.evaluate.benchmarks import FOLDER_BENCHMARKS
         "mvlm score --benchmark gqa --data benchmark_data/gqa --predictions gqa.jsonl",
         "mvlm score --benchmark pope --data benchmark_data/pope --predictions llava_pope_test/predictions.jsonl --json",
         "mvlm score --benchmark mmbench --data benchmark_data/mmbench --predictions mmbench.jsonl --submission up.xlsx",
+        "mvlm score --benchmark demo --predictions phone.jsonl --against demo-3fa9c1d2.demo.jsonl",
     )
 )
-@click.option("--benchmark", "name", required=True, type=click.Choice(FOLDER_BENCHMARKS))
-@click.option("--data", "folder", required=True, type=click.Path(path_type=Path), help="The benchmark's own folder.")
+@_benchmark_options
 @click.option(
     "--predictions",
     required=True,
     type=click.Path(path_type=Path),
     help="JSON Lines: id and answer (mvlm evaluate), or question_id, prompt and text (the authors' scripts).",
 )
-@click.option("--submission", type=click.Path(path_type=Path), help="Write MMBench's workbook (.xlsx) for its server.")
+@click.option("--against", type=click.Path(path_type=Path), help="Compare with the predictions of another system.")
 @json_option
-def score(name: str, folder: Path, predictions: Path, submission: Path | None, as_json: bool) -> None:
+def score(
+    name: str, folder: Path | None, submission: Path | None, predictions: Path, against: Path | None, as_json: bool
+) -> None:
     """Score answers made elsewhere as the benchmark's official scorer does.
 
     Every question needs exactly one answer. Pictures aren't opened.
     """
     from mobilevlm_host.evaluate.benchmarks import load_benchmark
-    from mobilevlm_host.evaluate.predictions import read_answers
+    from mobilevlm_host.evaluate.predictions import read_evaluation
 
-    if submission:
-        if name != "mmbench":
-            raise click.UsageError("--submission is MMBench's: give --benchmark mmbench")
-        from mobilevlm_host.evaluate.submission import check_submission
-
-        check_submission(submission)
+    _check_submission(name, submission)
     benchmark = load_benchmark(name, folder)
-    answers = read_answers(predictions, benchmark)
-    scores = benchmark.score(answers)
+    found, *others = (read_evaluation(path, benchmark, benchmark) for path in (predictions, against) if path)
+    _finish(benchmark, found, others, submission, as_json)
+
+
+def _check_submission(name: str, submission: Path | None) -> None:
+    if submission is None:
+        return
+    if name != "mmbench":
+        raise click.UsageError("--submission is MMBench's: give --benchmark mmbench")
+    from mobilevlm_host.evaluate.submission import check_submission
+
+    check_submission(submission)
+
+
+def _finish(
+    benchmark: Benchmark, found: Evaluation, others: Sequence[Evaluation], submission: Path | None, as_json: bool
+) -> None:
+    """Compare, write the submission and print."""
+    from mobilevlm_host.evaluate import report
+    from mobilevlm_host.evaluate.compare import compare
+
     if submission:
         from mobilevlm_host.evaluate.mmbench import MMBench
         from mobilevlm_host.evaluate.submission import write_submission
 
         assert isinstance(benchmark, MMBench)
-        write_submission(benchmark, answers, submission)
+        write_submission(benchmark, found.answers, submission)
+    comparisons = [(other, compare(benchmark.items, found, other)) for other in others]
     if as_json:
-        print_json({"benchmark": name, "questions": len(scores.by_item), "metrics": dict(scores.metrics)})
+        print_json(report.to_json(found, comparisons))
     else:
-        rows = [(metric, f"{value:.2f}") for metric, value in scores.metrics.items()]
-        print_table(f"{name}: {len(scores.by_item)} questions", ("", ""), rows)
+        report.print_evaluation(found, comparisons)

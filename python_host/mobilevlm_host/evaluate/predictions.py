@@ -1,4 +1,7 @@
-"""Reads answers made elsewhere: the kit's own (``id``, ``answer``) or the authors' scripts' (``question_id``, ``prompt``, ``text``)."""
+"""Reads answers from files: of ``mvlm evaluate``, or made elsewhere.
+
+Those are the kit's lines without its header (``id``, ``answer``) or the authors' scripts' (``question_id``, ``prompt``, ``text``).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,34 @@ from collections import defaultdict
 from pathlib import Path
 
 from mobilevlm_export.errors import EvaluateError
-from mobilevlm_host.evaluate.benchmark import Benchmark, some
+from mobilevlm_host.evaluate.answer_file import Header, has_header, read_answer_file
+from mobilevlm_host.evaluate.benchmark import Benchmark, Evaluation, some
 from mobilevlm_host.evaluate.data_files import Record, read_json_lines
+
+
+def read_evaluation(path: Path, whole: Benchmark, benchmark: Benchmark) -> Evaluation:
+    """The answers in ``path`` to ``benchmark``, which is the ``whole`` or its first pictures, and their scores.
+
+    Raises:
+        EvaluateError: the file is missing or malformed, answers other questions, not all of these, or one twice.
+    """
+    system = path.name
+    if has_header(path):
+        header, answers = read_answer_file(path)
+        header.require_questions(path, Header.of(whole, "", ""))
+        system = header.system
+        if left := sum(item.id not in answers for item in benchmark.items):
+            count = len(benchmark.items)
+            raise EvaluateError(
+                f"{path}: got answers to {count - left} of {count} questions, expected all: finish that run first"
+            )
+    else:
+        answers = read_answers(path, whole)
+    if benchmark is not whole:
+        asked = {item.id for item in benchmark.items}
+        answers = {id: answer for id, answer in answers.items() if id in asked}
+    scores = benchmark.score(answers)
+    return Evaluation(system, whole.name, path, {id: answers[id] for id in scores.by_item}, scores, asked=0)
 
 
 def read_answers(path: Path, benchmark: Benchmark) -> dict[str, str]:

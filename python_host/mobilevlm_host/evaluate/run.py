@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from mobilevlm_export.errors import EvaluateError
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.evaluate.answer_file import AnswerFile, Header
 from mobilevlm_host.evaluate.answerer import Answerer
-from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores
+from mobilevlm_host.evaluate.benchmark import Benchmark, Evaluation, Item
 from mobilevlm_host.evaluate.system import System
 
 _NAMED = 10  # how many pictures or questions a message lists
@@ -28,35 +28,20 @@ class Shown:
 Engine = Callable[[System, Benchmark, Sequence[Shown]], Iterable[tuple[str, str]]]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """All answers of a system to a benchmark (item id → text) and their scores; ``asked`` of them were not in the file
-    ``predictions`` before.
-    """
-
-    system: str
-    benchmark: str
-    predictions: Path
-    answers: Mapping[str, str]
-    scores: Scores
-    asked: int
-
-
-def evaluate(
+def run(
     whole: Benchmark,
+    benchmark: Benchmark,
     system: System,
     predictions: Path,
     engine: Engine,
-    *,
-    pictures: int | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Ask ``system`` what ``predictions`` doesn't answer yet of the ``whole`` benchmark, or of its first ``pictures``, and score it.
+    """Ask ``system`` the questions of ``benchmark`` that ``predictions`` doesn't answer yet, and score all. ``benchmark`` is the
+    ``whole`` or its first pictures: a file begun with some goes on with more.
 
     Raises:
         EvaluateError: pictures are missing (before anything is asked), one can't be read, or ``predictions`` belongs to another run.
     """
-    benchmark = whole if pictures is None else whole.first(pictures)
     require_pictures(benchmark)
     with AnswerFile(predictions, Header.of(whole, system.name, system.sha256)) as file:
         left = [item for item in benchmark.items if item.id not in file.answers]
@@ -69,7 +54,7 @@ def evaluate(
                 done += 1
                 progress(stage, done, total)
         answers = {item.id: file.answers[item.id] for item in benchmark.items}
-    return Evaluation(system.name, benchmark.name, predictions, answers, benchmark.score(answers), len(left))
+    return Evaluation(system.name, whole.name, predictions, answers, benchmark.score(answers), len(left))
 
 
 def answer_here(system: System, benchmark: Benchmark, shown: Sequence[Shown]) -> Iterator[tuple[str, str]]:

@@ -45,12 +45,17 @@ class System:
     ``load`` brings its weights into memory.
     """
 
-    name: str
+    source: Source
     sha256: str
     tokenizer: Tokenizer
     config: MobileVLMConfig
     max_context: int
     load: Callable[[], Answerer]
+
+    @property
+    def name(self) -> str:
+        """As the user names it."""
+        return self.source.name
 
     def prompt_tokens(self, question: str) -> int:
         """Tokens of the whole prompt that asks ``question``, the image's included."""
@@ -93,7 +98,7 @@ def _bundle_system(source: Source, bundle: Bundle) -> System:
         )
 
     sha256 = _digest(["bundle", *hashes, manifest.max_context])
-    return System(source.name, sha256, tokenizer, bundle.config, manifest.max_context, load)
+    return System(source, sha256, tokenizer, bundle.config, manifest.max_context, load)
 
 
 def _checkpoint_system(source: Source, folder: Path, progress: Progress) -> System:
@@ -109,7 +114,7 @@ def _checkpoint_system(source: Source, folder: Path, progress: Progress) -> Syst
         return Answerer(TorchMethods(model), tokenizer, config, max_context=context, max_prefill=context)
 
     sha256 = _digest(["checkpoint", *(checkpoint_sha256(each, progress) for each in folders)])
-    return System(source.name, sha256, tokenizer, config, context, load)
+    return System(source, sha256, tokenizer, config, context, load)
 
 
 def _digest(values: list[str | int]) -> str:

@@ -68,12 +68,29 @@ def test_both_layouts_in_any_order(gqa_folder: Path, lines: list[dict[str, Any]]
 def test_a_table_for_people(gqa_folder: Path) -> None:
     result = score("gqa", gqa_folder, KIT)
     assert result.exit_code == 0
-    assert [line.split() for line in result.output.splitlines() if line.strip()] == [
+    lines = [line.split() for line in result.output.splitlines() if line.strip("─ ")]
+    assert lines[:5] == [
         ["gqa:", "4", "questions"],
+        ["answers.jsonl"],
         ["accuracy", "50.00"],
         ["binary", "100.00"],
         ["open", "0.00"],
     ]
+    assert lines[5] == ["Answers:", str(gqa_folder / "answers.jsonl")]
+
+
+def test_two_files_against_each_other(gqa_folder: Path) -> None:
+    other = gqa_folder / "phone.jsonl"
+    changed = {"202": "woman", "203": "gray"}  # right now, and wrong now
+    lines = [line | {"answer": changed.get(line["id"], line["answer"])} for line in KIT]
+    other.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = json.loads(score("gqa", gqa_folder, KIT, "--against", str(other), "--json").output)
+    assert (found["metrics"]["accuracy"], found["against"]["metrics"]["accuracy"]) == (50, 50)
+    assert (found["against"]["difference"], found["against"]["gained"], found["against"]["lost"]) == (0, 1, 1)
+    flips = [(flip["id"], flip["answer"], flip["against_answer"]) for flip in found["against"]["flips"]]
+    assert flips == [("202", "x", "woman"), ("203", "blue", "gray")]
+    shown = score("gqa", gqa_folder, KIT, "--against", str(other)).output
+    assert "1 gained, 1 lost; McNemar's exact test: p = 1" in shown
 
 
 def test_the_prompt_tells_mme_questions_apart(tmp_path: Path) -> None:
