@@ -37,6 +37,7 @@ def _benchmark_options(command: _Command) -> _Command:
         "mvlm evaluate mobilevlm-1.7b.mvlm --benchmark gqa --data benchmark_data/gqa",
         "mvlm evaluate mtgv/MobileVLM_V2-1.7B --benchmark pope --data benchmark_data/pope --limit 50 --json",
         "mvlm evaluate int4.mvlm --benchmark mme --data benchmark_data/mme --against fp32-3fa9c1d2.mme.jsonl",
+        "mvlm evaluate int4.mvlm --benchmark textvqa --data benchmark_data/textvqa --ray local",
     )
 )
 @click.argument("system", metavar="BUNDLE_OR_CHECKPOINT")
@@ -50,7 +51,10 @@ def _benchmark_options(command: _Command) -> _Command:
     "--limit", type=click.IntRange(min=1), help="Only the questions about the first N pictures, in the file's order."
 )
 @click.option("--against", help="Compare with another bundle or checkpoint, or the predictions (.jsonl) of one.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: the engine's choice]")
+@click.option("--ray", "ray_address", metavar="ADDRESS", help="Spread over a Ray cluster: its address, auto, or local.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="CPU threads. [default: the engine's choice; with --ray 1 a worker]"
+)
 @click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
 @json_option
 def evaluate(
@@ -61,6 +65,7 @@ def evaluate(
     predictions: Path | None,
     limit: int | None,
     against: str | None,
+    ray_address: str | None,
     threads: int | None,
     vision_tower: Path | None,
     as_json: bool,
@@ -71,12 +76,17 @@ def evaluate(
     """
     from mobilevlm_host.evaluate.benchmarks import load_benchmark
     from mobilevlm_host.evaluate.predictions import read_evaluation
-    from mobilevlm_host.evaluate.run import answer_here, cut_short, default_predictions, run
+    from mobilevlm_host.evaluate.run import Engine, answer_here, cut_short, default_predictions, run
     from mobilevlm_host.evaluate.system import Source, open_system
 
     if submission and limit:
         raise click.UsageError("--submission is for all questions: leave out --limit")
     _check_submission(name, submission)
+    engine: Engine = answer_here
+    if ray_address is not None:
+        from mobilevlm_host.evaluate.cluster import answer_on
+
+        engine = answer_on(ray_address)
     whole = load_benchmark(name, folder)
     benchmark = whole if limit is None else whole.first(limit)
     kept = [Path(against)] if against and against.endswith(".jsonl") else []
@@ -90,7 +100,7 @@ def evaluate(
                 click.echo(f"{opened.name}: {line}", err=True)
         files = [predictions, None]
         found, *asked = (
-            run(whole, benchmark, opened, file or default_predictions(whole, opened), answer_here, progress)
+            run(whole, benchmark, opened, file or default_predictions(whole, opened), engine, progress)
             for opened, file in zip(systems, files, strict=False)
         )
     _finish(benchmark, found, [*others, *asked], submission, as_json)

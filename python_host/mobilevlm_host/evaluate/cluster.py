@@ -1,0 +1,127 @@
+"""The engine of a Ray cluster: an actor for each share of its CPUs, a task for each picture.
+
+Ray does the scheduling. A worker that dies is started again, elsewhere if need be, and its task is run again; answers come back to this
+process alone, which keeps them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from mobilevlm_export.errors import EvaluateError, MobileVLMError
+from mobilevlm_host.evaluate.answerer import Answerer
+from mobilevlm_host.evaluate.benchmark import Benchmark
+from mobilevlm_host.evaluate.run import Engine, Shown, answer_picture
+from mobilevlm_host.evaluate.system import Source, System, open_system
+
+_LOCAL = "local"
+_CONNECT_S = 10.0
+_TASK_RETRIES = 3  # a picture that kills its worker every time ends the run
+
+
+def answer_on(address: str) -> Engine:
+    """The :data:`Engine` of the Ray cluster at ``address``; ``local`` starts one on this machine for the time of the run.
+
+    The system's files and the benchmark's pictures must be at the same place on every machine. A worker takes as many CPUs as
+    the system's ``threads`` (default: 1) and holds a model of its own.
+
+    Raises:
+        EvaluateError: Ray isn't installed; later: there is no such cluster, it has too few CPUs, or a picture kills every worker.
+    """
+    ray = _import_ray()
+
+    def engine(system: System, benchmark: Benchmark, shown: Sequence[Shown]) -> Iterator[tuple[str, str]]:
+        source = replace(system.source.absolute(), threads=system.source.threads or 1)
+        with _connected(ray, address):
+            count = min(len(shown), _slots(ray, address, source.threads or 1))
+            actor = ray.remote(num_cpus=source.threads, max_restarts=-1, max_task_retries=_TASK_RETRIES)(Worker)
+            shared = ray.put(benchmark)
+            workers = [actor.remote(source, system.sha256, shared) for _ in range(count)]
+            pool = ray.util.ActorPool(workers)
+            try:
+                for answers in pool.map_unordered(lambda worker, each: worker.answer.remote(each), shown):
+                    yield from answers
+            except ray.exceptions.RayTaskError as error:
+                if isinstance(error.cause, MobileVLMError):
+                    raise error.cause from None
+                raise EvaluateError(f"{address}: a worker failed ({str(error.cause).splitlines()[0]})") from error
+            except ray.exceptions.RayError as error:
+                raise EvaluateError(
+                    f"{address}: got workers that died {_TASK_RETRIES + 1} times over one picture, expected answers "
+                    f"({type(error).__name__}); what was answered is kept"
+                ) from None
+            finally:
+                for worker in workers:
+                    ray.kill(worker)
+
+    return engine
+
+
+class Worker:
+    """Answers picture by picture; the model is loaded with the first."""
+
+    def __init__(self, source: Source, sha256: str, benchmark: Benchmark) -> None:
+        self._source, self._sha256, self._benchmark = source, sha256, benchmark
+        self._opened: Any = None  # keeps an unpacked bundle in its place
+        self._answerer: Answerer | None = None
+
+    def answer(self, shown: Shown) -> list[tuple[str, str]]:
+        """Item id and answer of each question about one picture."""
+        if self._answerer is None:
+            self._answerer = self._load()
+        return list(answer_picture(self._answerer, self._benchmark, shown))
+
+    def _load(self) -> Answerer:
+        self._opened = open_system(self._source)
+        system = self._opened.__enter__()
+        if system.sha256 != self._sha256:
+            raise EvaluateError(
+                f"{self._source.name}: got {system.sha256[:12]}… on {os.uname().nodename}, expected {self._sha256[:12]}… as here"
+            )
+        return system.load()
+
+
+def _import_ray() -> Any:
+    # Ray reports usage to its makers unless it is told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        import ray.exceptions
+        import ray.util
+    except ImportError:
+        raise EvaluateError("--ray needs Ray: pip install 'mobilevlm-kit[ray]'") from None
+    return ray
+
+
+@contextmanager
+def _connected(ray: Any, address: str) -> Iterator[None]:
+    dashboard = {"include_dashboard": False} if address == _LOCAL else {}
+    try:
+        _require_listener(address)
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **dashboard)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise EvaluateError(f"--ray {address}: {reason}, expected a running Ray cluster, or local") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Raise OSError if nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and "/" not in address and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+
+
+def _slots(ray: Any, address: str, threads: int) -> int:
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    if cpus < threads:
+        raise EvaluateError(f"--ray {address}: got {cpus} CPUs, expected at least {threads} (--threads)")
+    return cpus // threads
