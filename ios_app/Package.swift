@@ -6,7 +6,8 @@ let package = Package(
     platforms: [.iOS(.v18), .macOS(.v15)],
     products: [.library(name: "MobileVLMCore", targets: ["MobileVLMCore"])],
     targets: [
-        .target(name: "MobileVLMCore"),
-        .testTarget(name: "MobileVLMCoreTests", dependencies: ["MobileVLMCore"]),
+        .systemLibrary(name: "CZlib"),
+        .target(name: "MobileVLMCore", dependencies: ["CZlib"]),
+        .testTarget(name: "MobileVLMCoreTests", dependencies: ["MobileVLMCore", "CZlib"]),
     ]
 )

@@ -13,7 +13,9 @@ skip() {
 root=${XDG_CACHE_HOME:-$HOME/.cache}/mobilevlm-kit/swift
 suite=trixie # the first Debian with swiftlang 6
 
-if [ ! -f "$root/.ready" ]; then
+packages=swiftlang,libc6-dev,libstdc++-14-dev,zlib1g-dev
+
+if [ "$(cat "$root/.packages" 2>/dev/null)" != "$packages" ]; then
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || skip "no swift here; install Swift 6, or run as root on Debian or Ubuntu"
   "$(dirname "$0")/apt_packages.sh" "the iOS tests" mmdebstrap:mmdebstrap
   # The mirror that this machine's own apt uses.
@@ -28,9 +30,9 @@ if [ ! -f "$root/.ready" ]; then
     'usr/libexec/swift/bin/*lldb*' 'usr/libexec/swift/lib/*lldb*' 'usr/libexec/swift/bin/clangd' 'usr/libexec/swift/bin/*docc*'; do
     drop+=("--dpkgopt=path-exclude=/$path" "--dpkgopt=path-exclude=/$path/*")
   done
-  mmdebstrap --quiet --mode=root --variant=apt "${drop[@]}" --include=swiftlang,libc6-dev,libstdc++-14-dev,python3-minimal "$suite" "$root" "$mirror" >&2
+  mmdebstrap --quiet --mode=root --variant=apt "${drop[@]}" --include=$packages "$suite" "$root" "$mirror" >&2
   rm -rf "$root"/var/cache/apt "$root"/var/lib/apt/lists
-  touch "$root/.ready"
+  echo "$packages" >"$root/.packages"
 fi
 repo=$(cd "$(dirname "$0")/.." && pwd)
 # A mount namespace of its own, which ends with the command.

@@ -1,0 +1,72 @@
+import Foundation
+
+/// A zipped bundle. Only what its manifest lists is unpacked, each file at most as long as it says, as a plain file whatever the archive
+/// calls it: a link in it is a short file with the wrong hash.
+struct BundleArchive {
+    private let zip: ZipArchive
+
+    /// Opens `file`, which errors call `name`.
+    init(_ file: URL, name: String) throws {
+        zip = try ZipArchive(file, name: name)
+    }
+
+    /// The manifest's bytes.
+    ///
+    /// - Throws: `BundleError` if the archive is damaged, or has none.
+    func manifestBytes() throws -> Data {
+        guard let entry = zip.entries.first(where: { $0.name == ManifestReader.fileName }) else {
+            throw BundleError("\(zip.name): \(ManifestReader.fileName) is missing, expected it in the archive")
+        }
+        guard entry.bytes <= ManifestReader.maxBytes else {
+            throw BundleError("\(zip.name): \(entry.name): got more than the \(ManifestReader.maxBytes) bytes that it may have")
+        }
+        var bytes = Data()
+        try zip.read(entry) { bytes += $0 }
+        return bytes
+    }
+
+    /// Unpacks what `manifest` lists into the empty `folder`, and checks it.
+    ///
+    /// - Throws: `BundleError` if the archive is damaged, or a file is missing or not what the manifest says; `CancellationError`.
+    func unpack(_ manifest: Manifest, into folder: URL, progress: (Int64, Int64) -> Void) throws {
+        let packed = Dictionary(uniqueKeysWithValues: zip.entries.map { (Array($0.name.utf8), $0) })
+        var done: Int64 = 0
+        for listed in manifest.files {
+            guard let entry = packed[Array(listed.path.utf8)] else {
+                throw BundleError("\(zip.name): \(listed.path) is missing, expected it in the archive")
+            }
+            guard entry.bytes == listed.bytes else {
+                throw BundleError("\(zip.name): \(listed.path): got \(entry.bytes) bytes, expected \(listed.bytes)")
+            }
+            let file = folder.appending(path: listed.path)
+            var digest = SHA256Digest()
+            try write(file) { handle in
+                try zip.read(entry) { content in
+                    try handle.write(contentsOf: content)
+                    digest.update(content)
+                    done += Int64(content.count)
+                    progress(done, manifest.totalBytes)
+                }
+            }
+            try BundleFiles.requireHash(digest.hex(), listed, name: "\(zip.name): \(listed.path)")
+        }
+    }
+
+    private func write(_ file: URL, _ content: (FileHandle) throws -> Void) throws {
+        do {
+            try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try Data().write(to: file, options: .withoutOverwriting)
+            let handle = try FileHandle(forWritingTo: file)
+            defer { try? handle.close() }
+            try content(handle)
+            try handle.synchronize()
+        } catch let error as BundleError {
+            throw error
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            throw BundleError(
+                "\(file.lastPathComponent): can't be written (\(error.localizedDescription)), expected room for the bundle")
+        }
+    }
+}

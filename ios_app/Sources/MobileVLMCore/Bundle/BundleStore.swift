@@ -1,0 +1,142 @@
+import Foundation
+
+/// A bundle in the app's folder, as a list shows it.
+public struct StoredBundle: Sendable, Equatable, Identifiable {
+    public let folder: URL
+    /// What it takes on the disk.
+    public let bytes: Int64
+    public let added: Date
+    /// What it says of itself; nil where `problem` says why it can't be read.
+    public let manifest: Manifest?
+    public let problem: String?
+
+    public var id: URL { folder }
+    public var name: String { folder.deletingPathExtension().lastPathComponent }
+    public var recipe: String { manifest?.recipe["name"] ?? "" }
+}
+
+/// The bundles in the app's own `folder`, each a folder `NAME.mvlm`: imported from a zip, or copied by a computer.
+///
+/// A bundle is imported in a temporary folder that is renamed when all is there and checked. If the app is killed meanwhile, nothing of it
+/// shows, and `recover` at the next start removes what is left.
+public struct BundleStore: Sendable {
+    static let suffix = "mvlm"
+    private static let importing = ".import-"
+    private static let removing = ".remove-"
+    private static let maxName = 80
+    /// Bytes that stay free beside an imported bundle.
+    private static let reserve: Int64 = 64 << 20
+
+    private let folder: URL
+
+    public init(_ folder: URL) {
+        self.folder = folder
+    }
+
+    /// Removes what an import or a removal left when the app was killed. Call it once at start, before anything else.
+    public func recover() {
+        for item in contents()
+        where item.lastPathComponent.hasPrefix(Self.importing) || item.lastPathComponent.hasPrefix(Self.removing) {
+            try? FileManager.default.removeItem(at: item)
+        }
+    }
+
+    /// All bundles, newest first; those that can't be read say why. Their files' hashes aren't checked here.
+    public func list() -> [StoredBundle] {
+        contents()
+            .filter { $0.pathExtension == Self.suffix && !$0.lastPathComponent.hasPrefix(".") && isFolder($0) }
+            .map(describe)
+            .sorted { $0.added != $1.added ? $0.added > $1.added : $0.name < $1.name }
+    }
+
+    /// Unpacks and checks the zipped bundle in `file`. The same bundle from before is replaced; another one of that name stays, and this
+    /// one gets a number.
+    ///
+    /// - Throws: `BundleError` if the archive is damaged, unsafe, of a newer format, or doesn't fit the disk; `CancellationError`: the
+    ///   task was cancelled; nothing is left.
+    public func add(_ file: URL, progress: (Int64, Int64) -> Void = { _, _ in }) throws -> StoredBundle {
+        let name = file.lastPathComponent
+        let archive = try BundleArchive(file, name: name)
+        let bytes = try archive.manifestBytes()
+        let manifest = try ManifestReader.read(bytes, name: "\(name): \(ManifestReader.fileName)")
+        let beside = folder.appending(path: Self.importing + UUID().uuidString)
+        defer { try? FileManager.default.removeItem(at: beside) }
+        do {
+            try FileManager.default.createDirectory(at: beside, withIntermediateDirectories: true)
+        } catch {
+            throw BundleError("\(beside.path): can't be made, expected a folder to write in")
+        }
+        try requireRoom(manifest.totalBytes, name: name)
+        try archive.unpack(manifest, into: beside, progress: progress)
+        try bytes.write(to: beside.appending(path: ManifestReader.fileName))
+        return describe(try moveIntoPlace(beside, manifest, name: Self.safeName(name)))
+    }
+
+    /// Removes `bundle` for good.
+    public func remove(_ bundle: StoredBundle) {
+        let aside = folder.appending(path: Self.removing + UUID().uuidString)
+        // Renamed first, so that no half of it is ever taken for a bundle.
+        let isAside = (try? FileManager.default.moveItem(at: bundle.folder, to: aside)) != nil
+        try? FileManager.default.removeItem(at: isAside ? aside : bundle.folder)
+    }
+
+    private func requireRoom(_ bytes: Int64, name: String) throws {
+        let attributes = try? FileManager.default.attributesOfFileSystem(forPath: folder.path)
+        guard let room = (attributes?[.systemFreeSize] as? NSNumber)?.int64Value, room < bytes + Self.reserve else { return }
+        throw BundleError("\(name): got \(room >> 20) MB free, expected \((bytes + Self.reserve) >> 20) MB")
+    }
+
+    private func moveIntoPlace(_ beside: URL, _ manifest: Manifest, name: String) throws -> URL {
+        let same = list().first { $0.manifest?.id == manifest.id }
+        let numbered = (1...).lazy.map {
+            folder.appending(path: $0 == 1 ? "\(name).\(Self.suffix)" : "\(name) \($0).\(Self.suffix)")
+        }
+        let target = same?.folder ?? numbered.first { !FileManager.default.fileExists(atPath: $0.path) }!
+        if let same { remove(same) }
+        do {
+            try FileManager.default.moveItem(at: beside, to: target)
+        } catch {
+            throw BundleError("\(target.path): can't be written, expected to rename \(beside.path)")
+        }
+        return target
+    }
+
+    private func describe(_ item: URL) -> StoredBundle {
+        let bundle = folder.appending(path: item.lastPathComponent, directoryHint: .isDirectory)
+        let file = bundle.appending(path: ManifestReader.fileName)
+        let values = try? file.resourceValues(forKeys: [.contentModificationDateKey])
+        let manifest = Result { try ManifestReader.read(file) }
+        let problem: String? = if case .failure(let error) = manifest { "\(error)" } else { nil }
+        return StoredBundle(
+            folder: bundle, bytes: size(bundle), added: values?.contentModificationDate ?? .distantPast,
+            manifest: try? manifest.get(),
+            problem: problem)
+    }
+
+    private func contents() -> [URL] {
+        (try? FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: [.isDirectoryKey])) ?? []
+    }
+
+    private func isFolder(_ item: URL) -> Bool {
+        (try? item.resourceValues(forKeys: [.isDirectoryKey]))?.isDirectory == true
+    }
+
+    private func size(_ bundle: URL) -> Int64 {
+        let keys: [URLResourceKey] = [.isRegularFileKey, .fileSizeKey]
+        guard let files = FileManager.default.enumerator(at: bundle, includingPropertiesForKeys: keys) else { return 0 }
+        return files.reduce(0) { sum, item in
+            let values = try? (item as? URL)?.resourceValues(forKeys: Set(keys))
+            return sum + (values?.isRegularFile == true ? Int64(values?.fileSize ?? 0) : 0)
+        }
+    }
+
+    /// A folder's name on any file system, from a name that may hold anything.
+    static func safeName(_ fileName: String) -> String {
+        var base = fileName
+        for ending in [".zip", ".\(suffix)"] where base.hasSuffix(ending) { base.removeLast(ending.count) }
+        let kept = base.map { $0.isLetter || $0.isNumber || "-_. ".contains($0) ? $0 : "_" }
+        let trimmed = String(kept).trimmingCharacters(in: CharacterSet(charactersIn: " ."))
+        let cut = String(trimmed.prefix(maxName)).trimmingCharacters(in: CharacterSet(charactersIn: " ."))
+        return cut.isEmpty ? "bundle" : cut
+    }
+}

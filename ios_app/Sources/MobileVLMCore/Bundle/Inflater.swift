@@ -1,0 +1,55 @@
+import CZlib
+import Foundation
+
+/// Decompresses a raw deflate stream that comes in parts.
+final class Inflater {
+    private var stream = z_stream()
+    private var room = [UInt8](repeating: 0, count: 1 << 18)
+    private var isDone = false
+
+    init() {
+        // Negative window bits: no zlib header around the data.
+        let status = inflateInit2_(&stream, -MAX_WBITS, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+        precondition(status == Z_OK, "zlib has no memory")
+    }
+
+    deinit { inflateEnd(&stream) }
+
+    /// Gives `see` what `part` decompresses to; false if it is no deflate data, or goes on after its end.
+    func inflate(_ part: Data, _ see: (Data) throws -> Void) throws -> Bool {
+        var bytes = [UInt8](part)
+        return try bytes.withUnsafeMutableBufferPointer { input in
+            stream.next_in = input.baseAddress
+            stream.avail_in = UInt32(input.count)
+            while stream.avail_in > 0 {
+                if isDone { return false }
+                let status = room.withUnsafeMutableBufferPointer { output in
+                    stream.next_out = output.baseAddress
+                    stream.avail_out = UInt32(output.count)
+                    return CZlib.inflate(&stream, Z_NO_FLUSH)
+                }
+                guard status == Z_OK || status == Z_STREAM_END else { return false }
+                isDone = status == Z_STREAM_END
+                let count = room.count - Int(stream.avail_out)
+                if count > 0 { try see(Data(room[..<count])) }
+            }
+            return try rest(see)
+        }
+    }
+
+    /// What zlib still holds when its output was full.
+    private func rest(_ see: (Data) throws -> Void) throws -> Bool {
+        while !isDone, stream.avail_out == 0 {
+            let status = room.withUnsafeMutableBufferPointer { output in
+                stream.next_out = output.baseAddress
+                stream.avail_out = UInt32(output.count)
+                return CZlib.inflate(&stream, Z_NO_FLUSH)
+            }
+            if status == Z_BUF_ERROR { return true }
+            guard status == Z_OK || status == Z_STREAM_END else { return false }
+            isDone = status == Z_STREAM_END
+            try see(Data(room[..<(room.count - Int(stream.avail_out))]))
+        }
+        return true
+    }
+}
