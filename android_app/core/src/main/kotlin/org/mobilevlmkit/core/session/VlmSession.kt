@@ -109,13 +109,20 @@ class VlmSession(
         return number
     }
 
+    /** A picture about which [said] was said before, such as when the system has ended the app meanwhile; turns without an end are left out. */
+    fun resume(picture: Picture, said: List<ChatTurn>) = wish {
+        forgetPicture()
+        cancelCheck()
+        newPicture = picture
+        turns = said.filter { it.ended != null }
+        problem = null
+    }
+
     /** Asks [question] about the picture, once it is encoded. False, and nothing happens, if it is blank, without a picture, or another is under way. */
     fun ask(question: String, maxNewTokens: Int = MAX_NEW_TOKENS): Boolean {
         synchronized(lock) {
             val hasPicture = newPicture != null || pixels != null
-            // An answer that has ended counts no more, though the worker may not have come back from it.
-            val isAnswering = running == Step.ANSWER && !isOvertaken()
-            if (question.isBlank() || !hasPicture || this.question != null || isAnswering || maxNewTokens < 1) return false
+            if (question.isBlank() || !hasPicture || this.question != null || running == Step.ANSWER || maxNewTokens < 1) return false
         }
         wish {
             problem = null

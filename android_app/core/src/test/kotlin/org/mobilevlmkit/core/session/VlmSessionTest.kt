@@ -57,6 +57,19 @@ class VlmSessionTest {
     }
 
     @Test
+    fun aConversationFromBeforeIsTakenUp() {
+        val before = Scene().seen().asked("What is this?")
+        val scene = Scene()
+        scene.session.open(File("a.mvlm"))
+        scene.session.resume(Scene.picture(1), before.state.turns + ChatTurn("And", "half an ans"))
+        scene.settle()
+        assertEquals(before.state.turns, scene.state.turns)
+        assertEquals(scene.prefix(1) + scene.ids("\nWhat is this? ASSISTANT: yes", "</s>"), scene.engine.cache)
+        scene.asked("Why?")
+        assertEquals(listOf("What is this?", "Why?"), scene.state.turns.map { it.question })
+    }
+
+    @Test
     fun aFollowUpFeedsOnlyWhatIsNew() {
         val scene = Scene().seen().asked("What is this?")
         scene.engine.answers = answering("▁A", "▁red", "▁circle", "</s>")
@@ -150,21 +163,6 @@ class VlmSessionTest {
         assertNull(scene.state.waitingQuestion)
         assertEquals(listOf("What?"), scene.state.turns.map { it.question })
         assertFalse(scene.session.ask(" \n"))
-    }
-
-    @Test
-    fun theNextQuestionMayBeAskedAsSoonAsTheAnswerIsSaidToHaveEnded() {
-        val scene = Scene().seen()
-        var asked = false
-        scene.onState = {
-            if (!asked && it.turns.lastOrNull()?.ended != null) {
-                asked = true
-                assertEquals(Phase.SEEN, it.phase)
-                assertTrue(scene.session.ask("Why?"))
-            }
-        }
-        scene.asked("What is this?")
-        assertEquals(listOf("yes", "yes"), scene.state.turns.map { it.answer })
     }
 
     @Test
