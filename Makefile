@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-android test-ios check format clean
+.PHONY: help setup demo test test-android apk test-ios check format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,16 @@ test-android:  ## Compile and test the core of the Android app, on the JVM
 
 test-ios: setup  ## Build and test the core of the iOS app, with Swift
 	@scripts/test_ios.sh $(CURDIR)/$(BIN)/python
+
+# The demo model, so that the app works at first start; another zipped bundle, or none (BUNDLE=), can be named.
+DEMO_ZIP := android_app/build/demo.mvlm.zip
+BUNDLE ?= $(DEMO_ZIP)
+
+$(DEMO_ZIP): $(READY)
+	@$(BIN)/mvlm export export/mobilevlm_export/demo/checkpoint -o android_app/build/demo.mvlm --zip --force
+
+apk: setup $(filter $(DEMO_ZIP),$(BUNDLE))  ## Build, sign and check the Android app with BUNDLE packed in (no SDK needed)
+	@scripts/make_apk.sh $(CURDIR)/$(BIN)/python $(BUNDLE)
 
 check: setup test  ## Tests, lint and types
 	@$(BIN)/ruff check .

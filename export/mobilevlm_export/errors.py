@@ -57,3 +57,7 @@ class EvaluateError(MobileVLMError):
 
 class MilError(MobileVLMError):
     """A saved Core ML program that can't be read or run: damaged, of unknown operations, or given other inputs."""
+
+
+class ApkError(MobileVLMError):
+    """An Android app that can't be read, or a program that its engine can't be checked against."""

@@ -1,4 +1,4 @@
-"""Both backends' runners say what the eager model says, and keep their conversation straight."""
+"""The C++ runner says what the eager model says, and keeps its conversation straight."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from mobilevlm_host.runner import Runner
 NEW = 12
 
 
-@pytest.fixture(scope="module", params=["tiny_bundle", "tiny_coreml_bundle"])
-def runner(request: pytest.FixtureRequest) -> Runner:
-    bundle: Bundle = request.getfixturevalue(request.param)
-    return Runner(Bundle(bundle.path, bundle.manifest))
+@pytest.fixture(scope="module")
+def runner(tiny_bundle: Bundle) -> Runner:
+    return Runner(Bundle(tiny_bundle.path, tiny_bundle.manifest))
 
 
 def _image(seed: int) -> Image.Image:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -45,8 +44,6 @@ def write_token_table(embedding: nn.Embedding, path: Path) -> str:
         save_file(tensors, path, metadata={"form": form})
     except OSError as error:
         raise LoweringError(f"{path}: can't be written: {error.strerror}") from error
-    except SafetensorError as error:
-        raise LoweringError(f"{path}: can't be written: {error}") from error
     return form
 
 

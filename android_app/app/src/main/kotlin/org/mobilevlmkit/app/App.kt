@@ -1,0 +1,48 @@
+package org.mobilevlmkit.app
+
+import android.app.Application
+import android.content.Context
+import android.os.Handler
+import android.os.Looper
+import android.os.SystemClock
+import org.mobilevlmkit.core.bundle.BundleStore
+import org.mobilevlmkit.core.bundle.Manifest
+import org.mobilevlmkit.core.check.ModelMethods
+import org.mobilevlmkit.core.session.EngineFactory
+import java.io.File
+import java.util.concurrent.Executor
+import java.util.concurrent.Executors
+
+/** What the app is made of; tests put their own engine, camera and threads in. */
+open class Parts(val context: Context) {
+    val settings = Settings(context)
+    val phone = Phone(context)
+
+    /** Bundles lie where `mvlm push` puts them: the one folder that both adb and an app without storage permission reach. */
+    val store = BundleStore(context.getExternalFilesDir(BUNDLES) ?: File(context.filesDir, BUNDLES))
+    open val engines: EngineFactory = ExecuTorchEngine
+
+    /** Runs the model; one task after another. */
+    open val worker: Executor by lazy { Executors.newSingleThreadExecutor { Thread(it, "model") } }
+
+    /** Reads and writes files; one task after another. */
+    open val io: Executor by lazy { Executors.newSingleThreadExecutor { Thread(it, "files") } }
+    open val main: Executor = Handler(Looper.getMainLooper()).let { handler -> Executor { handler.post(it) } }
+
+    open fun nowMs(): Long = SystemClock.elapsedRealtime()
+
+    open fun camera(context: Context): Camera = PhoneCamera(context)
+
+    open fun methods(folder: File, manifest: Manifest): ModelMethods = ExecuTorchMethods(folder, manifest)
+
+    private companion object {
+        const val BUNDLES = "bundles"
+    }
+}
+
+/** Holds what outlives the activity: the model is not loaded again when the phone is turned. */
+open class App : Application() {
+    open fun parts() = Parts(this)
+
+    val model by lazy { AppModel(parts()) }
+}

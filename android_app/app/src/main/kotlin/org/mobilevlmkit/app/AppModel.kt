@@ -1,0 +1,332 @@
+package org.mobilevlmkit.app
+
+import android.graphics.Bitmap
+import android.net.Uri
+import android.os.Bundle
+import org.mobilevlmkit.core.PictureException
+import org.mobilevlmkit.core.bundle.BundleLibrary
+import org.mobilevlmkit.core.bundle.StoredBundle
+import org.mobilevlmkit.core.pixels.Picture
+import org.mobilevlmkit.core.session.ChatTurn
+import org.mobilevlmkit.core.session.Ended
+import org.mobilevlmkit.core.session.ModelLoader
+import org.mobilevlmkit.core.session.VlmSession
+import java.io.InputStream
+
+/** The app's one state holder: what the user does goes in, [UiState] comes out. All on the main thread. */
+class AppModel(val parts: Parts) {
+    /** Is given every new state. */
+    var observer: ((UiState) -> Unit)? = null
+
+    var state = UiState(showsStats = parts.settings.showsStats, presets = parts.settings.presets)
+        private set
+
+    private val loader = ModelLoader(BACKEND, GuardedEngine.factory(parts.engines, parts.settings), parts.phone::availableMemory)
+    private val session = VlmSession(loader::load, parts.worker, listener = { parts.main.execute(::onSession) })
+    private val library = BundleLibrary(parts.store, parts.io) { parts.main.execute(::onLibrary) }
+    private val kept = KeptPicture(parts)
+    private var live: LiveLoop? = null
+    private var check: PhoneCheck? = null
+    private var shown: Picture? = null
+    private var previous: Previous? = null
+    private var takes = 0 // pictures asked for; one that comes late is dropped
+    private var isRestored = false
+
+    @Volatile
+    private var isInForeground = false
+
+    @Volatile
+    private var isShutterPressed = false
+
+    private class Previous(val picture: Picture, val bitmap: Bitmap, val turns: List<ChatTurn>)
+
+    init {
+        if (parts.settings.isEngineBusy) {
+            parts.settings.isEngineBusy = false
+            change { copy(hasCrashed = true) }
+        }
+    }
+
+    // --- bundles
+
+    private fun openFirst(found: List<StoredBundle>) {
+        val usable = found.filter { it.manifest != null }
+        val chosen = usable.firstOrNull { it.folder.name == parts.settings.bundle } ?: usable.firstOrNull()
+        when {
+            chosen == null -> change { copy(screen = Screen.WELCOME) }
+            !state.hasCrashed -> use(chosen)
+        }
+    }
+
+    fun use(bundle: StoredBundle) {
+        parts.settings.bundle = bundle.folder.name
+        if (bundle.folder.name != session.state.bundle) forgetPicture()
+        change { copy(screen = Screen.CHAT, hasCrashed = false) }
+        session.open(bundle.folder)
+    }
+
+    /** After a crash: the same bundle again. */
+    fun openAnyway() {
+        change { copy(hasCrashed = false) }
+        openFirst(state.bundles)
+    }
+
+    /** The first list opens the model; one that was imported is used at once. */
+    private fun onLibrary() {
+        val new = library.state
+        val before = state.library
+        change { copy(library = new) }
+        if (!before.isReady && new.isReady) {
+            if (new.bundles.isEmpty() && hasNewPacked()) importPacked() else openFirst(new.bundles)
+        }
+        val imported = new.imported
+        if (imported != null && imported != before.imported) use(imported)
+        if (before.bundles.isEmpty() && new.bundles.isNotEmpty() && state.screen == Screen.WELCOME) openFirst(new.bundles)
+    }
+
+    private fun hasNewPacked() = !parts.settings.hasImportedPacked && parts.context.assets.list("").orEmpty().contains(PACKED)
+
+    private fun importPacked() {
+        parts.settings.hasImportedPacked = true
+        change { copy(screen = Screen.WELCOME) }
+        library.import(PACKED_NAME) { parts.context.assets.open(PACKED) }
+    }
+
+    fun import(name: String, open: () -> InputStream) = library.import(name, open)
+
+    fun cancelImport() = library.cancel()
+
+    fun delete(bundle: StoredBundle) {
+        if (bundle.folder.name == session.state.bundle) {
+            forgetPicture()
+            session.close()
+        }
+        library.remove(bundle)
+        if (parts.settings.bundle == bundle.folder.name) parts.settings.bundle = null
+        if (state.bundles.none { it.folder != bundle.folder }) change { copy(screen = Screen.WELCOME) }
+    }
+
+    // --- screens
+
+    fun go(screen: Screen) {
+        endLive()
+        if (screen != Screen.CHECK) endCheck()
+        if (screen == Screen.BUNDLES) library.refresh()
+        library.dismiss()
+        change { copy(screen = screen) }
+    }
+
+    /** One screen back; false if there is none. */
+    fun back(): Boolean = when {
+        state.live != null -> true.also { endLive() }
+        state.screen == Screen.CHAT && state.picture != null -> true.also { newPicture() }
+        state.screen == Screen.CHAT || state.screen == Screen.WELCOME -> false
+        else -> true.also { go(if (state.bundles.isEmpty()) Screen.WELCOME else Screen.CHAT) }
+    }
+
+    // --- pictures
+
+    fun onCamera(camera: CameraState) = change { copy(camera = camera) }
+
+    /** The next frame becomes the picture. */
+    fun pressShutter() {
+        isShutterPressed = true
+    }
+
+    /** On the camera's thread. */
+    fun onFrame(frame: Frame) {
+        live?.onFrame(frame)
+        if (!isShutterPressed) return
+        isShutterPressed = false
+        val picture = frame.picture()
+        val bitmap = Photos.bitmap(picture)
+        parts.main.execute { show(picture, bitmap) }
+    }
+
+    /** What the user picked in another app. */
+    fun pick(uri: Uri) = readPicture { Photos.read(parts.context.contentResolver, uri, backdrop()) }
+
+    private fun backdrop() = state.bundles.firstOrNull { it.folder.name == session.state.bundle }?.manifest?.image?.padColor ?: 0
+
+    private fun readPicture(turns: List<ChatTurn> = emptyList(), read: () -> Picture) {
+        val take = ++takes
+        change { copy(isReadingPicture = true, pictureProblem = null) }
+        parts.io.execute {
+            val (picture, problem) = try {
+                read() to null
+            } catch (error: PictureException) {
+                null to error.message
+            }
+            val bitmap = picture?.let(Photos::bitmap)
+            parts.main.execute {
+                if (take == takes) {
+                    change { copy(isReadingPicture = false, pictureProblem = problem) }
+                    if (picture != null && bitmap != null) show(picture, bitmap, turns)
+                }
+            }
+        }
+    }
+
+    private fun show(picture: Picture, bitmap: Bitmap, turns: List<ChatTurn> = emptyList()) {
+        takes++
+        endLive()
+        shown = picture
+        kept.keep(picture)
+        change { copy(picture = bitmap, isReadingPicture = false, pictureProblem = null) }
+        if (turns.isEmpty()) session.show(picture) else session.resume(picture, turns)
+    }
+
+    /** Back to the camera; the picture and its conversation can be had again by [undoPicture]. */
+    fun newPicture() {
+        val picture = shown
+        val bitmap = state.picture
+        if (picture != null && bitmap != null) previous = Previous(picture, bitmap, session.state.turns)
+        session.stop()
+        takes++
+        shown = null
+        change { copy(picture = null, isReadingPicture = false, hasPrevious = previous != null) }
+    }
+
+    /** The picture before this one, with what was said about it. */
+    fun undoPicture() {
+        val back = previous ?: return
+        previous = null
+        change { copy(hasPrevious = false) }
+        show(back.picture, back.bitmap, back.turns.filter { it.ended != null })
+    }
+
+    private fun forgetPicture() {
+        endLive()
+        takes++
+        shown = null
+        previous = null
+        kept.forget()
+        change { copy(picture = null, hasPrevious = false, pictureProblem = null) }
+    }
+
+    // --- conversation
+
+    fun ask(question: String): Boolean = state.picture != null && session.ask(question.trim())
+
+    fun stop() = session.stop()
+
+    fun undo() = session.undo()
+
+    fun newChat(question: String? = null) {
+        session.newChat()
+        if (question != null) session.ask(question)
+    }
+
+    fun retry() = session.retry()
+
+    // --- live mode
+
+    fun startLive(question: String) {
+        if (question.isBlank() || state.session.bundle == null) return
+        parts.settings.liveQuestion = question.trim()
+        if (state.picture != null) newPicture()
+        val loop = LiveLoop(question.trim(), session, parts, { isInForeground }) { told -> change { copy(live = told) } }
+        change { copy(live = Live(question.trim())) }
+        live = loop
+    }
+
+    fun endLive() {
+        live?.end() ?: return
+        live = null
+        change { copy(live = null) }
+    }
+
+    // --- check
+
+    fun startCheck() {
+        endLive()
+        endCheck()
+        val new = PhoneCheck(session, parts) { told -> change { copy(check = told) } }
+        if (new.start()) check = new
+    }
+
+    /** Writes a capture of the check and gives its file to [onFile]. */
+    fun capture(onFile: (String) -> Unit) = check?.capture(onFile)
+
+    private fun endCheck() {
+        check?.end() ?: return
+        check = null
+        change { copy(check = null) }
+    }
+
+    // --- settings
+
+    fun setStatsShown(isShown: Boolean) {
+        parts.settings.showsStats = isShown
+        change { copy(showsStats = isShown) }
+    }
+
+    /** Keeps [presets]; none at all brings the app's own back. */
+    fun setPresets(presets: List<String>) {
+        if (presets.isEmpty()) parts.settings.resetPresets() else parts.settings.presets = presets
+        change { copy(presets = parts.settings.presets) }
+    }
+
+    // --- the app's life
+
+    fun onStart() {
+        isInForeground = true
+        session.foreground()
+        if (state.library.isReady) library.refresh()
+    }
+
+    /** Not called when the phone is only turned. */
+    fun onStop() {
+        isInForeground = false
+        endLive()
+        session.background()
+    }
+
+    fun onTrimMemory() = session.releaseMemory()
+
+    /** What must survive the system's ending the app: the conversation; the picture is in a file. */
+    fun save(out: Bundle) {
+        val said = session.state.turns.filter { it.ended != null }
+        out.putBoolean(HAS_PICTURE, shown != null)
+        out.putStringArray(QUESTIONS, said.map { it.question }.toTypedArray())
+        out.putStringArray(ANSWERS, said.map { it.answer }.toTypedArray())
+        out.putIntArray(ENDINGS, said.map { checkNotNull(it.ended).ordinal }.toIntArray())
+    }
+
+    /** Takes up what [save] wrote, if this is a new process. */
+    fun restore(saved: Bundle?) {
+        if (isRestored || saved == null || shown != null) return
+        isRestored = true
+        if (!saved.getBoolean(HAS_PICTURE)) return
+        val answers = saved.getStringArray(ANSWERS).orEmpty()
+        val endings = saved.getIntArray(ENDINGS) ?: IntArray(0)
+        val turns = saved.getStringArray(QUESTIONS).orEmpty().mapIndexed { index, question ->
+            ChatTurn(question, answers[index], Ended.values()[endings[index]])
+        }
+        readPicture(turns) { kept.read() }
+    }
+
+    // --- state
+
+    private fun onSession() {
+        change { copy(session = this@AppModel.session.state) }
+        live?.onSession()
+    }
+
+    private fun change(new: UiState.() -> UiState) {
+        val changed = state.new()
+        if (changed == state) return
+        state = changed
+        observer?.invoke(changed)
+    }
+
+    private companion object {
+        /** The bundle that `make apk` may put into the app. */
+        const val PACKED = "packed.mvlm.zip"
+        const val PACKED_NAME = "demo.mvlm.zip"
+        const val HAS_PICTURE = "has_picture"
+        const val QUESTIONS = "questions"
+        const val ANSWERS = "answers"
+        const val ENDINGS = "endings"
+    }
+}

@@ -1,0 +1,53 @@
+package org.mobilevlmkit.app
+
+import android.app.AlertDialog
+import android.text.format.DateUtils
+import android.text.format.Formatter
+import android.view.View
+import org.mobilevlmkit.core.bundle.StoredBundle
+
+/** The bundles on this phone: use one, delete one, import another. */
+class BundlesScreen(private val ui: Ui, private val model: AppModel, actions: Actions) : ScreenView {
+    private val import = ImportView(ui, model)
+    private val list = ui.column()
+    private var rendered: Any? = null
+    override val view = ui.page(
+        ui.string(R.string.bundles_title),
+        { model.back() },
+        list,
+        import.view,
+        ui.button(ui.string(R.string.choose_bundle), isMain = true, onClick = actions::chooseBundle),
+        ui.text(ui.string(R.string.welcome_push), 14, R.color.text_soft),
+        ui.button(ui.string(R.string.look_again)) { model.go(Screen.BUNDLES) },
+    )
+
+    override fun render(state: UiState) {
+        import.render(state)
+        val shown = state.bundles to state.session.bundle
+        if (shown == rendered) return
+        rendered = shown
+        list.removeAllViews()
+        for (bundle in state.bundles) list.addView(item(bundle, bundle.folder.name == state.session.bundle))
+    }
+
+    private fun item(bundle: StoredBundle, isInUse: Boolean): View {
+        val size = Formatter.formatShortFileSize(ui.context, bundle.bytes)
+        val date = DateUtils.formatDateTime(ui.context, bundle.addedMillis, DateUtils.FORMAT_SHOW_DATE or DateUtils.FORMAT_SHOW_YEAR or DateUtils.FORMAT_ABBREV_ALL)
+        val recipe = if (bundle.manifest == null) ui.string(R.string.bundle_unreadable) else bundle.recipe
+        val parts = arrayListOf<View>(ui.heading(bundle.name, 18), ui.text(ui.string(R.string.bundle_line, size, date, recipe), 14, R.color.text_soft))
+        bundle.problem?.let { parts.add(ui.text(it, 14, R.color.problem)) }
+        if (isInUse) parts.add(ui.text(ui.string(R.string.bundle_in_use), 14, R.color.accent))
+        val delete = ui.button(ui.string(R.string.bundle_delete), ui.string(R.string.bundle_delete_named, bundle.name)) { confirm(bundle, size) }
+        val use = ui.button(ui.string(R.string.bundle_use), ui.string(R.string.bundle_use_named, bundle.name), isMain = true) { model.use(bundle) }
+        parts.add(if (isInUse || bundle.manifest == null) ui.row(delete) else ui.row(use, delete))
+        return ui.column(ui.card(*parts.toTypedArray())).apply { setPadding(0, 0, 0, ui.dp(12)) }
+    }
+
+    private fun confirm(bundle: StoredBundle, size: String) {
+        AlertDialog.Builder(ui.context)
+            .setMessage(ui.string(R.string.bundle_delete_ask, bundle.name, size))
+            .setPositiveButton(R.string.bundle_delete) { _, _ -> model.delete(bundle) }
+            .setNegativeButton(R.string.cancel, null)
+            .show()
+    }
+}

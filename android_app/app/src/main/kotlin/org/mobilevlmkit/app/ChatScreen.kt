@@ -1,0 +1,50 @@
+package org.mobilevlmkit.app
+
+import android.view.View
+import android.widget.LinearLayout
+import android.widget.PopupMenu
+import org.mobilevlmkit.app.Ui.Companion.say
+import org.mobilevlmkit.app.Ui.Companion.weighted
+
+/** Picture and conversation: one above the other, or side by side where there is width. */
+class ChatScreen(private val ui: Ui, private val model: AppModel, actions: Actions) : ScreenView {
+    val picture = PicturePane(ui, model, actions)
+    private val conversation = ConversationPane(ui, model, actions)
+    private val title = ui.heading("", 18)
+    private val menu = ui.button("⋮", ui.string(R.string.menu)) { openMenu() }
+    private val bar = ui.row(title.weighted(), menu)
+    override val view: View = if (ui.isWide) {
+        val side = ui.column(bar, conversation.view.weighted(isColumn = true), gap = 8)
+        LinearLayout(ui.context).apply {
+            addView(picture.view, LinearLayout.LayoutParams(0, Ui.MATCH, 1f).apply { marginEnd = ui.dp(12) })
+            addView(side, LinearLayout.LayoutParams(0, Ui.MATCH, 1f))
+        }
+    } else {
+        ui.column(bar, picture.view.weighted(1.1f, isColumn = true), conversation.view.weighted(1f, isColumn = true), gap = 4)
+    }
+
+    init {
+        view.setPadding(ui.dp(12), ui.dp(8), ui.dp(12), ui.dp(12))
+    }
+
+    override fun render(state: UiState) {
+        val name = state.bundles.firstOrNull { it.folder.name == state.session.bundle }?.name
+        title.say(name ?: ui.string(R.string.app_name))
+        picture.render(state)
+        conversation.render(state)
+    }
+
+    private fun openMenu() {
+        val screens = listOf(
+            R.string.menu_models to Screen.BUNDLES,
+            R.string.menu_check to Screen.CHECK,
+            R.string.menu_settings to Screen.SETTINGS,
+            R.string.menu_about to Screen.ABOUT,
+        )
+        PopupMenu(ui.context, menu).apply {
+            if (model.state.session.turns.isNotEmpty()) getMenu().add(R.string.new_chat).setOnMenuItemClickListener { model.newChat().let { true } }
+            for ((label, screen) in screens) getMenu().add(label).setOnMenuItemClickListener { model.go(screen).let { true } }
+            show()
+        }
+    }
+}

@@ -1,0 +1,89 @@
+package org.mobilevlmkit.app
+
+import android.text.format.Formatter
+import android.view.View
+import org.mobilevlmkit.app.Ui.Companion.say
+import org.mobilevlmkit.app.Ui.Companion.shown
+import org.mobilevlmkit.core.check.Benchmark
+import org.mobilevlmkit.core.check.Finding
+import org.mobilevlmkit.core.session.Phase
+
+/** "Check this phone": parity with the desktop, speed, and a capture to share. */
+class CheckScreen(private val ui: Ui, private val model: AppModel, private val actions: Actions) : ScreenView {
+    private val start = ui.button(ui.string(R.string.check_start), isMain = true, onClick = model::startCheck)
+    private val verdict = ui.status(18)
+    private val failure = ui.text(color = R.color.problem)
+    private val lines = ui.column()
+    private val figures = ui.card()
+    private val share = ui.button(ui.string(R.string.check_share), isMain = true) { model.capture(actions::share) }
+    private val shareDetail = ui.text(ui.string(R.string.check_share_detail), 14, R.color.text_soft)
+    private var rendered: Check? = null
+    override val view: View = ui.page(
+        ui.string(R.string.check_title),
+        { model.back() },
+        ui.text(ui.string(R.string.check_about)),
+        start,
+        verdict,
+        failure,
+        figures,
+        share,
+        shareDetail,
+        lines,
+    )
+
+    override fun render(state: UiState) {
+        val check = state.check
+        start.shown(check?.isRunning != true)
+        start.isEnabled = state.session.phase in READY
+        verdict.shown(check != null)
+        failure.shown(check?.failure != null)
+        val canShare = check?.benchmark != null
+        figures.shown(canShare)
+        share.shown(canShare && check?.isCapturing != true)
+        shareDetail.shown(canShare)
+        if (check == rendered) return
+        rendered = check
+        lines.removeAllViews()
+        figures.removeAllViews()
+        if (check == null) return
+        verdict.say(verdictOf(check))
+        failure.say(check.failure ?: "")
+        for (line in check.findings) lines.addView(lineView(line))
+        check.benchmark?.let { show(it) }
+    }
+
+    private fun verdictOf(check: Check): String {
+        val differing = check.findings.count { !it.same }
+        return when {
+            check.isCapturing -> ui.string(R.string.check_capturing)
+            check.isRunning -> ui.string(R.string.check_running)
+            check.failure != null && check.benchmark == null -> ui.string(R.string.check_failed)
+            differing == 0 -> ui.string(R.string.check_same, check.findings.size)
+            else -> ui.string(R.string.check_differs, differing, check.findings.size)
+        }
+    }
+
+    private fun lineView(line: Finding): View {
+        return ui.text(line.line, 14, if (line.same) R.color.text else R.color.problem).apply {
+            contentDescription = "${ui.string(if (line.same) R.string.passed else R.string.failed)}${line.line.drop(1)}"
+            setPadding(0, ui.dp(4), 0, ui.dp(4))
+        }
+    }
+
+    private fun show(measured: Benchmark) {
+        val texts = listOf(
+            ui.string(R.string.check_load, measured.loadS),
+            ui.string(R.string.check_image, measured.imageEncodeS),
+            ui.string(R.string.check_first, measured.firstTokenS),
+            ui.string(R.string.check_speed, measured.decodeTokensPerS),
+            ui.string(R.string.check_memory, Formatter.formatShortFileSize(ui.context, measured.peakBytes)),
+            ui.string(R.string.check_thermal, measured.thermalAfter.name),
+        )
+        for (text in texts) figures.addView(ui.text(text))
+    }
+
+    private companion object {
+        /** Phases in which a model is loaded. */
+        val READY = setOf(Phase.READY, Phase.LOOKING, Phase.SEEN, Phase.ANSWERING)
+    }
+}

@@ -1,0 +1,26 @@
+package org.mobilevlmkit.app
+
+import org.mobilevlmkit.core.PictureException
+import org.mobilevlmkit.core.pixels.Picture
+import org.mobilevlmkit.core.pixels.Png
+import java.io.File
+import java.io.IOException
+
+/** The picture in use, in the app's own cache, for when the system ends the app in the background. */
+class KeptPicture(private val parts: Parts) {
+    private val file = File(parts.context.cacheDir, "picture.png")
+
+    fun keep(picture: Picture) = parts.io.execute {
+        val beside = File(file.parentFile, "${file.name}.part")
+        try {
+            beside.outputStream().buffered().use { Png.write(picture, it) }
+            beside.renameTo(file)
+        } catch (_: IOException) {
+            beside.delete() // without it, the conversation just isn't restored
+        }
+    }
+
+    fun read(): Picture = if (file.isFile) Photos.read(file) else throw PictureException("picture: got none kept, expected ${file.name}")
+
+    fun forget() = parts.io.execute { file.delete() }
+}

@@ -1,0 +1,52 @@
+package org.mobilevlmkit.app
+
+import org.mobilevlmkit.core.live.FrameSketch
+import org.mobilevlmkit.core.live.LiveAction
+import org.mobilevlmkit.core.live.LiveSession
+import org.mobilevlmkit.core.session.VlmSession
+
+/** Live mode between the camera's thread, where frames come, and the main thread, where the answer is shown. */
+class LiveLoop(
+    question: String,
+    private val session: VlmSession,
+    private val parts: Parts,
+    private val isInForeground: () -> Boolean,
+    private val tell: (Live) -> Unit,
+) {
+    private val lock = Any()
+    private val loop = LiveSession(session, question)
+    private var live = Live(question)
+
+    @Volatile
+    private var isEnded = false
+
+    /** On the camera's thread. */
+    fun onFrame(frame: Frame) = synchronized(lock) {
+        if (isEnded) return
+        val sketch = FrameSketch.of(frame.width, frame.height, frame.y)
+        val action = loop.onFrame(sketch, parts.nowMs(), parts.phone.condition(isInForeground()), frame::picture)
+        update(live.copy(isResting = action == LiveAction.PAUSE))
+    }
+
+    /** The session has a new state; it is read here, since what was posted may be older than the last frame. */
+    fun onSession() = synchronized(lock) {
+        if (isEnded) return
+        val state = session.state
+        val now = parts.nowMs()
+        loop.onState(state, now)
+        val age = loop.frameAgeMs(state, now)
+        val answer = state.turns.lastOrNull()?.answer ?: ""
+        if (age != null && answer.isNotEmpty()) update(live.copy(answer = answer, seenAtMs = now - age))
+    }
+
+    fun end() = synchronized(lock) {
+        isEnded = true
+        session.stop()
+    }
+
+    private fun update(new: Live) {
+        if (new == live) return
+        live = new
+        parts.main.execute { if (!isEnded) tell(new) }
+    }
+}

@@ -1,0 +1,195 @@
+package org.mobilevlmkit.app
+
+import android.Manifest
+import android.app.Activity
+import android.content.ActivityNotFoundException
+import android.content.Intent
+import android.content.pm.PackageManager
+import android.net.Uri
+import android.os.Build
+import android.os.Bundle
+import android.provider.MediaStore
+import android.provider.OpenableColumns
+import android.view.View
+import android.view.WindowManager
+import android.widget.FrameLayout
+import android.widget.Toast
+
+/** The one activity: shows the state's screen, runs the camera while it is seen, and talks to the system. */
+class MainActivity : Activity(), Actions {
+    private val model get() = (application as App).model
+    private lateinit var ui: Ui
+    private lateinit var frame: FrameLayout
+    private lateinit var speaker: Speaker
+    private lateinit var camera: Camera
+    private var screen: Screen? = null
+    private var shown: ScreenView? = null
+    private var isStarted = false
+    private var isCameraOpen = false
+
+    override fun onCreate(savedInstanceState: Bundle?) {
+        super.onCreate(savedInstanceState)
+        ui = Ui(this)
+        frame = FrameLayout(this)
+        setContentView(frame)
+        speaker = Speaker(this) { Toast.makeText(this, R.string.speak_failed, Toast.LENGTH_LONG).show() }
+        camera = model.parts.camera(this)
+        model.restore(savedInstanceState)
+        model.observer = ::render
+        render(model.state)
+    }
+
+    override fun onStart() {
+        super.onStart()
+        isStarted = true
+        model.onStart()
+        render(model.state)
+    }
+
+    override fun onStop() {
+        isStarted = false
+        closeCamera()
+        if (!isChangingConfigurations) model.onStop()
+        super.onStop()
+    }
+
+    override fun onDestroy() {
+        speaker.close()
+        if (model.observer == ::render) model.observer = null
+        super.onDestroy()
+    }
+
+    override fun onSaveInstanceState(outState: Bundle) {
+        super.onSaveInstanceState(outState)
+        model.save(outState)
+    }
+
+    override fun onTrimMemory(level: Int) {
+        super.onTrimMemory(level)
+        model.onTrimMemory()
+    }
+
+    @Suppress("OVERRIDE_DEPRECATION", "DEPRECATION") // what replaces it came with API 33
+    override fun onBackPressed() {
+        if (!model.back()) super.onBackPressed()
+    }
+
+    // --- what is seen
+
+    private fun render(state: UiState) {
+        if (state.screen != screen) {
+            screen = state.screen
+            shown = build(state.screen)
+            frame.removeAllViews()
+            frame.addView(shown?.view, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
+        }
+        (shown as? ChatScreen)?.picture?.place(camera.preview)
+        runCamera(state)
+        shown?.render(state)
+        val staysOn = state.live != null || state.check?.isRunning == true
+        if (staysOn) window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON) else window.clearFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
+    }
+
+    private fun build(screen: Screen): ScreenView = when (screen) {
+        Screen.WELCOME -> WelcomeScreen(ui, model, this)
+        Screen.CHAT -> ChatScreen(ui, model, this)
+        Screen.BUNDLES -> BundlesScreen(ui, model, this)
+        Screen.CHECK -> CheckScreen(ui, model, this)
+        Screen.SETTINGS -> SettingsScreen(ui, model)
+        Screen.ABOUT -> AboutScreen(ui, model)
+    }
+
+    // --- camera
+
+    private fun runCamera(state: UiState) {
+        val isWanted = isStarted && state.screen == Screen.CHAT && state.picture == null && state.session.bundle != null
+        if (!isWanted) closeCamera() else if (!isCameraOpen && state.camera in REOPENED) openCamera()
+    }
+
+    private fun openCamera() {
+        if (checkSelfPermission(Manifest.permission.CAMERA) != PackageManager.PERMISSION_GRANTED) {
+            if (model.state.camera != CameraState.DENIED) model.onCamera(CameraState.ASK_PERMISSION)
+            return
+        }
+        isCameraOpen = true
+        model.onCamera(CameraState.OPEN)
+        camera.open(model::onFrame) { problem ->
+            isCameraOpen = false
+            model.onCamera(
+                when (problem) {
+                    CameraProblem.NO_CAMERA -> CameraState.NO_CAMERA
+                    CameraProblem.IN_USE -> CameraState.IN_USE
+                    CameraProblem.FAILED -> CameraState.FAILED
+                },
+            )
+        }
+    }
+
+    private fun closeCamera() {
+        if (!isCameraOpen) return
+        isCameraOpen = false
+        camera.close()
+        model.onCamera(CameraState.OFF)
+    }
+
+    override fun reopenCamera() = model.onCamera(CameraState.OFF)
+
+    override fun allowCamera() = requestPermissions(arrayOf(Manifest.permission.CAMERA), CAMERA)
+
+    override fun onRequestPermissionsResult(requestCode: Int, permissions: Array<out String>, grantResults: IntArray) {
+        if (requestCode != CAMERA || grantResults.isEmpty()) return
+        model.onCamera(if (grantResults[0] == PackageManager.PERMISSION_GRANTED) CameraState.OFF else CameraState.DENIED)
+    }
+
+    override fun openSystemSettings() =
+        startActivity(Intent(android.provider.Settings.ACTION_APPLICATION_DETAILS_SETTINGS, Uri.fromParts("package", packageName, null)))
+
+    // --- other apps
+
+    override fun chooseBundle() {
+        // Zips come under several types, or none.
+        request(BUNDLE, Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*"))
+    }
+
+    override fun pickPhoto() {
+        val document = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("image/*")
+        if (Build.VERSION.SDK_INT < 33) request(PHOTO, document) else request(PHOTO, Intent(MediaStore.ACTION_PICK_IMAGES).setType("image/*"), document)
+    }
+
+    /** Starts the first of [intents] that the phone knows. */
+    private fun request(code: Int, vararg intents: Intent) {
+        for (intent in intents) {
+            try {
+                return startActivityForResult(intent, code)
+            } catch (_: ActivityNotFoundException) {
+                continue
+            }
+        }
+    }
+
+    override fun onActivityResult(requestCode: Int, resultCode: Int, data: Intent?) {
+        val uri = data?.data ?: return
+        if (resultCode != RESULT_OK) return
+        when (requestCode) {
+            BUNDLE -> model.import(nameOf(uri)) { contentResolver.openInputStream(uri) ?: throw java.io.IOException("no data") }
+            PHOTO -> model.pick(uri)
+        }
+    }
+
+    private fun nameOf(uri: Uri): String = contentResolver.query(uri, arrayOf(OpenableColumns.DISPLAY_NAME), null, null, null)?.use { found ->
+        if (found.moveToFirst()) found.getString(0) else null
+    } ?: uri.lastPathSegment ?: "bundle.mvlm.zip"
+
+    override fun speak(text: String) = speaker.speak(text)
+
+    override fun share(capture: String) = CaptureProvider.share(this, capture)
+
+    companion object {
+        private const val CAMERA = 1
+        private const val BUNDLE = 2
+        private const val PHOTO = 3
+
+        /** States from which the camera is opened when it is wanted; after a failure it waits for the user. */
+        private val REOPENED = setOf(CameraState.OFF, CameraState.ASK_PERMISSION, CameraState.DENIED)
+    }
+}

@@ -1,0 +1,36 @@
+package org.mobilevlmkit.app
+
+import android.app.ActivityManager
+import android.content.Context
+import android.os.Build
+import android.os.PowerManager
+import org.mobilevlmkit.core.live.PhoneCondition
+import org.mobilevlmkit.core.live.Thermal
+import org.mobilevlmkit.core.session.MemoryCheck
+
+/** What this phone is, and how it is doing. */
+class Phone(context: Context) {
+    private val activities = context.getSystemService(ActivityManager::class.java)
+    private val power = context.getSystemService(PowerManager::class.java)
+
+    /** Warmth and battery saver, for live mode. */
+    fun condition(isInForeground: Boolean) = PhoneCondition(thermal(), power.isPowerSaveMode, isInForeground)
+
+    fun thermal(): Thermal = if (Build.VERSION.SDK_INT < 29) Thermal.NONE else Thermal.values().getOrElse(power.currentThermalStatus) { Thermal.NONE }
+
+    /** Bytes that a model may take now. */
+    fun availableMemory(): Long {
+        val info = ActivityManager.MemoryInfo().also(activities::getMemoryInfo)
+        return MemoryCheck.usable(info.availMem, info.threshold)
+    }
+
+    /** For captures: model, system, processor. */
+    fun describe(): Map<String, Any?> = linkedMapOf(
+        "manufacturer" to Build.MANUFACTURER,
+        "model" to Build.MODEL,
+        "android" to Build.VERSION.RELEASE,
+        "api" to Build.VERSION.SDK_INT,
+        "abi" to Build.SUPPORTED_ABIS.firstOrNull(),
+        "hardware" to Build.HARDWARE,
+    )
+}

@@ -1,0 +1,69 @@
+package org.mobilevlmkit.app
+
+import org.mobilevlmkit.core.MobileVlmException
+import org.mobilevlmkit.core.check.CaptureWriter
+import org.mobilevlmkit.core.check.CheckReport
+import org.mobilevlmkit.core.check.SelfCheck
+import org.mobilevlmkit.core.session.VlmSession
+import java.io.File
+import java.util.concurrent.CancellationException
+
+/** "Check this phone" on the session's thread, told on the main thread by [tell]. */
+class PhoneCheck(private val session: VlmSession, private val parts: Parts, private val tell: (Check) -> Unit) {
+    private var state = Check()
+    private var report: CheckReport? = null
+
+    @Volatile
+    private var isEnded = false
+
+    /** False if no model is loaded. */
+    fun start(): Boolean {
+        val isBegun = session.check { model, job ->
+            attempt {
+                val done = SelfCheck(model, Photos::read, parts.phone::thermal).run(job) { update { copy(findings = findings + it) } }
+                report = done
+                update { copy(benchmark = done.benchmark) }
+            }
+            update { copy(isRunning = false) }
+        }
+        if (isBegun) tell(state)
+        return isBegun
+    }
+
+    /** Computes the record that tells most stage by stage, writes it for `mvlm replay`, and gives the file's name to [onFile] on the main thread. */
+    fun capture(onFile: (String) -> Unit) {
+        val done = report ?: return
+        val record = done.telling ?: return
+        session.check { model, _ ->
+            update { copy(isCapturing = true, failure = null) }
+            attempt {
+                model.release() // two programs have no room
+                val capture = parts.methods(model.folder, model.manifest).use { done.capture(record, model, it, parts.phone.describe()) }
+                val file = File(CaptureProvider.folder(parts.context), "capture-${System.currentTimeMillis()}.zip")
+                CaptureWriter.write(capture, file)
+                parts.main.execute { if (!isEnded) onFile(file.name) }
+            }
+            update { copy(isCapturing = false) }
+        }
+    }
+
+    fun end() {
+        isEnded = true
+        session.stop()
+    }
+
+    private fun attempt(work: () -> Unit) = try {
+        work()
+    } catch (_: CancellationException) {
+        // The user left.
+    } catch (error: MobileVlmException) {
+        update { copy(failure = error.message) }
+    } catch (error: RuntimeException) {
+        update { copy(failure = error.message ?: error.javaClass.simpleName) }
+    }
+
+    private fun update(change: Check.() -> Check) = parts.main.execute {
+        state = state.change()
+        if (!isEnded) tell(state)
+    }
+}

@@ -1,0 +1,85 @@
+package org.mobilevlmkit.app
+
+import android.content.ContentResolver
+import android.graphics.Bitmap
+import android.graphics.BitmapFactory
+import android.media.ExifInterface
+import android.net.Uri
+import org.mobilevlmkit.core.PictureException
+import org.mobilevlmkit.core.pixels.ArrayPicture
+import org.mobilevlmkit.core.pixels.Orientation
+import org.mobilevlmkit.core.pixels.Picture
+import java.io.File
+import java.io.IOException
+import java.io.InputStream
+
+/** A decoded picture whose rows are read as they are needed. */
+private class BitmapPicture(private val bitmap: Bitmap) : Picture {
+    override val width get() = bitmap.width
+    override val height get() = bitmap.height
+
+    override fun readRow(y: Int, into: IntArray, at: Int) = bitmap.getPixels(into, at, width, 0, y, width, 1)
+}
+
+/** Pictures from files and from other apps, upright and opaque, and as bitmaps for the screen. */
+object Photos {
+    /** A picture of more pixels is halved until it fits: no phone has the memory for two of them. */
+    private const val MOST_PIXELS = 24_000_000L
+    private const val SHOWN_SIDE = 1280
+
+    /**
+     * What the user picked.
+     *
+     * @param backdrop 0xRRGGBB behind what is transparent
+     * @throws PictureException it can't be read or isn't a picture.
+     */
+    fun read(resolver: ContentResolver, uri: Uri, backdrop: Int): Picture {
+        val open = { resolver.openInputStream(uri) ?: throw IOException("no data") }
+        return try {
+            val exif = open().use { ExifInterface(it).getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL) }
+            Orientation.ofExif(exif).upright(opaque(decode(open), backdrop))
+        } catch (error: IOException) {
+            throw PictureException("picture: ${error.message}, expected a photo")
+        } catch (error: SecurityException) {
+            throw PictureException("picture: ${error.message}, expected a photo that this app may read")
+        } catch (error: OutOfMemoryError) {
+            throw PictureException("picture: got too many pixels for this phone, expected a smaller photo")
+        }
+    }
+
+    /** The picture in [file] as it is, for golden records. */
+    fun read(file: File): Picture = opaque(decode { file.inputStream() }, 0)
+
+    /** [picture] for the screen, its longer side at most 1,280 pixels. */
+    fun bitmap(picture: Picture): Bitmap {
+        val every = (maxOf(picture.width, picture.height) + SHOWN_SIDE - 1) / SHOWN_SIDE
+        val row = IntArray(picture.width)
+        val width = (picture.width + every - 1) / every
+        val height = (picture.height + every - 1) / every
+        val shown = IntArray(width * height)
+        for (y in 0 until height) {
+            picture.readRow(y * every, row, 0)
+            for (x in 0 until width) shown[y * width + x] = row[x * every] or OPAQUE
+        }
+        return Bitmap.createBitmap(shown, width, height, Bitmap.Config.ARGB_8888)
+    }
+
+    private fun decode(open: () -> InputStream): Bitmap {
+        val options = BitmapFactory.Options().apply { inJustDecodeBounds = true }
+        open().use { BitmapFactory.decodeStream(it, null, options) }
+        options.inSampleSize = 1
+        while (options.outWidth.toLong() * options.outHeight / options.inSampleSize / options.inSampleSize > MOST_PIXELS) options.inSampleSize *= 2
+        options.inJustDecodeBounds = false
+        options.inPremultiplied = false
+        return open().use { BitmapFactory.decodeStream(it, null, options) } ?: throw PictureException("picture: got no pixels, expected a photo")
+    }
+
+    private fun opaque(bitmap: Bitmap, backdrop: Int): Picture {
+        if (!bitmap.hasAlpha()) return BitmapPicture(bitmap)
+        val argb = IntArray(bitmap.width * bitmap.height)
+        bitmap.getPixels(argb, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
+        return ArrayPicture.ofArgb(bitmap.width, bitmap.height, argb, backdrop)
+    }
+
+    private const val OPAQUE = 0xFF shl 24
+}

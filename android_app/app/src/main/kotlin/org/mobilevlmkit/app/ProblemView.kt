@@ -1,0 +1,62 @@
+package org.mobilevlmkit.app
+
+import android.text.format.Formatter
+import android.view.View
+import org.mobilevlmkit.app.Ui.Companion.say
+import org.mobilevlmkit.app.Ui.Companion.shown
+import org.mobilevlmkit.core.session.Problem
+
+/** What went wrong, in the user's words first and the cause's own below, and what can be done. */
+class ProblemView(private val ui: Ui, private val model: AppModel) {
+    private class Shown(val title: Int, val detail: String, val actions: List<Pair<Int, () -> Unit>>)
+
+    private val title = ui.heading("", 18)
+    private val detail = ui.text(color = R.color.problem)
+    private val buttons = ui.column()
+    val view: View = ui.card(title, detail, buttons, color = R.color.problem_surface).apply {
+        accessibilityLiveRegion = View.ACCESSIBILITY_LIVE_REGION_POLITE
+    }
+    private var rendered: Pair<Problem?, Boolean>? = null
+
+    fun render(state: UiState) {
+        val new = state.session.problem to state.hasCrashed
+        if (new == rendered) return
+        rendered = new
+        val shown = if (state.hasCrashed) crash() else state.session.problem?.let(::of)
+        view.shown(shown != null)
+        if (shown == null) return
+        title.say(ui.string(shown.title))
+        detail.say(shown.detail)
+        buttons.removeAllViews()
+        for ((label, action) in shown.actions) buttons.addView(ui.column(ui.button(ui.string(label), onClick = action)).apply { setPadding(0, 0, 0, ui.dp(8)) })
+    }
+
+    private fun crash() = Shown(
+        R.string.problem_crash,
+        ui.string(R.string.problem_crash_detail),
+        listOf(R.string.try_again to model::openAnyway, R.string.menu_models to { model.go(Screen.BUNDLES) }),
+    )
+
+    private fun of(problem: Problem): Shown {
+        val retry = R.string.try_again to model::retry
+        val models = R.string.menu_models to { model.go(Screen.BUNDLES) }
+        return when (problem) {
+            is Problem.Bundle -> Shown(R.string.problem_bundle, problem.message, listOf(models))
+            is Problem.Memory -> Shown(
+                R.string.problem_memory,
+                ui.string(R.string.problem_memory_detail, size(problem.neededBytes), size(problem.availableBytes)),
+                listOf(retry, models),
+            )
+            is Problem.Engine -> Shown(R.string.problem_engine, problem.message, listOf(retry, models))
+            is Problem.ContextFull -> Shown(
+                R.string.problem_full,
+                ui.string(R.string.problem_full_detail),
+                listOf(R.string.problem_full_action to { model.newChat(problem.question) }, R.string.undo_question_label to model::undo),
+            )
+            is Problem.Check -> Shown(R.string.problem_check, problem.message, emptyList())
+            is Problem.Input -> Shown(R.string.problem_input, problem.message, emptyList())
+        }
+    }
+
+    private fun size(bytes: Long) = Formatter.formatShortFileSize(ui.context, bytes)
+}

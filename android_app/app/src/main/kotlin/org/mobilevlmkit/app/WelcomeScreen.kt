@@ -1,0 +1,65 @@
+package org.mobilevlmkit.app
+
+import android.view.View
+import android.widget.ProgressBar
+import org.mobilevlmkit.app.Ui.Companion.say
+import org.mobilevlmkit.app.Ui.Companion.shown
+
+/** The first screen: what the app is, that it has no network, and how to bring a bundle. */
+class WelcomeScreen(ui: Ui, model: AppModel, actions: Actions) : ScreenView {
+    private val import = ImportView(ui, model)
+    private val ways = ui.column(
+        ui.text(ui.string(R.string.welcome_choose)),
+        ui.button(ui.string(R.string.choose_bundle), isMain = true, onClick = actions::chooseBundle),
+        ui.text(ui.string(R.string.welcome_push)),
+        ui.button(ui.string(R.string.look_again)) { model.onStart() },
+        gap = 16,
+    )
+    override val view = ui.page(
+        ui.string(R.string.welcome_title),
+        null,
+        ui.card(ui.text(ui.string(R.string.welcome_private), 18)),
+        import.view,
+        ways,
+        ui.button(ui.string(R.string.menu_about)) { model.go(Screen.ABOUT) },
+    )
+
+    override fun render(state: UiState) {
+        import.render(state)
+        ways.shown(state.library.importing == null)
+    }
+}
+
+/** An import under way, or why it failed. */
+class ImportView(private val ui: Ui, model: AppModel) {
+    private val title = ui.status(16)
+    private val progress = ui.text(sp = 14, color = R.color.text_soft)
+    private val bar = ProgressBar(ui.context, null, android.R.attr.progressBarStyleHorizontal).apply { max = STEPS }
+    private val importing = ui.card(title, bar, progress, ui.button(ui.string(R.string.cancel), onClick = model::cancelImport))
+    private val reason = ui.text(color = R.color.problem)
+    private val failed = ui.card(ui.heading(ui.string(R.string.import_failed), 18), reason, color = R.color.problem_surface)
+    val view: View = ui.column(importing, failed)
+
+    init {
+        failed.accessibilityLiveRegion = View.ACCESSIBILITY_LIVE_REGION_POLITE
+    }
+
+    fun render(state: UiState) {
+        val library = state.library
+        val name = library.importing
+        importing.shown(name != null)
+        failed.shown(library.problem != null)
+        view.shown(name != null || library.problem != null)
+        reason.say(library.problem ?: "")
+        if (name == null) return
+        val isSearching = library.importProgress < 0
+        title.say(ui.string(R.string.import_title, name))
+        bar.isIndeterminate = isSearching
+        bar.progress = (maxOf(0f, library.importProgress) * STEPS).toInt()
+        progress.say(if (isSearching) ui.string(R.string.import_begins) else ui.string(R.string.import_progress, (library.importProgress * 100).toInt()))
+    }
+
+    private companion object {
+        const val STEPS = 1000
+    }
+}

@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# What the Android builds share; sourced by scripts that run at the repository's root.
+build=android_app/build
+mkdir -p $build
+
+# files FOLDER PATTERN: all files below FOLDER whose names match, in one order everywhere.
+files() { find "$1" -type f -name "$2" | LC_ALL=C sort; }
+
+# keyed NAME FILE... -- COMMAND...: run COMMAND, which makes build/NAME, unless the FILEs and COMMAND are as they were.
+keyed() {
+  local name=$1 inputs=() digest
+  shift
+  while [ "$1" != -- ]; do inputs+=("$1") && shift; done
+  shift
+  digest=$({ echo "$@" && [ ${#inputs[@]} = 0 ] || sha256sum "${inputs[@]}"; } | sha256sum)
+  if [ "$(cat "$build/$name.key" 2>/dev/null)" != "$digest" ]; then
+    echo "making $build/$name" >&2
+    rm -rf "${build:?}/$name" "$build/$name.key"
+    mkdir -p "$(dirname "$build/$name")"
+    "$@"
+    echo "$digest" >"$build/$name.key"
+  fi
+}
+
+# kotlinc COMPILER_CLASS_PATH OUT OPTIONS_AND_SOURCES...
+# JDK 8's class files are what D8 reads everywhere; annotations of Android's own that say "nullable" are not binding.
+kotlinc() {
+  local compiler=$1 out=$2
+  shift 2
+  java -Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$compiler" org.jetbrains.kotlin.cli.jvm.K2JVMCompiler \
+    -d "$out" -no-stdlib -no-reflect -jvm-target 1.8 -Werror "$@"
+}
+
+# app_classes: the app's resources (build/apk/resources) and the classes of core (build/apk/core) and app (build/apk/app).
+# Sets what both the APK and its tests are made with: min_api, compiler, android, r8, fbjni, engine, libraries, sources.
+app=android_app/app/src/main core=android_app/core/src/main
+min_api=26 target_api=34
+app_classes() {
+  local version resources_in nativeloader
+  version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' export/mobilevlm_export/__init__.py)
+  compiler=$(scripts/maven_jars.sh android_app/jars.lock)
+  IFS=: read -r android r8 fbjni nativeloader <<<"$(scripts/maven_jars.sh android_app/apk.lock)"
+  engine=$(scripts/npm_engine.sh android_app/engine.lock)
+  libraries=("$(tr : '\n' <<<"$compiler" | grep '/kotlin-stdlib-')" "$engine/classes.jar" "$fbjni" "$nativeloader")
+  mapfile -t resources_in < <(files $app/res '*' && files $app/assets '*' && echo $app/AndroidManifest.xml)
+  mapfile -t sources < <(files $core '*.kt' && files $app/kotlin '*.kt')
+  keyed apk/resources "${resources_in[@]}" android_app/apk.lock scripts/android_build.sh -- link_resources apk/resources "$version"
+  keyed apk/core $(files $core '*.kt') android_app/jars.lock -- \
+    kotlinc "$compiler" $build/apk/core -module-name core -Xjdk-release=8 -cp "${libraries[0]}" $core/kotlin
+  keyed apk/app "${sources[@]}" $build/apk/resources.key android_app/*.lock -- \
+    kotlinc "$compiler" $build/apk/app -module-name app -Xnullability-annotations=@android.annotation:ignore \
+    -cp "$build/apk/core:$build/apk/resources/classes:$(IFS=:; echo "${libraries[*]}"):$android" $app/kotlin
+}
+
+# link_resources NAME VERSION: build/NAME/resources.apk and the class R. Debian's aapt2 knows no <queries>, which phones do: it warns.
+link_resources() {
+  aapt2 compile --dir $app/res -o "$build/$1.flat.zip"
+  mkdir -p "$build/$1"
+  aapt2 link -I "$android" --manifest $app/AndroidManifest.xml -A $app/assets --java "$build/$1" -o "$build/$1/resources.apk" \
+    --auto-add-overlay --warn-manifest-validation --min-sdk-version $min_api --target-sdk-version $target_api \
+    --version-name "$2" --version-code 1 "$build/$1.flat.zip" 2>"$build/aapt2.log" || { cat "$build/aapt2.log" >&2 && return 1; }
+  rm "$build/$1.flat.zip"
+  javac -nowarn -Xlint:-options --release 8 -d "$build/$1/classes" "$build/$1/org/mobilevlmkit/app/R.java"
+}
