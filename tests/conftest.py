@@ -58,6 +58,14 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_mod
 
 
 @pytest.fixture(scope="session")
+def tiny_coreml_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Bundle]:
+    """The same for Core ML alone."""
+    output = tmp_path_factory.mktemp("bundle") / "tiny-coreml.mvlm"
+    with export_bundle(ExportJob(tiny_checkpoint, output, RECIPES["fp32"], backends=("coreml",))) as bundle:
+        yield bundle
+
+
+@pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Bundle]:
     """The tiny checkpoint exported in fp32: its answers are the eager model's."""
     output = tmp_path_factory.mktemp("bundle") / "tiny.mvlm"

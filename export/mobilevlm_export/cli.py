@@ -27,6 +27,11 @@ RECIPE_NAMES = ("int4", "int8", "fp32")
 BACKENDS = ("executorch", "coreml")
 CACHE_UPDATES = ("slice", "one-hot")
 
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    help="Which of BUNDLE's artifacts. [default: executorch if it is there, else coreml]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for scripts.")
 
 
@@ -91,7 +96,7 @@ class OneLineErrors(click.Group):
 @click.option(
     "--golden/--no-golden",
     default=True,
-    help="Ask the ExecuTorch program and keep its answers in the bundle. [default: golden]",
+    help="Ask the bundle and keep its answers in it; slow for a large Core ML program alone. [default: golden]",
 )
 @json_option
 @click.pass_obj
@@ -136,7 +141,7 @@ def export(
         force=force,
     )
     with drawn_progress() as progress:
-        complete = (lambda bundle: add_golden(bundle, progress)) if golden and "executorch" in names else None
+        complete = (lambda bundle: add_golden(bundle, progress)) if golden else None
         manifest = export_bundle(job, progress, complete).manifest
     values = manifest.values
     size = sum(entry.bytes for entry in manifest.files)

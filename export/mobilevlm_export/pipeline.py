@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import time
 from collections.abc import Callable
@@ -55,6 +56,8 @@ def export_bundle(
         MobileVLMError: one of its kinds says which step failed and why; nothing is left behind.
     """
     begin = time.monotonic()
+    if "coreml" in job.backends and importlib.util.find_spec("coremltools") is None:
+        raise LoweringError("backend: coreml needs Core ML Tools, which isn't installed here: pip install coremltools")
     folder = resolve_checkpoint(job.checkpoint, progress)
     config = MobileVLMConfig.from_checkpoint(folder, job.vision_tower)
     tokenizer = _tokenizer(folder, config)

@@ -88,7 +88,8 @@ def _safetensors(path: Path) -> dict[str, Callable[[], Tensor]]:
         raise CheckpointError(f"{path}: got a damaged file ({error}), expected safetensors") from None
 
     def reader(key: str) -> Callable[[], Tensor]:
-        return lambda: opened.get_tensor(key)
+        # A mapping of its own, which goes with the tensor: pages of one that stayed would count as memory to the end.
+        return lambda: safe_open(str(path), framework="pt").get_tensor(key)
 
     return {key: reader(key) for key in opened.keys()}  # noqa: SIM118  safe_open isn't a mapping
 

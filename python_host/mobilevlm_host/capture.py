@@ -26,7 +26,7 @@ from mobilevlm_export.bundle import Bundle, file_sha256
 from mobilevlm_export.errors import CaptureError, ImageError
 from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.preprocess import open_image
-from mobilevlm_host.parity.engine import ExecuTorchEngine
+from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.record import Record, make_record, pixels_sha256
 from mobilevlm_host.runner import Runner
@@ -60,7 +60,7 @@ def make_capture(runner: Runner, image: Image.Image, question: str, max_new_toke
         RunnerError: the question and ``max_new_tokens`` don't fit the bundle's context.
     """
     phone = PhoneInputs(runner.bundle)
-    record = make_record(runner, ExecuTorchEngine(runner.bundle, runner), phone, image, question, max_new_tokens)
+    record = make_record(runner, BundleEngine(runner), phone, image, question, max_new_tokens)
     device = {"machine": platform.machine(), "system": platform.system(), "kit_version": __version__}
     return Capture(manifest_id(runner.bundle), record, phone.pixels(image), image, device, asdict(runner.stats))
 

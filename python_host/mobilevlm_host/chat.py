@@ -22,7 +22,7 @@ class Asked:
     """What a question is asked with."""
 
     bundle: Path
-    backend: str
+    backend: str | None
     max_new_tokens: int
     temperature: float
     threads: int | None
@@ -39,7 +39,8 @@ class Asked:
             "stop_reason": runner.answer.stop_reason,
             "stats": asdict(runner.stats),
             "bundle": str(self.bundle),
-            "backend": self.backend,
+            "backend": runner.backend,
+            **runner.computed_by.to_json(),
         }
 
 

@@ -19,7 +19,6 @@ from mobilevlm_host.evaluate.cli import evaluate, score
 if TYPE_CHECKING:
     from mobilevlm_export.bundle import Bundle
 
-_ENGINES = ("executorch",)
 _SHELLS = ("bash", "zsh", "fish")
 
 
@@ -51,12 +50,13 @@ def _add_golden(bundle: Bundle, progress: Progress) -> None:
         'mvlm ask demo.mvlm scene.png "How many squares are there?"',
         "mvlm ask demo.mvlm scene.png",
         'mvlm ask demo.mvlm - "What color is the circle?" --json < scene.png',
+        'mvlm ask both-phones.mvlm scene.png "What is this?" --backend coreml',
     )
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("image")
 @click.argument("question", required=False)
-@click.option("--backend", type=click.Choice(_ENGINES), default="executorch", show_default=True)
+@cli.backend_option
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=128, show_default=True)
 @click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: the engine's choice]")
@@ -68,7 +68,7 @@ def ask(
     bundle: Path,
     image: str,
     question: str | None,
-    backend: str,
+    backend: str | None,
     max_new_tokens: int,
     temperature: float,
     threads: int | None,
@@ -96,6 +96,8 @@ def ask(
     with drawn_progress() as progress:
         runner = asked.open_runner(progress)
     with runner:
+        if runner.computed_by.shows and not as_json:
+            click.echo(runner.computed_by.shows, err=True)
         if question is None:
             chat(runner, picture, asked)
         elif as_json:
@@ -137,6 +139,7 @@ def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
     epilog=examples(
         "mvlm parity demo demo.mvlm",
         "mvlm parity demo demo.mvlm --report parity.html",
+        "mvlm parity demo both-phones.mvlm --backend coreml",
         "mvlm parity ./MobileVLM_V2-1.7B mobilevlm-1.7b.mvlm --images photos --json",
     )
 )
@@ -154,6 +157,7 @@ def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Write one HTML file that shows it all; an older report there is replaced, no other file.",
 )
+@cli.backend_option
 @click.option("--force", is_flag=True, help="Compare even if BUNDLE was made from another checkpoint.")
 @json_option
 def parity(
@@ -162,6 +166,7 @@ def parity(
     images: Path | None,
     vision_tower: Path | None,
     report_file: Path | None,
+    backend: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -182,6 +187,7 @@ def parity(
             vision_tower=vision_tower,
             force=force,
             called=str(bundle),
+            backend=backend,
             progress=progress,
         )
     if report_file:

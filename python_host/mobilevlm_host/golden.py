@@ -10,13 +10,14 @@ from typing import Any
 
 from PIL.Image import Image
 
+from mobilevlm_export import __version__
 from mobilevlm_export.bundle import Bundle, complete_bundle
 from mobilevlm_export.errors import CaptureError, RunnerError
 from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_export.preprocess import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.capture import Capture, manifest_id
-from mobilevlm_host.parity.engine import ExecuTorchEngine
+from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.record import Record, make_record
 from mobilevlm_host.replay import Replay, replay
@@ -43,7 +44,7 @@ def add_golden(bundle: Bundle, progress: Progress = silent) -> None:
     folder.mkdir()
     entries: list[dict[str, Any]] = []
     with Runner(bundle) as runner:
-        engine, phone = ExecuTorchEngine(bundle, runner), PhoneInputs(bundle)
+        engine, phone = BundleEngine(runner), PhoneInputs(bundle)
         for name, box, question in _PICTURES:
             progress("golden records", len(entries), len(_PICTURES))
             picture = open_image(DEMO_SAMPLES / f"{name}.png").crop(box)
@@ -51,7 +52,7 @@ def add_golden(bundle: Bundle, progress: Progress = silent) -> None:
             record = make_record(runner, engine, phone, picture, question, _room(bundle, phone, question))
             entries.append({"picture": f"{name}.png"} | record.to_json())
         progress("golden records", len(entries), len(_PICTURES))
-    engine_says = json.dumps({"executorch": version("executorch"), "machine": platform.machine()})
+        engine_says = json.dumps(_engine(runner) | {"machine": platform.machine()})
     lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
     text = f'{{"command": "mvlm golden BUNDLE", "engine": {engine_says}, "records": [\n{lines}\n]}}\n'
     (folder / INDEX).write_text(text, encoding="utf-8")
@@ -106,13 +107,20 @@ def check_golden(bundle: Bundle, progress: Progress = silent) -> dict[str, Repla
     here = manifest_id(bundle)
     replays: dict[str, Replay] = {}
     with Runner(bundle) as runner:
-        engine, phone = ExecuTorchEngine(bundle, runner), PhoneInputs(bundle)
+        engine, phone = BundleEngine(runner), PhoneInputs(bundle)
         for name, picture, record in golden:
             progress("golden records", len(replays), len(golden))
             capture = Capture(here, record, phone.pixels(picture), picture, device={}, stats={})
             replays[name] = Replay(replay(capture, engine, phone, bundle, runner.tokenizer))
         progress("golden records", len(golden), len(golden))
     return replays
+
+
+def _engine(runner: Runner) -> dict[str, str]:
+    """What made the records, with its version."""
+    if runner.backend == "executorch":
+        return {"executorch": version("executorch")}
+    return {runner.computed_by.engine: version("coremltools") if runner.computed_by.engine == "coreml" else __version__}
 
 
 def _room(bundle: Bundle, phone: PhoneInputs, question: str) -> int:

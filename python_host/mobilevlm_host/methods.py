@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import redirect_stderr
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +13,22 @@ from torch import Tensor
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.native_output import native_output_hidden
+
+BACKENDS = ("executorch", "coreml")
+
+
+@dataclass(frozen=True)
+class ComputedBy:
+    """What computes a bundle's answers on this machine: a name for scripts, and for readers what that shows and what it can't
+    (empty where there is nothing to add).
+    """
+
+    engine: str
+    shows: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """Plain data for ``--json``: nothing where there is nothing to say."""
+        return {"engine": self.engine, "shows": self.shows} if self.shows else {}
 
 
 class Methods(Protocol):
@@ -36,6 +53,43 @@ def prefill(methods: Methods, embeds: Tensor, max_prefill: int, position: int = 
         logits = methods.text_decoder(chunk, position)
         position += chunk.shape[1]
     return logits
+
+
+def chosen_backend(bundle: Bundle, backend: str | None = None) -> str:
+    """``backend``, or if it is None the first of ``BACKENDS`` that ``bundle`` was made for.
+
+    Raises:
+        BundleError: the bundle has no such artifact.
+    """
+    made = bundle.manifest.values["artifacts"]
+    chosen = backend or next((name for name in BACKENDS if name in made), BACKENDS[0])
+    bundle.artifact(chosen)
+    return chosen
+
+
+def computed_by(backend: str) -> ComputedBy:
+    """What computes ``backend`` on this machine."""
+    if backend != "coreml":
+        return ComputedBy(backend)
+    from mobilevlm_host import coreml
+
+    return coreml.PREDICTED if coreml.core_ml_is_here() else coreml.EVALUATED
+
+
+def open_methods(bundle: Bundle, backend: str | None = None, threads: int | None = None) -> Methods:
+    """Those of ``bundle`` for ``backend`` (see :func:`chosen_backend`); ``threads`` sets the engine's CPU threads, of the whole process.
+
+    Raises:
+        BundleError: the bundle has no such artifact.
+        RunnerError, MilError: the engine can't load it.
+    """
+    if chosen_backend(bundle, backend) == "coreml":
+        from mobilevlm_host.coreml import open_coreml
+
+        return open_coreml(bundle, threads)
+    if threads is not None:
+        set_threads(threads)
+    return ExecuTorchMethods(bundle)
 
 
 class ExecuTorchMethods:

@@ -22,7 +22,7 @@ from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.capture import Capture, manifest_id
 from mobilevlm_host.methods import prefill
 from mobilevlm_host.parity import thresholds
-from mobilevlm_host.parity.engine import Engine, ExecuTorchEngine
+from mobilevlm_host.parity.engine import BundleEngine, Engine
 from mobilevlm_host.parity.metrics import distance
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.record import Record, Sketch, pixels_sha256, prompt_embeds
@@ -95,7 +95,7 @@ def replay_capture(
             )
         fp32_answer = _fp32_answer(load_checkpoint(checkpoint, progress=progress), capture)
     with Runner(bundle) as runner:
-        findings = replay(capture, ExecuTorchEngine(bundle, runner), PhoneInputs(bundle), bundle, runner.tokenizer)
+        findings = replay(capture, BundleEngine(runner), PhoneInputs(bundle), bundle, runner.tokenizer)
     return Replay(findings, fp32_answer)
 
 

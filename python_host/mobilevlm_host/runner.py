@@ -1,6 +1,6 @@
-"""Ask a bundle on the desktop through the C++ multimodal runner that phones use.
+"""Ask a bundle on the desktop: ExecuTorch's through the C++ multimodal runner that phones use, Core ML's by its saved programs.
 
-Token ids go in, so the prompt is the reference's; pieces of single tokens come out. The runner keeps one conversation about
+Token ids go in, so the prompt is the reference's; pieces of single tokens come out. The engine keeps one conversation about
 one image in its KV cache: what is cached is mirrored here, so that a follow-up feeds only what is new.
 """
 
@@ -16,14 +16,16 @@ from types import TracebackType
 from typing import Any, Literal
 
 from PIL.Image import Image
+from torch import Tensor
 
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.preprocess import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.methods import register_operators, set_threads
-from mobilevlm_host.native_output import native_output_hidden
+from mobilevlm_host.coreml import open_coreml
+from mobilevlm_host.generation import CppGeneration, Generation, MethodsGeneration
+from mobilevlm_host.methods import ComputedBy, ExecuTorchMethods, Methods, chosen_backend, computed_by
 from mobilevlm_host.text_stream import TextStream
 
 StopReason = Literal["eos", "length", "stopped"]
@@ -59,14 +61,17 @@ class Stats:
 class Runner:
     """An opened bundle that answers questions; use it as a context manager, from one thread at a time (but see stop)."""
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, backend: str = "executorch") -> None:
-        """Load the program of ``bundle`` for ``backend``; ``threads`` sets the engine's CPU threads (of the whole process).
+    def __init__(self, bundle: Bundle, *, threads: int | None = None, backend: str | None = None) -> None:
+        """Load the program of ``bundle`` for ``backend`` (default: executorch if it is there, else what is); ``threads`` sets the
+        engine's CPU threads (of the whole process).
 
         Raises:
             BundleError: the bundle has no such artifact.
+            MilError: a Core ML program is damaged, lacks a function, or has operations that the evaluator doesn't know.
             RunnerError: the engine can't load it.
         """
         begin = time.perf_counter()
+        self.backend = chosen_backend(bundle, backend)
         self.bundle, self.config, self.manifest = bundle, bundle.config, bundle.manifest
         self.tokenizer = Tokenizer(bundle.tokenizer())
         if self.config.image_tokens > self.manifest.max_prefill:
@@ -74,11 +79,17 @@ class Runner:
                 f"{bundle.path}: got a prefill of {self.manifest.max_prefill} tokens, "
                 f"expected at least the image's {self.config.image_tokens}"
             )
-        with native_output_hidden():
-            self._engine = _load_engine(str(bundle.artifact(backend)), str(bundle.tokenizer("json")), threads)
+        self._engine: Generation
+        self._coreml = open_coreml(bundle, threads) if self.backend == "coreml" else None
+        if self._coreml:
+            self._engine = MethodsGeneration(
+                self._coreml, self.tokenizer, eos_id=self.config.eos_id, max_prefill=self.manifest.max_prefill
+            )
+        else:
+            self._engine = CppGeneration(bundle.artifact(self.backend), bundle.tokenizer("json"), threads)
         self._ids = {self.tokenizer.piece(token): token for token in range(self.tokenizer.vocab_size)}
         self._load_s = time.perf_counter() - begin
-        self._image: Any = None  # pixels of the image in the KV cache
+        self._image: Tensor | None = None  # pixels of the image in the KV cache
         self._cached: list[int] | None = None  # ids in the KV cache behind the image; None: nothing is prepared
         self._pending: list[int] = []  # ids of the last answer that the engine hasn't fed yet
         self._image_encode_s = 0.0
@@ -110,6 +121,7 @@ class Runner:
         if self._cached is None:
             raise RunnerError("ask_prepared: got no image, expected prepare(image) before")
         if self._cached:
+            assert self._image is not None
             self._prefill_image(self._image)
         return self._generate(ids, max_new_tokens, temperature)
 
@@ -146,11 +158,24 @@ class Runner:
             raise RunnerError("stats: no answer is finished yet, expected the pieces of ask() to be read to their end")
         return self._stats
 
+    def methods(self) -> Methods:
+        """The program's methods, with a KV cache of their own.
+
+        Raises:
+            RunnerError: the runtime can't load it.
+        """
+        return self._coreml.with_own_cache() if self._coreml else ExecuTorchMethods(self.bundle)
+
+    @property
+    def computed_by(self) -> ComputedBy:
+        """What computes here, and what that shows."""
+        return computed_by(self.backend)
+
     def close(self) -> None:
         """Free the engine and the bundle."""
         if not self._closed:
             self._closed = True
-            self._engine = None
+            del self._engine
             self.bundle.close()
 
     def __enter__(self) -> Runner:
@@ -190,14 +215,11 @@ class Runner:
         if self._asking.locked():
             raise RunnerError("runner: it is still answering, expected its answer to be read to the end or stopped")
 
-    def _prefill_image(self, pixels: Any) -> None:
-        from executorch.extension.llm.runner import make_image_input
-
-        with native_output_hidden():
-            self._engine.reset()
-            self._engine.prefill([_tokens(self._prefix)])
-            begin = time.perf_counter()
-            self._engine.prefill([make_image_input(pixels)])
+    def _prefill_image(self, pixels: Tensor) -> None:
+        self._engine.reset()
+        self._engine.feed(self._prefix)
+        begin = time.perf_counter()
+        self._engine.show(pixels)
         self._image, self._cached, self._pending = pixels, [], []
         self._image_encode_s = time.perf_counter() - begin
 
@@ -216,16 +238,12 @@ class Runner:
         return self._pieces(worker, pieces, ids, prompt_tokens, max_new_tokens, begin)
 
     def _run_engine(self, ids: list[int], max_new_tokens: int, temperature: float, pieces: queue.Queue[Any]) -> None:
-        from executorch.extension.llm.runner import GenerationConfig
-
-        options = GenerationConfig(max_new_tokens=max_new_tokens, temperature=temperature, echo=False)
         longest = self.manifest.max_prefill
         chunks = [ids[at : at + longest] for at in range(0, len(ids), longest)]
         try:
-            with native_output_hidden():
-                for chunk in chunks[:-1]:
-                    self._engine.prefill([_tokens(chunk)])
-                self._engine.generate([_tokens(chunks[-1])], options, pieces.put)
+            for chunk in chunks[:-1]:
+                self._engine.feed(chunk)
+            self._engine.generate(chunks[-1], max_new_tokens, temperature, pieces.put, lambda: self._stopped)
             pieces.put(None)
         except BaseException as error:
             pieces.put(error)
@@ -295,26 +313,8 @@ class Runner:
     def _rebuild(self) -> None:
         """Fill the KV cache anew with the conversation as it was said."""
         said = self._cached or []
+        assert self._image is not None
         self._prefill_image(self._image)
-        with native_output_hidden():
-            for at in range(0, len(said), self.manifest.max_prefill):
-                self._engine.prefill([_tokens(said[at : at + self.manifest.max_prefill])])
+        for at in range(0, len(said), self.manifest.max_prefill):
+            self._engine.feed(said[at : at + self.manifest.max_prefill])
         self._cached = said
-
-
-def _tokens(ids: list[int]) -> Any:
-    from executorch.extension.llm.runner import make_token_input
-
-    return make_token_input(ids)
-
-
-def _load_engine(program: str, tokenizer: str, threads: int | None) -> Any:
-    register_operators()
-    from executorch.extension.llm.runner import MultimodalRunner
-
-    if threads is not None:
-        set_threads(threads)
-    try:
-        return MultimodalRunner(program, tokenizer)
-    except RuntimeError as error:
-        raise RunnerError(f"{program}: the engine can't load it ({str(error).splitlines()[0]})") from None

@@ -20,6 +20,7 @@ from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint, save
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.key_map import TOWER
 from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.weight_files import open_weights
 
 
 @pytest.fixture
@@ -215,3 +216,14 @@ def test_loading_takes_the_memory_of_one_model(
     used = [int(line) for line in done.stdout.split()]
     assert 0.8 * size < max(used) < 1.6 * size  # the allocator keeps some of what is freed
     assert used[len(used) // 4] < 0.6 * size  # nothing is read before its turn
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="reads the mappings that Linux shows")
+def test_a_weight_that_was_read_leaves_no_mapping(saved: Path) -> None:
+    """Or a large checkpoint would count as memory beside the model."""
+    weights = open_weights(saved)
+    read = [weights.read(key) for key in weights]
+    assert sum(tensor.numel() for tensor in read) > 0
+    del read
+    maps = Path("/proc/self/maps").read_text()
+    assert not [file for file in weights.files if str(file) in maps]

@@ -80,3 +80,13 @@ def test_a_failed_core_ml_export_leaves_nothing(tiny_checkpoint: Path, tmp_path:
     with pytest.raises(LoweringError, match="cache_update: got 'scatter'"):
         export_bundle(job)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_without_core_ml_tools_one_line_says_so_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    job = ExportJob(tmp_path / "absent", tmp_path / "x.mvlm", backends=("executorch", "coreml"))
+    with pytest.raises(LoweringError, match="coreml needs Core ML Tools, which isn't installed here"):
+        export_bundle(job)
+    assert list(tmp_path.iterdir()) == []

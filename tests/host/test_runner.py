@@ -1,4 +1,4 @@
-"""The C++ runner says what the eager model says, and keeps its conversation straight."""
+"""Both backends' runners say what the eager model says, and keep their conversation straight."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from mobilevlm_host.runner import Runner
 NEW = 12
 
 
-@pytest.fixture(scope="module")
-def runner(tiny_bundle: Bundle) -> Runner:
-    return Runner(Bundle(tiny_bundle.path, tiny_bundle.manifest))
+@pytest.fixture(scope="module", params=["tiny_bundle", "tiny_coreml_bundle"])
+def runner(request: pytest.FixtureRequest) -> Runner:
+    bundle: Bundle = request.getfixturevalue(request.param)
+    return Runner(Bundle(bundle.path, bundle.manifest))
 
 
 def _image(seed: int) -> Image.Image:

@@ -33,7 +33,7 @@ from mobilevlm_export.lower.job_checks import require_context, require_recipe
 from mobilevlm_export.lower.token_table import write_token_table
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize import Recipe, is_int4, is_quantized, shipped_bytes
+from mobilevlm_export.quantize import Recipe, is_int4, is_quantized, model_parts, quantizable, shipped_bytes
 
 VISION_ENCODER, TEXT_DECODER = "vision_encoder.mlpackage", "text_decoder.mlpackage"
 TOKEN_EMBEDDING = "token_embedding.safetensors"
@@ -107,6 +107,7 @@ def lower_coreml(
     """
     shape, context = _shape(model, max_context, prefill_chunk, cache_update)
     require_recipe(model, recipe)
+    _require_one_type(model, recipe)
     types = {knob: compute_type(getattr(recipe, knob)) for knob in ("vision", "projector", "llm", "lm_head")}
     descriptions = _Descriptions(model, recipe, context, shape, source_sha256)
     try:
@@ -158,6 +159,19 @@ def _shape(
     # Room for a padded chunk that starts at the last position.
     positions = -(-(context + chunk - 1) // _ALIGNMENT) * _ALIGNMENT
     return DecoderShape(chunk, positions, cache_update), context
+
+
+def _require_one_type(model: MobileVLM, recipe: Recipe) -> None:
+    """A part computes in one type, so a float32 weight among quantized ones would silently become float16."""
+    for knob, part in model_parts(model).items():
+        scheme = getattr(recipe, knob)
+        for path, module in quantizable(part):
+            if knob != "embedding" and is_quantized(module.weight) != (compute_type(scheme) == "fp16"):
+                got = "int8 or int4" if is_quantized(module.weight) else "fp32"
+                raise LoweringError(
+                    f"{knob}.{path}: got {got} in a part that is {scheme}; Core ML's parts compute in one type each, expected "
+                    "fp32 for all of it or for none"
+                )
 
 
 def _write_vision_encoder(

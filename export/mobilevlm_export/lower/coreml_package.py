@@ -49,6 +49,11 @@ def write_package(program: Program, description: Description, path: Path) -> Non
         ct.utils.save_spec(spec, str(path), weights_dir=str(weights))
     except OSError as error:
         raise LoweringError(f"{path}: can't be written: {error.strerror}") from error
+    except RuntimeError as error:
+        if "FileWriter" not in str(error):
+            raise
+        # Core ML Tools' writer of weights doesn't tell what the system said; hardly anything but a full disk stops it here.
+        raise LoweringError(f"{path}: its weights can't be written: is there room on the disk?") from error
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -44,6 +45,8 @@ def write_token_table(embedding: nn.Embedding, path: Path) -> str:
         save_file(tensors, path, metadata={"form": form})
     except OSError as error:
         raise LoweringError(f"{path}: can't be written: {error.strerror}") from error
+    except SafetensorError as error:
+        raise LoweringError(f"{path}: can't be written: {error}") from error
     return form
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mobilevlm_export.cli import examples, json_option
+from mobilevlm_export.cli import backend_option, examples, json_option
 from mobilevlm_export.terminal import drawn_progress, print_json
 from mobilevlm_host.evaluate.benchmarks import BENCHMARKS
 
@@ -38,6 +38,7 @@ def _benchmark_options(command: _Command) -> _Command:
         "mvlm evaluate mtgv/MobileVLM_V2-1.7B --benchmark pope --data benchmark_data/pope --limit 50 --json",
         "mvlm evaluate int4.mvlm --benchmark mme --data benchmark_data/mme --against fp32-3fa9c1d2.mme.jsonl",
         "mvlm evaluate int4.mvlm --benchmark textvqa --data benchmark_data/textvqa --ray local",
+        "mvlm evaluate both-phones.mvlm --backend coreml --benchmark demo --against both-phones.mvlm",
     )
 )
 @click.argument("system", metavar="BUNDLE_OR_CHECKPOINT")
@@ -56,6 +57,7 @@ def _benchmark_options(command: _Command) -> _Command:
     "--threads", type=click.IntRange(min=1), help="CPU threads. [default: the engine's choice; with --ray 1 a worker]"
 )
 @click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
+@backend_option
 @json_option
 def evaluate(
     system: str,
@@ -68,6 +70,7 @@ def evaluate(
     ray_address: str | None,
     threads: int | None,
     vision_tower: Path | None,
+    backend: str | None,
     as_json: bool,
 ) -> None:
     """Ask BUNDLE_OR_CHECKPOINT every question of a benchmark and score the answers as its official scorer does.
@@ -91,11 +94,15 @@ def evaluate(
     benchmark = whole if limit is None else whole.first(limit)
     kept = [Path(against)] if against and against.endswith(".jsonl") else []
     others = [read_evaluation(path, whole, benchmark) for path in kept]
-    names = [system] if against is None or kept else [system, against]
+    asked_for = [Source(system, vision_tower, threads, backend)]
+    if against and not kept:
+        asked_for.append(Source(against, vision_tower, threads))
     # What can be wrong with either system is found before the first question is asked.
     with drawn_progress() as progress, ExitStack() as stack:
-        systems = [stack.enter_context(open_system(Source(each, vision_tower, threads), progress)) for each in names]
+        systems = [stack.enter_context(open_system(each, progress)) for each in asked_for]
         for opened in systems:
+            if opened.note:
+                click.echo(f"{opened.name}: {opened.note}", err=True)
             if line := cut_short(benchmark, opened):
                 click.echo(f"{opened.name}: {line}", err=True)
         files = [predictions, None]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,23 +16,25 @@ from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.errors import EvaluateError
 from mobilevlm_export.hub import resolve_checkpoint
 from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.evaluate.answerer import Answerer, TorchMethods
-from mobilevlm_host.methods import ExecuTorchMethods, set_threads
+from mobilevlm_host.methods import chosen_backend, computed_by, open_methods
 
 
 @dataclass(frozen=True)
 class Source:
     """A system as a user names it: plain data that any process can open. ``threads`` is for the answers; None: as many as the
-    engine takes.
+    engine takes. ``backend`` is which of a bundle's artifacts answers; None: executorch if it is there, else what is.
     """
 
     name: str
     vision_tower: Path | None = None
     threads: int | None = None
+    backend: str | None = None
 
     def absolute(self) -> Source:
         """The same, for a process with another current folder."""
@@ -42,7 +45,8 @@ class Source:
 @dataclass(frozen=True)
 class System:
     """An opened system. ``sha256`` is over all that decides its answers; ``max_context`` is its longest conversation in tokens;
-    ``load`` brings its weights into memory.
+    ``load`` brings its weights into memory; ``note`` says what its answers show and what they can't,
+    if that needs saying.
     """
 
     source: Source
@@ -51,6 +55,7 @@ class System:
     config: MobileVLMConfig
     max_context: int
     load: Callable[[], Answerer]
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -70,7 +75,8 @@ def open_system(source: Source, progress: Progress = silent) -> Iterator[System]
     """Open the bundle or checkpoint ``source``; a bundle is verified, a checkpoint hashed.
 
     Raises:
-        BundleError: it is a damaged bundle, or one without a program for ExecuTorch.
+        EvaluateError: it is a checkpoint, and ``backend`` says which artifact of a bundle.
+        BundleError: it is a damaged bundle, or one without the artifact that is asked for.
         CheckpointError: it is neither a bundle nor a checkpoint that can be read.
     """
     path = Path(source.name)
@@ -78,27 +84,42 @@ def open_system(source: Source, progress: Progress = silent) -> Iterator[System]
         with Bundle.open(path, progress) as bundle:
             yield _bundle_system(source, bundle)
     else:
+        if source.backend:
+            raise EvaluateError(
+                f"{source.name}: got a checkpoint and the backend {source.backend}, expected a bundle for that"
+            )
         yield _checkpoint_system(source, resolve_checkpoint(source.name, progress), progress)
 
 
 def _bundle_system(source: Source, bundle: Bundle) -> System:
-    manifest = bundle.manifest
-    used = {
-        str(file.relative_to(bundle.path)) for file in (bundle.artifact("executorch"), bundle.tokenizer())
-    }  # not golden/, nor another backend's program: they say nothing else to a question
-    hashes = [entry.sha256 for entry in manifest.files if entry.path in used]
+    manifest, backend = bundle.manifest, chosen_backend(bundle, source.backend)
+    by, tokenizer_file = computed_by(backend), str(bundle.tokenizer().relative_to(bundle.path))
+    # Not golden/, nor another backend's program: they say nothing else to a question.
+    hashes = [
+        entry.sha256
+        for entry in manifest.files
+        if entry.path == tokenizer_file or _belongs(entry.path, bundle, backend)
+    ]
     tokenizer = Tokenizer(bundle.tokenizer())
 
     def load() -> Answerer:
-        if source.threads is not None:
-            set_threads(source.threads)
-        methods = ExecuTorchMethods(bundle)
         return Answerer(
-            methods, tokenizer, bundle.config, max_context=manifest.max_context, max_prefill=manifest.max_prefill
+            open_methods(bundle, backend, source.threads),
+            tokenizer,
+            bundle.config,
+            max_context=manifest.max_context,
+            max_prefill=manifest.max_prefill,
         )
 
-    sha256 = _digest(["bundle", *hashes, manifest.max_context])
-    return System(source, sha256, tokenizer, bundle.config, manifest.max_context, load)
+    sha256 = _digest(["bundle", *hashes, manifest.max_context, *([by.engine] if by.engine != "executorch" else [])])
+    return System(source, sha256, tokenizer, bundle.config, manifest.max_context, load, by.shows)
+
+
+def _belongs(path: str, bundle: Bundle, backend: str) -> bool:
+    """Whether the file ``path`` of ``bundle`` is part of the artifact for ``backend``."""
+    made: Any = bundle.manifest.values["artifacts"][backend]
+    parts = [made, *(part for part in made.values() if isinstance(part, dict))]
+    return any(path == part.get("file") or path.startswith(f"{part.get('package')}/") for part in parts)
 
 
 def _checkpoint_system(source: Source, folder: Path, progress: Progress) -> System:

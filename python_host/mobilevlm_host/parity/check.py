@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mobilevlm_export import __version__
 from mobilevlm_export.bundle import Bundle, file_sha256
@@ -18,7 +18,7 @@ from mobilevlm_export.preprocess import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.terminal import print_table
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.parity.engine import ExecuTorchEngine
+from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.measure import Sample
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.parity.pictures import pictures
@@ -36,11 +36,13 @@ def check_parity(
     vision_tower: Path | None = None,
     force: bool = False,
     called: str | None = None,
+    backend: str | None = None,
     progress: Progress = silent,
 ) -> ParityReport:
     """Compare ``bundle`` with the fp32 model in the folder ``checkpoint``, over the pictures in ``images``.
 
     ``called`` is the name of the bundle in the report (a zipped one lies in a temporary folder).
+    ``backend`` says which of its artifacts (default: as :func:`~mobilevlm_host.methods.chosen_backend`).
     Without ``images`` the demo's scenes are shown, and a dozen drawn pictures unlike each other.
 
     Raises:
@@ -56,11 +58,11 @@ def check_parity(
             f"got {checkpoint} with {got[:16]}…; --force compares them all the same"
         )
     model = load_checkpoint(checkpoint, vision_tower=vision_tower, progress=progress)
-    with Runner(bundle) as runner:
+    with Runner(bundle, backend=backend) as runner:
         report = compare(
             model,
             Tokenizer(checkpoint / "tokenizer.model"),
-            ExecuTorchEngine(bundle, runner),
+            BundleEngine(runner),
             PhoneInputs(bundle),
             samples,
             recipe=bundle.manifest.values["quantization"]["recipe"],
@@ -68,12 +70,12 @@ def check_parity(
             max_prefill=bundle.manifest.max_prefill,
             progress=progress,
         )
-    return replace(report, subject=_subject(checkpoint, got, bundle, called or str(bundle.path)))
+    return replace(report, subject=_subject(checkpoint, got, runner, called or str(bundle.path)))
 
 
-def _subject(checkpoint: Path, sha256: str, bundle: Bundle, called: str) -> Subject:
-    values: Any = bundle.manifest.values
-    made: dict[str, str] = values["artifacts"]["executorch"]["versions"]
+def _subject(checkpoint: Path, sha256: str, runner: Runner, called: str) -> Subject:
+    bundle, values = runner.bundle, cast(Any, runner.manifest.values)
+    made: dict[str, str] = values["artifacts"][runner.backend]["versions"]
     here = {name: importlib.metadata.version(name) for name in made}
     return Subject(
         checkpoint="demo" if checkpoint == DEMO_CHECKPOINT else str(checkpoint),
@@ -84,6 +86,8 @@ def _subject(checkpoint: Path, sha256: str, bundle: Bundle, called: str) -> Subj
         recipe_name=values["quantization"]["recipe"]["name"],
         made_with=_versions(values["kit_version"], made),
         compared_with=_versions(__version__, here),
+        backend=runner.backend,
+        computed_by=runner.computed_by,
     )
 
 
@@ -134,6 +138,8 @@ def print_report(report: ParityReport, title: str) -> None:
     ]
     print_table(title, ("stage", "", "measured", "limit", "worst"), rows)
     print(verdict(report))
+    if report.subject and report.subject.computed_by.shows:
+        print(report.subject.computed_by.shows)
 
 
 def verdict(report: ParityReport) -> str:

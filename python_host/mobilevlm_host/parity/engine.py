@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from PIL.Image import Image
+from torch import Tensor
 
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_host.methods import ExecuTorchMethods, Methods
+from mobilevlm_host.methods import Methods
 from mobilevlm_host.runner import Runner
 
 
@@ -19,12 +19,23 @@ class Engine(Methods, Protocol):
         ...
 
 
-class ExecuTorchEngine(ExecuTorchMethods):
-    """An :class:`Engine` of ``model.pte``: ExecuTorch's runtime for the methods, the C++ runner for answers."""
+class BundleEngine:
+    """The :class:`Engine` of a bundle: its methods one by one, its ``runner`` for answers."""
 
-    def __init__(self, bundle: Bundle, runner: Runner) -> None:
-        super().__init__(bundle)
-        self._runner = runner
+    def __init__(self, runner: Runner) -> None:
+        self._runner, self._methods = runner, runner.methods()
+
+    def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Methods`."""
+        return self._methods.vision_encoder(pixels)
+
+    def token_embedding(self, ids: Tensor) -> Tensor:
+        """See :class:`Methods`."""
+        return self._methods.token_embedding(ids)
+
+    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
+        """See :class:`Methods`."""
+        return self._methods.text_decoder(embeds, position)
 
     def answer(self, image: Image, question: str, max_new_tokens: int) -> list[int]:
         """See :class:`Engine`."""

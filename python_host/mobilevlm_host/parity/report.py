@@ -37,7 +37,7 @@ COMPARED = {
     "token_embedding": "the rows of the prompt's tokens",
     "prefill": "logits after the prompt, fed the fp32 embeddings",
     "decode": "logits of the steps after it, fed the fp32 model's likeliest tokens; and the bundle's own prefill",
-    "answer": "greedy answers, the bundle's by the C++ runner",
+    "answer": "greedy answers, the bundle's by its runner",
 }
 _METRICS = {
     "max_abs": "largest difference",

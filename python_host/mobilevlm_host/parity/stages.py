@@ -12,6 +12,7 @@ from mobilevlm_export.errors import ParityError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.methods import ComputedBy
 from mobilevlm_host.parity import thresholds
 from mobilevlm_host.parity.engine import Engine
 from mobilevlm_host.parity.measure import Measured, Sample, Seen, measure, see
@@ -48,7 +49,8 @@ class Stage:
 @dataclass(frozen=True)
 class Subject:
     """What was compared: a checkpoint and a bundle with their SHA-256 (the bundle's is its manifest's; ``source_sha256`` is the
-    checkpoint it was made from), its recipe, and the kit and the tools that made it and that compared it.
+    checkpoint it was made from), its recipe, the kit and the tools that made it and that compared it; which of its artifacts, and
+    what computed it here.
     """
 
     checkpoint: str
@@ -59,6 +61,8 @@ class Subject:
     recipe_name: str
     made_with: str
     compared_with: str
+    backend: str
+    computed_by: ComputedBy
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class ParityReport:
         return {
             "verdict": "fail" if self.first_divergence else "pass",
             "first_divergence": self.first_divergence,
+            **({"backend": self.subject.backend, **self.subject.computed_by.to_json()} if self.subject else {}),
             "recipe": self.recipe,
             "samples": self.samples,
             "decode_steps": self.decode_steps,

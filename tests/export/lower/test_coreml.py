@@ -6,6 +6,8 @@ That the saved programs compute what the eager model does is tested with the eva
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -309,3 +311,56 @@ def test_integers_are_those_of_the_quantized_model(int4: Lowered) -> None:
     packed = (packed.reshape(-1, 2)[:, 0] | (packed.reshape(-1, 2)[:, 1] << 4)).astype(np.uint8)
     [weights] = (int4.folder / TEXT_DECODER).rglob("weight.bin")
     assert packed.tobytes() in weights.read_bytes()
+
+
+def test_a_float32_layer_among_quantized_ones_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be stored in float16, which is not what a recipe that allows it asks for."""
+    monkeypatch.setattr("mobilevlm_export.lower.coreml.require_recipe", lambda model, recipe: None)
+    model = random_model()
+    linear = model.text_decoder.layers[1].mlp.up_proj
+    weight = linear.weight
+    quantize(model, RECIPES["int4"])
+    linear.weight = weight
+    with pytest.raises(LoweringError, match=r"^llm\.layers\.1\.mlp\.up_proj: got fp32 in a part that is int4"):
+        lower_coreml(model, RECIPES["int4"], tmp_path, max_context=100)
+    assert list(tmp_path.iterdir()) == []
+
+
+_LIMITED = """
+import resource, sys
+sys.path.insert(0, "tests")
+from pathlib import Path
+from tiny import random_model
+from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.lower.coreml import lower_coreml
+from mobilevlm_export.lower.token_table import write_token_table
+from mobilevlm_export.quantize import RECIPES, quantize
+folder, model = Path(sys.argv[1]), random_model()
+quantize(model, RECIPES["int4"])
+for limit, write in (
+    (20_000, lambda: write_token_table(model.token_embedding, folder / "table")),
+    (20_000, lambda: lower_coreml(model, RECIPES["int4"], folder, max_context=100)),
+):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        write()
+    except LoweringError as error:
+        print(error, [path.name for path in folder.iterdir() if path.name != "table"])
+"""
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    """A limit on a file's size stops writers as a full disk does."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LIMITED, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2, done.stderr[-2000:]
+    assert lines[0].startswith(f"{tmp_path}/table: can't be written: ")
+    assert (
+        lines[1] == f"{tmp_path}/vision_encoder.mlpackage: its weights can't be written: is there room on the disk? []"
+    )

@@ -122,7 +122,9 @@ class VlmSession(
     fun ask(question: String, maxNewTokens: Int = MAX_NEW_TOKENS): Boolean {
         synchronized(lock) {
             val hasPicture = newPicture != null || pixels != null
-            if (question.isBlank() || !hasPicture || this.question != null || running == Step.ANSWER || maxNewTokens < 1) return false
+            // An answer that has ended counts no more, though the worker may not have come back from it.
+            val isAnswering = running == Step.ANSWER && !isOvertaken()
+            if (question.isBlank() || !hasPicture || this.question != null || isAnswering || maxNewTokens < 1) return false
         }
         wish {
             problem = null

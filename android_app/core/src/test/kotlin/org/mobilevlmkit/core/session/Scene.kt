@@ -22,6 +22,7 @@ class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
     var whileLoading: (Job) -> Unit = {}
     var prepare: (FakeEngine) -> Unit = {}
     var fit = MemoryFit.FITS
+    var onState: (SessionState) -> Unit = {}
     private var now = 0L
 
     val session = VlmSession(
@@ -34,7 +35,10 @@ class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
         },
         worker = Executor { tasks.add(it) },
         nanoTime = { now += 250_000_000; now },
-        listener = { states.add(it) },
+        listener = {
+            states.add(it)
+            onState(it)
+        },
     )
 
     val engine: FakeEngine get() = engines.last()

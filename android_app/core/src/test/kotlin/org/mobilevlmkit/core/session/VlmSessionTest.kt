@@ -166,6 +166,21 @@ class VlmSessionTest {
     }
 
     @Test
+    fun theNextQuestionMayBeAskedAsSoonAsTheAnswerIsSaidToHaveEnded() {
+        val scene = Scene().seen()
+        var asked = false
+        scene.onState = {
+            if (!asked && it.turns.lastOrNull()?.ended != null) {
+                asked = true
+                assertEquals(Phase.SEEN, it.phase)
+                assertTrue(scene.session.ask("Why?"))
+            }
+        }
+        scene.asked("What is this?")
+        assertEquals(listOf("yes", "yes"), scene.state.turns.map { it.answer })
+    }
+
+    @Test
     fun aQuestionAboutTheOldPictureIsNotAskedOfTheNewOne() {
         val scene = Scene().seen()
         scene.session.ask("What was it?")

@@ -1,0 +1,152 @@
+package org.mobilevlmkit.core.seam
+
+import org.junit.After
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
+import org.junit.Rule
+import org.junit.Test
+import org.junit.rules.TemporaryFolder
+import org.mobilevlmkit.core.bundle.BundleStore
+import org.mobilevlmkit.core.check.CaptureWriter
+import org.mobilevlmkit.core.check.CheckReport
+import org.mobilevlmkit.core.check.SelfCheck
+import org.mobilevlmkit.core.json.JsonReader
+import org.mobilevlmkit.core.pixels.ArrayPicture
+import org.mobilevlmkit.core.session.ChatTurn
+import org.mobilevlmkit.core.session.ModelLoader
+import org.mobilevlmkit.core.session.Phase
+import org.mobilevlmkit.core.session.SessionState
+import org.mobilevlmkit.core.session.VlmSession
+import java.io.File
+import java.util.concurrent.Executors
+import java.util.concurrent.LinkedBlockingQueue
+import java.util.concurrent.TimeUnit
+import javax.imageio.ImageIO
+
+/**
+ * The core with ExecuTorch's C++ runner behind its engine's seam: a zipped bundle is imported, verified, loaded and asked, and says what
+ * Python's runner said. `tests/host/test_android_session.py` runs it, on the folder that the environment's `SEAM` names: `demo.mvlm.zip`,
+ * PNG pictures, and `cases.json` with the engine's `command` and `cases`, each a `picture` and `turns`.
+ */
+class EndToEnd {
+    @get:Rule
+    val temporary = TemporaryFolder()
+    private val seam = File(checkNotNull(System.getenv("SEAM")) { "SEAM isn't set; run pytest tests/host/test_android_session.py" })
+    private val given = JsonReader.read(File(seam, "cases.json").readBytes()) as Map<*, *>
+    private val command = (given["command"] as List<*>).map { "$it" }
+    private val worker = Executors.newSingleThreadExecutor()
+    private val states = LinkedBlockingQueue<SessionState>()
+    private var shown = 0
+    private val session = VlmSession(
+        load = ModelLoader("executorch", { folder, _ -> PipeEngine(Pipe(command, folder)) }, availableMemory = { 1L shl 40 })::load,
+        worker = worker,
+        listener = { states.add(it) },
+    )
+
+    @After
+    fun close() {
+        session.close()
+        worker.shutdown()
+        assertTrue(worker.awaitTermination(60, TimeUnit.SECONDS))
+    }
+
+    private fun await(what: String, isThere: (SessionState) -> Boolean): SessionState {
+        while (true) {
+            val state = states.poll(180, TimeUnit.SECONDS) ?: throw AssertionError("no $what, but ${session.state}")
+            assertEquals(what, null, state.problem)
+            if (isThere(state)) return state
+        }
+    }
+
+    private fun open() {
+        val store = BundleStore(File(temporary.root, "bundles"))
+        val bundle = store.import("demo.mvlm.zip", { File(seam, "demo.mvlm.zip").inputStream() })
+        session.open(bundle.folder)
+        await("model") { it.phase == Phase.READY }
+    }
+
+    private fun show(case: Map<*, *>) {
+        shown = session.show(picture(File(seam, case["picture"] as String)))
+        await("picture") { it.picture == shown && it.phase == Phase.SEEN }
+    }
+
+    private fun picture(file: File): ArrayPicture {
+        val image = ImageIO.read(file)
+        return ArrayPicture(image.width, image.height, image.getRGB(0, 0, image.width, image.height, null, 0, image.width))
+    }
+
+    private fun ask(question: String, maxNewTokens: Int): ChatTurn {
+        assertTrue(session.ask(question, maxNewTokens))
+        val asked = session.state.turns.size + if (session.state.waitingQuestion != null) 1 else 0
+        return await(question) { it.picture == shown && it.turns.size >= asked && it.turns.last().ended != null }.turns.last()
+    }
+
+    private val cases = (given["cases"] as List<*>).map { it as Map<*, *> }
+
+    private fun turns(case: Map<*, *>) = (case["turns"] as List<*>).map { it as Map<*, *> }
+
+    /** One session from the import to the capture: loading the engine takes most of the time. */
+    @Test
+    fun theSessionSaysWhatMvlmAskSays() {
+        open()
+        everyAnswerIsThatOfMvlmAsk()
+        anUndoneQuestionLeavesNoTrace()
+        stoppingEndsTheAnswerAndTheNextOneIsWhole()
+        thePhoneIsCheckedAndCaptured()
+    }
+
+    private fun everyAnswerIsThatOfMvlmAsk() {
+        for (case in cases) {
+            show(case)
+            for (turn in turns(case)) {
+                val got = ask(turn["question"] as String, (turn["max_new_tokens"] as Long).toInt())
+                val where = "${case["picture"]}: ${turn["question"]}"
+                assertEquals(where, turn["answer"], got.answer)
+                assertEquals(where, turn["ended"], got.ended!!.name)
+                assertEquals(where, turn["tokens"], got.stats!!.tokens.toLong())
+            }
+            assertEquals("${case["picture"]}: tokens in the KV cache", case["used_tokens"], session.state.usedTokens.toLong())
+        }
+        assertEquals(given["turns"], cases.sumOf { turns(it).size }.toLong())
+    }
+
+    /** What the engine has forgotten is put back as text, and the next answer is the same. */
+    private fun anUndoneQuestionLeavesNoTrace() {
+        val case = cases.first { turns(it).size > 1 }
+        val (first, second) = turns(case)
+        show(case)
+        ask(first["question"] as String, 80)
+        ask("What color is the object at the top right?", 3)
+        session.undo()
+        await("undone") { it.phase == Phase.SEEN && it.turns.size == 1 }
+        assertEquals(second["answer"], ask(second["question"] as String, 80).answer)
+    }
+
+    private fun stoppingEndsTheAnswerAndTheNextOneIsWhole() {
+        val case = cases.first { turns(it).size > 1 }
+        show(case)
+        session.ask("Describe the image.")
+        await("first words") { it.turns.lastOrNull()?.answer?.isNotEmpty() == true }
+        session.stop()
+        val stopped = await("the end") { it.turns.lastOrNull()?.ended != null }.turns.last()
+        assertTrue(stopped.answer, (given["described"] as String).startsWith(stopped.answer))
+        session.newChat()
+        await("new chat") { it.phase == Phase.SEEN && it.turns.isEmpty() }
+        assertEquals(turns(case).first()["answer"], ask(turns(case).first()["question"] as String, 80).answer)
+    }
+
+    private fun thePhoneIsCheckedAndCaptured() {
+        var report: CheckReport? = null
+        session.check { model, job ->
+            report = SelfCheck(model, ::picture).run(job)
+            model.release()
+            val capture = PipeMethods(Pipe(command, model.folder)).use { report!!.capture(report!!.telling!!, model, it, mapOf("model" to "a JVM")) }
+            CaptureWriter.write(capture, File(seam, "capture.zip"))
+        }
+        await("the check") { it.phase == Phase.CHECKING }
+        await("its end") { it.phase != Phase.CHECKING }
+        assertEquals(emptyList<String>(), report!!.findings.filterNot { it.same }.map { it.line })
+        assertEquals(3, report!!.records.size)
+        assertTrue("${report!!.benchmark}", report!!.benchmark.run { minOf(loadS, imageEncodeS, prefillS, decodeTokensPerS) > 0 })
+    }
+}
