@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Test the Swift package of the iOS app: warnings are errors, coverage is printed.
+# Test the Swift package of the iOS app: warnings are errors, coverage is printed; the session once more under the thread sanitizer.
 # usage: scripts/test_ios.sh [PYTHON]   (PYTHON, with the kit: makes what Swift is compared with, and runs the Core ML programs)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +11,7 @@ mkdir -p $build
 cd ios_app
 ../scripts/swift.sh swift format lint --strict --recursive Package.swift Sources Tests
 ../scripts/swift.sh swift test --parallel --enable-code-coverage -Xswiftc -warnings-as-errors
+../scripts/swift.sh swift test --sanitize=thread --scratch-path .build/thread --filter VLMSessionTests -Xswiftc -warnings-as-errors
 "$python" - .build/debug/codecov/MobileVLM.json <<'PYTHON'
 import json, sys
 files = json.load(open(sys.argv[1]))["data"][0]["files"]

@@ -9,7 +9,7 @@ struct TestBundle {
     var manifest: [String: Any]
     var entries: [(name: String, content: Data)]
 
-    init(kitVersion: String = "0.1.0") throws {
+    init(kitVersion: String = "0.1.0", largest: Int = 300_000) throws {
         let good = try Data(contentsOf: Golden.folder.appending(path: "manifests/good/demo.json"))
         manifest = try JSONSerialization.jsonObject(with: good) as! [String: Any]
         manifest["kit_version"] = kitVersion
@@ -18,7 +18,7 @@ struct TestBundle {
             ("text_decoder.mlpackage/Manifest.json", Data("program".utf8)),
             ("tokenizer.model", try Data(contentsOf: PromptTests.demoTokenizer)),
             ("tokenizer.json", Data("{}".utf8)),
-            ("golden/large.bin", Data((0..<300_000).map { UInt8(truncatingIfNeeded: $0 / 7) })),
+            ("golden/large.bin", Data((0..<largest).map { UInt8(truncatingIfNeeded: $0 / 7) })),
         ]
         manifest["files"] = entries.map {
             ["path": $0.name, "bytes": $0.content.count, "sha256": SHA256Digest.hex(of: $0.content)]

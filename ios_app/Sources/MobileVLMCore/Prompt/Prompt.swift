@@ -29,6 +29,16 @@ public struct Prompt: Sendable {
         self.spec = spec
     }
 
+    /// The text after the picture that asks the first `question`.
+    ///
+    /// - Throws: `PromptError` if it is empty.
+    public func afterImage(_ question: String) throws(PromptError) -> String { try filled(spec.afterImage, with: question) }
+
+    /// The text after a finished answer and its end that asks another `question`.
+    ///
+    /// - Throws: `PromptError` if it is empty.
+    public func followUp(_ question: String) throws(PromptError) -> String { try filled(spec.followUp, with: question) }
+
     /// The whole conversation in the template.
     ///
     /// - Throws: `PromptError` if a question is empty, there is none, or one that isn't the last has no answer.
@@ -38,7 +48,7 @@ public struct Prompt: Sendable {
         }
         var segments: [Segment] = [.text(spec.beforeImage), .image]
         for (index, turn) in turns.enumerated() {
-            let asked = try filled(index == 0 ? spec.afterImage : spec.followUp, with: turn.question)
+            let asked = index == 0 ? try afterImage(turn.question) : try followUp(turn.question)
             if let answer = turn.answer {
                 segments += [.text("\(asked) \(answer)"), .end]
             } else if index == turns.count - 1 {

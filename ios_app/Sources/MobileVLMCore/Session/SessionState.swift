@@ -1,0 +1,74 @@
+/// What the session is doing.
+public enum Phase: Sendable, Equatable {
+    /// No bundle is chosen.
+    case idle
+    /// A bundle is being verified and loaded.
+    case loading
+    /// It couldn't be loaded; `SessionState.problem` says why.
+    case failed
+    /// The model is out of memory while the app is in the background.
+    case suspended
+    /// The model waits for a picture.
+    case ready
+    /// A picture is being encoded, or a conversation put back into the KV cache.
+    case looking
+    /// The picture is in the KV cache: a question may be asked.
+    case seen
+    /// An answer is coming.
+    case answering
+}
+
+/// How an answer ended.
+public enum Ended: Sendable, Equatable {
+    case complete, length, stopped, failed
+}
+
+/// Figures of an answer.
+public struct AnswerStats: Sendable, Equatable {
+    /// Seconds to encode the picture and put it through the text decoder; 0 for a follow-up.
+    public let imageSeconds: Double
+    /// Seconds from the question to the first token.
+    public let firstTokenSeconds: Double
+    public let tokens: Int
+    /// Tokens a second after the first; 0 if there was only one.
+    public let tokensPerSecond: Double
+}
+
+/// A question and what has come of its answer; `ended` is nil while it is coming.
+public struct ChatTurn: Sendable, Equatable {
+    public let question: String
+    public internal(set) var answer = ""
+    public internal(set) var tokenIDs = [Int32]()
+    public internal(set) var ended: Ended?
+    public internal(set) var stats: AnswerStats?
+}
+
+/// What went wrong; shown beside the conversation, never as an answer.
+public enum Problem: Sendable, Equatable {
+    /// The bundle can't be used: damaged, of a newer format, without a program for this app.
+    case bundle(String)
+    /// The phone has too little memory.
+    case memory(needed: Int64, available: Int64)
+    /// The engine failed. What it was doing can be tried again.
+    case engine(String)
+    /// The question doesn't fit into what is left of the context; a new chat about the same picture has more room.
+    case contextFull(question: String)
+    /// The picture or the question can't be used.
+    case input(String)
+}
+
+/// All that a screen shows of the session.
+public struct SessionState: Sendable, Equatable {
+    public internal(set) var phase = Phase.idle
+    /// The chosen bundle's name.
+    public internal(set) var bundle: String?
+    /// Share of the bundle that is verified, 0 to 1.
+    public internal(set) var loadProgress = 0.0
+    public internal(set) var turns = [ChatTurn]()
+    /// Asked, but not begun yet.
+    public internal(set) var waitingQuestion: String?
+    /// Tokens in the KV cache, of `maxTokens`.
+    public internal(set) var usedTokens = 0
+    public internal(set) var maxTokens = 0
+    public internal(set) var problem: Problem?
+}
