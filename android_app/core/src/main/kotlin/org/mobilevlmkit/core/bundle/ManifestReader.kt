@@ -17,6 +17,9 @@ object ManifestReader {
     const val RESAMPLE = "pillow-bicubic-8bit"
     const val MAX_BYTES = 1 shl 24
     private const val LARGEST_SIDE = 4096
+
+    /** Bytes; a sum over all files that a manifest of [MAX_BYTES] can list doesn't overflow. */
+    private const val LARGEST_FILE = 1L shl 40
     private val SHA256 = Regex("[0-9a-f]{64}")
 
     /**
@@ -130,7 +133,7 @@ object ManifestReader {
             throw fail("files: got ${JsonFields.shown(entry, 80)}, expected path, bytes and sha256")
         }
         requireInside(path, fail("files").message!!)
-        if (bytes < 0 || !SHA256.matches(sha256)) {
+        if (bytes !in 0..LARGEST_FILE || !SHA256.matches(sha256)) {
             throw fail("files: got ${JsonFields.shown(entry, 80)}, expected a size and 64 hexadecimal digits")
         }
         return FileEntry(path, bytes, sha256)

@@ -102,7 +102,7 @@ class VlmSession(
             forgetPicture()
             cancelCheck()
             newPicture = picture
-            problem = null
+            forgetProblem()
             if (!question.isNullOrBlank()) this.question = Question(question, maxNewTokens)
             number = pictures
         }
@@ -127,7 +127,7 @@ class VlmSession(
             if (question.isBlank() || !hasPicture || this.question != null || isAnswering || maxNewTokens < 1) return false
         }
         wish {
-            problem = null
+            forgetProblem()
             this.question = Question(question, maxNewTokens)
         }
         return true
@@ -225,8 +225,13 @@ class VlmSession(
         checking?.cancel()
     }
 
+    /** Why a bundle couldn't be loaded stays until that is tried again. */
+    private fun forgetProblem() {
+        if (!hasFailedToLoad) problem = null
+    }
+
     private fun restart(kept: List<ChatTurn>) {
-        problem = null
+        forgetProblem()
         if (kept == turns) return
         turns = kept
         isToRefresh = pixels != null

@@ -71,6 +71,15 @@ class ManifestReaderTest {
         assertThrows(BundleException::class.java) { read(changed(listOf("files"), files)) }
     }
 
+    /** Sizes whose sum is negative would pass the check of free space. */
+    @Test
+    fun refusesSizesThatOverflow() {
+        @Suppress("UNCHECKED_CAST")
+        val values = json() as Map<String, Any?>
+        val huge = (values["files"] as List<*>).map { (it as Map<*, *>) + ("bytes" to Long.MAX_VALUE / 2) }
+        assertTrue(isRefused(JsonWriter.write(values + ("files" to huge)).toByteArray()))
+    }
+
     @Test
     fun saysSoWhenThereIsNone() {
         val error = assertThrows(BundleException::class.java) { ManifestReader.read(File("/nowhere/manifest.json")) }

@@ -15,8 +15,8 @@ class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
     val tasks = ArrayDeque<Runnable>()
     val states = ArrayList<SessionState>()
     val engines = ArrayList<FakeEngine>()
-    val manifest: Manifest = ManifestReader.read(Golden.file("manifests/good/demo.json")).copy(maxContext = maxContext, maxPrefill = maxPrefill)
-    val tokenizer = Tokenizer.read(Golden.file("prompts/demo.tokenizer.json"))
+    val manifest: Manifest = demo.copy(maxContext = maxContext, maxPrefill = maxPrefill)
+    val tokenizer = demoTokenizer
 
     /** Called in each load; may throw, or do what a user does meanwhile. */
     var whileLoading: (Job) -> Unit = {}
@@ -72,6 +72,9 @@ class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
     }
 
     companion object {
+        private val demo = ManifestReader.read(Golden.file("manifests/good/demo.json"))
+        private val demoTokenizer = Tokenizer.read(Golden.file("prompts/demo.tokenizer.json"))
+
         /** A picture all of whose pixels have the blue [value]. */
         fun picture(value: Int) = ArrayPicture(2, 2, IntArray(4) { value })
     }
