@@ -19,11 +19,10 @@ from mobilevlm_export.terminal import drawn_progress, megabytes, print_facts, pr
 if TYPE_CHECKING:
     from mobilevlm_export.bundle import Bundle
 
-LLM_SCHEMES = ("fp32", "int8", "int4")
-LM_HEAD_SCHEMES = ("fp32", "int8", "int4")
+LLM_SCHEMES = ("fp32", "int8", "int4", "int4-calibrated")
 VISION_SCHEMES = ("fp32", "int8")
 EMBEDDING_SCHEMES = ("fp32", "int8", "int4")
-RECIPE_NAMES = ("int4", "int8", "fp32")
+RECIPE_NAMES = ("int4", "int4-calibrated", "int8", "fp32")
 BACKENDS = ("executorch", "coreml")
 CACHE_UPDATES = ("slice", "one-hot")
 
@@ -74,11 +73,20 @@ class OneLineErrors(click.Group):
     show_default=True,
     help="What to lower to: executorch (Android, this machine), coreml (iOS), or both: executorch,coreml.",
 )
-@click.option("--recipe", "recipe_name", type=click.Choice(RECIPE_NAMES), default="int4", show_default=True)
-@click.option("--llm", type=click.Choice(LLM_SCHEMES), help="The text decoder's weights, instead of the recipe's.")
 @click.option(
-    "--lm-head", type=click.Choice(LM_HEAD_SCHEMES), help="The decoder's last linear. [default: goes with --llm]"
+    "--recipe",
+    "recipe_name",
+    default="int4",
+    show_default=True,
+    help=f"{', '.join(RECIPE_NAMES)}; or a file from mvlm sensitivity (NAME.toml).",
 )
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="A folder of pictures that int4-calibrated is fitted to. [default: generated scenes]",
+)
+@click.option("--llm", type=click.Choice(LLM_SCHEMES), help="The text decoder's weights, instead of the recipe's.")
+@click.option("--lm-head", type=click.Choice(LLM_SCHEMES), help="The decoder's last linear. [default: goes with --llm]")
 @click.option("--vision", type=click.Choice(VISION_SCHEMES), help="The vision tower's weights.")
 @click.option("--projector", type=click.Choice(VISION_SCHEMES), help="LDPv2's weights.")
 @click.option("--embedding", type=click.Choice(EMBEDDING_SCHEMES), help="The token embedding's weights.")
@@ -107,6 +115,7 @@ def export(
     output: Path,
     backends: str,
     recipe_name: str,
+    calibration: Path | None,
     max_context: int | None,
     coreml_cache_update: str,
     vision_tower: Path | None,
@@ -127,12 +136,23 @@ def export(
     if coreml_cache_update != "slice" and "coreml" not in names:
         raise click.UsageError("--coreml-cache-update is of --backend coreml")
     from mobilevlm_export.pipeline import ExportJob, export_bundle
-    from mobilevlm_export.quantize import make_recipe
+    from mobilevlm_export.quantize import CALIBRATED, make_recipe
+    from mobilevlm_export.recipe_file import read_recipe
 
+    set_knobs = {knob: scheme for knob, scheme in knobs.items() if scheme}
+    if recipe_name.endswith(".toml"):
+        if set_knobs:
+            raise click.UsageError(f"{recipe_name} sets every part: change it there, not by --{next(iter(set_knobs))}")
+        recipe = read_recipe(Path(recipe_name))
+    else:
+        recipe = make_recipe(recipe_name, **set_knobs)
+    if calibration and CALIBRATED not in recipe.decoder_schemes:
+        raise click.UsageError(f"--calibration is of recipes with {CALIBRATED}, got {recipe.name}")
     job = ExportJob(
         checkpoint=checkpoint,
         output=output,
-        recipe=make_recipe(recipe_name, **{knob: scheme for knob, scheme in knobs.items() if scheme}),
+        recipe=recipe,
+        calibration=calibration,
         backends=names,
         max_context=max_context,
         coreml_cache_update=coreml_cache_update,

@@ -12,6 +12,7 @@ from typing import Any
 
 from mobilevlm_export import __version__, prompt
 from mobilevlm_export.bundle import Bundle, write_bundle, zip_bundle
+from mobilevlm_export.calibration import DecoderInputs, read_folder, scenes
 from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError, LoweringError
@@ -19,7 +20,7 @@ from mobilevlm_export.hub import resolve_checkpoint
 from mobilevlm_export.memory import memory_need
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize import RECIPES, QuantizeReport, Recipe, quantize
+from mobilevlm_export.quantize import CALIBRATED, RECIPES, QuantizeReport, Recipe, quantize
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
 
 PROGRAM = "model.pte"
@@ -34,6 +35,7 @@ class ExportJob:
     output: Path
     recipe: Recipe = field(default_factory=lambda: RECIPES["int4"])
     backends: tuple[str, ...] = ("executorch",)
+    calibration: Path | None = None  # a folder of pictures
     max_context: int | None = None
     coreml_cache_update: str = "slice"
     vision_tower: Path | None = None
@@ -68,7 +70,7 @@ def export_bundle(
         source = {"name": config.name, "sha256": checkpoint_sha256(folder, progress)}
         # Weights stay as they are stored, mostly half precision, until each is quantized.
         model = load_checkpoint(folder, vision_tower=job.vision_tower, dtype=None, progress=progress)
-        quantized = quantize(model, job.recipe, progress)
+        quantized = quantize(model, job.recipe, progress, _calibration(model, tokenizer, job, progress))
         lowered = {}
         if "coreml" in job.backends:
             lowered["coreml"] = _lower_coreml(model, job, beside, source["sha256"], progress)
@@ -81,6 +83,14 @@ def export_bundle(
     if job.zipped:
         zip_bundle(job.output, job.output.with_name(job.output.name + ".zip"))
     return Bundle.open(job.output, progress=progress)
+
+
+def _calibration(model: MobileVLM, tokenizer: Tokenizer, job: ExportJob, progress: Progress) -> DecoderInputs | None:
+    if CALIBRATED not in job.recipe.decoder_schemes:
+        return None
+    if job.calibration is None:
+        return DecoderInputs(model, scenes(tokenizer, model.config), progress)
+    return DecoderInputs(model, read_folder(job.calibration, tokenizer, model.config), progress)
 
 
 def _lower_executorch(model: MobileVLM, job: ExportJob, path: Path, progress: Progress) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """Named quantization recipes, with a knob each for language model, its head, vision encoder, projector and embedding.
 
-Linears become ``8da4w`` (activations int8 per token, chosen as they come; weights int4 in groups of 32) or ``8da8w``
-(weights int8 per output channel); the token embedding is looked up from int8 rows or int4 groups. torchao does the
-arithmetic. Weights are replaced one at a time, so the peak is the model plus one weight.
+Linears become ``8da4w`` (activations int8 per token, chosen as they come; weights int4 in groups of 32, fitted to the weights
+or, ``int4-calibrated``, to what the linear is fed) or ``8da8w`` (weights int8 per output channel); the token embedding is looked
+up from int8 rows or int4 groups. torchao does the arithmetic. Weights are replaced one at a time, so the peak is the model plus
+one weight.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -18,23 +20,29 @@ from torchao.quantization.granularity import PerAxis, PerGroup
 from torchao.quantization.quant_primitives import MappingType
 
 from mobilevlm_export.errors import QuantizeError
+from mobilevlm_export.gptq import round_to_int4
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 
 GROUP_SIZE = 32  # XNNPACK's kernels take multiples of 32, and the smallest costs the least accuracy
 _INT4: torch.dtype = getattr(torch, "int4")  # noqa: B009  missing from torch's type stubs
+CALIBRATED = "int4-calibrated"
 KNOBS = {
-    "llm": ("fp32", "int8", "int4"),
-    "lm_head": ("fp32", "int8", "int4"),
+    "llm": ("fp32", "int8", "int4", CALIBRATED),
+    "lm_head": ("fp32", "int8", "int4", CALIBRATED),
     "vision": ("fp32", "int8"),
     "projector": ("fp32", "int8"),
     "embedding": ("fp32", "int8", "int4"),
 }
+_LAYERS = re.compile(r"(\d+)-(\d+)=([\w-]+)")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A precision for each part: ``llm`` is the decoder's layers, ``vision`` CLIP's tower, ``projector`` LDPv2."""
+    """A precision for each part: ``llm`` is the decoder's layers, ``vision`` CLIP's tower, ``projector`` LDPv2.
+
+    ``llm_layers`` gives some of the decoder's layers another than ``llm``: ``0-5=int8,18-23=int8``, both ends included.
+    """
 
     name: str
     llm: str
@@ -42,21 +50,54 @@ class Recipe:
     vision: str
     projector: str
     embedding: str
+    llm_layers: str = ""
 
     def __post_init__(self) -> None:
         for knob, allowed in KNOBS.items():
             value = getattr(self, knob)
             if value not in allowed:
                 raise QuantizeError(f"{knob}: got {value!r}, expected one of {', '.join(allowed)}")
+        _parse_layers(self.llm_layers)
+
+    def scheme(self, part: str, path: str) -> str:
+        """The scheme of the weight that is at ``path`` in ``part``, one of :data:`KNOBS`."""
+        if part == "llm" and path.startswith("layers."):
+            return _parse_layers(self.llm_layers).get(int(path.split(".")[1]), self.llm)
+        return str(getattr(self, part))
+
+    @property
+    def decoder_schemes(self) -> set[str]:
+        """The schemes of the text decoder's weights."""
+        return {self.llm, self.lm_head, *_parse_layers(self.llm_layers).values()}
 
     def to_json(self) -> dict[str, str]:
         """The recipe as the bundle's manifest has it."""
-        return {"name": self.name} | {knob: getattr(self, knob) for knob in KNOBS}
+        layers = {"llm_layers": self.llm_layers} if self.llm_layers else {}
+        return {"name": self.name} | {knob: getattr(self, knob) for knob in KNOBS} | layers
+
+
+def _parse_layers(text: str) -> dict[int, str]:
+    """The scheme of each layer that ``text`` names, such as ``0-5=int8``.
+
+    Raises:
+        QuantizeError: it is written otherwise, names no scheme, or names a layer twice.
+    """
+    schemes: dict[int, str] = {}
+    for item in text.split(",") if text else ():
+        found = _LAYERS.fullmatch(item)
+        if not found or int(found[1]) > int(found[2]) or found[3] not in KNOBS["llm"]:
+            raise QuantizeError(f"llm_layers: got {item!r}, expected a range and a scheme of llm, like 0-5=int8")
+        layers = range(int(found[1]), int(found[2]) + 1)
+        if twice := schemes.keys() & set(layers):
+            raise QuantizeError(f"llm_layers: got layer {min(twice)} twice, expected each once")
+        schemes |= dict.fromkeys(layers, found[3])
+    return schemes
 
 
 RECIPES = {
     "int4": Recipe("int4", llm="int4", lm_head="int4", vision="int8", projector="int8", embedding="int8"),
     "int8": Recipe("int8", llm="int8", lm_head="int8", vision="int8", projector="int8", embedding="int8"),
+    CALIBRATED: Recipe(CALIBRATED, llm=CALIBRATED, lm_head="int8", vision="int8", projector="int8", embedding="int8"),
     "fp32": Recipe("fp32", llm="fp32", lm_head="fp32", vision="fp32", projector="fp32", embedding="fp32"),
 }
 
@@ -64,8 +105,8 @@ RECIPES = {
 def make_recipe(name: str, **knobs: str | None) -> Recipe:
     """The recipe ``name`` with ``knobs`` (see ``KNOBS``) set otherwise; a knob of None keeps the recipe's value.
 
-    ``lm_head`` goes with ``llm`` unless it is set itself. A recipe that differs from the named one is called
-    ``name+knob=value…``.
+    ``lm_head`` goes with ``llm``, as in the recipe named like ``llm``'s scheme, unless it is set itself. A recipe that differs from
+    the named one is called ``name+knob=value…``.
 
     Raises:
         QuantizeError: no such recipe, knob or value.
@@ -104,6 +145,16 @@ class Unquantized:
     reason: str
 
 
+class LinearInputs(Protocol):
+    """What the text decoder's linears are fed: :class:`mobilevlm_export.calibration.DecoderInputs`."""
+
+    called: str
+
+    def hessian(self, path: str) -> torch.Tensor:
+        """Float32 [K, K]: the sum of the inputs' outer products of the linear ``path`` in ``llm``, or of ``lm_head`` (no path)."""
+        ...
+
+
 @dataclass(frozen=True)
 class QuantizeReport:
     """What was quantized, and what wasn't."""
@@ -111,6 +162,7 @@ class QuantizeReport:
     recipe: Recipe
     components: tuple[ComponentReport, ...]
     unquantized: tuple[Unquantized, ...]
+    calibration: str = ""  # what calibrated weights were fitted to
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for the bundle's manifest."""
@@ -118,42 +170,56 @@ class QuantizeReport:
             "recipe": self.recipe.to_json(),
             "components": [vars(component) for component in self.components],
             "unquantized": [vars(left) for left in self.unquantized],
-        }
+        } | ({"calibration": self.calibration} if self.calibration else {})
 
 
-def quantize(model: MobileVLM, recipe: Recipe, progress: Progress = silent) -> QuantizeReport:
+def quantize(
+    model: MobileVLM, recipe: Recipe, progress: Progress = silent, inputs: LinearInputs | None = None
+) -> QuantizeReport:
     """Quantize ``model`` in place as ``recipe`` says; what isn't quantized becomes float32.
 
-    The model may be loaded in half precision to save memory: each weight is widened only while it is quantized.
+    The model may be loaded in half precision to save memory: each weight is widened only while it is quantized. ``inputs`` are what
+    ``int4-calibrated`` weights are fitted to.
 
     Raises:
-        QuantizeError: the model is quantized already, or a weight is not finite.
+        QuantizeError: the model is quantized already, a weight is not finite, the recipe names a layer that the model hasn't,
+            or asks for calibrated weights and there are no ``inputs``.
     """
+    _require_layers(model, recipe)
     parts = model_parts(model)
     total = sum(1 for part in parts.values() for _ in quantizable(part))
     done = 0
-    components, unquantized = [], []
+    components, unquantized = {}, {}
     for name, part in parts.items():
-        scheme = getattr(recipe, name)
         before = after = modules = 0
+        left: list[Unquantized] = []
         for path, module in quantizable(part):
-            where = f"{name}.{path}".rstrip(".")
+            scheme, where = recipe.scheme(name, path), f"{name}.{path}".rstrip(".")
             float_bytes = _require_float(module, where) * 4
             bits = _bits(scheme, module)
-            _quantize_module(module, bits, where)
+            hessian = None
+            if scheme == CALIBRATED and bits == 4:
+                if inputs is None:
+                    raise QuantizeError(f"{where}: got nothing to calibrate with, expected texts with pictures")
+                hessian = inputs.hessian(path)
+            _quantize_module(module, bits, where, hessian)
             before += float_bytes
             after += shipped_bytes(module.weight)
             modules += bits < 32
-            if scheme == "int4" and bits == 8:
-                unquantized.append(
-                    Unquantized(name, f"{path}.weight".lstrip("."), shipped_bytes(module.weight), _group_reason(module))
-                )
+            if scheme in ("int4", CALIBRATED) and bits == 8:
+                weight = f"{path}.weight".lstrip(".")
+                left.append(Unquantized(name, weight, shipped_bytes(module.weight), _group_reason(module)))
             done += 1
             progress("quantize", done, total)
-        _widen(part)
-        components.append(ComponentReport(name, _scheme_name(name, scheme), modules, before, after))
-        unquantized += _left_over(name, part, scheme)
-    return QuantizeReport(recipe, tuple(components), tuple(unquantized))
+        widen(part)
+        components[name] = ComponentReport(name, _scheme_name(name, recipe), modules, before, after)
+        unquantized[name] = left + _left_over(name, part)
+    return QuantizeReport(
+        recipe,
+        tuple(components[name] for name in KNOBS),
+        tuple(left for name in KNOBS for left in unquantized[name]),
+        calibration=inputs.called if inputs else "",
+    )
 
 
 def is_quantized(weight: torch.Tensor) -> bool:
@@ -175,14 +241,14 @@ def shipped_bytes(weight: Any) -> int:
 
 
 def model_parts(model: MobileVLM) -> dict[str, nn.Module]:
-    """The part of ``model`` that each of :data:`KNOBS` sets; every parameter is in one of them."""
+    """The part of ``model`` that each of :data:`KNOBS` sets, along the data path; every parameter is in one of them."""
     decoder = model.text_decoder
     return {
-        "llm": nn.ModuleDict({"layers": decoder.layers, "norm": decoder.norm}),
-        "lm_head": decoder.lm_head,
         "vision": model.vision_encoder.tower,
         "projector": model.vision_encoder.projector,
         "embedding": model.token_embedding,
+        "llm": nn.ModuleDict({"layers": decoder.layers, "norm": decoder.norm}),
+        "lm_head": decoder.lm_head,
     }
 
 
@@ -193,6 +259,12 @@ def quantizable(part: nn.Module) -> Iterator[tuple[str, nn.Linear | nn.Embedding
             yield path, module
 
 
+def _require_layers(model: MobileVLM, recipe: Recipe) -> None:
+    layers = model.config.llm.num_layers
+    if beyond := [layer for layer in _parse_layers(recipe.llm_layers) if layer >= layers]:
+        raise QuantizeError(f"llm_layers: got layer {max(beyond)}, expected at most {layers - 1}, the model's last")
+
+
 def _require_float(module: nn.Linear | nn.Embedding, path: str) -> int:
     if is_quantized(module.weight):
         raise QuantizeError(f"{path}: got a weight that is quantized already, expected floating point")
@@ -200,24 +272,29 @@ def _require_float(module: nn.Linear | nn.Embedding, path: str) -> int:
 
 
 def _bits(scheme: str, module: nn.Linear | nn.Embedding) -> int:
-    if scheme == "int4" and module.weight.shape[1] % GROUP_SIZE:
-        return 8
-    return {"fp32": 32, "int8": 8, "int4": 4}[scheme]
+    bits = {"fp32": 32, "int8": 8, "int4": 4, CALIBRATED: 4}[scheme]
+    return 8 if bits == 4 and module.weight.shape[1] % GROUP_SIZE else bits
 
 
 def _group_reason(module: nn.Linear | nn.Embedding) -> str:
     return f"int8: its {module.weight.shape[1]} inputs are not a multiple of the int4 group size {GROUP_SIZE}"
 
 
-def _scheme_name(component: str, scheme: str) -> str:
+def _scheme_name(component: str, recipe: Recipe) -> str:
+    scheme = getattr(recipe, component)
     if scheme == "fp32":
-        return "fp32"
-    if component == "embedding":
-        return {"int8": "int8 per row", "int4": f"int4 in groups of {GROUP_SIZE}"}[scheme]
-    return {"int8": "8da8w per channel", "int4": f"8da4w in groups of {GROUP_SIZE}"}[scheme]
+        named = "fp32"
+    elif component == "embedding":
+        named = {"int8": "int8 per row", "int4": f"int4 in groups of {GROUP_SIZE}"}[scheme]
+    else:
+        groups = f"8da4w in groups of {GROUP_SIZE}"
+        named = {"int8": "8da8w per channel", "int4": groups, CALIBRATED: f"{groups}, calibrated"}[scheme]
+    return f"{named}; layers {recipe.llm_layers}" if component == "llm" and recipe.llm_layers else named
 
 
-def _quantize_module(module: nn.Linear | nn.Embedding, bits: int, path: str) -> None:
+def _quantize_module(
+    module: nn.Linear | nn.Embedding, bits: int, path: str, hessian: torch.Tensor | None = None
+) -> None:
     module.weight = nn.Parameter(module.weight.detach().float(), requires_grad=False)
     if bits == 32:
         return
@@ -235,13 +312,16 @@ def _quantize_module(module: nn.Linear | nn.Embedding, bits: int, path: str) -> 
         )
     else:
         config = Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
+    weight = module.weight.detach()
     quantize_(module, config, filter_fn=lambda found, _: found is module)
     quantized: Any = module.weight
     if not bool(torch.isfinite(quantized.scale).all()):
         raise QuantizeError(f"{path}.weight: got values that are not finite, expected numbers")
+    if hessian is not None:
+        quantized.qdata.copy_(round_to_int4(weight, quantized.scale, hessian))
 
 
-def _widen(part: nn.Module) -> None:
+def widen(part: nn.Module) -> None:
     """Make every float parameter of ``part`` float32; torchao's tensors keep the scales they were fitted to."""
     for parameter in part.parameters():
         if not is_quantized(parameter):
@@ -259,7 +339,7 @@ _REASONS = {
 }
 
 
-def _left_over(component: str, part: nn.Module, scheme: str) -> list[Unquantized]:
+def _left_over(component: str, part: nn.Module) -> list[Unquantized]:
     """The float parameters of ``part``, summed by the reason they are float for."""
     sizes: dict[tuple[str, str], int] = {}
     for module in part.modules():
@@ -270,7 +350,7 @@ def _left_over(component: str, part: nn.Module, scheme: str) -> list[Unquantized
             if isinstance(module, nn.Conv2d) and module.groups > 1:
                 kind = "depthwise"
             elif isinstance(module, nn.Linear | nn.Embedding):
-                kind = "fp32" if scheme == "fp32" else "bias"
+                kind = "fp32" if name == "weight" or not is_quantized(module.weight) else "bias"
             key = (f"{kind} {name}" if kind not in ("bias", "fp32") else f"{type(module).__name__} {name}", kind)
             sizes[key] = sizes.get(key, 0) + parameter.numel() * parameter.element_size()
     return [

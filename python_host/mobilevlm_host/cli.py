@@ -15,6 +15,7 @@ from mobilevlm_export.progress import Progress
 from mobilevlm_export.terminal import drawn_progress, print_facts, print_json, print_table
 from mobilevlm_export.train.cli import train_group
 from mobilevlm_host.evaluate.cli import evaluate, score
+from mobilevlm_host.sensitivity.cli import sensitivity
 
 if TYPE_CHECKING:
     from mobilevlm_export.bundle import Bundle
@@ -276,5 +277,5 @@ def completion(shell: str) -> None:
     click.echo(complete(main, {}, "mvlm", "_MVLM_COMPLETE").source())
 
 
-for command in (cli.export, cli.inspect, cli.verify, cli.push, cli.synth, train_group, evaluate, score):
+for command in (cli.export, cli.inspect, cli.verify, cli.push, cli.synth, train_group, evaluate, score, sensitivity):
     main.add_command(command)

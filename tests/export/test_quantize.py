@@ -34,7 +34,7 @@ def test_each_knob_alone(knob: str) -> None:
     for value in KNOBS[knob]:
         recipe = make_recipe("fp32", **{knob: value})
         assert getattr(recipe, knob) == value
-        follows = value if knob == "llm" else "fp32"
+        follows = RECIPES[value].lm_head if knob == "llm" else "fp32"
         assert recipe.lm_head == (value if knob == "lm_head" else follows)
         assert all(getattr(recipe, other) == "fp32" for other in KNOBS if other not in (knob, "lm_head"))
         assert recipe.name == ("fp32" if value == "fp32" else f"fp32+{knob}={value}")

@@ -28,10 +28,10 @@ def require_context(model: MobileVLM, max_context: int | None) -> int:
 def require_recipe(model: MobileVLM, recipe: Recipe) -> None:
     """Raise LoweringError naming the first weight of ``model`` that isn't quantized as ``recipe`` says."""
     for knob, part in model_parts(model).items():
-        wants = getattr(recipe, knob) != "fp32"
         for path, module in quantizable(part):
+            wants = recipe.scheme(knob, path) != "fp32"
             if is_quantized(module.weight) != wants:
                 raise LoweringError(
                     f"{knob}.{path}: got a weight that is {'not ' if wants else ''}quantized, "
-                    f"expected the recipe's {getattr(recipe, knob)}"
+                    f"expected the recipe's {recipe.scheme(knob, path)}"
                 )

@@ -125,7 +125,7 @@ def measure(
     Raises:
         ParityError: the sample leaves no room for an answer in ``max_context`` tokens.
     """
-    before, after = _ids(tokenizer, sample.question)
+    before, after = question_ids(tokenizer, sample.question)
     text = torch.tensor([before + after])
     prompted = model.embed([before, seen.embeds, after])
     room = max_context - prompted.shape[1]
@@ -154,7 +154,40 @@ def measure(
     )
 
 
-def _ids(tokenizer: Tokenizer, question: str) -> tuple[list[int], list[int]]:
+@dataclass(frozen=True)
+class Walk:
+    """The fp32 model after a prompt, fed its own likeliest tokens: embeddings [1, T + steps - 1, D] of prompt and tokens, logits
+    [steps, V], those tokens' ids, and the greedy answer's (without end-of-text).
+    """
+
+    embeds: Tensor
+    logits: Tensor
+    likeliest: list[int]
+    answer: list[int]
+
+
+@torch.inference_mode()
+def walk(model: MobileVLM, embeds: Tensor, steps: int, new_tokens: int) -> Walk:
+    """Go on for ``steps`` tokens after the prompt ``embeds`` [1, T, D], and further while the answer does, up to ``new_tokens``."""
+    eos, length = model.config.eos_id, embeds.shape[1]
+    model.text_decoder.setup_cache()
+    logits = [model.text_decoder(embeds, torch.tensor([0]))[0, -1]]
+    likeliest = [int(logits[-1].argmax())]
+    for step in range(1, max(steps, new_tokens)):
+        if step >= steps and (eos in likeliest or step == new_tokens):
+            break
+        following, position = model.embed([likeliest[-1:]]), length + step - 1
+        after = model.text_decoder(following, torch.tensor([position]))[0, -1]
+        likeliest.append(int(after.argmax()))
+        if step < steps:
+            logits.append(after)
+            embeds = torch.cat([embeds, following], dim=1)
+    answer = itertools.takewhile(lambda token: token != eos, likeliest[:new_tokens])
+    return Walk(embeds, torch.stack(logits), likeliest, list(answer))
+
+
+def question_ids(tokenizer: Tokenizer, question: str) -> tuple[list[int], list[int]]:
+    """The token ids of a first turn before and after its picture, BOS included."""
     before, _, after = prompt.encode_segments(tokenizer, [prompt.Turn(question)])
     assert isinstance(before, list)
     assert isinstance(after, list)
@@ -174,31 +207,17 @@ class _Decoded:
 def _decode(
     model: MobileVLM, engine: Engine, embeds: Tensor, steps: int, new_tokens: int, max_prefill: int
 ) -> _Decoded:
-    """Both after the prompt ``embeds`` [1, T, D], fed the fp32 model's likeliest tokens. These are its greedy answer too: one walk
-    gives both, and goes on beyond ``steps`` only while the answer does.
-    """
-    eos, length = model.config.eos_id, embeds.shape[1]
-    model.text_decoder.setup_cache()
-    ours = [model.text_decoder(embeds, torch.tensor([0]))[0, -1]]
+    """Both after the prompt ``embeds`` [1, T, D], fed the fp32 model's likeliest tokens, which are its greedy answer too."""
+    walked, length = walk(model, embeds, steps, new_tokens), embeds.shape[1]
     theirs = [prefill(engine, embeds, max_prefill)]
-    likeliest = [int(ours[-1].argmax())]
-    for step in range(1, max(steps, new_tokens)):
-        if step >= steps and (eos in likeliest or step == new_tokens):
-            break
-        following, position = model.embed([likeliest[-1:]]), length + step - 1
-        logits = model.text_decoder(following, torch.tensor([position]))[0, -1]
-        likeliest.append(int(logits.argmax()))
-        if step < steps:
-            ours.append(logits)
-            theirs.append(engine.text_decoder(following, position))
-            embeds = torch.cat([embeds, following], dim=1)
+    theirs += [engine.text_decoder(walked.embeds[:, at : at + 1], at) for at in range(length, length + steps - 1)]
+    embeds = walked.embeds
     own = [
         distance(prefill(engine, embeds[:, : length + decoded], max_prefill), theirs[decoded])
         for decoded in sorted({min(decoded, steps - 1) for decoded in _OWN_PREFILL_AFTER})  # a shift shows best early
         if decoded > 0
     ]
-    answer = itertools.takewhile(lambda token: token != eos, likeliest[:new_tokens])
-    return _Decoded(torch.stack(ours), torch.stack(theirs), own, list(answer))
+    return _Decoded(walked.logits, torch.stack(theirs), own, walked.answer)
 
 
 def _answer(tokenizer: Tokenizer, ids: list[int], other: list[int]) -> Answer:

@@ -103,6 +103,12 @@ DECODER = {
         _OWN_ROUNDED,
         0.85,
     ),
+    "int4-calibrated": _decoder(
+        (0.05, "as int4: calibration makes less of the same error, on pictures like those it saw"),
+        0.9,
+        _OWN_ROUNDED,
+        0.75,
+    ),
     "int4": _decoder(
         (0.05, "4-bit weights leave 0.007 nats here; two layers swapped leave 7"), 0.9, _OWN_ROUNDED, 0.75
     ),
@@ -127,6 +133,7 @@ def limits(recipe: Mapping[str, str]) -> dict[str, tuple[Limit, ...]]:
 
 
 def decoder_limits(recipe: Mapping[str, str]) -> DecoderLimits:
-    """Those of the coarser of ``recipe``'s llm and lm_head. Older manifests have no lm_head: it went with llm."""
-    schemes = (recipe["llm"], recipe.get("lm_head", recipe["llm"]))
+    """Those of the coarsest of ``recipe``'s llm, its layers and lm_head. Older manifests have no lm_head: it went with llm."""
+    layers = [item.partition("=")[2] for item in recipe.get("llm_layers", "").split(",") if item]
+    schemes = (recipe["llm"], recipe.get("lm_head", recipe["llm"]), *layers)
     return DECODER[max(schemes, key=list(DECODER).index)]
