@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -380,3 +381,44 @@ def test_weights_are_decompressed_anew_when_there_is_no_room_to_keep_them() -> N
         for size in (30, 40, 10):  # 60, 80 and 20 bytes
             assert len(weights.get(size, lambda size=size: decompress(size))) == size
     assert calls == [30, 40, 10, 40, 40]
+
+
+def test_the_weights_in_memory_at_a_time_are_fewer_than_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight compressed layers run with no more than two of their weights decompressed; kept, all stay."""
+    layers, width = 8, 64
+    random = np.random.default_rng(0)
+    data = [random.integers(-128, 128, (width, width)).astype(np.int8) for _ in range(layers)]
+
+    def body(x: Any) -> Any:
+        for each in data:
+            weight = mb.constexpr_blockwise_shift_scale(data=each, scale=np.full((width, 1), 0.01, HALF))
+            x = mb.tanh(x=mb.linear(x=x, weight=weight))
+        return x
+
+    x = np.ones((1, width), HALF)
+    path = save(tmp_path / "deep.mlpackage", build([x], body))
+    collected()
+    alive = [0, 0]  # bytes now, and at most
+    decompress = running.CONSTEXPR["constexpr_blockwise_shift_scale"]
+
+    def freed(size: int) -> None:
+        alive[0] -= size
+
+    def counted(**parts: Tensor) -> Tensor:
+        weight = decompress(**parts)
+        size = weight.numel() * weight.element_size()
+        alive[0] += size
+        alive[1] = max(alive)
+        weakref.finalize(weight, freed, size)
+        return weight
+
+    monkeypatch.setitem(running.CONSTEXPR, "constexpr_blockwise_shift_scale", counted)
+    monkeypatch.setattr(running, "_require_known", lambda signature, where: None)
+    one = width * width * 2
+    lazy = Program.open(path, cache_bytes=0).function().run({"x0": x})
+    assert one <= alive[1] <= 2 * one
+    assert alive[0] == 0
+    kept_by = Program.open(path)
+    kept = kept_by.function().run({"x0": x})
+    assert alive[0] == layers * one
+    assert [each.tolist() for each in kept.values()] == [each.tolist() for each in lazy.values()]
