@@ -53,14 +53,18 @@ class _PlainProgress:
     def __init__(self) -> None:
         self._stage = ""
         self._drawn = 0.0
-        self._begin = (0.0, 0)  # when the stage began, and how much of it was done then
+        self._begin = (0.0, 0)  # since when the stage is timed, and how much of it was done then
+        self._first = True  # the stage's first step, which often pays for loading, is still to be done
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
         if stage != self._stage:
-            self._begin = (now, done)
-        elif now - self._drawn < _PLAIN_INTERVAL_S:
-            return
+            self._begin, self._first = (now, done), True
+        else:
+            if self._first and done > self._begin[1]:
+                self._begin, self._first = (now, done), False
+            if now - self._drawn < _PLAIN_INTERVAL_S:
+                return
         self._stage, self._drawn = stage, now
         count = f" {done}/{total}" if total and done else ""
         print(f"{stage}{count}{self._left(now, done, total)}", file=sys.stderr, flush=True)
