@@ -140,6 +140,7 @@ def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
     epilog=examples(
         "mvlm parity demo demo.mvlm",
         "mvlm parity demo demo.mvlm --report parity.html",
+        "mvlm parity demo demo.mvlm --layers",
         "mvlm parity demo both-phones.mvlm --backend coreml",
         "mvlm parity ./MobileVLM_V2-1.7B mobilevlm-1.7b.mvlm --images photos --json",
     )
@@ -159,6 +160,7 @@ def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
     help="Write one HTML file that shows it all; an older report there is replaced, no other file.",
 )
 @cli.backend_option
+@click.option("--layers", is_flag=True, help="Measure each layer of the ExecuTorch program too.")
 @click.option("--force", is_flag=True, help="Compare even if BUNDLE was made from another checkpoint.")
 @json_option
 def parity(
@@ -168,6 +170,7 @@ def parity(
     vision_tower: Path | None,
     report_file: Path | None,
     backend: str | None,
+    layers: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -177,6 +180,8 @@ def parity(
     from mobilevlm_host.parity.check import check_parity, print_report
     from mobilevlm_host.parity.report import require_report_place, write_report
 
+    if layers and backend == "coreml":
+        raise click.UsageError("--layers opens the ExecuTorch program: leave --backend coreml out")
     if report_file:
         require_report_place(report_file)  # before the work, not after it
     with drawn_progress() as progress:
@@ -189,6 +194,7 @@ def parity(
             force=force,
             called=str(bundle),
             backend=backend,
+            layers=layers,
             progress=progress,
         )
     if report_file:

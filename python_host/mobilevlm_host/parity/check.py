@@ -37,12 +37,14 @@ def check_parity(
     force: bool = False,
     called: str | None = None,
     backend: str | None = None,
+    layers: bool = False,
     progress: Progress = silent,
 ) -> ParityReport:
     """Compare ``bundle`` with the fp32 model in the folder ``checkpoint``, over the pictures in ``images``.
 
     ``called`` is the name of the bundle in the report (a zipped one lies in a temporary folder).
     ``backend`` says which of its artifacts (default: as :func:`~mobilevlm_host.methods.chosen_backend`).
+    ``layers``: measure each layer of ``model.pte`` too.
     Without ``images`` the demo's scenes are shown, and a dozen drawn pictures unlike each other.
 
     Raises:
@@ -70,6 +72,11 @@ def check_parity(
             max_prefill=bundle.manifest.max_prefill,
             progress=progress,
         )
+    if layers:
+        from mobilevlm_host.parity.layers import measure_layers
+
+        tokenizer = Tokenizer(checkpoint / "tokenizer.model")
+        report = replace(report, layers=measure_layers(model, tokenizer, bundle, samples, progress))
     return replace(report, subject=_subject(checkpoint, got, runner, called or str(bundle.path)))
 
 
@@ -134,7 +141,7 @@ def print_report(report: ParityReport, title: str) -> None:
             _figures(stage.threshold),
             stage.worst,
         )
-        for stage in report.stages
+        for stage in (*report.stages, *report.layers)
     ]
     print_table(title, ("stage", "", "measured", "limit", "worst"), rows)
     print(verdict(report))
@@ -144,10 +151,11 @@ def print_report(report: ParityReport, title: str) -> None:
 
 def verdict(report: ParityReport) -> str:
     """One line: pass, or the first stage beyond its limits and its worst sample."""
-    failed: Stage | None = next((stage for stage in report.stages if not stage.passed), None)
+    failed: Stage | None = next((stage for stage in report.stages if stage.name == report.first_divergence), None)
     if failed is None:
         return f"pass: every stage is within its limits over {report.samples} samples of {report.decode_steps} decoded tokens"
-    return f"fail: {failed.name} is the first stage beyond its limits (worst: {failed.worst})"
+    layer = f"; the first layer is {report.first_layer}" if report.first_layer else ""
+    return f"fail: {failed.name} is the first stage beyond its limits (worst: {failed.worst}){layer}"
 
 
 def _figures(values: dict[str, float]) -> str:

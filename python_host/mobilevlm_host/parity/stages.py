@@ -23,6 +23,7 @@ STAGES = (
     "pixels", "vision_encoder", "projector", "token_ids", "token_embedding", "prefill", "decode", "answer",
 )  # fmt: skip
 
+_LAYERS_OF = {"vision_encoder": "vision_encoder", "text_decoder": "prefill"}  # the stage that runs a method's layers
 Found = tuple[dict[str, float], str]  # a stage's figures, and its worst sample
 
 
@@ -73,6 +74,7 @@ class ParityReport:
     stages: tuple[Stage, ...]
     measured: tuple[Measured, ...] = field(repr=False)
     subject: Subject | None = None
+    layers: tuple[Stage, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -86,20 +88,19 @@ class ParityReport:
 
     @property
     def first_divergence(self) -> str | None:
-        """The first stage beyond its limits."""
-        return next((stage.name for stage in self.stages if not stage.passed), None)
+        """The first stage beyond its limits, or with a layer beyond its own."""
+        failed = {stage.name for stage in self.stages if not stage.passed}
+        failed |= {_LAYERS_OF[layer.name.partition(".")[0]] for layer in self.layers if not layer.passed}
+        return next((stage.name for stage in self.stages if stage.name in failed), None)
+
+    @property
+    def first_layer(self) -> str | None:
+        """The first layer beyond its limit, if layers were measured."""
+        return next((layer.name for layer in self.layers if not layer.passed), None)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``; what is infinite is null."""
-        stages = {
-            stage.name: {
-                "passed": stage.passed,
-                "metrics": {key: value if math.isfinite(value) else None for key, value in stage.metrics.items()},
-                "threshold": stage.threshold,
-                "worst": stage.worst,
-            }
-            for stage in self.stages
-        }
+        layers = {"first_layer": self.first_layer, "layers": _plain(self.layers)} if self.layers else {}
         return {
             "verdict": "fail" if self.first_divergence else "pass",
             "first_divergence": self.first_divergence,
@@ -107,8 +108,21 @@ class ParityReport:
             "recipe": self.recipe,
             "samples": self.samples,
             "decode_steps": self.decode_steps,
-            "stages": stages,
+            "stages": _plain(self.stages),
+            **layers,
         }
+
+
+def _plain(stages: Sequence[Stage]) -> dict[str, Any]:
+    return {
+        stage.name: {
+            "passed": stage.passed,
+            "metrics": {key: value if math.isfinite(value) else None for key, value in stage.metrics.items()},
+            "threshold": stage.threshold,
+            "worst": stage.worst,
+        }
+        for stage in stages
+    }
 
 
 def compare(
