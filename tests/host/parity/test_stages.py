@@ -113,13 +113,15 @@ def test_another_resize_is_found_in_the_pixels(
     assert report.first_divergence == "pixels"
 
 
-def test_a_doubled_bos_and_a_swapped_tokenizer_are_found_in_the_token_ids(
+def test_a_doubled_or_missing_bos_and_a_swapped_tokenizer_are_found_in_the_token_ids(
     model: MobileVLM, bundle: Bundle, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     phone = PhoneInputs(bundle)
     ids = phone.ids
     with monkeypatch.context() as patch:
         patch.setattr(phone, "ids", lambda question: ([1, *ids(question)[0]], ids(question)[1]))
+        assert _compare(model, EagerEngine(model, phone), phone, samples, INT4).first_divergence == "token_ids"
+        patch.setattr(phone, "ids", lambda question: (ids(question)[0][1:], ids(question)[1]))
         assert _compare(model, EagerEngine(model, phone), phone, samples, INT4).first_divergence == "token_ids"
     write_tokenizer(tmp_path / "tokenizer.model", [prompt.SYSTEM, "another text altogether"] * 20, 320)
     make_tokenizer_json(tmp_path / "tokenizer.model", tmp_path / "tokenizer.json")
