@@ -129,7 +129,7 @@ class BundleStoreTest {
     fun refusesWhatDoesNotFitTheDisk() {
         val huge = TestBundle { values ->
             val files = (values["files"] as List<*>).map { it as Map<*, *> }
-            values + ("files" to files.map { if (it["path"] == "model.pte") it + ("bytes" to (1L shl 60)) else it })
+            values + ("files" to files.map { if (it["path"] == "model.pte") it + ("bytes" to (1L shl 40)) else it })
         }
         refused(huge.zipped(), "MB free")
     }
