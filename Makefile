@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-android apk test-ios check format clean
+.PHONY: help setup demo test test-android test-arm64 apk test-ios check format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,12 +20,19 @@ $(READY): pyproject.toml constraints.txt scripts/make_venv.sh
 demo: setup  ## Export the demo model, ask it about pictures, compare it with fp32
 	@$(BIN)/mvlm demo
 
+ARM64_TOOLS := "the tests on an emulated ARM CPU" qemu-aarch64-static:qemu-user-static aarch64-linux-gnu-g++:g++-aarch64-linux-gnu
+
 test: setup test-android test-ios  ## Run every test
+	@scripts/apt_packages.sh $(ARM64_TOOLS) || [ $$? = 75 ]
 	@scripts/apt_packages.sh "the tests of the HTML report" chromium:chromium || [ $$? = 75 ]
 	@$(BIN)/pytest
 
 test-android:  ## Compile and test the core of the Android app, on the JVM
 	@scripts/test_android.sh
+
+test-arm64: setup  ## Run the demo's bundle with the kernels of phones, on emulated ARM CPUs
+	@scripts/apt_packages.sh $(ARM64_TOOLS) || [ $$? = 75 ]
+	@$(BIN)/pytest tests/host/arm64
 
 test-ios: setup  ## Build and test the core of the iOS app, with Swift
 	@scripts/test_ios.sh $(CURDIR)/$(BIN)/python

@@ -14,6 +14,7 @@ from mobilevlm_export.cli import OneLineErrors, examples, json_option
 from mobilevlm_export.progress import Progress
 from mobilevlm_export.terminal import drawn_progress, print_facts, print_json, print_table
 from mobilevlm_export.train.cli import train_group
+from mobilevlm_host.arm64.cli import arm64_options
 from mobilevlm_host.evaluate.cli import evaluate, score
 from mobilevlm_host.sensitivity.cli import sensitivity
 
@@ -142,6 +143,7 @@ def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
         "mvlm parity demo demo.mvlm --report parity.html",
         "mvlm parity demo demo.mvlm --layers",
         "mvlm parity demo both-phones.mvlm --backend coreml",
+        "mvlm parity demo demo.mvlm --arm64 --cpu neoverse-n1",
         "mvlm parity ./MobileVLM_V2-1.7B mobilevlm-1.7b.mvlm --images photos --json",
     )
 )
@@ -162,6 +164,7 @@ def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
 @cli.backend_option
 @click.option("--layers", is_flag=True, help="Measure each layer of the ExecuTorch program too.")
 @click.option("--force", is_flag=True, help="Compare even if BUNDLE was made from another checkpoint.")
+@arm64_options
 @json_option
 def parity(
     checkpoint: str,
@@ -172,9 +175,12 @@ def parity(
     backend: str | None,
     layers: bool,
     force: bool,
+    arm64_cpu: str | None,
     as_json: bool,
 ) -> None:
     """Compare BUNDLE with the fp32 model of CHECKPOINT, stage by stage; exit code 1 names the first that diverges."""
+    if arm64_cpu and backend == "coreml":
+        raise click.UsageError("--arm64 runs ExecuTorch's program: leave out --backend coreml")
     from mobilevlm_export.bundle import Bundle
     from mobilevlm_export.hub import resolve_checkpoint
     from mobilevlm_host.parity.check import check_parity, print_report
@@ -195,6 +201,7 @@ def parity(
             called=str(bundle),
             backend=backend,
             layers=layers,
+            arm64_cpu=arm64_cpu,
             progress=progress,
         )
     if report_file:
@@ -207,20 +214,27 @@ def parity(
         sys.exit(1)
 
 
-@main.command(epilog=examples("mvlm golden demo.mvlm", "mvlm golden demo.mvlm --check --json"))
+@main.command(
+    epilog=examples(
+        "mvlm golden demo.mvlm", "mvlm golden demo.mvlm --check --json", "mvlm golden demo.mvlm --check --arm64"
+    )
+)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Change nothing: compare this machine with the records that BUNDLE holds.")
+@arm64_options
 @json_option
-def golden(bundle: Path, check: bool, as_json: bool) -> None:
+def golden(bundle: Path, check: bool, arm64_cpu: str | None, as_json: bool) -> None:
     """Ask BUNDLE about a few pictures and keep in it what each stage gave, for phones to check themselves against."""
     from mobilevlm_export.bundle import Bundle
     from mobilevlm_host import golden
 
+    if arm64_cpu and not check:
+        raise click.UsageError("--arm64 checks an emulated CPU against the records: give --check too")
     with drawn_progress() as progress:
         if not check:
             golden.remake_golden(bundle, progress)
         with Bundle.open(bundle, progress=progress) as opened:
-            replays = golden.check_golden(opened, progress) if check else {}
+            replays = golden.check_golden(opened, progress, arm64_cpu=arm64_cpu) if check else {}
             records = golden.read_golden(opened)
     if as_json:
         found = {"checked": {name: replay.to_json() for name, replay in replays.items()}} if check else {}

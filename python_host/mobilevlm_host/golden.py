@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from mobilevlm_export.errors import CaptureError, RunnerError
 from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_export.preprocess import open_image
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.arm64.engine import Arm64Engine
 from mobilevlm_host.capture import Capture, manifest_id
-from mobilevlm_host.parity.engine import BundleEngine
+from mobilevlm_host.parity.engine import BundleEngine, Engine
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.record import Record, make_record
 from mobilevlm_host.replay import Replay, replay
@@ -96,22 +99,28 @@ def read_golden(bundle: Bundle) -> list[tuple[str, Image, Record]]:
     return golden
 
 
-def check_golden(bundle: Bundle, progress: Progress = silent) -> dict[str, Replay]:
-    """Compute each golden record of ``bundle`` again on this machine: by picture, what differs.
+def check_golden(bundle: Bundle, progress: Progress = silent, *, arm64_cpu: str | None = None) -> dict[str, Replay]:
+    """Compute each golden record of ``bundle`` again on this machine, or on the emulated ``arm64_cpu``: by picture, what differs.
 
     Raises:
         CaptureError: as :func:`read_golden`.
+        ParityError: nothing here can emulate ``arm64_cpu``.
         RunnerError: the engine can't load the bundle.
     """
     golden = read_golden(bundle)
     here = manifest_id(bundle)
     replays: dict[str, Replay] = {}
-    with Runner(bundle) as runner:
-        engine, phone = BundleEngine(runner), PhoneInputs(bundle)
+    phone, tokenizer = PhoneInputs(bundle), Tokenizer(bundle.tokenizer())
+    with ExitStack() as opened:
+        engine: Engine
+        if arm64_cpu:
+            engine = opened.enter_context(Arm64Engine(bundle, arm64_cpu, progress=progress))
+        else:
+            engine = BundleEngine(opened.enter_context(Runner(bundle)))
         for name, picture, record in golden:
             progress("golden records", len(replays), len(golden))
             capture = Capture(here, record, phone.pixels(picture), picture, device={}, stats={})
-            replays[name] = Replay(replay(capture, engine, phone, bundle, runner.tokenizer))
+            replays[name] = Replay(replay(capture, engine, phone, bundle, tokenizer))
         progress("golden records", len(golden), len(golden))
     return replays
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +19,9 @@ from mobilevlm_export.preprocess import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.terminal import print_table
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.parity.engine import BundleEngine
+from mobilevlm_host.arm64.beside import Beside
+from mobilevlm_host.arm64.engine import Arm64Engine
+from mobilevlm_host.parity.engine import BundleEngine, Engine
 from mobilevlm_host.parity.measure import Sample
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.parity.pictures import pictures
@@ -26,6 +29,7 @@ from mobilevlm_host.parity.stages import ParityReport, Stage, Subject, compare
 from mobilevlm_host.runner import Runner
 
 _QUESTION = "Describe the image."
+_ARM64_STRIDE = 2  # emulation is slow: about five seconds a sample
 
 
 def check_parity(
@@ -38,6 +42,7 @@ def check_parity(
     called: str | None = None,
     backend: str | None = None,
     layers: bool = False,
+    arm64_cpu: str | None = None,
     progress: Progress = silent,
 ) -> ParityReport:
     """Compare ``bundle`` with the fp32 model in the folder ``checkpoint``, over the pictures in ``images``.
@@ -46,13 +51,16 @@ def check_parity(
     ``backend`` says which of its artifacts (default: as :func:`~mobilevlm_host.methods.chosen_backend`).
     ``layers``: measure each layer of ``model.pte`` too.
     Without ``images`` the demo's scenes are shown, and a dozen drawn pictures unlike each other.
+    With ``arm64_cpu`` its ExecuTorch program runs on that emulated ARM CPU, and is compared with itself here too; of the samples
+    that there are without ``images``, every second is shown.
 
     Raises:
-        ParityError: the bundle was made from another checkpoint (unless ``force``), or ``images`` holds no picture.
+        ParityError: the bundle was made from another checkpoint (unless ``force``), ``images`` holds no picture, or nothing
+            here can emulate ``arm64_cpu``.
         CheckpointError: the checkpoint can't be read.
         RunnerError: the engine can't load the bundle.
     """
-    samples = default_samples() if images is None else read_samples(images)
+    samples = read_samples(images) if images is not None else default_samples()[:: _ARM64_STRIDE if arm64_cpu else 1]
     got = checkpoint_sha256(checkpoint, progress)
     if not force and got != bundle.manifest.source_sha256:
         raise ParityError(
@@ -60,14 +68,19 @@ def check_parity(
             f"got {checkpoint} with {got[:16]}…; --force compares them all the same"
         )
     model = load_checkpoint(checkpoint, vision_tower=vision_tower, progress=progress)
-    with Runner(bundle, backend=backend) as runner:
+    recipe = bundle.manifest.values["quantization"]["recipe"]
+    with ExitStack() as opened:
+        runner = opened.enter_context(Runner(bundle, backend="executorch" if arm64_cpu else backend))
+        engine: Engine = BundleEngine(runner)
+        if arm64_cpu:
+            engine = Beside(opened.enter_context(Arm64Engine(bundle, arm64_cpu, progress=progress)), engine)
         report = compare(
             model,
             Tokenizer(checkpoint / "tokenizer.model"),
-            BundleEngine(runner),
+            engine,
             PhoneInputs(bundle),
             samples,
-            recipe=bundle.manifest.values["quantization"]["recipe"],
+            recipe=recipe,
             max_context=bundle.manifest.max_context,
             max_prefill=bundle.manifest.max_prefill,
             progress=progress,
@@ -77,7 +90,12 @@ def check_parity(
 
         tokenizer = Tokenizer(checkpoint / "tokenizer.model")
         report = replace(report, layers=measure_layers(model, tokenizer, bundle, samples, progress))
-    return replace(report, subject=_subject(checkpoint, got, runner, called or str(bundle.path)))
+    subject = _subject(checkpoint, got, runner, called or str(bundle.path))
+    if not isinstance(engine, Beside):
+        return replace(report, subject=subject)
+    stages = engine.stages(recipe, [sample.name for sample in samples])
+    subject = replace(subject, compared_with=f"{subject.compared_with}, on an emulated {arm64_cpu}")
+    return replace(report, stages=report.stages + stages, subject=subject)
 
 
 def _subject(checkpoint: Path, sha256: str, runner: Runner, called: str) -> Subject:

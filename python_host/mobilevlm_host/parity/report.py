@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from mobilevlm_export.errors import ParityError
+from mobilevlm_host.arm64.beside import COMPARED as ARM64_COMPARED
 from mobilevlm_host.parity import charts
 from mobilevlm_host.parity.charts import Line
 from mobilevlm_host.parity.measure import Answer, Measured
@@ -38,12 +39,14 @@ COMPARED = {
     "prefill": "logits after the prompt, fed the fp32 embeddings",
     "decode": "logits of the steps after it, fed the fp32 model's likeliest tokens; and the bundle's own prefill",
     "answer": "greedy answers, the bundle's by its runner",
+    **ARM64_COMPARED,
 }
 _METRICS = {
     "max_abs": "largest difference",
     "max_rel": "relative",
     "cosine": "cosine",
     "snr_db": "signal to noise",
+    "median_snr_db": "signal to noise, median",
     "mean_kl": "mean KL",
     "max_kl": "largest KL",
     "top1": "same likeliest token",

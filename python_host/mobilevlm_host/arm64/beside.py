@@ -1,0 +1,96 @@
+"""The ARM program beside this machine's: every call that parity makes is made on both, and how far they are apart is kept."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+from PIL.Image import Image
+from torch import Tensor
+
+from mobilevlm_host.parity import thresholds
+from mobilevlm_host.parity.engine import Engine
+from mobilevlm_host.parity.metrics import Distance, distance
+from mobilevlm_host.parity.stages import Found, Stage
+
+COMPARED = {
+    "arm64 vision_encoder": "CLIP's features, on the ARM CPU and on this machine",
+    "arm64 projector": "image embeddings, on the ARM CPU and on this machine",
+    "arm64 token_embedding": "the rows of every token fed",
+    "arm64 text_decoder": "logits of every step, on the ARM CPU and on this machine",
+    "arm64 answer": "greedy answers, on the ARM CPU and by this machine's C++ runner",
+}
+STAGES = tuple(COMPARED)
+
+
+class Beside:
+    """An :class:`Engine` that gives what ``arm`` gives, and compares it with what ``here`` gives for the same call."""
+
+    def __init__(self, arm: Engine, here: Engine) -> None:
+        """Both must be engines of one bundle."""
+        self._arm, self._here = arm, here
+        self._found: dict[str, list[tuple[int, Distance]]] = {stage: [] for stage in STAGES[:-1]}
+        self._same: list[bool] = []
+
+    def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Engine`."""
+        embeds, features = self._arm.vision_encoder(pixels)
+        expected, expected_features = self._here.vision_encoder(pixels)
+        self._keep("arm64 vision_encoder", expected_features, features)
+        self._keep("arm64 projector", expected, embeds)
+        return embeds, features
+
+    def token_embedding(self, ids: Tensor) -> Tensor:
+        """See :class:`Engine`."""
+        embeds = self._arm.token_embedding(ids)
+        self._keep("arm64 token_embedding", self._here.token_embedding(ids), embeds)
+        return embeds
+
+    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
+        """See :class:`Engine`."""
+        logits = self._arm.text_decoder(embeds, position)
+        self._keep("arm64 text_decoder", self._here.text_decoder(embeds, position), logits)
+        return logits
+
+    def answer(self, image: Image, question: str, max_new_tokens: int) -> list[int]:
+        """See :class:`Engine`; a sample ends with it."""
+        answer = self._arm.answer(image, question, max_new_tokens)
+        self._same.append(answer == self._here.answer(image, question, max_new_tokens))
+        return answer
+
+    def stages(self, recipe: Mapping[str, str], names: Sequence[str]) -> tuple[Stage, ...]:
+        """How far the two machines are apart over the samples called ``names``, in the order of ``STAGES``, held to ``recipe``'s limits.
+
+        The worst call counts; of the text decoder the median one, as a value rounded the other way can make one noisy.
+        """
+        limits = (
+            thresholds.MACHINES[recipe["vision"]],
+            thresholds.MACHINES[recipe["projector"]],
+            thresholds.EMBEDDING["fp32"],
+            thresholds.MACHINE_LOGITS[recipe["llm"]],
+            thresholds.DECODER[recipe["llm"]].same_answers,
+        )
+        found = [self._distances(stage, names) for stage in STAGES[:-1]] + [self._answers(names)]
+        return tuple(
+            Stage(stage, metrics, (limit,), worst)
+            for stage, limit, (metrics, worst) in zip(STAGES, limits, found, strict=True)
+        )
+
+    def _distances(self, stage: str, names: Sequence[str]) -> Found:
+        sample, worst = min(self._found[stage], key=lambda found: found[1].snr_db)
+        found = [each for _, each in self._found[stage]]
+        metrics = {
+            "max_abs": max(each.max_abs for each in found),
+            "cosine": min(each.cosine for each in found),
+            "snr_db": worst.snr_db,
+            "median_snr_db": statistics.median_low([each.snr_db for each in found]),
+        }
+        return metrics, names[sample] if worst.snr_db < math.inf else ""
+
+    def _answers(self, names: Sequence[str]) -> Found:
+        metrics = {"same": sum(self._same) / len(self._same), "flips": float(self._same.count(False))}
+        return metrics, names[self._same.index(False)] if False in self._same else ""
+
+    def _keep(self, stage: str, expected: Tensor, got: Tensor) -> None:
+        self._found[stage].append((len(self._same), distance(expected, got)))

@@ -1,0 +1,150 @@
+"""Builds the ARM programs of this folder against ExecuTorch's own ARM library, and finds the emulator.
+
+The library is that of ExecuTorch's wheel for aarch64: the version that is installed here, fetched by pip once and checked. What
+is fetched and built is kept in ``~/.cache/mobilevlm-kit/arm64`` (or under ``XDG_CACHE_HOME``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+from mobilevlm_export.errors import ParityError
+from mobilevlm_export.progress import Progress, silent
+
+SOURCES = Path(__file__).parent
+COMPILER = "aarch64-linux-gnu-g++"
+EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
+# Debian's cross toolchain brings the ARM C and C++ libraries that programs load.
+ROOT = Path("/usr/aarch64-linux-gnu")
+_PACKAGES = "g++-aarch64-linux-gnu qemu-user-static"
+# The library is in C++ and the same for every Python.
+_WHEELS = {"1.5.1": "8ee02348a3ea80ddf770822911ebf78da616b73afce0fbaaa79f23311c88c66a"}
+_PLATFORM, _PYTHON = "manylinux_2_28_aarch64", "3.11"
+_UNPACKED = ("executorch/lib/", "executorch/include/")
+_LIBRARIES = (
+    "executorch", "executorch_backend_xnnpack", "executorch_kernels_optimized", "executorch_kernels_quantized",
+    "executorch_threadpool",
+)  # fmt: skip
+_FLAGS = ("-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-DC10_USING_CUSTOM_GENERATED_MACROS")
+
+
+def emulator() -> str:
+    """The path of the emulator.
+
+    Raises:
+        ParityError: there is none.
+    """
+    found = next((path for name in EMULATORS if (path := shutil.which(name))), None)
+    if found is None:
+        raise _missing(EMULATORS[0])
+    return found
+
+
+def build_methods(sources: Path = SOURCES, progress: Progress = silent) -> Path:
+    """The program ``run_methods``, built from ``run_methods.cpp`` and ``llama_ops.cpp`` in ``sources`` unless it is there already.
+
+    Raises:
+        ParityError: a tool is missing, the wheel can't be had, or the sources don't compile.
+    """
+    _require_compiler()
+    library = _library(progress)
+    include, lib = library / "include", library / "lib"
+    flags = (
+        f"-isystem{include}", f"-isystem{include}/executorch/runtime/core/portable_type/c10", f"-L{lib}",
+        "-Wl,--no-as-needed", *(f"-l{name}" for name in _LIBRARIES), f"-Wl,-rpath,{lib}",
+    )  # fmt: skip
+    return _build("run_methods", [sources / "run_methods.cpp", sources / "llama_ops.cpp"], flags, progress)
+
+
+def build_smopa(progress: Progress = silent) -> Path:
+    """The program ``smopa``, which tells whether a CPU's SME can be trusted; errors as :func:`build_methods`."""
+    _require_compiler()
+    return _build("smopa", [SOURCES / "smopa.cpp"], (), progress)
+
+
+def _require_compiler() -> None:
+    if shutil.which(COMPILER) is None or not ROOT.is_dir():
+        raise _missing(COMPILER)
+
+
+def _missing(tool: str) -> ParityError:
+    return ParityError(f"arm64: {tool} is not there, expected it on PATH; install it: sudo apt-get install {_PACKAGES}")
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mobilevlm-kit" / "arm64"
+
+
+def _build(name: str, sources: list[Path], flags: tuple[str, ...], progress: Progress) -> Path:
+    """Compile ``sources`` to a program in a folder named by all that it is made from."""
+    compiler = subprocess.run([COMPILER, "--version"], capture_output=True, check=True).stdout
+    parts = [compiler, *(source.read_bytes() for source in sources), "\0".join((*_FLAGS, *flags)).encode()]
+    key = hashlib.sha256(b"\0\0".join(parts)).hexdigest()[:16]
+    program = _cache() / f"{name}-{key}" / name
+    if program.is_file():
+        return program
+    progress(f"compiling {name} for ARM", 0, 0)
+    _cache().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_cache()) as folder:
+        made = Path(folder, "made", name)
+        made.parent.mkdir()
+        command = [COMPILER, *_FLAGS, *map(str, sources), *flags, "-o", str(made)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no message"]
+            raise ParityError(f"arm64: {COMPILER} can't build {name} ({lines[0].strip()})")
+        _put(made.parent, program.parent)
+    return program
+
+
+def _library(progress: Progress) -> Path:
+    """The folder with ``lib`` and ``include`` of ExecuTorch for aarch64."""
+    wanted = version("executorch")
+    if wanted not in _WHEELS:
+        raise ParityError(
+            f"arm64: got executorch {wanted}, expected {' or '.join(_WHEELS)}, whose wheel for ARM is known"
+        )
+    folder = _cache() / f"executorch-{wanted}-{_WHEELS[wanted][:16]}"
+    if not folder.is_dir():
+        progress("fetching ExecuTorch for ARM (18 MB)", 0, 0)
+        _cache().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_cache()) as temporary:
+            wheel = _download(wanted, Path(temporary))
+            with zipfile.ZipFile(wheel) as archive:
+                names = [name for name in archive.namelist() if name.startswith(_UNPACKED)]
+                archive.extractall(Path(temporary), names)
+            _put(Path(temporary, "executorch"), folder)
+    return folder
+
+
+def _download(wanted: str, folder: Path) -> Path:
+    command = [
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
+        "--platform", _PLATFORM, "--python-version", _PYTHON, "--dest", str(folder), f"executorch=={wanted}",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise ParityError(f"arm64: pip can't fetch executorch {wanted} for {_PLATFORM} ({lines[-1].strip()})")
+    got = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
+    if got != _WHEELS[wanted]:
+        raise ParityError(f"arm64: {wheels[0].name}: got SHA-256 {got[:16]}…, expected {_WHEELS[wanted][:16]}…")
+    return wheels[0]
+
+
+def _put(made: Path, place: Path) -> None:
+    """Move the folder ``made`` to ``place``, unless another process was first."""
+    try:
+        made.rename(place)
+    except OSError:
+        if not place.is_dir():
+            raise
