@@ -27,8 +27,9 @@ test: setup test-android test-ios  ## Run every test
 	@scripts/apt_packages.sh "the tests of the HTML report" chromium:chromium || [ $$? = 75 ]
 	@$(BIN)/pytest
 
-test-android:  ## Compile and test the core of the Android app, on the JVM
+test-android:  ## Compile and test the Android app, on the JVM
 	@scripts/test_android.sh
+	@scripts/test_android_app.sh
 
 test-arm64: setup  ## Run the demo's bundle with the kernels of phones, on emulated ARM CPUs
 	@scripts/apt_packages.sh $(ARM64_TOOLS) || [ $$? = 75 ]

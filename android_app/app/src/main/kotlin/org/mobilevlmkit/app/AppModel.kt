@@ -30,7 +30,7 @@ class AppModel(val parts: Parts) {
     private var shown: Picture? = null
     private var previous: Previous? = null
     private var takes = 0 // pictures asked for; one that comes late is dropped
-    private var isRestored = false
+    private var toRestore: List<ChatTurn>? = null // until a bundle is in use
 
     @Volatile
     private var isInForeground = false
@@ -60,9 +60,12 @@ class AppModel(val parts: Parts) {
 
     fun use(bundle: StoredBundle) {
         parts.settings.bundle = bundle.folder.name
-        if (bundle.folder.name != session.state.bundle) forgetPicture()
+        val before = session.state.bundle
+        if (before != null && bundle.folder.name != before) forgetPicture()
         change { copy(screen = Screen.CHAT, hasCrashed = false) }
         session.open(bundle.folder)
+        toRestore?.let { turns -> readPicture(turns) { kept.read() } }
+        toRestore = null
     }
 
     /** After a crash: the same bundle again. */
@@ -295,15 +298,12 @@ class AppModel(val parts: Parts) {
 
     /** Takes up what [save] wrote, if this is a new process. */
     fun restore(saved: Bundle?) {
-        if (isRestored || saved == null || shown != null) return
-        isRestored = true
-        if (!saved.getBoolean(HAS_PICTURE)) return
+        if (saved == null || state.library.isReady || !saved.getBoolean(HAS_PICTURE)) return
         val answers = saved.getStringArray(ANSWERS).orEmpty()
         val endings = saved.getIntArray(ENDINGS) ?: IntArray(0)
-        val turns = saved.getStringArray(QUESTIONS).orEmpty().mapIndexed { index, question ->
+        toRestore = saved.getStringArray(QUESTIONS).orEmpty().mapIndexed { index, question ->
             ChatTurn(question, answers[index], Ended.values()[endings[index]])
         }
-        readPicture(turns) { kept.read() }
     }
 
     // --- state

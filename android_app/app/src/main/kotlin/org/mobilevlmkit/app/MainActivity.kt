@@ -85,7 +85,7 @@ class MainActivity : Activity(), Actions {
         }
         (shown as? ChatScreen)?.picture?.place(camera.preview)
         runCamera(state)
-        shown?.render(state)
+        shown?.render(model.state) // the camera may have made it newer
         val staysOn = state.live != null || state.check?.isRunning == true
         if (staysOn) window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON) else window.clearFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
     }
