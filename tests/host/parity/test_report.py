@@ -23,6 +23,7 @@ from mobilevlm_export.errors import ParityError
 from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.methods import ComputedBy
 from mobilevlm_host.parity.measure import Answer, Sample
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.parity.report import render, require_report_place, write_report
@@ -42,7 +43,10 @@ def _report(model: MobileVLM, bundle: Bundle, samples: list[Sample], fault: str 
         model, Tokenizer(DEMO_CHECKPOINT / "tokenizer.model"), EagerEngine(broken, phone), phone, samples,
         recipe={"llm": "int4", "vision": "int8", "projector": "int8", "embedding": "int8"}, max_context=512, max_prefill=512,
     )  # fmt: skip
-    subject = Subject("demo", "ab" * 32, f"x {EVIL}.mvlm", "cd" * 32, "ab" * 32, "int4", "kit 1", "kit 1, torch 2")
+    subject = Subject(
+        "demo", "ab" * 32, f"x {EVIL}.mvlm", "cd" * 32, "ab" * 32, "int4", "kit 1", "kit 1, torch 2",
+        "executorch", ComputedBy("executorch"),
+    )  # fmt: skip
     return replace(report, subject=subject)
 
 
