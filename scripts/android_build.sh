@@ -56,7 +56,9 @@ app_classes() {
 link_resources() {
   aapt2 compile --dir $app/res -o "$build/$1.flat.zip"
   mkdir -p "$build/$1"
-  aapt2 link -I "$android" --manifest $app/AndroidManifest.xml -A $app/assets --java "$build/$1" -o "$build/$1/resources.apk" \
+  # Gradle forbids the package here, aapt2 demands it.
+  sed 's|<manifest |<manifest package="org.mobilevlmkit.app" |' $app/AndroidManifest.xml >"$build/$1/AndroidManifest.xml"
+  aapt2 link -I "$android" --manifest "$build/$1/AndroidManifest.xml" -A $app/assets --java "$build/$1" -o "$build/$1/resources.apk" \
     --auto-add-overlay --warn-manifest-validation --min-sdk-version $min_api --target-sdk-version $target_api \
     --version-name "$2" --version-code 1 "$build/$1.flat.zip" 2>"$build/aapt2.log" || { cat "$build/aapt2.log" >&2 && return 1; }
   rm "$build/$1.flat.zip"

@@ -24,7 +24,7 @@ keyed apk/test $(files $tests '*.kt') $build/apk/app.key $build/test.key android
   -cp "$path:$android" $tests
 mkdir -p $build/apk/config/com/android/tools
 cat >$build/apk/config/com/android/tools/test_config.properties <<CONFIG
-android_merged_manifest=$PWD/$app/AndroidManifest.xml
+android_merged_manifest=$PWD/$build/apk/resources/AndroidManifest.xml
 android_resource_apk=$PWD/$build/apk/resources/resources.apk
 android_merged_assets=$PWD/$app/assets
 android_custom_package=org.mobilevlmkit.app

@@ -69,10 +69,10 @@ class MainActivityTest {
         assertEquals(1, stage.parts.fakes.single().pictures)
         assertEquals(Phase.SEEN, stage.state.session.phase)
         val seen = ArrayList<String>()
-        stage.parts.fakes.single().answers = { listOf("▁A", "▁red", "▁square", ".", "</s>") }
+        stage.parts.fakes.single().answers = { listOf("▁A", "▁red", "▁circle", ".", "</s>") }
         stage.parts.fakes.single().meanwhile = { if (it.startsWith("piece")) seen.add(stage.app.model.state.session.turns.lastOrNull()?.answer ?: "") .also { org.robolectric.Shadows.shadowOf(android.os.Looper.getMainLooper()).idle() } }
         stage.ask("What is this?")
-        assertTrue("A red square." in stage.texts())
+        assertTrue("A red circle." in stage.texts())
         assertTrue("got $seen", seen.any { it == "A" || it == "A red" })
         assertTrue(string(R.string.you, "What is this?") in stage.texts())
         assertEquals("", "${stage.field().text}")

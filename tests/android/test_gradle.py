@@ -1,0 +1,63 @@
+"""The Gradle project, which can't run without Google's SDK, says the same as ``make apk``; manifest and languages are as promised."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import mobilevlm_export
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = ROOT / "android_app/app"
+ANDROID = "{http://schemas.android.com/apk/res/android}"
+
+
+def _text(path: str) -> str:
+    return (ROOT / path).read_text()
+
+
+def test_the_catalogue_names_the_stock_engine_and_the_kotlin_of_make_apk() -> None:
+    catalogue = tomllib.loads(_text("android_app/gradle/libs.versions.toml"))
+    assert catalogue["libraries"]["executorch"] == {
+        "module": "org.pytorch:executorch-android",
+        "version": {"ref": "executorch"},
+    }
+    assert catalogue["versions"]["executorch"].startswith("1.5.")
+    assert f"kotlin-stdlib:{catalogue['versions']['kotlin']}" in _text("android_app/jars.lock")
+    for build in ("build.gradle.kts", "core/build.gradle.kts", "app/build.gradle.kts"):
+        for kind, name in re.findall(r"libs\.(plugins\.)?([a-z.]+)", _text(f"android_app/{build}")):
+            assert name.replace(".", "-") in catalogue["plugins" if kind else "libraries"]
+
+
+def test_both_builds_agree() -> None:
+    gradle, script = _text("android_app/app/build.gradle.kts"), _text("scripts/android_build.sh")
+    for setting, variable in (("minSdk", "min_api"), ("targetSdk", "target_api")):
+        assert re.search(rf"{setting} = (\d+)", gradle)[1] == re.search(rf"{variable}=(\d+)", script)[1]  # type: ignore[index]
+    assert f'versionName = "{mobilevlm_export.__version__}"' in gradle
+    assert "srcDir" not in gradle  # the conventional folders, which the script reads too
+    assert (APP / "src/main/kotlin").is_dir()
+
+
+def test_only_the_launcher_is_exported_and_the_camera_asked_for() -> None:
+    manifest = ElementTree.parse(APP / "src/main/AndroidManifest.xml").getroot()
+    assert [use.get(f"{ANDROID}name") for use in manifest.findall("uses-permission")] == ["android.permission.CAMERA"]
+    application = manifest.find("application")
+    assert application is not None
+    exported = [part.get(f"{ANDROID}name") for part in application if part.get(f"{ANDROID}exported") == "true"]
+    assert exported == [".MainActivity"]
+    assert application.get(f"{ANDROID}allowBackup") == "false"
+    rules = ElementTree.parse(APP / "src/main/res/xml/data_extraction_rules.xml").getroot()
+    assert all("external" in {rule.get("domain") for rule in part.findall("exclude")} for part in rules)
+
+
+def test_every_text_is_there_in_both_languages_with_the_same_places() -> None:
+    def texts(folder: str) -> dict[str, list[str]]:
+        root = ElementTree.parse(APP / f"src/main/res/{folder}/strings.xml").getroot()
+        return {
+            text.get("name", ""): sorted(set(re.findall(r"%\d\$\S*[a-z]", text.text or "")))
+            for text in root.findall("string")
+        }
+
+    assert texts("values") == texts("values-zh")
