@@ -15,7 +15,15 @@ def test_the_time_left_is_that_of_the_steps_after_the_first(
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     with drawn_progress() as progress:
-        for seconds, done in ((100.0, 20), (160.0, 21), (165.0, 24), (170.0, 26), (171.0, 27), (180.0, 31), (190.0, 100)):
+        for seconds, done in (
+            (100.0, 20),
+            (160.0, 21),
+            (165.0, 24),
+            (170.0, 26),
+            (171.0, 27),
+            (180.0, 31),
+            (190.0, 100),
+        ):
             now = seconds
             progress("asking", done, 100)
     # Loading takes the first minute; then a step takes two seconds, until all is done.
