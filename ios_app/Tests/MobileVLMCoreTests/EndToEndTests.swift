@@ -1,0 +1,104 @@
+import Foundation
+import XCTest
+
+@testable import MobileVLMCore
+
+/// The core with the demo's Core ML programs behind its engine's seam: a zipped bundle is imported, verified, loaded and asked, and says what
+/// `mvlm ask --backend coreml` says. `scripts/test_ios.sh` runs it by way of `tests/ios_seam.py`, whose folder the environment's `SEAM` names.
+final class EndToEndTests: XCTestCase {
+    private struct Turn: Decodable {
+        let question: String
+        let max_new_tokens: Int
+        let answer: String
+        let token_ids: [Int32]
+        let ended: String
+    }
+
+    private struct Case: Decodable {
+        let picture: String
+        let turns: [Turn]
+        let rows: [Int]
+    }
+
+    private var seam: URL!
+    private var temporary: URL!
+    private var cases = [Case]()
+    private var session: VLMSession!
+
+    override func setUp() async throws {
+        guard let path = ProcessInfo.processInfo.environment["SEAM"] else {
+            throw XCTSkip("no Core ML programs and nothing to run them; run scripts/test_ios.sh")
+        }
+        seam = Golden.package.appending(path: path)
+        cases = try JSONDecoder().decode(
+            Golden.Cases<Case>.self, from: Data(contentsOf: seam.appending(path: "cases.json"))
+        ).cases
+        temporary = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        let bundle = try BundleStore(temporary).add(seam.appending(path: "demo.mvlm.zip"))
+        let socket = seam.appending(path: "engine.sock")
+        let loader = ModelLoader(
+            availableMemory: { 1 << 40 }, openEngine: { _, manifest in try PipeEngine(socket, manifest) })
+        session = VLMSession(load: loader.load) { _ in }
+        await session.open(bundle.folder)
+        await session.settle()
+        try await requireNoProblem("the bundle")
+    }
+
+    override func tearDown() async throws {
+        if let temporary { try FileManager.default.removeItem(at: temporary) }
+    }
+
+    func testEveryAnswerIsThatOfMvlmAsk() async throws {
+        XCTAssertEqual(cases.map(\.turns.count), [1, 1, 1, 4, 4, 4, 4, 4], "golden records, then conversations")
+        for golden in cases {
+            try await show(golden)
+            for turn in golden.turns { try await ask(turn, of: golden) }
+            let used = await session.state.usedTokens
+            XCTAssertEqual(used, golden.rows.count, "\(golden.picture): tokens in the KV cache")
+        }
+    }
+
+    func testWhatIsUndoneOrLostLeavesNoTrace() async throws {
+        let golden = cases[3]
+        try await show(golden)
+        try await ask(golden.turns[0], of: golden)
+        await session.ask("What color is the object at the top right?", maxNewTokens: 3)
+        await session.settle()
+        await session.undo()
+        await session.settle()
+        try await ask(golden.turns[1], of: golden)
+        // The system takes the memory: the conversation is put back into a new KV cache.
+        await session.background()
+        await session.releaseMemory()
+        await session.settle()
+        await session.foreground()
+        await session.settle()
+        for turn in golden.turns[2...] { try await ask(turn, of: golden) }
+        await session.newChat()
+        for turn in golden.turns { try await ask(turn, of: golden) }
+    }
+
+    private func show(_ golden: Case) async throws {
+        await session.show(try Golden.picture(seam.appending(path: golden.picture)))
+        await session.settle()
+        try await requireNoProblem(golden.picture)
+    }
+
+    private func ask(_ turn: Turn, of golden: Case) async throws {
+        let place = "\(golden.picture): \(turn.question)"
+        let isAsked = await session.ask(turn.question, maxNewTokens: turn.max_new_tokens)
+        XCTAssertTrue(isAsked, place)
+        await session.settle()
+        try await requireNoProblem(place)
+        let turns = await session.state.turns
+        let got = try XCTUnwrap(turns.last, place)
+        XCTAssertEqual(got.tokenIDs, turn.token_ids, place)
+        XCTAssertEqual(got.answer, turn.answer, place)
+        XCTAssertEqual(got.ended.map { "\($0)" }, turn.ended, place)
+    }
+
+    private func requireNoProblem(_ what: String) async throws {
+        let state = await session.state
+        if let problem = state.problem { throw EngineError("\(what): \(problem)") }
+    }
+}

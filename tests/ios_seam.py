@@ -1,0 +1,199 @@
+"""The iOS core's tests with this kit's Core ML evaluator as their engine: runs COMMAND with all they need in FOLDER.
+
+In FOLDER (made anew): the demo bundle for Core ML, zipped; pictures as PPM; ``cases.json``, what ``mvlm ask --backend coreml`` says of each
+golden record and in a conversation about each sample; ``engine.sock``, a socket where the engine serves while COMMAND runs. The
+environment's SEAM tells COMMAND that it is there: Swift may run in a root of its own, which sees the folder but starts no Python.
+
+usage: python ios_seam.py FOLDER COMMAND...
+Exit codes: COMMAND's; 1 if it ended well, but a conversation was never fed as the runner feeds it, to the last pixel and id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.hub import DEMO, DEMO_SAMPLES
+from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.preprocess import open_image
+from mobilevlm_export.quantize import make_recipe
+from mobilevlm_host.capture import manifest_id
+from mobilevlm_host.coreml import CoreMLMethods
+from mobilevlm_host.golden import add_golden, read_golden
+from mobilevlm_host.runner import Runner
+
+SOCKET, CASES, ZIP = "engine.sock", "cases.json", "demo.mvlm.zip"
+ENDED = {"eos": "complete", "length": "length"}
+# The third answer is cut short, so that the fourth question goes on from inside an answer.
+LONGEST = (80, 80, 2, 80)
+
+
+def said(runner: Runner, question: str, max_new_tokens: int) -> dict[str, Any]:
+    """What the runner answered last."""
+    answer = runner.answer
+    return {
+        "question": question,
+        "max_new_tokens": max_new_tokens,
+        "answer": answer.text,
+        "token_ids": answer.token_ids,
+        "ended": ENDED[answer.stop_reason],
+    }
+
+
+def make_cases(bundle: Bundle, folder: Path) -> list[dict[str, Any]]:
+    """Every golden record, and a conversation about each sample picture: pictures in ``folder``, what ``mvlm ask`` says, and what its KV
+    cache holds at last.
+    """
+    cases: list[dict[str, Any]] = []
+    with Runner(bundle, backend="coreml") as runner:
+        for name, picture, record in read_golden(bundle):
+            picture.save(folder / f"{name}.ppm")
+            "".join(runner.ask(picture, record.question, max_new_tokens=record.max_new_tokens))
+            assert runner.answer.text == record.answer
+            turn = said(runner, record.question, record.max_new_tokens)
+            cases.append({"picture": f"{name}.ppm", "turns": [turn]} | held(runner))
+        for sample in json.loads((DEMO_SAMPLES / "samples.json").read_text(encoding="utf-8"))["samples"]:
+            picture = open_image(DEMO_SAMPLES / sample["image"])
+            picture.save(folder / f"sample-{sample['image']}.ppm")
+            turns: list[dict[str, Any]] = []
+            for question, longest in zip((qa["question"] for qa in sample["questions"]), LONGEST, strict=True):
+                if turns:
+                    "".join(runner.follow_up(question, max_new_tokens=longest))
+                else:
+                    "".join(runner.ask(picture, question, max_new_tokens=longest))
+                turns.append(said(runner, question, longest))
+            cases.append({"picture": f"sample-{sample['image']}.ppm", "turns": turns} | held(runner))
+    return cases
+
+
+def held(runner: Runner) -> dict[str, Any]:
+    """What the runner's KV cache holds, as :attr:`Engine.held` has it."""
+    assert runner._image is not None
+    assert runner._cached is not None
+    image = [-1 - index for index in range(runner.config.image_tokens)]
+    rows = [*runner._prefix, *image, *runner._cached]
+    return {"pixels": hashlib.sha256(runner._image.numpy().tobytes()).hexdigest(), "rows": rows}
+
+
+@dataclass
+class Engine:
+    """The programs with one KV cache, driven by rows as the app's engine is: an id, or -1 - N for the picture's embedding N."""
+
+    methods: CoreMLMethods
+    chunk: int
+    image_size: int
+    image: Tensor | None = None  # [image tokens, D]
+    pixels: str = ""  # their SHA-256
+    held: list[int] = field(default_factory=list)  # rows in the KV cache
+
+    def look(self, pixels: bytes) -> bytes:
+        square = torch.from_numpy(np.frombuffer(pixels, np.uint8).copy()).reshape(
+            1, 3, self.image_size, self.image_size
+        )
+        self.image = self.methods.vision_encoder(square)[0][0]
+        self.pixels = hashlib.sha256(pixels).hexdigest()
+        return b""
+
+    def prefill(self, rows: list[int], position: int) -> bytes:
+        self._feed(rows, position)
+        return b""
+
+    def next(self, rows: list[int], position: int) -> bytes:
+        """Logits, float16 [V]."""
+        return self._feed(rows, position).numpy().astype("<f2").tobytes()
+
+    @torch.inference_mode()
+    def _feed(self, rows: list[int], position: int) -> Tensor:
+        if not 1 <= len(rows) <= self.chunk or not 0 <= position <= len(self.held):
+            raise ValueError(
+                f"got {len(rows)} rows at {position} of {len(self.held)}, expected 1 to {self.chunk} at most there"
+            )
+        if self.image is None and min(rows) < 0:
+            raise ValueError("got rows of a picture, expected the picture before")
+        embeds = [self.image[-1 - row] if self.image is not None and row < 0 else self._token(row) for row in rows]
+        logits = self.methods.text_decoder(torch.stack(embeds)[None], position)
+        self.held = [*self.held[:position], *rows]
+        return logits
+
+    def _token(self, token: int) -> Tensor:
+        return self.methods.token_embedding(torch.tensor([token]))[0]
+
+
+class Server:
+    """Serves an engine, with a KV cache of its own, to whoever comes to the socket.
+
+    First it sends what the engine is: a line of JSON. Each call is such a line, ``bytes`` raw bytes behind it where it says so; each reply
+    is one too, ``bytes`` behind it likewise. A failure is a reply with ``error``.
+    """
+
+    def __init__(self, bundle: Bundle, at: Path) -> None:
+        self.bundle, self.methods = bundle, CoreMLMethods(bundle)
+        self.fed: set[tuple[str, tuple[int, ...]]] = set()  # pixels and rows of every KV cache at any time
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(os.path.relpath(at))  # a socket's path must be short
+        self.socket.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self.socket.accept()
+            threading.Thread(target=self._serve, args=(connection.makefile("rwb"),), daemon=True).start()
+
+    def _serve(self, stream: BinaryIO) -> None:
+        chunk = self.bundle.manifest.values["artifacts"]["coreml"]["prefill_chunk"]
+        engine = Engine(self.methods.with_own_cache(), chunk, self.bundle.config.vision.image_size)
+        _reply(stream, chunk=chunk, manifest=manifest_id(self.bundle))
+        while line := stream.readline():
+            values = json.loads(line)
+            data = [stream.read(values["bytes"])] if "bytes" in values else []
+            try:
+                result = getattr(engine, values["call"])(*data, *values.get("arguments", []))
+            except Exception as error:
+                _reply(stream, error=str(error) or type(error).__name__)
+            else:
+                self.fed.add((engine.pixels, tuple(engine.held)))
+                _reply(stream, result, bytes=len(result))
+
+
+def _reply(stream: BinaryIO, data: bytes = b"", **values: Any) -> None:
+    stream.write(json.dumps(values).encode() + b"\n" + data)
+    stream.flush()
+
+
+def main() -> int:
+    folder, command = Path(sys.argv[1]), sys.argv[2:]
+    torch.set_num_threads(1)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    job = ExportJob(DEMO, folder / "demo.mvlm", make_recipe("int4"), backends=("coreml",), zipped=True)
+    export_bundle(job, complete=add_golden).close()
+    with Bundle.open(folder / "demo.mvlm") as bundle:
+        cases = make_cases(bundle, folder)
+    (folder / CASES).write_text(json.dumps({"cases": cases}), encoding="utf-8")
+    with Bundle.open(folder / "demo.mvlm") as bundle:
+        server = Server(bundle, folder / SOCKET)
+        # Inside Swift's root the repository stands elsewhere: a path below the package.
+        code = subprocess.run(command, env=os.environ | {"SEAM": os.path.relpath(folder)}).returncode
+        missing = [case["picture"] for case in cases if (case["pixels"], tuple(case["rows"])) not in server.fed]
+        if code == 0 and missing:
+            print(f"{', '.join(missing)}: never fed as mvlm ask feeds it", file=sys.stderr)
+            return 1
+        return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
