@@ -181,6 +181,8 @@ def parity(
     """Compare BUNDLE with the fp32 model of CHECKPOINT, stage by stage; exit code 1 names the first that diverges."""
     if arm64_cpu and backend == "coreml":
         raise click.UsageError("--arm64 runs ExecuTorch's program: leave out --backend coreml")
+    if arm64_cpu and layers:
+        raise click.UsageError("--layers opens the program on this machine, not on the emulated CPU: leave out --arm64")
     from mobilevlm_export.bundle import Bundle
     from mobilevlm_export.hub import resolve_checkpoint
     from mobilevlm_host.parity.check import check_parity, print_report

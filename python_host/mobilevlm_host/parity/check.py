@@ -57,9 +57,12 @@ def check_parity(
     Raises:
         ParityError: the bundle was made from another checkpoint (unless ``force``), ``images`` holds no picture, or nothing
             here can emulate ``arm64_cpu``.
+        BundleError: the bundle has no such artifact, or none for ExecuTorch and ``layers`` are asked for.
         CheckpointError: the checkpoint can't be read.
         RunnerError: the engine can't load the bundle.
     """
+    if layers:
+        bundle.artifact("executorch")  # refused now, not after the comparison
     samples = read_samples(images) if images is not None else default_samples()[:: _ARM64_STRIDE if arm64_cpu else 1]
     got = checkpoint_sha256(checkpoint, progress)
     if not force and got != bundle.manifest.source_sha256:

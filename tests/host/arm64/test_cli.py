@@ -50,6 +50,9 @@ def test_options_that_need_one_another(tmp_path: Path) -> None:
     apple = _run("parity", "demo", tmp_path, "--arm64", "--backend", "coreml")
     assert apple.exit_code == 2
     assert "--arm64 runs ExecuTorch's program: leave out --backend coreml" in apple.stderr
+    layers = _run("parity", "demo", tmp_path, "--arm64", "--layers")
+    assert layers.exit_code == 2
+    assert "--layers opens the program on this machine, not on the emulated CPU: leave out --arm64" in layers.stderr
     unchecked = _run("golden", tmp_path, "--arm64")
     assert unchecked.exit_code == 2
     assert "give --check too" in unchecked.stderr

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from mobilevlm_export import pipeline
 from mobilevlm_export.bundle import Bundle
@@ -17,6 +18,7 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.cli import main
 from mobilevlm_host.methods import ExecuTorchMethods
 from mobilevlm_host.parity.check import check_parity
 from mobilevlm_host.parity.layers import _load, measure_layers
@@ -61,3 +63,15 @@ def test_swapped_layers_of_a_real_bundle_are_named(
     assert report.first_layer == f"{part}.layers.0"
     wrong = [layer.name for layer in report.layers if not layer.passed]
     assert wrong == [f"{part}.layers.0", f"{part}.layers.1"]
+
+
+def test_layers_of_a_bundle_for_core_ml_alone_are_refused_before_any_work(
+    tiny_checkpoint: Path, tiny_coreml_bundle: Bundle, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    arguments = ("parity", str(tiny_checkpoint), str(tiny_coreml_bundle.path), "--layers", "--report", str(report))
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1
+    refusal = f"Error: {tiny_coreml_bundle.path}: got artifacts for coreml, expected executorch"
+    assert done.stderr.splitlines()[-1] == refusal
+    assert not report.exists()
