@@ -152,7 +152,7 @@ def test_an_interrupted_export_leaves_nothing_and_keeps_what_was_there(
                 break
         assert len(list(tmp_path.iterdir())) == 2  # the old one, and the new one in the making
         process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=60)
+        said, errors = process.communicate(timeout=300)
     assert process.returncode == 1
     assert (said, errors.split()[-1]) == ("", "Aborted!")
     assert "Traceback" not in errors

@@ -281,7 +281,7 @@ def test_one_hot_needs_heads_that_the_neural_engine_takes(tmp_path: Path) -> Non
 
 
 def test_a_model_that_is_not_quantized_as_the_recipe_says_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LoweringError, match=r"llm\.layers\.0.*not quantized, expected the recipe's int4"):
+    with pytest.raises(LoweringError, match=r"vision\.layers\.0.*not quantized, expected the recipe's int8"):
         lower_coreml(random_model(), RECIPES["int4"], tmp_path)
 
 
