@@ -16,6 +16,7 @@ from mobilevlm_export.calibration import DecoderInputs, read_folder, scenes
 from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError, LoweringError
+from mobilevlm_export.heap import collect
 from mobilevlm_export.hub import resolve_checkpoint
 from mobilevlm_export.memory import memory_need
 from mobilevlm_export.model import MobileVLM
@@ -74,8 +75,11 @@ def export_bundle(
         lowered = {}
         if "coreml" in job.backends:
             lowered["coreml"] = _lower_coreml(model, job, beside, source["sha256"], progress)
+            collect()
         if "executorch" in job.backends:
             lowered["executorch"] = _lower_executorch(model, job, beside / PROGRAM, progress)
+        del model  # what answers from the bundle next needs as much
+        collect()
         artifacts = {name: lowered[name] for name in BACKENDS if name in lowered}
         return _manifest(config, source, quantized, artifacts) | {"export_s": round(time.monotonic() - begin, 1)}
 

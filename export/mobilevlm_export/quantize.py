@@ -21,6 +21,7 @@ from torchao.quantization.quant_primitives import MappingType
 
 from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.gptq import round_to_int4
+from mobilevlm_export.heap import trim
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 
@@ -203,6 +204,7 @@ def quantize(
                     raise QuantizeError(f"{where}: got nothing to calibrate with, expected texts with pictures")
                 hessian = inputs.hessian(path)
             _quantize_module(module, bits, where, hessian)
+            trim()
             before += float_bytes
             after += shipped_bytes(module.weight)
             modules += bits < 32

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import warnings
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ import pytest
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import BundleError, LoweringError
 from mobilevlm_export.manifest import MANIFEST, read_manifest
+from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.quantize import QuantizeReport, quantize
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # coremltools' own, while it is imported
@@ -80,6 +84,33 @@ def test_a_failed_core_ml_export_leaves_nothing(tiny_checkpoint: Path, tmp_path:
     with pytest.raises(LoweringError, match="cache_update: got 'scatter'"):
         export_bundle(job)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_weights_are_gone_before_the_bundle_is_asked(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Core ML's programs hold them in cycles, and an engine needs as much again."""
+    weights: list[weakref.ref[Any]] = []
+    asked: list[Bundle] = []
+
+    def quantize_watched(model: MobileVLM, *arguments: Any) -> QuantizeReport:
+        report = quantize(model, *arguments)
+        weights.extend(weakref.ref(layer.mlp.up_proj.weight.qdata) for layer in model.text_decoder.layers)
+        assert all(weight() is not None for weight in weights)
+        return report
+
+    def complete(bundle: Bundle) -> None:
+        assert weights
+        assert all(weight() is None for weight in weights)
+        asked.append(bundle)
+
+    monkeypatch.setattr("mobilevlm_export.pipeline.quantize", quantize_watched)
+    gc.disable()  # it would find them sooner or later by itself
+    try:
+        export_bundle(ExportJob(tiny_checkpoint, tmp_path / "x.mvlm", backends=("coreml",)), complete=complete)
+    finally:
+        gc.enable()
+    assert asked
 
 
 def test_without_core_ml_tools_one_line_says_so_before_anything_is_read(
