@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from mobilevlm_export.lower.modules import Rotation, TextDecoderMethod
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_host.parity.phone import PhoneInputs
 
@@ -72,4 +74,63 @@ IN_THE_MODEL: dict[str, tuple[str, Callable[[MobileVLM], object]]] = {
     "vision layers swapped": ("vision_encoder", lambda m: _swap_layers(m.vision_encoder.tower.layers)),
     "embedding scale off": ("token_embedding", lambda m: m.token_embedding.weight.data.mul_(1.05)),
     "decoder layers swapped": ("prefill", lambda m: _swap_layers(m.text_decoder.layers)),
+}
+
+
+class _LateRotation(Rotation):
+    """Turns by the angles of the next position where ``late``, a tensor of one, is 1."""
+
+    def at(self, start: int | torch.SymInt, length: int) -> tuple[Tensor, Tensor]:
+        cos, sin = super().at(start, length)
+        next_cos, next_sin = super().at(start + 1, length)
+        return cos + (next_cos - cos) * self.late[-1], sin + (next_sin - sin) * self.late[-1]
+
+    def __init__(self, decoder: Any, max_context: int) -> None:
+        super().__init__(decoder.config, max_context + 1)
+        self.late: list[Tensor] = []
+
+
+class LateProgram(TextDecoderMethod):
+    """Decodes one position too late. Prefill doesn't: RoPE can't tell a shift of all positions alike from none."""
+
+    def __init__(self, decoder: Any, max_context: int) -> None:
+        super().__init__(decoder, max_context)
+        self.rotation = _LateRotation(decoder, max_context)
+        for layer in self.layers:
+            layer.self_attn.rotation = self.rotation
+
+    def forward(self, embeds: Tensor, input_pos: Tensor) -> Tensor:
+        self.rotation.late.append((input_pos > 0).to(torch.float32))
+        return super().forward(embeds, input_pos)
+
+
+class _Forgotten(torch.nn.Module):
+    """A layer's values, as far as they are ``kept``: what isn't written to the KV cache stays zero there."""
+
+    def __init__(self, v_proj: torch.nn.Module) -> None:
+        super().__init__()
+        self.v_proj, self.kept = v_proj, list[Tensor]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.v_proj(x) * self.kept[-1]
+
+
+class ForgetfulProgram(TextDecoderMethod):
+    """Forgets the values that decode writes to the KV cache of the first layer."""
+
+    def __init__(self, decoder: Any, max_context: int) -> None:
+        super().__init__(decoder, max_context)
+        attention: Any = self.layers[0].self_attn
+        attention.v_proj = _Forgotten(attention.v_proj)
+
+    def forward(self, embeds: Tensor, input_pos: Tensor) -> Tensor:
+        attention: Any = self.layers[0].self_attn
+        attention.v_proj.kept.append((input_pos == 0).to(torch.float32))
+        return super().forward(embeds, input_pos)
+
+
+# What is wrong → the stage that must be named, and the program that is exported.
+IN_THE_PROGRAM: dict[str, tuple[str, type[TextDecoderMethod]]] = {
+    "decode's position off by one": ("decode", LateProgram),
+    "decode's cache write dropped": ("decode", ForgetfulProgram),
 }
