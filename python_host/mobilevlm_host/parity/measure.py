@@ -145,7 +145,7 @@ def measure(
             "prefill": distance(decoded.ours[:1], decoded.theirs[:1]),
             **({"decode": distance(decoded.ours[1:], decoded.theirs[1:])} if len(decoded.ours) > 1 else {}),
         },
-        same_ids=(before, after) == phone.ids(sample.question),
+        same_ids=(before, after) == phone.ids(sample.question) == phone.model_ids(sample.question),
         logits=logit_distance(decoded.ours, decoded.theirs),
         own_prefill_snr_db=min((each.snr_db for each in decoded.own_prefill), default=None),
         token_errors=seen.token_errors,
@@ -221,6 +221,8 @@ def _decode(
 
 
 def _answer(tokenizer: Tokenizer, ids: list[int], other: list[int]) -> Answer:
+    # A piece of another tokenizer has no id, and a model may have more rows than pieces: they say nothing.
+    ids = [token for token in ids if 0 <= token < tokenizer.vocab_size]
     shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(ids, other, strict=False)))
     before, through, text = (tokenizer.decode(ids[:end]) for end in (shared, shared + 1, len(ids)))
     return Answer(tuple(ids), before, through[len(before) :], text[len(through) :])

@@ -1,7 +1,8 @@
-"""What a phone makes of a picture and a question: from the manifest and the tokenizer file alone, as the apps do it."""
+"""What a phone makes of a picture and a question: from the manifest and the tokenizer files alone, as the apps do it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from PIL.Image import Image
@@ -11,6 +12,7 @@ from torch import Tensor
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import BundleError
 from mobilevlm_export.preprocess import square_pixels
+from mobilevlm_export.tokenizer import Tokenizer
 
 _RESAMPLE = "pillow-bicubic-8bit"
 
@@ -19,7 +21,8 @@ class PhoneInputs:
     """Pixels and token ids as the manifest of a bundle asks for them."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """Read the manifest's image and prompt, and ``tokenizer.json``.
+        """Read the manifest's image and prompt, and both tokenizer files: ``tokenizer.json``, which ExecuTorch's runners read,
+        and ``tokenizer.model``, which the desktop's runner and iPhones read.
 
         Raises:
             BundleError: the manifest names a way to resize that doesn't exist.
@@ -30,6 +33,7 @@ class PhoneInputs:
             raise BundleError(f"{bundle.path}: image.resample: got {self._image['resample']!r}, expected {_RESAMPLE!r}")
         self._tokenizer = JsonTokenizer.from_file(str(bundle.tokenizer("json")))
         self._tokenizer.encode_special_tokens = True  # a user's "</s>" is text
+        self._model = Tokenizer(bundle.tokenizer())
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -42,9 +46,13 @@ class PhoneInputs:
         return square_pixels(image, self._image["size"], (red, green, blue))
 
     def ids(self, question: str) -> tuple[list[int], list[int]]:
-        """Token ids before and after the image."""
-        before, after = self._prompt["before_image"], self._prompt["after_image"].replace("{question}", question)
-        return [self._prompt["bos_id"], *self._encode(before)], self._encode(after)
+        """Token ids before and after the image, by ``tokenizer.json``."""
+        return self._asked(question, lambda text: list(self._tokenizer.encode(text, add_special_tokens=False).ids))
 
-    def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+    def model_ids(self, question: str) -> tuple[list[int], list[int]]:
+        """As :meth:`ids`, by ``tokenizer.model``."""
+        return self._asked(question, self._model.encode)
+
+    def _asked(self, question: str, encode: Callable[[str], list[int]]) -> tuple[list[int], list[int]]:
+        before, after = self._prompt["before_image"], self._prompt["after_image"].replace("{question}", question)
+        return [self._prompt["bos_id"], *encode(before)], encode(after)

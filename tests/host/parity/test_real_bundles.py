@@ -88,12 +88,26 @@ def _another_tokenizer(folder: Path, values: dict[str, Any]) -> None:
     make_tokenizer_json(folder / "tokenizer.model", folder / "tokenizer.json")
 
 
+def _another_file(name: str) -> Callable[[Path, dict[str, Any]], object]:
+    """Only one of the two tokenizer files is another's."""
+
+    def change(folder: Path, values: dict[str, Any]) -> None:
+        kept = {file: (folder / file).read_bytes() for file in ("tokenizer.model", "tokenizer.json") if file != name}
+        _another_tokenizer(folder, values)
+        for file, content in kept.items():
+            (folder / file).write_bytes(content)
+
+    return change
+
+
 def _set(part: str, **changes: Any) -> Callable[[Path, dict[str, Any]], object]:
     return lambda _, values: values[part].update(changes)
 
 
 IN_THE_FILES = {
     "another tokenizer": ("token_ids", _another_tokenizer),
+    "another tokenizer.model": ("token_ids", _another_file("tokenizer.model")),
+    "another tokenizer.json": ("token_ids", _another_file("tokenizer.json")),
     "image before USER": (
         "token_ids",
         _set("prompt", before_image=prompt.SYSTEM + " ", after_image="\nUSER: {question} ASSISTANT:"),
