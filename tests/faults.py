@@ -77,6 +77,16 @@ IN_THE_MODEL: dict[str, tuple[str, Callable[[MobileVLM], object]]] = {
 }
 
 
+def quantized_scale_off(factor: float) -> Callable[[MobileVLM], object]:
+    """Multiplies the scales of a quantized embedding."""
+
+    def inject(model: MobileVLM) -> None:
+        weight: Any = model.token_embedding.weight
+        weight.scale.mul_(factor)
+
+    return inject
+
+
 class _LateRotation(Rotation):
     """Turns by the angles of the next position where ``late``, a tensor of one, is 1."""
 

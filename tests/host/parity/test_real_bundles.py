@@ -6,11 +6,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import IN_THE_MODEL, IN_THE_PROGRAM
+from faults import IN_THE_MODEL, IN_THE_PROGRAM, quantized_scale_off
 from PIL import Image
 from tiny import VOCAB_SIZE
 
@@ -57,6 +58,15 @@ def test_a_fault_in_an_exported_model_is_found_where_it_is(
     stage, inject = IN_THE_MODEL[fault]
     with _exported(tiny_checkpoint, tmp_path / "broken.mvlm", RECIPES["fp32"], inject, monkeypatch) as bundle:
         assert check_parity(tiny_checkpoint, bundle, images=pictures).first_divergence == stage
+
+
+@pytest.mark.parametrize(("scheme", "factor"), [("int8", 1.05)])
+def test_a_scale_that_is_off_in_an_exported_embedding_is_found(
+    scheme: str, factor: float, tiny_checkpoint: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, inject = replace(RECIPES["fp32"], name="table", embedding=scheme), quantized_scale_off(factor)
+    with _exported(tiny_checkpoint, tmp_path / "broken.mvlm", recipe, inject, monkeypatch) as bundle:
+        assert check_parity(tiny_checkpoint, bundle, images=pictures).first_divergence == "token_embedding"
 
 
 @pytest.mark.parametrize("fault", IN_THE_PROGRAM)
