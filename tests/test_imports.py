@@ -29,3 +29,13 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_asking_loads_nothing_that_only_exporting_needs() -> None:
+    code = (
+        "import sys; import mobilevlm_host.runner; "
+        "heavy = {'torchao', 'coremltools', 'executorch', 'transformers'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import weakref
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
@@ -27,10 +28,11 @@ _CHUNK = 1 << 22
 
 
 class Bundle:
-    """An opened, verified bundle. A zipped one lives in a temporary folder until it is closed."""
+    """An opened, verified bundle. A zipped one lives in a temporary folder until it is closed, or nothing refers to it any more."""
 
     def __init__(self, path: Path, manifest: Manifest, temporary: Path | None = None) -> None:
-        self.path, self.manifest, self._temporary = path, manifest, temporary
+        self.path, self.manifest = path, manifest
+        self._remove = weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True) if temporary else None
 
     @classmethod
     def open(cls, path: str | Path, progress: Progress = silent) -> Bundle:
@@ -74,8 +76,8 @@ class Bundle:
 
     def close(self) -> None:
         """Remove the temporary folder of a zipped bundle."""
-        if self._temporary:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        if self._remove:
+            self._remove()
 
     def __enter__(self) -> Bundle:
         return self

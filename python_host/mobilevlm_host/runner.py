@@ -172,11 +172,10 @@ class Runner:
         return computed_by(self.backend)
 
     def close(self) -> None:
-        """Free the engine and the bundle."""
+        """Free the engine. The bundle stays open for whoever opened it."""
         if not self._closed:
             self._closed = True
             del self._engine
-            self.bundle.close()
 
     def __enter__(self) -> Runner:
         return self

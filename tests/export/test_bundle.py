@@ -56,6 +56,11 @@ def test_a_zip_opens_to_the_same_and_cleans_up(tiny_bundle: Bundle, tmp_path: Pa
         assert opened.manifest == tiny_bundle.manifest
         assert (folder / "model.pte").read_bytes() == tiny_bundle.artifact("executorch").read_bytes()
     assert not folder.exists()
+    dropped = Bundle.open(zipped)
+    folder = dropped.path
+    assert folder.exists()
+    del dropped
+    assert not folder.exists()
 
 
 def test_a_flipped_byte_is_refused(copy: Path) -> None:

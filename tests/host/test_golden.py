@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle import Bundle, zip_bundle
 from mobilevlm_export.checkpoint import load_checkpoint
 from mobilevlm_export.errors import CaptureError, RunnerError
 from mobilevlm_export.manifest import MANIFEST, read_manifest
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.preprocess import preprocess
 from mobilevlm_export.quantize import RECIPES
+from mobilevlm_host.cli import main
 from mobilevlm_host.golden import add_golden, check_golden, read_golden, remake_golden
 from mobilevlm_host.record import pixels_sha256
 
@@ -97,6 +99,13 @@ def test_records_are_made_anew_in_place(golden_bundle: Bundle, copy: Path) -> No
         read_golden(opened)
     remake_golden(remade)
     assert Bundle.open(remade).manifest == golden_bundle.manifest
+
+
+def test_a_zipped_bundle_is_checked_like_its_folder(golden_bundle: Bundle, tmp_path: Path) -> None:
+    zipped = tmp_path / "golden.mvlm.zip"
+    zip_bundle(golden_bundle.path, zipped)
+    done = CliRunner().invoke(main, ["golden", str(zipped), "--check"])
+    assert done.exit_code == 0, done.stderr
 
 
 def test_a_context_without_room_for_an_answer_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mobilevlm_export.errors import LoweringError
-from mobilevlm_export.quantize import is_int4, is_quantized
 
 
 def write_token_table(embedding: nn.Embedding, path: Path) -> str:
@@ -30,6 +29,11 @@ def write_token_table(embedding: nn.Embedding, path: Path) -> str:
     Raises:
         LoweringError: the file can't be written.
     """
+    from mobilevlm_export.quantize import (  # torchao takes seconds, and who only reads needs none of it
+        is_int4,
+        is_quantized,
+    )
+
     weight: Any = embedding.weight
     tensors: dict[str, Tensor]
     if not is_quantized(weight):

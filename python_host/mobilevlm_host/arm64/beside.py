@@ -64,17 +64,10 @@ class Beside:
 
         The worst call counts; of the text decoder the median one, as a value rounded the other way can make one noisy.
         """
-        limits = (
-            thresholds.MACHINES[recipe["vision"]],
-            thresholds.MACHINES[recipe["projector"]],
-            thresholds.EMBEDDING["fp32"],
-            thresholds.MACHINE_LOGITS[recipe["llm"]],
-            thresholds.DECODER[recipe["llm"]].same_answers,
-        )
         found = [self._distances(stage, names) for stage in STAGES[:-1]] + [self._answers(names)]
         return tuple(
             Stage(stage, metrics, (limit,), worst)
-            for stage, limit, (metrics, worst) in zip(STAGES, limits, found, strict=True)
+            for stage, limit, (metrics, worst) in zip(STAGES, thresholds.machine_limits(recipe), found, strict=True)
         )
 
     def _distances(self, stage: str, names: Sequence[str]) -> Found:

@@ -95,6 +95,7 @@ MACHINE_LOGITS = {
     "fp32": Limit("median_snr_db", 70, "float32 sums in another order"),
     "int8": Limit("median_snr_db", 35, "some activations are rounded the other way"),
     "int4": Limit("median_snr_db", 35, "some activations are rounded the other way"),
+    "int4-calibrated": Limit("median_snr_db", 35, "some activations are rounded the other way"),
 }
 _OWN_FP32 = (70, "float32 sums in another order leave 130 dB; positions off by one leave 25")
 _OWN_ROUNDED = (
@@ -149,7 +150,19 @@ _ADDED = {
     "fp32": (60, "float32 sums in another order leave 124 dB; two layers that changed places leave less than 0"),
     "int8": (12, "8-bit weights and activations leave 36 to 45 dB; two layers that changed places leave less than 0"),
     "int4": (8, "4-bit weights leave 20 to 23 dB; two layers that changed places leave less than 0"),
+    "int4-calibrated": (8, "as int4: calibration makes less of the same error"),
 }
+
+
+def machine_limits(recipe: Mapping[str, str]) -> tuple[Limit, ...]:
+    """How far one bundle's vision encoder, projector, token embedding, text decoder and answers may be apart on two machines."""
+    return (
+        MACHINES[recipe["vision"]],
+        MACHINES[recipe["projector"]],
+        EMBEDDING["fp32"],
+        MACHINE_LOGITS[recipe["llm"]],
+        decoder_limits(recipe).same_answers,
+    )
 
 
 def layer_limits(recipe: Mapping[str, str]) -> dict[str, Limit]:

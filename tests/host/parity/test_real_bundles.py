@@ -142,3 +142,13 @@ def test_a_rewritten_bundle_without_a_fault_passes(
 ) -> None:
     sound = _rewritten(tiny_bundle, tmp_path / "sound.mvlm", lambda *_: None)
     assert check_parity(tiny_checkpoint, sound, images=pictures).first_divergence is None
+
+
+def test_a_zipped_bundle_is_compared_like_its_folder(
+    tiny_checkpoint: Path, tiny_bundle: Bundle, pictures: Path
+) -> None:
+    with Bundle.open(tiny_bundle.path.with_name("tiny.mvlm.zip")) as zipped:
+        report = check_parity(tiny_checkpoint, zipped, images=pictures, layers=True)
+    assert report.first_divergence is None
+    assert report.layers
+    assert report.subject is not None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from mobilevlm_export.quantize import KNOBS, RECIPES
+from mobilevlm_host.arm64.beside import STAGES
 from mobilevlm_host.parity import thresholds
 
 
@@ -12,3 +16,13 @@ def test_the_decoder_is_held_to_the_coarser_of_its_layers_and_its_head() -> None
 
 def test_a_manifest_without_the_knob_lm_head_is_held_to_the_llms() -> None:
     assert thresholds.decoder_limits({"llm": "int8"}) == thresholds.DECODER["int8"]
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_every_scheme_of_every_part_has_limits(knob: str) -> None:
+    """Those of the stages, of the layers, and of two machines beside each other."""
+    for scheme in KNOBS[knob]:
+        recipe = RECIPES["fp32"].to_json() | {knob: scheme}
+        assert set(thresholds.layer_limits(recipe)) == {"vision_encoder", "text_decoder"}
+        assert all(thresholds.limits(recipe).values())
+        assert len(thresholds.machine_limits(recipe)) == len(STAGES)
