@@ -23,6 +23,7 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import BundleError
 from mobilevlm_export.manifest import FORMAT_VERSION, MANIFEST, Manifest, read_manifest, require_inside
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.whole_file import whole_file
 
 _CHUNK = 1 << 22
 
@@ -213,17 +214,12 @@ def _replace(new: Path, output: Path) -> None:
 
 def zip_bundle(folder: Path, output: Path) -> None:
     """Write the bundle ``folder`` as the zip ``output``: the same bytes for the same bundle."""
-    beside = output.with_name(f".{output.name}.part")
-    try:
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for file in sorted(item for item in folder.rglob("*") if item.is_file()):
-                entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
-                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-                with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
-                    shutil.copyfileobj(source, target, _CHUNK)
-        os.replace(beside, output)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole_file(output) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for file in sorted(item for item in folder.rglob("*") if item.is_file()):
+            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+                shutil.copyfileobj(source, target, _CHUNK)
 
 
 def _unzip(path: Path, folder: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import platform
 import zipfile
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from mobilevlm_export.bundle import Bundle, file_sha256
 from mobilevlm_export.errors import CaptureError, ImageError
 from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.preprocess import open_image
+from mobilevlm_export.whole_file import whole_file
 from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.record import Record, make_record, pixels_sha256
@@ -80,16 +80,11 @@ def write_capture(capture: Capture, path: Path) -> None:
         "stats": dict(capture.stats),
         "record": capture.record.to_json(),
     }
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(_JSON, json.dumps(values, indent=1, ensure_ascii=False))
-            archive.writestr(_PIXELS, _png(Image.fromarray(capture.pixels.permute(1, 2, 0).numpy())))
-            if capture.picture:
-                archive.writestr(_PICTURE, _png(capture.picture))
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole_file(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(_JSON, json.dumps(values, indent=1, ensure_ascii=False))
+        archive.writestr(_PIXELS, _png(Image.fromarray(capture.pixels.permute(1, 2, 0).numpy())))
+        if capture.picture:
+            archive.writestr(_PICTURE, _png(capture.picture))
 
 
 def read_capture(path: Path) -> Capture:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import sentencepiece
@@ -12,6 +11,7 @@ from mobilevlm_export import prompt
 from mobilevlm_export.config import LlamaConfig, MobileVLMConfig, ProjectorConfig, VisionConfig
 from mobilevlm_export.demo.questions import caption, questions
 from mobilevlm_export.demo.scenes import TRAIN_SEEDS, make_scene
+from mobilevlm_export.whole_file import whole_file
 
 VOCAB_SIZE = 640
 
@@ -63,6 +63,5 @@ def write_tokenizer(output: Path, lines: list[str], vocab_size: int) -> None:
         num_threads=1,
         minloglevel=2,
     )
-    beside = output.with_name(output.name + ".part")
-    beside.write_bytes(model.getvalue())
-    os.replace(beside, output)
+    with whole_file(output) as beside:
+        beside.write_bytes(model.getvalue())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from mobilevlm_export.lower.partitioner import LevelPartitioner, only_needed_pas
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import Recipe, is_quantized, shipped_bytes
+from mobilevlm_export.whole_file import whole_file
 
 DEFAULT_MAX_PREFILL = 512
 
@@ -247,12 +247,8 @@ def _check_embedding(program: ExecutorchProgramManager, recipe: Recipe) -> None:
 
 
 def _write(program: ExecutorchProgramManager, out_path: Path) -> None:
-    partial = out_path.with_name(f".{out_path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with whole_file(out_path) as beside, beside.open("wb") as file:
             program.write_to_file(file)
-        partial.replace(out_path)
     except OSError as error:
         raise LoweringError(f"{out_path}: can't be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ parameters' own names. It is written by the first process and read back without 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
 from mobilevlm_export.errors import TrainError
+from mobilevlm_export.whole_file import whole_file
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -25,9 +25,8 @@ def save_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, 
     model_state, optimizer_state = get_state_dict(module, optimizer, options=_WHOLE)
     if not dist.is_initialized() or dist.get_rank() == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(path.name + ".part")
-        torch.save({"model": model_state, "optimizer": optimizer_state, "step": step}, beside)
-        os.replace(beside, path)
+        with whole_file(path) as beside:
+            torch.save({"model": model_state, "optimizer": optimizer_state, "step": step}, beside)
     if dist.is_initialized():
         dist.barrier()
 

@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from mobilevlm_export.whole_file import whole_file
 from mobilevlm_host.apk.archive import PAGE_BYTES
 
 _STORED = (".so", ".arsc", ".png", ".webp", ".zip")
@@ -16,14 +17,12 @@ _EPOCH = (1981, 1, 1, 1, 1, 2)
 
 def pack(out: Path, resources: Path, files: dict[str, Path]) -> None:
     """Write ``out``: the entries of ``resources`` (aapt2's archive), then ``files`` by their names in the archive."""
-    beside = out.with_name(f".{out.name}.part")
-    with zipfile.ZipFile(beside, "w") as target:
+    with whole_file(out) as beside, zipfile.ZipFile(beside, "w") as target:
         with zipfile.ZipFile(resources) as source:
             for name in source.namelist():
                 _add(target, name, source.read(name))
         for name, file in files.items():
             _add(target, name, file.read_bytes())
-    beside.replace(out)
 
 
 def _add(target: zipfile.ZipFile, name: str, data: bytes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mobilevlm_export.errors import EvaluateError
+from mobilevlm_export.whole_file import whole_file
 from mobilevlm_host.evaluate.benchmark import given_answers
 from mobilevlm_host.evaluate.mmbench import MMBench
 
@@ -41,12 +42,8 @@ def write_submission(benchmark: MMBench, answers: Mapping[str, str], path: Path)
                 cell = sheet.cell(line, at)
                 cell.value = ILLEGAL_CHARACTERS_RE.sub("", value)
                 cell.data_type = "s"  # text, also where it begins with an equals sign
-    beside = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path) as beside:
         workbook.save(beside)
-        beside.rename(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def check_submission(path: Path) -> None:

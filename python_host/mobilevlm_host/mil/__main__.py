@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mobilevlm_export.errors import MilError, MobileVLMError
+from mobilevlm_export.whole_file import whole_file
 from mobilevlm_host.mil.program import ImageInput, Package, Precision, Signature
 from mobilevlm_host.mil.run import Function, Program
 from mobilevlm_host.mil.values import TensorType
@@ -130,15 +131,11 @@ def _input(text: str, of_type: TensorType, picture: ImageInput | None) -> Any:
 
 
 def _write(output: Path, results: Mapping[str, Tensor]) -> None:
-    beside = output.with_name(f".{output.name}.part")
     try:
-        with beside.open("wb") as file:
+        with whole_file(output) as beside, beside.open("wb") as file:
             np.savez(file, allow_pickle=False, **{key: value.numpy() for key, value in results.items()})
-        beside.replace(output)
     except OSError as error:
         raise MilError(f"{output}: {error.strerror}, expected a place to write") from None
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _summary(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-import os
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,8 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 from torch import Tensor
 
-from mobilevlm_export.errors import ParityError
 from mobilevlm_host.arm64.beside import COMPARED as ARM64_COMPARED
+from mobilevlm_host.html_page import require_place, write_page
 from mobilevlm_host.parity import charts
 from mobilevlm_host.parity.charts import Line
 from mobilevlm_host.parity.measure import Answer, Measured
@@ -27,6 +26,7 @@ from mobilevlm_host.parity.stages import ParityReport, Stage
 from mobilevlm_host.parity.thresholds import Limit
 
 _MARK = b"<!doctype html><!-- mvlm parity -->"  # what a report begins with
+_CALLED = "a parity report"
 _MAPS, _EXAMPLES = 3, 4
 _THUMBNAIL = (480, 480)
 _WIDEST_DB = 40.0  # the chart of stages shows this much room and no more
@@ -59,14 +59,7 @@ _METRICS = {
 
 def require_report_place(path: Path) -> None:
     """Raise ParityError unless a report can be written to ``path``: its folder exists, and what stands there is an older report."""
-    if not path.parent.is_dir():
-        raise ParityError(f"{path}: {path.parent} is no folder, expected one to write the report to")
-    if path.is_dir():
-        raise ParityError(f"{path}: is a folder, expected the name of a file to write the report to")
-    if path.exists():
-        with path.open("rb") as file:
-            if file.read(len(_MARK)) != _MARK:
-                raise ParityError(f"{path}: exists and isn't a parity report, so it isn't replaced; name another file")
+    require_place(path, _MARK, _CALLED)
 
 
 def write_report(report: ParityReport, path: Path) -> None:
@@ -75,13 +68,7 @@ def write_report(report: ParityReport, path: Path) -> None:
     Raises:
         ParityError: see :func:`require_report_place`.
     """
-    require_report_place(path)
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_bytes(_MARK + b"\n" + render(report).encode())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_page(path, _MARK, _CALLED, render(report))
 
 
 def render(report: ParityReport) -> str:

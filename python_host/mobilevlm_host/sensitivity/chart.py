@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import html
 import math
-import os
 from pathlib import Path
 
-from mobilevlm_export.errors import ParityError
 from mobilevlm_export.terminal import megabytes
+from mobilevlm_host.html_page import require_place, write_page
 from mobilevlm_host.sensitivity.measure import Cost, Sensitivity
 
-_MARK = "<!doctype html><!-- mvlm sensitivity -->"
+_MARK = b"<!doctype html><!-- mvlm sensitivity -->"
+_CALLED = "such a chart"
 _STYLE = (
     "body{font:15px system-ui,sans-serif;margin:2rem auto;max-width:960px;padding:0 1rem;color:#222;background:#fff}"
     "table{border-collapse:collapse;width:100%}td,th{padding:.3rem .5rem;border-bottom:1px solid #ddd;text-align:right}"
@@ -23,27 +23,16 @@ _ROW, _LEFT, _WIDTH, _BARS = 22, 230, 900, 520
 
 def require_chart_place(path: Path) -> None:
     """Raise ParityError unless ``path`` can be written: its folder exists, and what stands there is an older chart."""
-    if not path.parent.is_dir():
-        raise ParityError(f"{path}: {path.parent} is no folder, expected one to write the chart to")
-    if path.is_dir():
-        raise ParityError(f"{path}: is a folder, expected the name of a file to write the chart to")
-    if path.exists() and not path.read_bytes().startswith(_MARK.encode()):
-        raise ParityError(f"{path}: exists and isn't such a chart, so it isn't replaced; name another file")
+    require_place(path, _MARK, _CALLED)
 
 
 def write_chart(sensitivity: Sensitivity, path: Path) -> None:
     """Write ``path`` (HTML), whole or not at all."""
-    require_chart_place(path)
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(render(sensitivity), encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_page(path, _MARK, _CALLED, render(sensitivity))
 
 
 def render(sensitivity: Sensitivity) -> str:
-    """The page: bars of mean KL, logarithmic, then the table."""
+    """The page without its first line: bars of mean KL, logarithmic, then the table."""
     usable = [cost.mean_kl for cost in sensitivity.costs if 0 < cost.mean_kl < math.inf] or [1e-6]
     low, high = math.floor(math.log10(min(usable))), math.ceil(math.log10(max(usable)))
     bars = [_bar(at, cost, low, max(high, low + 1)) for at, cost in enumerate(sensitivity.costs)]
@@ -54,7 +43,7 @@ def render(sensitivity: Sensitivity) -> str:
         for cost in sensitivity.costs
     )
     return (
-        f"{_MARK}\n<html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>Quantization, part by part</title><style>{_STYLE}</style><h1>Quantization, part by part</h1>"
         f"<p>One part quantized at a time, all else in float32, over {sensitivity.samples} samples. Bars are the mean KL of the "
         f"logits in nats, from 1e{low}, logarithmic: shorter is better.</p>"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -48,6 +47,7 @@ def sensitivity(
     from mobilevlm_export.hub import resolve_checkpoint
     from mobilevlm_export.recipe_file import recipe_text
     from mobilevlm_export.tokenizer import Tokenizer
+    from mobilevlm_export.whole_file import whole_file
     from mobilevlm_host.parity.check import default_samples, read_samples
     from mobilevlm_host.sensitivity.budget import parse_bytes, propose
     from mobilevlm_host.sensitivity.chart import require_chart_place, write_chart
@@ -71,9 +71,8 @@ def sensitivity(
         recipe = None if limit is None else propose(found, limit, output.stem if output else "proposed")
         whole = recipe and samples.cost("lm_head", recipe)
     if recipe and output:
-        beside = output.with_name(f".{output.name}.part")
-        beside.write_text(recipe_text(recipe), encoding="utf-8")
-        os.replace(beside, output)
+        with whole_file(output) as beside:
+            beside.write_text(recipe_text(recipe), encoding="utf-8")
     proposal = {}
     if recipe and whole:
         left = found.fp32_bytes - whole.bytes_saved

@@ -1,0 +1,30 @@
+"""HTML files of a command: one that stands there already is replaced only if the command wrote it, which its first line tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mobilevlm_export.errors import ParityError
+from mobilevlm_export.whole_file import whole_file
+
+
+def require_place(path: Path, first_line: bytes, called: str) -> None:
+    """Raise ParityError unless ``path`` can be written: its folder exists, and what stands there begins with ``first_line``.
+    ``called``: what errors call such a page, with its article.
+    """
+    noun = called.rpartition(" ")[2]
+    if not path.parent.is_dir():
+        raise ParityError(f"{path}: {path.parent} is no folder, expected one to write the {noun} to")
+    if path.is_dir():
+        raise ParityError(f"{path}: is a folder, expected the name of a file to write the {noun} to")
+    if path.exists():
+        with path.open("rb") as file:
+            if file.read(len(first_line)) != first_line:
+                raise ParityError(f"{path}: exists and isn't {called}, so it isn't replaced; name another file")
+
+
+def write_page(path: Path, first_line: bytes, called: str, page: str) -> None:
+    """Write ``first_line`` and ``page`` to ``path``, whole or not at all; errors as :func:`require_place`."""
+    require_place(path, first_line, called)
+    with whole_file(path) as beside:
+        beside.write_bytes(first_line + b"\n" + page.encode())
