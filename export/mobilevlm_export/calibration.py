@@ -18,10 +18,10 @@ from mobilevlm_export import prompt
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.demo.questions import questions
 from mobilevlm_export.demo.scenes import TRAIN_SEEDS, make_scene, render
-from mobilevlm_export.errors import ImageError, QuantizeError
+from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.model.mobilellama import DecoderLayer, rope_tables
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.preprocess import open_image, preprocess
+from mobilevlm_export.preprocess import open_images, preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import widen
 from mobilevlm_export.tokenizer import Tokenizer
@@ -73,15 +73,10 @@ def read_folder(folder: Path, tokenizer: Tokenizer, config: MobileVLMConfig) -> 
     """
     if not folder.is_dir():
         raise QuantizeError(f"{folder}: no such folder, expected pictures to calibrate with")
-    texts: list[CalibrationText] = []
-    for path in sorted(folder.iterdir()):
-        if not path.is_file():
-            continue
-        try:
-            image = open_image(path)
-        except ImageError:
-            continue  # a folder of pictures often holds other files too
-        texts.append(_text(tokenizer, config, image, _QUESTIONS[len(texts) % len(_QUESTIONS)], []))
+    texts = [
+        _text(tokenizer, config, image, _QUESTIONS[at % len(_QUESTIONS)], [])
+        for at, (_, image) in enumerate(open_images(folder))
+    ]
     if not texts:
         raise QuantizeError(f"{folder}: got no picture that can be opened, expected at least one to calibrate with")
     return CalibrationSet(f"{len(texts)} pictures of {folder.name}", texts)

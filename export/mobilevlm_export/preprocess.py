@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,6 +50,17 @@ def open_image(source: ImageSource) -> Image.Image:
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
         raise ImageError(f"{name}: got a damaged picture ({error}), expected a whole one") from None
+
+
+def open_images(folder: Path) -> Iterator[tuple[Path, Image.Image]]:
+    """Every picture in ``folder``, by name, as :func:`open_image` has it; other files are passed over."""
+    for path in sorted(folder.iterdir()):
+        if not path.is_file():
+            continue
+        try:
+            yield path, open_image(path)
+        except ImageError:
+            continue  # a folder of pictures often holds other files too
 
 
 def preprocess(image: Image.Image, config: MobileVLMConfig) -> Tensor:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -55,6 +58,20 @@ def prefill(methods: Methods, embeds: Tensor, max_prefill: int, position: int = 
     return logits
 
 
+def decode(
+    methods: Methods, ids: list[int], position: int, *, eos_id: int, max_prefill: int, max_new_tokens: int
+) -> Iterator[int]:
+    """Greedy token ids after ``ids``, fed at cache ``position``: at most ``max_new_tokens``, without the end of text."""
+    for _ in range(max_new_tokens):
+        embeds = methods.token_embedding(torch.tensor([ids]))
+        token = int(prefill(methods, embeds, max_prefill, position).argmax())
+        if token == eos_id:
+            return
+        yield token
+        position += len(ids)
+        ids = [token]
+
+
 def chosen_backend(bundle: Bundle, backend: str | None = None) -> str:
     """``backend``, or if it is None the first of ``BACKENDS`` that ``bundle`` was made for.
 
@@ -102,39 +119,47 @@ class ExecuTorchMethods:
             BundleError: the bundle has none for ExecuTorch.
             RunnerError: the runtime can't load it.
         """
-        program = bundle.artifact("executorch")
-        # The import prints lines about the CPU, in C++ but by way of sys.stderr.
-        with native_output_hidden(), redirect_stderr(io.StringIO()):
-            register_operators()
-            from executorch.runtime import Runtime
-
-            try:
-                self._program = Runtime.get().load_program(str(program))
-                self._methods: dict[str, Any] = {
-                    name: self._program.load_method(name)
-                    for name in ("vision_encoder", "token_embedding", "text_decoder")
-                }
-            except RuntimeError as error:
-                raise RunnerError(f"{program}: the runtime can't load it ({str(error).splitlines()[0]})") from None
+        names = ("vision_encoder", "token_embedding", "text_decoder")
+        self._methods = load_methods(bundle.artifact("executorch"), names)
 
     def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Methods`."""
-        embeds, features = self._call("vision_encoder", pixels)
+        embeds, features = self._methods["vision_encoder"](pixels)
         return embeds, features
 
     def token_embedding(self, ids: Tensor) -> Tensor:
         """See :class:`Methods`."""
-        return self._call("token_embedding", ids)[0]
+        return self._methods["token_embedding"](ids)[0]
 
     def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
         """See :class:`Methods`."""
-        logits = self._call("text_decoder", embeds.contiguous(), torch.tensor([position]))[0]
+        logits = self._methods["text_decoder"](embeds.contiguous(), torch.tensor([position]))[0]
         return logits.reshape(-1, logits.shape[-1])[-1]
 
-    def _call(self, method: str, *inputs: Tensor) -> list[Tensor]:
+
+def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[..., list[Tensor]]]:
+    """The methods ``names`` of the .pte ``program`` in ExecuTorch's runtime: tensors in, tensors out. They share their KV cache.
+
+    Raises:
+        RunnerError: the runtime can't load it.
+    """
+    # The import prints lines about the CPU, in C++ but by way of sys.stderr.
+    with native_output_hidden(), redirect_stderr(io.StringIO()):
+        register_operators()
+        from executorch.runtime import Runtime
+
+        try:
+            loaded: Any = Runtime.get().load_program(str(program))
+            methods = {name: loaded.load_method(name) for name in names}
+        except RuntimeError as error:
+            raise RunnerError(f"{program}: the runtime can't load it ({str(error).splitlines()[0]})") from None
+
+    def call(name: str, *inputs: Tensor) -> list[Tensor]:
         with native_output_hidden():
             # Outputs live in the program's memory, which the next call uses again.
-            return [output.clone() for output in self._methods[method].execute(inputs)]
+            return [output.clone() for output in methods[name].execute(inputs)]
+
+    return {name: partial(call, name) for name in methods}
 
 
 def register_operators() -> None:

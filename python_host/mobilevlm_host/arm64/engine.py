@@ -15,7 +15,7 @@ from mobilevlm_export.errors import ParityError
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.arm64 import DEFAULT_CPU, toolchain
 from mobilevlm_host.arm64.process import MethodsProcess, emulated
-from mobilevlm_host.methods import prefill
+from mobilevlm_host.methods import decode, prefill
 from mobilevlm_host.parity.phone import PhoneInputs
 
 
@@ -57,17 +57,13 @@ class Arm64Engine:
         before, after = self._phone.ids(question)
         embedding, _ = self.vision_encoder(self._phone.pixels(image)[None])
         position = 0
-        for embeds in (self._embed(before), embedding, self._embed(after)):
-            logits = prefill(self, embeds, self._max_prefill, position)
+        for embeds in (self.token_embedding(torch.tensor([before])), embedding):
+            prefill(self, embeds, self._max_prefill, position)
             position += embeds.shape[1]
-        answer: list[int] = []
-        while (token := int(logits.argmax())) != self._eos_id:
-            answer.append(token)
-            if len(answer) == max_new_tokens:
-                break
-            logits = self.text_decoder(self._embed([token]), position)
-            position += 1
-        return answer
+        tokens = decode(
+            self, after, position, eos_id=self._eos_id, max_prefill=self._max_prefill, max_new_tokens=max_new_tokens
+        )
+        return list(tokens)
 
     def close(self) -> None:
         """End the emulated program."""
@@ -80,9 +76,6 @@ class Arm64Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _embed(self, ids: list[int]) -> Tensor:
-        return self.token_embedding(torch.tensor([ids]))
 
 
 def require_sound(emulator: str, cpu: str, progress: Progress = silent) -> None:

@@ -15,7 +15,7 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.preprocess import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.methods import Methods, prefill
+from mobilevlm_host.methods import Methods, decode, prefill
 from mobilevlm_host.native_output import native_output_hidden
 from mobilevlm_host.text_stream import TextStream
 
@@ -53,13 +53,16 @@ class Answerer:
         room = min(max_new_tokens, self._max_context - position - len(ids))
         stream, text = TextStream(), ""
         with native_output_hidden():
-            for _ in range(room):
-                token = int(self._feed(self._embed(ids), position).argmax())
-                if token == self._config.eos_id:
-                    break
+            tokens = decode(
+                self._methods,
+                ids,
+                position,
+                eos_id=self._config.eos_id,
+                max_prefill=self._max_prefill,
+                max_new_tokens=room,
+            )
+            for token in tokens:
                 text += stream.add(self._tokenizer.piece(token))
-                position += len(ids)
-                ids = [token]
         return text + stream.finish()
 
     def _embed(self, ids: list[int]) -> Tensor:

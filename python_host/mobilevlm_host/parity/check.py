@@ -12,10 +12,10 @@ from typing import Any, cast
 from mobilevlm_export import __version__
 from mobilevlm_export.bundle import Bundle, file_sha256
 from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
-from mobilevlm_export.errors import ImageError, ParityError
+from mobilevlm_export.errors import ParityError
 from mobilevlm_export.hub import DEMO_CHECKPOINT, DEMO_SAMPLES
 from mobilevlm_export.manifest import MANIFEST
-from mobilevlm_export.preprocess import open_image
+from mobilevlm_export.preprocess import open_image, open_images
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.terminal import print_table
 from mobilevlm_export.tokenizer import Tokenizer
@@ -72,6 +72,7 @@ def check_parity(
         )
     model = load_checkpoint(checkpoint, vision_tower=vision_tower, progress=progress)
     recipe = bundle.manifest.values["quantization"]["recipe"]
+    tokenizer = Tokenizer(checkpoint / "tokenizer.model")
     with ExitStack() as opened:
         runner = opened.enter_context(Runner(bundle, backend="executorch" if arm64_cpu else backend))
         engine: Engine = BundleEngine(runner)
@@ -79,7 +80,7 @@ def check_parity(
             engine = Beside(opened.enter_context(Arm64Engine(bundle, arm64_cpu, progress=progress)), engine)
         report = compare(
             model,
-            Tokenizer(checkpoint / "tokenizer.model"),
+            tokenizer,
             engine,
             PhoneInputs(bundle),
             samples,
@@ -91,7 +92,6 @@ def check_parity(
     if layers:
         from mobilevlm_host.parity.layers import measure_layers
 
-        tokenizer = Tokenizer(checkpoint / "tokenizer.model")
         report = replace(report, layers=measure_layers(model, tokenizer, bundle, samples, progress))
     subject = _subject(checkpoint, got, runner, called or str(bundle.path))
     if not isinstance(engine, Beside):
@@ -139,14 +139,7 @@ def read_samples(folder: Path) -> list[Sample]:
     """Every picture in ``folder``, by name, with one question."""
     if not folder.is_dir():
         raise ParityError(f"{folder}: no such folder, expected pictures")
-    samples = []
-    for path in sorted(folder.iterdir()):
-        if not path.is_file():
-            continue
-        try:
-            samples.append(Sample(path.name, open_image(path), _QUESTION))
-        except ImageError:
-            continue  # a folder of pictures often holds other files too
+    samples = [Sample(path.name, image, _QUESTION) for path, image in open_images(folder)]
     if not samples:
         raise ParityError(f"{folder}: got no picture that can be opened, expected at least one")
     return samples

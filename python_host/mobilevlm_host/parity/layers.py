@@ -21,8 +21,7 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.preprocess import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.methods import register_operators
-from mobilevlm_host.native_output import native_output_hidden
+from mobilevlm_host.methods import load_methods
 from mobilevlm_host.parity.measure import Sample
 from mobilevlm_host.parity.metrics import Distance, distance
 from mobilevlm_host.parity.stages import Stage
@@ -50,11 +49,11 @@ def measure_layers(
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "tapped.pte")
         write_tapped(bundle.artifact("executorch"), program, len(tower.layers), len(decoder.layers))
-        vision_encoder, text_decoder = _load(program, "vision_encoder"), _load(program, "text_decoder")
+        tapped = load_methods(program, ("vision_encoder", "text_decoder"))
         for done, sample in enumerate(pictures):
             progress("layers", done, len(pictures))
             pixels = preprocess(sample.image, model.config)[None]
-            theirs = vision_encoder(pixels)[2:]
+            theirs = tapped["vision_encoder"](pixels)[2:]
             features, ours, rest = _walk(tower.layers, partial(model.vision_features, pixels))
             _compare("vision_encoder", tower.layers, ours, theirs, rest, found)
             before, _, after = prompt.encode_segments(tokenizer, [prompt.Turn(sample.question)])
@@ -62,28 +61,13 @@ def measure_layers(
             assert isinstance(after, list)
             embeds = model.embed([before, model.vision_encoder.projector(features)[0], after])
             embeds = embeds[:, : bundle.manifest.max_prefill]
-            theirs = [embeds, *text_decoder(embeds, torch.tensor([0]))[1:]]
+            theirs = [embeds, *tapped["text_decoder"](embeds, torch.tensor([0]))[1:]]
             _, ours, rest = _walk(decoder.layers, partial(decoder, embeds))
             _compare("text_decoder", decoder.layers, ours, theirs, rest, found)
         progress("layers", len(pictures), len(pictures))
     limits = layer_limits(bundle.manifest.values["quantization"]["recipe"])
     names = [sample.name for sample in pictures]
     return tuple(_stage(name, each, limits[name.partition(".")[0]], names) for name, each in found.items())
-
-
-def _load(program: Path, method: str) -> Callable[..., list[Tensor]]:
-    with native_output_hidden():
-        register_operators()
-        from executorch.runtime import Runtime
-
-        loaded: Any = Runtime.get().load_program(str(program))
-        run = loaded.load_method(method)
-
-    def call(*inputs: Tensor) -> list[Tensor]:
-        with native_output_hidden():
-            return [output.clone() for output in run.execute(inputs)]
-
-    return call
 
 
 def _walk(layers: nn.ModuleList, call: Callable[[], Tensor]) -> tuple[Tensor, list[Tensor], list[Any]]:

@@ -19,9 +19,9 @@ from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.cli import main
-from mobilevlm_host.methods import ExecuTorchMethods
+from mobilevlm_host.methods import ExecuTorchMethods, load_methods
 from mobilevlm_host.parity.check import check_parity
-from mobilevlm_host.parity.layers import _load, measure_layers
+from mobilevlm_host.parity.layers import measure_layers
 from mobilevlm_host.parity.measure import Sample
 from mobilevlm_host.parity.tap import write_tapped
 
@@ -32,11 +32,12 @@ def test_the_opened_program_computes_what_the_shipped_one_does(
     tapped = tmp_path / "tapped.pte"
     write_tapped(bundle.artifact("executorch"), tapped, len(model.vision_encoder.tower.layers), 4)
     pixels = torch.randint(0, 256, (1, 3, 168, 168), dtype=torch.uint8)
-    embeds, features, *states = _load(tapped, "vision_encoder")(pixels)
+    methods = load_methods(tapped, ("vision_encoder", "text_decoder"))
+    embeds, features, *states = methods["vision_encoder"](pixels)
     shipped = ExecuTorchMethods(bundle)
     assert all(torch.equal(*pair) for pair in zip(shipped.vision_encoder(pixels), (embeds, features), strict=True))
     assert torch.equal(states[-1][:, 1:], features)
-    logits = _load(tapped, "text_decoder")(embeds, torch.tensor([0]))[0]
+    logits = methods["text_decoder"](embeds, torch.tensor([0]))[0]
     assert torch.equal(logits[0, -1], shipped.text_decoder(embeds, 0))
     layers = measure_layers(model, Tokenizer(DEMO_CHECKPOINT / "tokenizer.model"), bundle, samples)
     assert [layer.name for layer in layers if not layer.passed] == []
