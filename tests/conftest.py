@@ -14,10 +14,12 @@ from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.checkpoint import save_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.demo.recipe import write_tokenizer
+from mobilevlm_export.hub import DEMO
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.golden import add_golden
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,6 +57,14 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_mod
     folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
     save_checkpoint(random_model(), folder, tokenizer_model=tiny_tokenizer_model, dtype=torch.float32)
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+    """The demo in int4 for ExecuTorch, with its golden records. It takes half a minute: no test changes it, all share it."""
+    output = tmp_path_factory.mktemp("demo") / "demo.mvlm"
+    with export_bundle(ExportJob(DEMO, output, RECIPES["int4"]), complete=add_golden) as bundle:
+        yield bundle
 
 
 @pytest.fixture(scope="session")

@@ -24,59 +24,39 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from conversations import conversations
 from torch import Tensor
 
 from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.hub import DEMO, DEMO_SAMPLES
+from mobilevlm_export.hub import DEMO
 from mobilevlm_export.pipeline import ExportJob, export_bundle
-from mobilevlm_export.preprocess import open_image
 from mobilevlm_export.quantize import make_recipe
 from mobilevlm_host.capture import manifest_id
 from mobilevlm_host.coreml import CoreMLMethods
-from mobilevlm_host.golden import add_golden, read_golden
+from mobilevlm_host.golden import add_golden
 from mobilevlm_host.runner import Runner
 
 SOCKET, CASES, ZIP = "engine.sock", "cases.json", "demo.mvlm.zip"
 ENDED = {"eos": "complete", "length": "length"}
-# The third answer is cut short, so that the fourth question goes on from inside an answer.
-LONGEST = (80, 80, 2, 80)
-
-
-def said(runner: Runner, question: str, max_new_tokens: int) -> dict[str, Any]:
-    """What the runner answered last."""
-    answer = runner.answer
-    return {
-        "question": question,
-        "max_new_tokens": max_new_tokens,
-        "answer": answer.text,
-        "token_ids": answer.token_ids,
-        "ended": ENDED[answer.stop_reason],
-    }
 
 
 def make_cases(bundle: Bundle, folder: Path) -> list[dict[str, Any]]:
-    """Every golden record, and a conversation about each sample picture: pictures in ``folder``, what ``mvlm ask`` says, and what its KV
-    cache holds at last.
-    """
+    """Every conversation: its picture in ``folder``, what ``mvlm ask`` says, and what its KV cache holds at last."""
     cases: list[dict[str, Any]] = []
-    with Runner(bundle, backend="coreml") as runner:
-        for name, picture, record in read_golden(bundle):
-            picture.save(folder / f"{name}.ppm")
-            "".join(runner.ask(picture, record.question, max_new_tokens=record.max_new_tokens))
-            assert runner.answer.text == record.answer
-            turn = said(runner, record.question, record.max_new_tokens)
-            cases.append({"picture": f"{name}.ppm", "turns": [turn]} | held(runner))
-        for sample in json.loads((DEMO_SAMPLES / "samples.json").read_text(encoding="utf-8"))["samples"]:
-            picture = open_image(DEMO_SAMPLES / sample["image"])
-            picture.save(folder / f"sample-{sample['image']}.ppm")
-            turns: list[dict[str, Any]] = []
-            for question, longest in zip((qa["question"] for qa in sample["questions"]), LONGEST, strict=True):
-                if turns:
-                    "".join(runner.follow_up(question, max_new_tokens=longest))
-                else:
-                    "".join(runner.ask(picture, question, max_new_tokens=longest))
-                turns.append(said(runner, question, longest))
-            cases.append({"picture": f"sample-{sample['image']}.ppm", "turns": turns} | held(runner))
+    for conversation in conversations(bundle, "coreml"):
+        picture = f"{conversation.name}.ppm"
+        conversation.picture.save(folder / picture)
+        turns = [
+            {
+                "question": said.question,
+                "max_new_tokens": said.max_new_tokens,
+                "answer": said.answer.text,
+                "token_ids": said.answer.token_ids,
+                "ended": ENDED[said.answer.stop_reason],
+            }
+            for said in conversation.said
+        ]
+        cases.append({"picture": picture, "turns": turns} | held(conversation.runner))
     return cases
 
 
@@ -183,8 +163,7 @@ def main() -> int:
     export_bundle(job, complete=add_golden).close()
     with Bundle.open(folder / "demo.mvlm") as bundle:
         cases = make_cases(bundle, folder)
-    (folder / CASES).write_text(json.dumps({"cases": cases}), encoding="utf-8")
-    with Bundle.open(folder / "demo.mvlm") as bundle:
+        (folder / CASES).write_text(json.dumps({"cases": cases}), encoding="utf-8")
         server = Server(bundle, folder / SOCKET)
         # Inside Swift's root the repository stands elsewhere: a path below the package.
         code = subprocess.run(command, env=os.environ | {"SEAM": os.path.relpath(folder)}).returncode

@@ -1,18 +1,14 @@
-"""The demo model, a bundle exported from it and a few samples: made once for all tests of parity."""
+"""The demo model, the bundle of it and a few samples: made once for all tests of parity."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 from PIL import Image
 
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.checkpoint import load_checkpoint
-from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT
+from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.pipeline import ExportJob, export_bundle
-from mobilevlm_export.quantize import RECIPES
 from mobilevlm_host.parity.check import default_samples
 from mobilevlm_host.parity.measure import Sample
 
@@ -23,10 +19,8 @@ def model() -> MobileVLM:
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
-    output = tmp_path_factory.mktemp("parity") / "demo.mvlm"
-    with export_bundle(ExportJob(DEMO, output, RECIPES["int4"])) as bundle:
-        yield bundle
+def bundle(demo_bundle: Bundle) -> Bundle:
+    return demo_bundle
 
 
 @pytest.fixture(scope="session")
