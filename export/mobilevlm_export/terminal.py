@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from types import FrameType
 from typing import Any
 
 from mobilevlm_export.progress import Progress
@@ -21,41 +18,6 @@ _PLAIN_INTERVAL_S = 10.0
 @contextmanager
 def drawn_progress() -> Iterator[Progress]:
     """Progress on stderr, with the time left: bars on a terminal, else a line a stage and one every ten seconds."""
-    with _drawn() as draw, _interruptible(draw) as progress:
-        yield progress
-
-
-@contextmanager
-def _interruptible(draw: Progress) -> Iterator[Progress]:
-    """``draw``, which ends the work once Ctrl-C was pressed: a library may lose the KeyboardInterrupt that comes in its callbacks."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not _is_main_thread():
-        yield draw
-        return
-    pressed = False
-
-    def press(_number: int, _frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        raise KeyboardInterrupt
-
-    def progress(stage: str, done: int, total: int) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        draw(stage, done, total)
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield progress
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _is_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
-
-
-@contextmanager
-def _drawn() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield _PlainProgress()
         return

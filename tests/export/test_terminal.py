@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import time
 
 import pytest
@@ -36,12 +34,3 @@ def test_the_time_left_is_that_of_the_steps_after_the_first(
         "asking 31/100, 0:02:18 left",
         "asking 100/100",
     ]
-
-
-def test_an_interrupt_that_a_library_loses_ends_the_work_all_the_same() -> None:
-    with drawn_progress() as progress:
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            progress("work", 1, 2)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -143,7 +143,11 @@ def test_an_interrupted_export_leaves_nothing_and_keeps_what_was_there(
 ) -> None:
     output = tmp_path / "a.mvlm"
     shutil.copytree(tiny_bundle.path, output)
-    start = "from mobilevlm_host.cli import main; main(prog_name='mvlm')"
+    # Where the tests run in the background of a shell, a child would ignore Ctrl-C.
+    start = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from mobilevlm_host.cli import main; main(prog_name='mvlm')"
+    )
     command = [sys.executable, "-c", start, "export", str(tiny_checkpoint), "-o", str(output), "--force"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
