@@ -1,13 +1,28 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
+#if os(Linux)
+    // What the engine uses of Apple's frameworks, with the same names and signatures; tests answer for the programs.
+    let frameworks: [Target] = [
+        .target(name: "CoreVideo", path: "Fakes/CoreVideo"),
+        .target(name: "CoreML", dependencies: ["CoreVideo"], path: "Fakes/CoreML"),
+    ]
+#else
+    let frameworks: [Target] = []
+#endif
+let coreML: [Target.Dependency] = frameworks.map { .byName(name: $0.name) }
+
 let package = Package(
     name: "MobileVLM",
     platforms: [.iOS(.v18), .macOS(.v15)],
-    products: [.library(name: "MobileVLMCore", targets: ["MobileVLMCore"])],
-    targets: [
+    products: [
+        .library(name: "MobileVLMCore", targets: ["MobileVLMCore"]),
+        .library(name: "MobileVLMCoreML", targets: ["MobileVLMCoreML"]),
+    ],
+    targets: frameworks + [
         .systemLibrary(name: "CZlib"),
         .target(name: "MobileVLMCore", dependencies: ["CZlib"]),
-        .testTarget(name: "MobileVLMCoreTests", dependencies: ["MobileVLMCore", "CZlib"]),
+        .target(name: "MobileVLMCoreML", dependencies: ["MobileVLMCore"] + coreML),
+        .testTarget(name: "MobileVLMCoreTests", dependencies: ["MobileVLMCore", "MobileVLMCoreML", "CZlib"] + coreML),
     ]
 )

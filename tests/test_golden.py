@@ -42,7 +42,13 @@ def test_the_command_makes_the_same_files(tmp_path: Path) -> None:
     )
     assert sorted(made) == sorted(committed)
     assert [path for path in made if made[path] != committed[path]] == []
-    for name in ("pixels/pixels.json", "prompts/prompts.json", "manifests/bad.json", "text_stream.json"):
+    for name in (
+        "pixels/pixels.json",
+        "prompts/prompts.json",
+        "manifests/bad.json",
+        "manifests/bad_coreml.json",
+        "text_stream.json",
+    ):
         assert json.loads((GOLDEN / name).read_text())["command"] == "python tests/golden/make.py"
 
 
@@ -101,9 +107,13 @@ def test_good_manifests(path: Path) -> None:
     assert len(manifest.files) >= 3
 
 
-@pytest.mark.parametrize("case", _cases("manifests/bad.json"), ids=lambda case: str(case["file"]))
-def test_bad_manifests(case: dict[str, Any]) -> None:
-    path = GOLDEN / "manifests" / "bad" / case["file"]
+@pytest.mark.parametrize(
+    ("folder", "case"),
+    [(folder, case) for folder in ("bad", "bad_coreml") for case in _cases(f"manifests/{folder}.json")],
+    ids=lambda value: value if isinstance(value, str) else str(value["file"]),
+)
+def test_bad_manifests(folder: str, case: dict[str, Any]) -> None:
+    path = GOLDEN / "manifests" / folder / case["file"]
     with pytest.raises(BundleError) as caught:
         read_manifest(path)
     said = str(caught.value)

@@ -50,6 +50,31 @@ _FIELDS: dict[str, type | tuple[type, type]] = {
     "memory.bytes": int,
     "files": list,
 }
+# What those rely on who run Core ML's artifacts, if there are any.
+_COREML = "artifacts.coreml"
+_COREML_FIELDS: dict[str, type | tuple[type, type]] = {
+    "vision_encoder": dict,
+    "vision_encoder.package": str,
+    "text_decoder": dict,
+    "text_decoder.package": str,
+    "token_embedding": dict,
+    "token_embedding.file": str,
+    "token_embedding.form": str,
+    "types": dict,
+    "types.vision": str,
+    "types.llm": str,
+    "max_context": int,
+    "prefill_chunk": int,
+    "cache_positions": int,
+    "compute_units": str,
+}
+_COREML_CHOICES = {
+    "token_embedding.form": ("fp32", "int8", "int4"),
+    "types.vision": ("fp16", "fp32"),
+    "types.llm": ("fp16", "fp32"),
+    "types.lm_head": ("fp16", "fp32"),
+    "compute_units": ("cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine", "all"),
+}
 
 
 @dataclass(frozen=True)
@@ -113,6 +138,8 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(str(error)) from None
     manifest = Manifest(values, tuple(_file_entry(entry, path) for entry in values["files"]), config)
     _require_listed(manifest, path)
+    if "coreml" in values["artifacts"]:
+        _require_coreml(values, path)
     return manifest
 
 
@@ -123,10 +150,16 @@ def require_inside(name: str, where: Path) -> None:
         raise BundleError(f"{where}: got the path {name!r}, expected one inside the bundle")
 
 
-def _require(values: dict[str, Any], field: str, kind: type | tuple[type, type], path: Path) -> None:
+def _at(values: dict[str, Any], field: str) -> Any:
+    """What stands at the dotted ``field`` of objects, or None."""
     got: Any = values
     for name in field.split("."):
         got = got.get(name)
+    return got
+
+
+def _require(values: dict[str, Any], field: str, kind: type | tuple[type, type], path: Path) -> None:
+    got = _at(values, field)
     outer, inner = kind if isinstance(kind, tuple) else (kind, None)
     good = _is(got, outer) and (inner is None or (bool(got) and all(_is(item, inner) for item in got)))
     if not good:
@@ -164,3 +197,26 @@ def _require_listed(manifest: Manifest, path: Path) -> None:
     for field, name in named.items():
         if name not in listed:
             raise BundleError(f"{path}: {field}: {name!r} isn't in files, expected its hash there")
+
+
+def _require_coreml(values: dict[str, Any], path: Path) -> None:
+    """How the Core ML programs are to be driven is said, and fits together."""
+    for field, kind in _COREML_FIELDS.items():
+        _require(values, f"{_COREML}.{field}", kind, path)
+    made = values["artifacts"]["coreml"]
+    for field, choices in _COREML_CHOICES.items():
+        got = _at(made, field)
+        # A manifest from before the output head had a type of its own says nothing of it.
+        if got not in choices and not (field == "types.lm_head" and got is None):
+            raise BundleError(f"{path}: {_COREML}.{field}: got {got!r:.60}, expected {' or '.join(choices)}")
+    context, chunk, positions = (int(made[key]) for key in ("max_context", "prefill_chunk", "cache_positions"))
+    longest = int(values["context"]["max_context"])
+    if context < longest:
+        raise BundleError(f"{path}: {_COREML}.max_context: got {context}, expected at least the context of {longest}")
+    if not 2 <= chunk <= context:
+        raise BundleError(f"{path}: {_COREML}.prefill_chunk: got {chunk}, expected 2 to the context of {context}")
+    if positions < context + chunk - 1:
+        raise BundleError(
+            f"{path}: {_COREML}.cache_positions: got {positions}, expected at least {context + chunk - 1}: room for a "
+            "chunk at the last position"
+        )

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.errors import BundleError, RunnerError
+from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.lower.token_table import read_token_table
 from mobilevlm_host.methods import ComputedBy
 from mobilevlm_host.mil import Program
@@ -114,17 +114,14 @@ class CoreMLMethods:
         """Open the artifacts of ``bundle``.
 
         Raises:
-            BundleError: the bundle has none for Core ML, or its manifest doesn't say where they are.
+            BundleError: the bundle has none for Core ML.
             MilError: a program is damaged, lacks a function, or has operations that the evaluator doesn't know.
         """
         bundle.artifact("coreml")
         made: Any = bundle.manifest.values["artifacts"]["coreml"]
-        try:
-            vision, text = (bundle.path / made[part]["package"] for part in ("vision_encoder", "text_decoder"))
-            table = bundle.path / made["token_embedding"]["file"]
-            self._chunk, self._context = int(made["prefill_chunk"]), int(made["max_context"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(f"{bundle.path}: artifacts.coreml: got no valid {error}, expected the packages") from None
+        vision, text = (bundle.path / made[part]["package"] for part in ("vision_encoder", "text_decoder"))
+        table = bundle.path / made["token_embedding"]["file"]
+        self._chunk, self._context = int(made["prefill_chunk"]), int(made["max_context"])
         self._where = text
         opened: Callable[[Path, Sequence[str]], Package] = PredictedPackage if core_ml_is_here() else EvaluatedPackage
         self._vision, self._decoder = opened(vision, ("main",)), opened(text, ("prefill", "decode"))

@@ -258,15 +258,52 @@ _WRONG: dict[str, tuple[str, Any, str]] = {
     "path-backslash": ("files", [_ONE_FILE | {"path": "..\\model.pte"}], "inside"),
     "path-empty": ("files", [_ONE_FILE | {"path": ""}], "inside"),
 }
+# executorch-and-coreml.json with one thing wrong that only those read who run Core ML: Android accepts these.
+_COREML = "artifacts.coreml"
+_WRONG_COREML: dict[str, tuple[str, Any, str]] = {
+    "no-vision-encoder": (f"{_COREML}.vision_encoder", _ABSENT, f"{_COREML}.vision_encoder"),
+    "vision-encoder-a-text": (f"{_COREML}.vision_encoder", "vision_encoder.mlpackage", f"{_COREML}.vision_encoder"),
+    "package-number": (f"{_COREML}.text_decoder.package", 7, f"{_COREML}.text_decoder.package"),
+    "no-table": (f"{_COREML}.token_embedding.file", _ABSENT, f"{_COREML}.token_embedding.file"),
+    "form-unknown": (f"{_COREML}.token_embedding.form", "int2", f"{_COREML}.token_embedding.form"),
+    "no-types": (f"{_COREML}.types", _ABSENT, f"{_COREML}.types"),
+    "type-unknown": (f"{_COREML}.types.llm", "bf16", f"{_COREML}.types.llm"),
+    "head-type-unknown": (f"{_COREML}.types.lm_head", "int8", f"{_COREML}.types.lm_head"),
+    "no-vision-type": (f"{_COREML}.types.vision", _ABSENT, f"{_COREML}.types.vision"),
+    "no-chunk": (f"{_COREML}.prefill_chunk", _ABSENT, f"{_COREML}.prefill_chunk"),
+    "chunk-text": (f"{_COREML}.prefill_chunk", "64", f"{_COREML}.prefill_chunk"),
+    "chunk-one": (f"{_COREML}.prefill_chunk", 1, f"{_COREML}.prefill_chunk"),
+    "chunk-above-context": (f"{_COREML}.prefill_chunk", 513, f"{_COREML}.prefill_chunk"),
+    "context-less": (f"{_COREML}.max_context", 511, f"{_COREML}.max_context"),
+    "positions-true": (f"{_COREML}.cache_positions", True, f"{_COREML}.cache_positions"),
+    "positions-few": (f"{_COREML}.cache_positions", 574, f"{_COREML}.cache_positions"),
+    "units-unknown": (f"{_COREML}.compute_units", "tpu", f"{_COREML}.compute_units"),
+    "units-list": (f"{_COREML}.compute_units", [], f"{_COREML}.compute_units"),
+    "package-not-listed": (f"{_COREML}.vision_encoder.package", "x.mlpackage", f"{_COREML}.vision_encoder"),
+    "table-not-listed": (f"{_COREML}.token_embedding.file", "x.safetensors", f"{_COREML}.token_embedding"),
+}
 _BROKEN = {"not-json": "{", "empty": "", "a-list": "[]", "a-number": "1", "not-utf-8": "\udcff", "deep": "[" * 100_000}
 
 
 def _make_manifests(folder: Path) -> None:
-    good, bad = folder / "manifests" / "good", folder / "manifests" / "bad"
-    bad.mkdir(parents=True, exist_ok=True)
-    text = (good / "demo.json").read_text(encoding="utf-8")
+    manifests = folder / "manifests"
+    cases = _make_wrong(manifests, "demo", "bad", _WRONG)
+    for name, content in _BROKEN.items():
+        (manifests / "bad" / f"{name}.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+        cases.append({"file": f"{name}.json", "error_names": "format_version" if content in ("[]", "1") else "JSON"})
+    about = "Manifests that a reader must refuse, and what its one line of error names. Those in good/ it must accept."
+    _write(manifests / "bad.json", {"about": about}, cases)
+    cases = _make_wrong(manifests, "executorch-and-coreml", "bad_coreml", _WRONG_COREML)
+    about = "As bad.json, but wrong in what only a reader that runs Core ML must read and refuse; others accept them."
+    _write(manifests / "bad_coreml.json", {"about": about}, cases)
+
+
+def _make_wrong(manifests: Path, good: str, bad: str, wrong: dict[str, tuple[str, Any, str]]) -> list[dict[str, Any]]:
+    """Write the manifest ``good`` with one thing wrong into the folder ``bad``, for each of ``wrong``; returns the cases."""
+    (manifests / bad).mkdir(parents=True, exist_ok=True)
+    text = (manifests / "good" / f"{good}.json").read_text(encoding="utf-8")
     cases = []
-    for name, (field, value, named) in _WRONG.items():
+    for name, (field, value, named) in wrong.items():
         values = copy.deepcopy(json.loads(text))
         *path, last = field.split(".")
         target = values
@@ -276,13 +313,9 @@ def _make_manifests(folder: Path) -> None:
             del target[last]
         else:
             target[last] = value
-        (bad / f"{name}.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
+        (manifests / bad / f"{name}.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
         cases.append({"file": f"{name}.json", "error_names": named})
-    for name, content in _BROKEN.items():
-        (bad / f"{name}.json").write_bytes(content.encode("utf-8", "surrogateescape"))
-        cases.append({"file": f"{name}.json", "error_names": "format_version" if content in ("[]", "1") else "JSON"})
-    about = "Manifests that a reader must refuse, and what its one line of error names. Those in good/ it must accept."
-    _write(folder / "manifests" / "bad.json", {"about": about}, cases)
+    return cases
 
 
 # --- text streams: pieces of single tokens → text as it may be shown

@@ -103,7 +103,7 @@ final class BundleStoreTests: XCTestCase {
             ["path": "golden/large.bin", "bytes": Int64(1) << 60, "sha256": String(repeating: "0", count: 64)]
         ]
         bundle.manifest["tokenizer"] = ["model": "golden/large.bin", "json": "golden/large.bin"]
-        bundle.manifest["artifacts"] = ["coreml": ["file": "golden/large.bin"]]
+        bundle.manifest["artifacts"] = ["executorch": ["file": "golden/large.bin"]]
         refused(bundle.zipped(), "MB free")
         // Content beyond the size that its header states:
         var lying = try TestBundle().zipped()

@@ -22,12 +22,25 @@ final class ManifestTests: XCTestCase {
         }
     }
 
+    func testTheManifestSaysHowCoreMLIsDriven() throws {
+        let good = Golden.folder.appending(path: "manifests/good")
+        let manifest = try ManifestReader.read(good.appending(path: "executorch-and-coreml.json"))
+        let expected = CoreMLSpec(
+            visionEncoder: "vision_encoder.mlpackage", textDecoder: "text_decoder.mlpackage",
+            tokenEmbedding: "token_embedding.safetensors", tableForm: .int8, featuresType: .fp16, embedsType: .fp16,
+            logitsType: .fp16, prefillChunk: 64, maxContext: 512, cachePositions: 576, computeUnits: .cpuAndGPU)
+        XCTAssertEqual(manifest.coreML, expected)
+        XCTAssertNil(try ManifestReader.read(good.appending(path: "demo.json")).coreML)
+    }
+
     func testBadManifestsAreRefusedByName() throws {
-        let cases: [Case] = try Golden.cases("manifests/bad.json")
-        XCTAssertGreaterThanOrEqual(cases.count, 40)
-        for golden in cases {
-            let file = Golden.folder.appending(path: "manifests/bad/\(golden.file)")
-            assertThrows("\(golden.file)", golden.error_names, "got", "expected") { try ManifestReader.read(file) }
+        for (folder, least) in [("bad", 45), ("bad_coreml", 20)] {
+            let cases: [Case] = try Golden.cases("manifests/\(folder).json")
+            XCTAssertGreaterThanOrEqual(cases.count, least)
+            for golden in cases {
+                let file = Golden.folder.appending(path: "manifests/\(folder)/\(golden.file)")
+                assertThrows("\(golden.file)", golden.error_names, "got", "expected") { try ManifestReader.read(file) }
+            }
         }
     }
 

@@ -13,9 +13,14 @@ struct TestBundle {
         let good = try Data(contentsOf: Golden.folder.appending(path: "manifests/good/demo.json"))
         manifest = try JSONSerialization.jsonObject(with: good) as! [String: Any]
         manifest["kit_version"] = kitVersion
-        manifest["artifacts"] = ["coreml": ["file": "text_decoder.mlpackage/Manifest.json"]]
+        let both = try Data(contentsOf: Golden.folder.appending(path: "manifests/good/executorch-and-coreml.json"))
+        var artifacts = (try JSONSerialization.jsonObject(with: both) as! [String: Any])["artifacts"] as! [String: Any]
+        artifacts["executorch"] = nil
+        manifest["artifacts"] = artifacts
         entries = [
             ("text_decoder.mlpackage/Manifest.json", Data("program".utf8)),
+            ("vision_encoder.mlpackage/Manifest.json", Data("program".utf8)),
+            ("token_embedding.safetensors", Data("table".utf8)),
             ("tokenizer.model", try Data(contentsOf: PromptTests.demoTokenizer)),
             ("tokenizer.json", Data("{}".utf8)),
             ("golden/large.bin", Data((0..<largest).map { UInt8(truncatingIfNeeded: $0 / 7) })),

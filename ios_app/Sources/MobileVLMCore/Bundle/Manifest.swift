@@ -54,6 +54,8 @@ public struct Manifest: Sendable, Equatable {
     public let tokenizerModel: String
     /// What recognises the program of each backend, such as `coreml`: a path in the bundle.
     public let artifacts: [String: String]
+    /// How the Core ML programs are driven; nil where the bundle has none.
+    public let coreML: CoreMLSpec?
     /// How each part is quantized: `name`, `llm`, `vision`, `projector`, `embedding`.
     public let recipe: [String: String]
     /// Tokens of a conversation, the picture's included.

@@ -27,6 +27,8 @@ public enum ManifestReader {
     public static func read(_ bytes: Data, name: String) throws -> Manifest {
         try requireKnownFormat(bytes, name: name)
         let file: ManifestFile = try decoded(bytes, name: name)
+        let coreML = (try decoded(bytes, name: name) as CoreMLFile).artifacts.coreml
+        let maxContext = try positive(file.context.max_context, "context.max_context", name: name)
         let manifest = Manifest(
             id: SHA256Digest.hex(of: bytes),
             kitVersion: file.kit_version,
@@ -37,13 +39,14 @@ public enum ManifestReader {
             prompt: try checked(file.prompt, name: name),
             tokenizerModel: file.tokenizer.model,
             artifacts: file.artifacts.mapValues(\.file),
+            coreML: try coreML?.checked(maxContext: maxContext, name: name),
             recipe: file.quantization.recipe.mapValues(\.spelled),
-            maxContext: try positive(file.context.max_context, "context.max_context", name: name),
+            maxContext: maxContext,
             memoryBytes: file.memory.bytes,
             files: try file.files.map { try checked($0, name: name) }
         )
         _ = try positive(file.context.max_prefill, "context.max_prefill", name: name)
-        try requireListed(manifest, tokenizerJSON: file.tokenizer.json, name: name)
+        try requireListed(manifest, tokenizerJSON: file.tokenizer.json, coreML, name: name)
         return manifest
     }
 
@@ -130,16 +133,28 @@ public enum ManifestReader {
     }
 
     /// Every file that a reader would open has its hash, once.
-    private static func requireListed(_ manifest: Manifest, tokenizerJSON: String, name: String) throws(BundleError) {
+    private static func requireListed(
+        _ manifest: Manifest, tokenizerJSON: String, _ coreML: CoreMLArtifact?, name: String
+    ) throws(BundleError) {
         var listed = Set<[UInt8]>()  // by bytes: two names that look alike are two files
         for entry in manifest.files where !listed.insert(Array(entry.path.utf8)).inserted {
             throw BundleError("\(name): files: got \(shown(entry.path)) twice, expected it once")
         }
         var named = [("tokenizer.model", manifest.tokenizerModel), ("tokenizer.json", tokenizerJSON)]
         named += manifest.artifacts.sorted { $0.key < $1.key }.map { ("artifacts.\($0.key)", $0.value) }
+        named += coreML?.named ?? []
         for (field, path) in named where !listed.contains(Array(path.utf8)) {
             throw BundleError("\(name): \(field): got '\(shown(path))', which isn't in files, expected its hash there")
         }
+    }
+
+    /// Core ML's part of the file, decoded apart: the other backends' are of other kinds.
+    private struct CoreMLFile: Decodable {
+        struct Artifacts: Decodable {
+            let coreml: CoreMLArtifact?
+        }
+
+        let artifacts: Artifacts
     }
 
     /// The file as it stands.

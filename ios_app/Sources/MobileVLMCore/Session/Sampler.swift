@@ -22,6 +22,20 @@ public struct Sampler: Sendable, Equatable {
     /// The next token's id: the position of its logit. The first of equals goes first, as torch's argmax has it; NaN is never chosen.
     public mutating func next<Logits: RandomAccessCollection>(_ logits: Logits) -> Int32
     where Logits.Element: BinaryFloatingPoint, Logits.Index == Int {
+        choose(logits)
+    }
+
+    /// As for any collection, compiled for this one: the engine's logits are read where they are, tens of thousands a token.
+    public mutating func next(_ logits: UnsafeBufferPointer<Float>) -> Int32 { choose(logits) }
+
+    #if !(os(macOS) && arch(x86_64))  // Swift has no Float16 on Intel Macs
+        /// As for `Float`.
+        public mutating func next(_ logits: UnsafeBufferPointer<Float16>) -> Int32 { choose(logits) }
+    #endif
+
+    @inline(__always)
+    private mutating func choose<Logits: RandomAccessCollection>(_ logits: Logits) -> Int32
+    where Logits.Element: BinaryFloatingPoint, Logits.Index == Int {
         var best = logits.startIndex, most = -Double.infinity
         for index in logits.indices where Double(logits[index]) > most {
             best = index

@@ -1,0 +1,158 @@
+#if canImport(CoreML) && !(os(macOS) && arch(x86_64))  // Swift has no Float16 on Intel Macs
+    import CoreML
+    import Foundation
+    import MobileVLMCore
+
+    /// A bundle's Core ML programs with one KV cache. `docs/coreml.md` says how they are called.
+    ///
+    /// Core ML's calls take long and can't be suspended, so the actor runs on a queue of its own and not on Swift's few shared threads.
+    public actor CoreMLEngine: VLMEngine, ModelMethods {
+        public nonisolated let chunk: Int
+
+        private nonisolated let queue: CoreMLQueue
+        private let spec: CoreMLSpec
+        private let table: TokenTable
+        private let encoder: VisionEncoder
+        private let decoder: TextDecoder
+        private let cache: MLState
+        /// The picture's embeddings, [1, image tokens, D].
+        private var picture: MLMultiArray?
+
+        private let rest: @Sendable (Duration) -> Duration
+        private var restedAt = ContinuousClock.now
+
+        public nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
+
+        /// Opens the programs of the verified bundle in `folder`, and runs each once, so that the first question doesn't wait for what Core
+        /// ML puts off.
+        ///
+        /// The first time takes longer: the packages are compiled for this phone, and kept in `compiled`.
+        ///
+        /// - Parameters:
+        ///   - units: what to run the programs on; nil: what the manifest says
+        ///   - rest: asked after each call how long the phone shall rest, given how long the call took
+        /// - Throws: `BundleError` if the bundle has no Core ML programs or its table is damaged; `EngineError` if Core ML can't compile,
+        ///   load or run them; `CancellationError`.
+        public static func open(
+            _ folder: URL, _ manifest: Manifest, on units: CoreMLSpec.ComputeUnits? = nil,
+            compiled: CompiledModels = .inCaches, rest: @escaping @Sendable (Duration) -> Duration = Heat.restNow
+        ) async throws -> CoreMLEngine {
+            guard let spec = manifest.coreML else {
+                throw BundleError("\(folder.path): got no program for coreml, expected one")
+            }
+            let table = try TokenTable(
+                folder.appending(path: spec.tokenEmbedding), form: spec.tableForm, vocabSize: manifest.sizes.vocabSize,
+                width: manifest.sizes.hiddenSize)
+            let queue = CoreMLQueue()
+            func engine() async throws -> CoreMLEngine {
+                let encoder = try await compiled.model(of: folder.appending(path: spec.visionEncoder), in: manifest.id)
+                let decoder = try await compiled.model(of: folder.appending(path: spec.textDecoder), in: manifest.id)
+                try Task.checkCancellation()
+                return try await queue.run {
+                    try CoreMLEngine(
+                        manifest, spec, table, encoder: encoder, decoder: decoder, units: units ?? spec.computeUnits, queue, rest)
+                }
+            }
+            do {
+                return try await engine()
+            } catch is EngineError {
+                // The system may have cleared a part of Caches; what is wrong with the bundle is wrong again.
+                compiled.remove(manifest.id)
+                return try await engine()
+            }
+        }
+
+        private init(
+            _ manifest: Manifest, _ spec: CoreMLSpec, _ table: TokenTable, encoder: URL, decoder: URL,
+            units: CoreMLSpec.ComputeUnits, _ queue: CoreMLQueue, _ rest: @escaping @Sendable (Duration) -> Duration
+        ) throws {
+            self.spec = spec
+            self.table = table
+            self.queue = queue
+            self.rest = rest
+            chunk = spec.prefillChunk
+            self.encoder = try VisionEncoder(encoder, manifest, spec, units)
+            self.decoder = try TextDecoder(decoder, manifest, spec, units)
+            cache = self.decoder.makeCache()
+            // Warm-up. What it leaves in the cache is overwritten before it is seen, as the rows of any older conversation are.
+            _ = try self.encoder.run([UInt8](repeating: 0, count: 3 * manifest.image.size * manifest.image.size))
+            for count in [1, chunk] { try self.decoder.run(count, at: 0, cache) { $0.zero() } }
+        }
+
+        // MARK: - VLMEngine
+
+        public func look(_ pixels: [UInt8]) async throws {
+            picture = nil
+            await cool()
+            picture = try working { try encoder.run(pixels).embeddings }
+        }
+
+        public func prefill(_ rows: [PromptRow], at position: Int) async throws {
+            await cool()
+            _ = try working { try feed(rows, at: position) }
+        }
+
+        public func next(_ rows: [PromptRow], at position: Int, by sampler: inout Sampler) async throws -> Int32 {
+            await cool()
+            return try working { try feed(rows, at: position).next(by: &sampler) }
+        }
+
+        private func feed(_ rows: [PromptRow], at position: Int) throws -> NumberRow {
+            try decoder.run(rows.count, at: position, cache) { embeds in
+                for (index, row) in rows.enumerated() {
+                    switch row {
+                    case .token(let token): try embeds.row(index).fill(token, from: table)
+                    case .image(let token):
+                        guard let picture else {
+                            throw EngineError("engine: got a row of a picture, expected the picture before")
+                        }
+                        let image = try NumberRows(picture, "image_embeddings", width: table.width)
+                        try embeds.row(index).fill(from: image.row(token))
+                    }
+                }
+            }
+        }
+
+        // MARK: - ModelMethods; the KV cache is the engine's
+
+        public func visionEncoder(_ pixels: [UInt8]) async throws -> [Float] {
+            try working { try NumberRows(encoder.run(pixels).embeddings, "image_embeddings", width: table.width).floats() }
+        }
+
+        public func tokenEmbedding(_ ids: [Int32]) async throws -> [Float] {
+            var rows = [Float](repeating: 0, count: ids.count * table.width)
+            try rows.withUnsafeMutableBufferPointer { all in
+                for (index, id) in ids.enumerated() {
+                    try table.copy(id, into: .init(rebasing: all[(index * table.width)..<((index + 1) * table.width)]))
+                }
+            }
+            return rows
+        }
+
+        public func textDecoder(_ embeds: [Float], at position: Int) async throws -> [Float] {
+            guard embeds.count.isMultiple(of: table.width) else {
+                throw EngineError("engine: got \(embeds.count) numbers, expected rows of \(table.width)")
+            }
+            return try working {
+                try decoder.run(embeds.count / table.width, at: position, cache) { rows in
+                    for index in 0..<(embeds.count / table.width) {
+                        try rows.row(index).fill(embeds[(index * table.width)..<((index + 1) * table.width)])
+                    }
+                }.floats()
+            }
+        }
+
+        // MARK: - heat
+
+        /// Rests until the phone may work again.
+        private func cool() async {
+            try? await Task.sleep(until: restedAt, clock: .continuous)  // where the task is cancelled, at once
+        }
+
+        private func working<Result>(_ work: () throws -> Result) rethrows -> Result {
+            let began = ContinuousClock.now
+            defer { restedAt = .now + rest(.now - began) }
+            return try work()
+        }
+    }
+#endif
