@@ -65,12 +65,17 @@ object BundleFiles {
     }
 
     /**
-     * Removes [folder] and all in it; a link is removed, not followed.
+     * Removes [folder] and all in it, if it exists; a link is removed, not followed. [onChange] is called before each removal.
      *
      * @throws IOException something in it can't be removed.
      */
-    fun delete(folder: File) {
-        if (Files.isSymbolicLink(folder.toPath()) || folder.isFile) folder.delete() else visit(folder) { path, _ -> Files.deleteIfExists(path) }
+    fun delete(folder: File, onChange: () -> Unit = {}) {
+        val remove = { path: Path, _: Long ->
+            onChange()
+            Files.deleteIfExists(path)
+            Unit
+        }
+        if (Files.isSymbolicLink(folder.toPath()) || folder.isFile) remove(folder.toPath(), 0) else visit(folder, remove)
     }
 
     /** [see] is given every file below [folder] with its size, then its folder with none; what vanishes meanwhile is passed over. */

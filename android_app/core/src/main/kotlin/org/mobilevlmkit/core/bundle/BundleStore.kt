@@ -3,20 +3,34 @@ package org.mobilevlmkit.core.bundle
 import org.mobilevlmkit.core.BundleException
 import org.mobilevlmkit.core.Job
 import java.io.File
+import java.io.FileOutputStream
+import java.io.IOException
 import java.io.InputStream
 
 /**
  * The bundles in the app's own [folder], each a folder `NAME.mvlm`: imported from a zip or pushed by `mvlm push`.
  *
- * A bundle is imported in a temporary folder that is renamed when all is there and checked. If the app is killed meanwhile, nothing
- * of it shows, and [recover] at the next start removes what is left.
+ * A bundle is imported in a temporary folder that is renamed when all is there and checked; one that it replaces is renamed before, and
+ * removed afterwards. If the app is killed meanwhile, [recover] at the next start puts back what was being replaced and has no successor,
+ * and removes all else that is left: the old bundle or the new one is there, whole.
+ *
+ * @param onChange called before each change of the disk but the contents of files; tests end the app there
  */
-class BundleStore(private val folder: File) {
-    /** Removes what an import or a removal left when the app was killed. Call it once at start, before anything else. */
+class BundleStore internal constructor(private val folder: File, private val onChange: () -> Unit) {
+    constructor(folder: File) : this(folder, {})
+
+    /**
+     * Puts in order what an import or a removal left when the app was killed. Call it once at start, before anything else.
+     *
+     * @throws IOException something can't be removed.
+     */
     fun recover() {
-        folder.listFiles().orEmpty()
-            .filter { it.name.startsWith(IMPORTING) || it.name.startsWith(REMOVING) }
-            .forEach { BundleFiles.delete(it) }
+        val left = folder.listFiles().orEmpty()
+        for (replaced in left.filter { it.name.startsWith(REPLACING) }) {
+            val place = File(folder, replaced.name.removePrefix(REPLACING))
+            if (place.exists()) discard(replaced) else rename(replaced, place)
+        }
+        left.filter { it.name.startsWith(IMPORTING) || it.name.startsWith(REMOVING) }.forEach { BundleFiles.delete(it, onChange) }
     }
 
     /** All bundles, newest first; those that can't be read say why. Their files' hashes aren't checked here. */
@@ -43,33 +57,59 @@ class BundleStore(private val folder: File) {
         }
         val beside = File(folder, "$IMPORTING${System.nanoTime()}")
         try {
+            onChange()
             if (!beside.mkdirs()) throw BundleException("$beside: can't be made, expected a folder to write in")
             archive.unpack(manifest, beside, job)
-            File(beside, ManifestReader.FILE_NAME).writeBytes(bytes)
+            write(File(beside, ManifestReader.FILE_NAME), bytes)
             return describe(moveIntoPlace(beside, manifest, safeName(fileName)))
         } finally {
-            BundleFiles.delete(beside)
+            BundleFiles.delete(beside, onChange)
         }
     }
 
-    /** Removes [bundle] for good. */
-    fun remove(bundle: StoredBundle) {
-        val aside = asideOf(bundle.folder)
-        BundleFiles.delete(aside ?: bundle.folder)
-    }
+    /**
+     * Removes [bundle] for good.
+     *
+     * @throws IOException something in it can't be removed.
+     */
+    fun remove(bundle: StoredBundle) = discard(bundle.folder)
 
-    /** [bundle] renamed, so that no half of it is ever taken for a bundle; null if it can't be. */
-    private fun asideOf(bundle: File): File? = File(folder, "$REMOVING${System.nanoTime()}").takeIf { bundle.renameTo(it) }
+    /** Removes [item], renamed first, so that no half of it is ever taken for a bundle. */
+    private fun discard(item: File) {
+        val removing = File(folder, "$REMOVING${System.nanoTime()}")
+        BundleFiles.delete(if (rename(item, removing)) removing else item, onChange)
+    }
 
     private fun moveIntoPlace(beside: File, manifest: Manifest, name: String): File {
         val same = list().firstOrNull { it.manifest?.id == manifest.id }
         val target = same?.folder ?: generateSequence(1) { it + 1 }
             .map { File(folder, if (it == 1) "$name$SUFFIX" else "$name $it$SUFFIX") }
             .first { !it.exists() }
-        val old = if (same != null) asideOf(target) else null
-        if (!beside.renameTo(target)) throw BundleException("$target: can't be written, expected to rename $beside")
-        old?.let { BundleFiles.delete(it) }
+        val replaced = File(folder, REPLACING + target.name)
+        val isReplacing = same != null && rename(target, replaced)
+        if (!rename(beside, target)) {
+            if (isReplacing) rename(replaced, target)
+            throw BundleException("$target: can't be written, expected to rename $beside")
+        }
+        try {
+            if (isReplacing) discard(replaced)
+        } catch (_: IOException) {
+            // The new one is in its place; the next start removes what is left of the old one.
+        }
         return target
+    }
+
+    private fun rename(from: File, to: File): Boolean {
+        onChange()
+        return from.renameTo(to)
+    }
+
+    private fun write(file: File, bytes: ByteArray) {
+        onChange()
+        FileOutputStream(file).use {
+            it.write(bytes)
+            it.fd.sync()
+        }
     }
 
     private fun describe(bundle: File): StoredBundle {
@@ -92,6 +132,7 @@ class BundleStore(private val folder: File) {
     companion object {
         const val SUFFIX = ".mvlm"
         private const val IMPORTING = ".import-"
+        private const val REPLACING = ".replace-" // and the bundle's own folder name; always whole
         private const val REMOVING = ".remove-"
         private const val MAX_NAME = 80
 
