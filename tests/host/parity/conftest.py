@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from noise import noise
 from PIL import Image
 
 from mobilevlm_export.bundle import Bundle
@@ -26,5 +27,5 @@ def bundle(demo_bundle: Bundle) -> Bundle:
 @pytest.fixture(scope="session")
 def samples() -> list[Sample]:
     """Two scenes with a question each, and a wide picture, which is padded and shrunk."""
-    wide = Image.effect_noise((60, 30), 90).convert("RGB").resize((600, 300), Image.Resampling.NEAREST)
+    wide = noise(60, 30).resize((600, 300), Image.Resampling.NEAREST)
     return [*default_samples()[:8:7], Sample("a wide picture", wide, "Describe the image.")]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from faults import IN_THE_MODEL, IN_THE_PROGRAM, quantized_scale_off
-from PIL import Image
+from noise import noise
 from tiny import VOCAB_SIZE
 
 from mobilevlm_export import pipeline, prompt
@@ -33,7 +33,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wide picture and a tall one: both are padded."""
     folder = tmp_path_factory.mktemp("pictures")
     for name, size in (("wide", (60, 30)), ("tall", (25, 50))):
-        Image.effect_noise(size, 90).convert("RGB").save(folder / f"{name}.png")
+        noise(*size).save(folder / f"{name}.png")
     return folder
 
 
