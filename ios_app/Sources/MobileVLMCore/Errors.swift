@@ -25,6 +25,12 @@ public struct PromptError: MobileVLMError, Equatable {
     public init(_ message: String) { self.message = message }
 }
 
+/// A golden record can't be read, or a capture not be written.
+public struct CaptureError: MobileVLMError, Equatable {
+    public let message: String
+    public init(_ message: String) { self.message = message }
+}
+
 /// The engine can't load or run the program.
 public struct EngineError: MobileVLMError, Equatable {
     public let message: String

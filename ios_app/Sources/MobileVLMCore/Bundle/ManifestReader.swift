@@ -81,7 +81,7 @@ public enum ManifestReader {
         }
     }
 
-    private static func line(_ error: DecodingError, _ bytes: Data) -> String {
+    static func line(_ error: DecodingError, _ bytes: Data) -> String {
         let whole = try? JSONDecoder().decode(JSONValue.self, from: bytes)
         guard let whole else { return "got no JSON, expected a JSON object" }
         guard case .object = whole else { return "format_version: got \(whole), expected a JSON object with it" }

@@ -69,7 +69,7 @@ struct Conversation: Sendable {
         guard room >= min(Self.leastAnswer, maxNewTokens) else { throw ContextFullError() }
         let most = min(room, maxNewTokens)
         // The last chunk, of one row at least, is what tells the first token.
-        let last = (wanted.count - 1) / model.engine.chunk * model.engine.chunk
+        let last = (wanted.count - 1) / model.chunk * model.chunk
         try await fit(Array(wanted[..<min(max(last, commonLength(wanted)), wanted.count - 1)]))
         var next = try await choose(Array(wanted[cached.count...]), by: &sampler)
         var stream = TextStream(), text = "", ids = [Int32]()
@@ -129,7 +129,7 @@ struct Conversation: Sendable {
         var fed = Array(wanted[..<commonLength(wanted)])
         cached = []  // until the engine has returned
         while fed.count < wanted.count {
-            let part = Array(wanted[fed.count..<min(fed.count + model.engine.chunk, wanted.count)])
+            let part = Array(wanted[fed.count..<min(fed.count + model.chunk, wanted.count)])
             try await model.engine.prefill(part, at: fed.count)
             fed += part
         }

@@ -1,11 +1,50 @@
 import Foundation
 
 /// A bundle that is verified and loaded.
-public struct LoadedModel: Sendable {
+public final class LoadedModel: @unchecked Sendable {
     public let folder: URL
     public let manifest: Manifest
-    public let engine: any VLMEngine
     public let tokenizer: Tokenizer
+    /// How well it fits the phone.
+    public let memory: MemoryFit
+    /// Seconds that the engine took to load the programs.
+    public let loadSeconds: Double
+    /// The most rows that the engine takes at once.
+    public let chunk: Int
+
+    private let lock = NSLock()
+    private var loaded: (any VLMEngine)?
+
+    init(
+        folder: URL, manifest: Manifest, engine: any VLMEngine, tokenizer: Tokenizer, memory: MemoryFit = .fits,
+        loadSeconds: Double = 0
+    ) {
+        self.folder = folder
+        self.manifest = manifest
+        self.tokenizer = tokenizer
+        self.memory = memory
+        self.loadSeconds = loadSeconds
+        chunk = engine.chunk
+        loaded = engine
+    }
+
+    /// What runs the programs.
+    ///
+    /// - Throws: `EngineError` once it is released.
+    public var engine: any VLMEngine {
+        get throws {
+            guard let engine = lock.withLock({ loaded }) else { throw EngineError("engine: it was released") }
+            return engine
+        }
+    }
+
+    /// Whether the engine is freed; what needs none still works.
+    public var isReleased: Bool { lock.withLock { loaded == nil } }
+
+    /// Frees the engine, to make room for another one.
+    public func release() {
+        lock.withLock { loaded = nil }
+    }
 }
 
 /// Loads bundles: every file checked, the memory counted, the programs loaded.
@@ -15,15 +54,19 @@ public struct ModelLoader: Sendable {
 
     private let openEngine: @Sendable (URL, Manifest) async throws -> any VLMEngine
     private let availableMemory: @Sendable () -> Int64
+    private let now: @Sendable () -> Duration
 
     /// - Parameters:
     ///   - availableMemory: bytes that the app may take
+    ///   - now: a clock that never goes back
     ///   - openEngine: loads the programs of the verified bundle in a folder
     public init(
         availableMemory: @escaping @Sendable () -> Int64,
+        now: @escaping @Sendable () -> Duration = monotonicNow,
         openEngine: @escaping @Sendable (URL, Manifest) async throws -> any VLMEngine
     ) {
         self.availableMemory = availableMemory
+        self.now = now
         self.openEngine = openEngine
     }
 
@@ -37,12 +80,14 @@ public struct ModelLoader: Sendable {
             throw BundleError("\(folder.path): got artifacts for \(found.isEmpty ? "nothing" : found), expected \(Self.backend)")
         }
         let available = availableMemory()
-        if available < manifest.memoryBytes {
-            throw MemoryError(neededBytes: manifest.memoryBytes, availableBytes: available)
-        }
+        let memory = MemoryCheck.fit(needed: manifest.memoryBytes, available: available)
+        if memory == .tooLittle { throw MemoryError(neededBytes: manifest.memoryBytes, availableBytes: available) }
         let tokenizer = try Tokenizer(folder.appending(path: manifest.tokenizerModel))
         try Task.checkCancellation()
+        let began = now()
+        let engine = try await openEngine(folder, manifest)
         return LoadedModel(
-            folder: folder, manifest: manifest, engine: try await openEngine(folder, manifest), tokenizer: tokenizer)
+            folder: folder, manifest: manifest, engine: engine, tokenizer: tokenizer, memory: memory,
+            loadSeconds: (now() - began).inSeconds)
     }
 }

@@ -10,6 +10,8 @@ public enum Phase: Sendable, Equatable {
     case suspended
     /// The model waits for a picture.
     case ready
+    /// The phone is being checked: the model is lent to `VLMSession.check`.
+    case checking
     /// A picture is being encoded, or a conversation put back into the KV cache.
     case looking
     /// The picture is in the KV cache: a question may be asked.
@@ -53,6 +55,8 @@ public enum Problem: Sendable, Equatable {
     case engine(String)
     /// The question doesn't fit into what is left of the context; a new chat about the same picture has more room.
     case contextFull(question: String)
+    /// The phone couldn't be checked: no golden records, no room for a capture, a failing engine.
+    case check(String)
     /// The picture or the question can't be used.
     case input(String)
 }
@@ -64,11 +68,17 @@ public struct SessionState: Sendable, Equatable {
     public internal(set) var bundle: String?
     /// Share of the bundle that is verified, 0 to 1.
     public internal(set) var loadProgress = 0.0
+    /// The number of the picture, or of none: another one with each `show`, `clear`, `close` and other bundle.
+    public internal(set) var picture = 0
+    /// Whether the picture hasn't begun to be encoded, so that a newer one costs nothing.
+    public internal(set) var isPictureWaiting = false
     public internal(set) var turns = [ChatTurn]()
     /// Asked, but not begun yet.
     public internal(set) var waitingQuestion: String?
     /// Tokens in the KV cache, of `maxTokens`.
     public internal(set) var usedTokens = 0
     public internal(set) var maxTokens = 0
+    /// How well the loaded model fits the phone: a warning if it is `tight`.
+    public internal(set) var memory = MemoryFit.fits
     public internal(set) var problem: Problem?
 }

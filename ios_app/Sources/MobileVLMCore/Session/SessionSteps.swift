@@ -1,0 +1,172 @@
+import Foundation
+
+/// What the worker does to bring about what is wanted. Each step takes what it needs when it begins; what comes of it counts only for the
+/// picture and the conversation that it began with.
+extension VLMSession {
+    func run(_ step: Step) async {
+        switch step {
+        case .unload: unload()
+        case .load: await loadModel()
+        case .check: await lendModel()
+        case .look: await look()
+        case .answer: await answer()
+        }
+    }
+
+    private func unload() {
+        model = nil
+        conversation = nil
+        usedTokens = 0
+    }
+
+    private func loadModel() async {
+        guard let folder = wanted else { return }
+        loadProgress = 0
+        let task = Task { [load] in
+            try await load(folder) { share in Task { await self.verified(share, of: folder) } }
+        }
+        loading = task
+        publish()
+        defer { loading = nil }
+        do {
+            let loaded = try await task.value
+            if task.isCancelled { return }
+            model = loaded
+            conversation = Conversation(loaded)
+            isToRefresh = pixels != nil  // a conversation from before is put back
+        } catch {
+            guard wanted == folder, !task.isCancelled else { return }  // another wish came; the next step sees it
+            hasFailedToLoad = true
+            problem =
+                switch error {
+                case let error as BundleError: .bundle(error.message)
+                case let error as MemoryError: .memory(needed: error.neededBytes, available: error.availableBytes)
+                default: .engine(Self.line(error))
+                }
+        }
+    }
+
+    private func verified(_ share: Double, of folder: URL) {
+        guard running == .load, wanted == folder, share > loadProgress else { return }
+        loadProgress = share
+        publish()
+    }
+
+    private func lendModel() async {
+        guard let work = check, let lent = model else { return }
+        check = nil
+        let task = Task { try await work(lent) }
+        checking = task
+        publish()
+        let result = await task.result
+        checking = nil
+        usedTokens = 0
+        model = lent.isReleased ? nil : lent
+        conversation = model.map { Conversation($0) }
+        isToRefresh = pixels != nil
+        if case .failure(let error) = result, !task.isCancelled { problem = .check(Self.line(error)) }
+    }
+
+    private func look() async {
+        guard var talk = conversation, let spec = model?.manifest.image else { return }
+        let began = now(), mine = epoch, about = pictures
+        let picture = newPicture
+        newPicture = nil
+        isToRefresh = false
+        publish()
+        do {
+            if let picture {
+                let square = await Self.square(picture, spec)
+                guard pictures == about else { return }
+                pixels = square
+            }
+            guard let pixels else { return }
+            if picture != nil || !talk.hasPicture { try await talk.look(pixels) }
+            try await talk.restore(history())
+            conversation = talk
+            guard epoch == mine else { return }
+            usedTokens = talk.position
+            imageSeconds = (now() - began).inSeconds
+        } catch {
+            lose(&talk, mine, error)
+        }
+    }
+
+    private nonisolated static func square(_ picture: Picture, _ spec: ImageSpec) async -> [UInt8] {
+        var square = SquarePixels(spec)
+        return square.pixels(of: picture)
+    }
+
+    private func answer() async {
+        guard var talk = conversation, let asked = question else { return }
+        let began = now(), mine = epoch
+        let history = history()
+        question = nil
+        turns.append(ChatTurn(question: asked.text))
+        publish()
+        var first: Duration?, last = began
+        do {
+            var sampler = sampler
+            let answered = try await talk.answer(
+                history, asked.text, maxNewTokens: asked.maxNewTokens, by: &sampler, isStopped: { self.isStopping }
+            ) { text in
+                last = now()
+                if first == nil { first = last }
+                changeLastTurn(mine) { $0.answer = text }
+            }
+            conversation = talk
+            self.sampler = sampler
+            guard epoch == mine else { return }
+            usedTokens = talk.position
+            let decoding = first.map { (last - $0).inSeconds } ?? 0
+            let stats = AnswerStats(
+                imageSeconds: imageSeconds, firstTokenSeconds: first.map { ($0 - began).inSeconds } ?? 0,
+                tokens: answered.tokenIDs.count,
+                tokensPerSecond: decoding > 0 ? Double(answered.tokenIDs.count - 1) / decoding : 0)
+            imageSeconds = 0
+            changeLastTurn(mine) { turn in
+                turn.answer = answered.text
+                turn.tokenIDs = answered.tokenIDs
+                turn.ended = answered.ended
+                turn.stats = stats
+            }
+        } catch is ContextFullError {
+            refuse(mine, .contextFull(question: asked.text))
+        } catch let error as PromptError {
+            refuse(mine, .input(error.message))
+        } catch {
+            lose(&talk, mine, error)
+            changeLastTurn(mine) { $0.ended = .failed }
+        }
+    }
+
+    /// The engine failed, and its KV cache is lost: it is fed anew when it is needed. The epoch `mine` is told why.
+    private func lose(_ talk: inout Conversation, _ mine: Int, _ error: any Error) {
+        talk.lose()
+        conversation = talk
+        guard epoch == mine else { return }
+        problem = .engine(Self.line(error))
+        question = nil
+    }
+
+    /// The question that began in the epoch `mine` was never asked.
+    private func refuse(_ mine: Int, _ why: Problem) {
+        guard epoch == mine else { return }
+        turns.removeLast()
+        problem = why
+    }
+
+    private func changeLastTurn(_ mine: Int, _ change: (inout ChatTurn) -> Void) {
+        guard epoch == mine, !turns.isEmpty else { return }
+        change(&turns[turns.count - 1])
+        publish()
+    }
+
+    /// What was said; an answer that failed wasn't.
+    private func history() -> [ChatTurn] { turns.filter { $0.ended != .failed } }
+
+    static func line(_ error: any Error) -> String {
+        if let error = error as? any MobileVLMError { return error.message }
+        return "engine: \("\(error)".split(whereSeparator: \.isNewline).first.map(String.init) ?? "failed")"
+    }
+}
