@@ -15,6 +15,7 @@ from mobilevlm_export.progress import Progress
 from mobilevlm_export.terminal import drawn_progress, print_facts, print_json, print_table
 from mobilevlm_export.train.cli import train_group
 from mobilevlm_host.arm64.cli import arm64_options
+from mobilevlm_host.bench.cli import bench
 from mobilevlm_host.evaluate.cli import evaluate, score
 from mobilevlm_host.sensitivity.cli import sensitivity
 
@@ -299,5 +300,16 @@ def completion(shell: str) -> None:
     click.echo(complete(main, {}, "mvlm", "_MVLM_COMPLETE").source())
 
 
-for command in (cli.export, cli.inspect, cli.verify, cli.push, cli.synth, train_group, evaluate, score, sensitivity):
+for command in (
+    cli.export,
+    cli.inspect,
+    cli.verify,
+    cli.push,
+    cli.synth,
+    train_group,
+    evaluate,
+    score,
+    sensitivity,
+    bench,
+):
     main.add_command(command)

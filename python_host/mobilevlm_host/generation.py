@@ -59,8 +59,8 @@ class CppGeneration:
         Raises:
             RunnerError: the runner can't load it.
         """
+        import_engine()
         with native_output_hidden():
-            register_operators()
             from executorch.extension.llm.runner import MultimodalRunner
 
             if threads is not None:
@@ -107,6 +107,13 @@ class CppGeneration:
     def stop(self) -> None:
         """See :class:`Generation`."""
         self._runner.stop()
+
+
+def import_engine() -> None:
+    """Load ExecuTorch's libraries into this process, if they aren't there yet."""
+    with native_output_hidden():
+        register_operators()
+        import executorch.extension.llm.runner  # noqa: F401
 
 
 class MethodsGeneration:

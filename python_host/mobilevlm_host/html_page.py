@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.whole_file import whole_file
@@ -28,3 +31,15 @@ def write_page(path: Path, first_line: bytes, called: str, page: str) -> None:
     require_place(path, first_line, called)
     with whole_file(path) as beside:
         beside.write_bytes(first_line + b"\n" + page.encode())
+
+
+def render_page(package: str, **values: Any) -> str:
+    """``page/report.html`` of ``package`` filled with ``values``; it may include what all pages share."""
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package, "page"), PackageLoader("mobilevlm_host", "page")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(values)

@@ -172,5 +172,13 @@ def set_threads(threads: int) -> None:
     """Let ExecuTorch's engines in this process use ``threads`` CPU threads."""
     from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
 
+    torch.set_num_threads(threads)  # the attention's matrix products are torch's, with threads of their own
     with native_output_hidden():
         _unsafe_reset_threadpool(threads)
+
+
+def thread_count() -> int:
+    """How many CPU threads ExecuTorch's engines in this process use."""
+    from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_count
+
+    return int(_threadpool_get_thread_count())

@@ -167,6 +167,17 @@ class Runner:
         return self._coreml.with_own_cache() if self._coreml else ExecuTorchMethods(self.bundle)
 
     @property
+    def engine(self) -> Generation:
+        """What this runner drives, to measure it: after feeding it directly, begin with :meth:`ask` or :meth:`prepare`.
+
+        Raises:
+            RunnerError: the runner is closed, or still answering.
+        """
+        self._require_open()
+        self._cached = None
+        return self._engine
+
+    @property
     def computed_by(self) -> ComputedBy:
         """What computes here, and what that shows."""
         return computed_by(self.backend)

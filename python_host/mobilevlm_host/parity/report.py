@@ -13,14 +13,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 from torch import Tensor
 
+from mobilevlm_host import charts
 from mobilevlm_host.arm64.beside import COMPARED as ARM64_COMPARED
-from mobilevlm_host.html_page import require_place, write_page
-from mobilevlm_host.parity import charts
-from mobilevlm_host.parity.charts import Line
+from mobilevlm_host.charts import Line
+from mobilevlm_host.html_page import render_page, require_place, write_page
 from mobilevlm_host.parity.measure import Answer, Measured
 from mobilevlm_host.parity.stages import ParityReport, Stage
 from mobilevlm_host.parity.thresholds import Limit
@@ -73,14 +72,8 @@ def write_report(report: ParityReport, path: Path) -> None:
 
 def render(report: ParityReport) -> str:
     """The page without its first line."""
-    environment = Environment(
-        loader=PackageLoader("mobilevlm_host.parity", "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
+    return render_page(
+        "mobilevlm_host.parity",
         report=report,
         subject=report.subject,
         first=report.first_divergence,

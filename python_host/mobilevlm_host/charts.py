@@ -1,4 +1,4 @@
-"""Drawings of a parity report as SVG: lines over steps or layers, and the error of each image token over the picture.
+"""Drawings of the HTML pages as SVG: lines over steps, layers or lengths, and the error of each image token over the picture.
 
 Colours are CSS variables of the page; what they tell is told by dashes and words too.
 """
@@ -55,15 +55,23 @@ def linear_scale(values: Sequence[float]) -> Scale:
     """From zero, or less, to a round number above ``values``."""
     usable = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(0.0, *usable), max(1.0, *usable)
-    step = next(step for step in (5, 10, 20, 50, 100, 200, 500, 1e9) if (high - low) / step <= 6)
+    steps = (digit * 10.0**power for power in range(12) for digit in (5, 10, 20))
+    step = next((step for step in steps if (high - low) / step <= 6), 1e13)
     first, last = math.floor(low / step), math.ceil(high / step)
     return Scale(first * step, last * step, False, tuple(step * at for at in range(first, last + 1)))
 
 
 def line_chart(
-    lines: Sequence[Line], *, title: str, x_title: str, y_title: str, scale: Scale, first: int = 0
+    lines: Sequence[Line],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    scale: Scale,
+    first: int = 0,
+    steps_named: Sequence[str] = (),
 ) -> Markup:
-    """``lines`` of equal length over steps counted from ``first``, as inline SVG."""
+    """``lines`` of equal length over steps counted from ``first``, or named, as inline SVG."""
     steps = len(lines[0].values)
     inner_width, inner_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
@@ -79,7 +87,8 @@ def line_chart(
         _add(svg, "text", _tick(tick, scale.log), x=_LEFT - 6, y=y(tick) + 4, text_anchor="end")
     stride = max(1, math.ceil(steps / 8))
     for step in range(0, steps, stride):
-        _add(svg, "text", str(step + first), x=x(step), y=_HEIGHT - _BOTTOM + 16, text_anchor="middle")
+        name = steps_named[step] if steps_named else str(step + first)
+        _add(svg, "text", name, x=x(step), y=_HEIGHT - _BOTTOM + 16, text_anchor="middle")
     _add(svg, "text", x_title, x=_LEFT + inner_width / 2, y=_HEIGHT - 6, text_anchor="middle", class_="axis")
     _add(svg, "text", y_title, x=4, y=12, class_="axis")
     for line in lines:

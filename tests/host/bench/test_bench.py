@@ -1,0 +1,193 @@
+"""``mvlm bench``: every figure is there, for each number of threads, and what can't be measured is refused first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.errors import ParityError, RunnerError
+from mobilevlm_export.hub import DEMO_SAMPLES
+from mobilevlm_host.bench import session
+from mobilevlm_host.bench.measure import Spread
+from mobilevlm_host.bench.report import BenchReport, System, render, require_report_place, write_report
+from mobilevlm_host.bench.run import bench
+from mobilevlm_host.bench.session import Session, measure
+from mobilevlm_host.cli import main
+from mobilevlm_host.methods import set_threads, thread_count
+from mobilevlm_host.runner import Runner
+
+PICTURE = DEMO_SAMPLES / "word-and-shapes.png"
+SINGLE = {
+    "load_s",
+    "first_ttft_s",
+    "ttft_s",
+    "ttft_prepared_s",
+    "image_encode_s",
+    "peak_memory_bytes",
+    "imports_memory_bytes",
+}
+METHODS = ["preprocess", "vision_encoder", "token_embedding", "text_decoder, prefill", "text_decoder, decode"]
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_every_figure_for_each_number_of_threads(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    page = tmp_path / "bench.html"
+    done = _run("bench", tiny_bundle.path, "--threads", 1, "--threads", 2, "--repeats", 2, "--json", "--report", page)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["repeats"], found["backend"], found["recipe"]) == (2, "executorch", "fp32")
+    assert [system["threads"] for system in found["systems"]] == [1, 2]
+    for system in found["systems"]:
+        # A context of 256, less the sixteen tokens that are decoded after it.
+        assert list(system["prefill_tok_s"]) == ["32", "64", "128", "256"]
+        assert list(system["decode_tok_s"]) == ["64", "128", "240"]
+        assert list(system["method_s"]) == list(system["method_share"]) == METHODS
+        assert sum(system["method_share"].values()) == pytest.approx(1)
+        assert set(system) == {
+            *SINGLE,
+            "threads_asked",
+            "threads",
+            "prefill_tok_s",
+            "decode_tok_s",
+            "method_s",
+            "method_share",
+        }
+        for figure in (*(system[name] for name in SINGLE), *system["prefill_tok_s"].values()):
+            assert len(figure["samples"]) == 2
+            assert 0 < figure["quartiles"][0] <= figure["median"] <= figure["quartiles"][1]
+        assert system["peak_memory_bytes"]["median"] > system["imports_memory_bytes"]["median"] > 1e8
+        for whole, image, prepared in zip(
+            *(system[name]["samples"] for name in ("ttft_s", "image_encode_s", "ttft_prepared_s")), strict=True
+        ):
+            assert whole == pytest.approx(image + prepared)
+    text = page.read_text()
+    assert text.startswith("<!doctype html><!-- mvlm bench -->")
+    assert text.count("<svg viewBox='0 0 480") + text.count('<svg viewBox="0 0 480') == 4  # two curves for two systems
+    for said in ("1 thread<", "2 threads<", *METHODS):
+        assert said in text
+
+
+def _report(**figures: float) -> BenchReport:
+    names = {"threads": 2, **dict.fromkeys(SINGLE, 0.5), "prefill_tok_s@32": 100.0, "decode_tok_s@64": 20.0}
+    names |= {f"method_s@{method}": at for at, method in enumerate(METHODS)} | figures
+    system = System(None, {name: Spread((value, value)) for name, value in names.items()})
+    return BenchReport("<b>.mvlm", "executorch", "int4", "p.png", 32, 2, 0.0, [system])
+
+
+def test_the_table_has_units_and_spread() -> None:
+    report = _report(ttft_s=1.25, peak_memory_bytes=2.5e9, **{"decode_tok_s@64": 123.4})
+    rows = dict(report.rows())
+    assert rows["first token"] == "1.25 s (1.25–1.25)"
+    assert rows["load"] == "500 ms (500–500)"
+    assert rows["peak memory"] == "2500 MB (2500–2500)"
+    assert rows["decode after 64 tokens"] == "123 tok/s (123–123)"
+    assert report.systems[0].name == "2 threads (the engine's choice)"
+    assert dict(report.share_rows())["text_decoder, decode"] == "4 s  40 %"
+
+
+def test_the_page_is_closed_and_escapes_what_it_is_told() -> None:
+    page = render(_report())
+    assert "default-src 'none'" in page
+    assert "&lt;b&gt;.mvlm" in page
+    assert "<b>.mvlm" not in page
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_only_an_older_report_is_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "bench.html"
+    write_report(_report(), page)
+    write_report(_report(), page)
+    page.write_text("mine")
+    with pytest.raises(ParityError, match="exists and isn't a bench report"):
+        require_report_place(page)
+    assert page.read_text() == "mine"
+
+
+def test_what_cannot_be_measured_is_refused_in_one_line(
+    tiny_bundle: Bundle, tiny_coreml_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "in_child", lambda self: pytest.fail("measured"))
+    page = tmp_path / "page.html"
+    page.write_text("mine")
+    no_picture = tmp_path / "no.png"
+    no_picture.write_text("text")
+    (tmp_path / "empty.mvlm").mkdir()
+    refused: dict[tuple[Any, ...], str] = {
+        (tmp_path / "absent.mvlm",): "absent.mvlm: ",
+        (tmp_path / "empty.mvlm",): "expected a bundle's manifest",
+        (tiny_bundle.path, "--backend", "coreml"): "expected coreml",
+        (tiny_coreml_bundle.path,): "evaluated in torch here, at a speed that says nothing about a phone's",
+        (tiny_bundle.path, "--image", no_picture): "no.png: ",
+        (tiny_bundle.path, "--report", page): "exists and isn't a bench report",
+    }
+    for arguments, said in refused.items():
+        done = _run("bench", *arguments)
+        assert done.exit_code == 1, done.output
+        assert done.stderr.splitlines()[-1].startswith("Error: ")
+        assert said in done.stderr.splitlines()[-1]
+
+
+def test_core_ml_itself_is_measured_alike(
+    tiny_coreml_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("mobilevlm_host.bench.run._require_core_ml", lambda bundle: None)  # as on a Mac
+    monkeypatch.setattr(Session, "in_child", measure)
+    report = bench(tiny_coreml_bundle, repeats=1)
+    assert {name.partition("@")[0] for name in report.systems[0].figures} == {
+        *SINGLE, "threads", "prefill_tok_s", "decode_tok_s", "method_s",
+    }  # fmt: skip
+
+
+def test_each_context_is_filled_before_it_is_measured(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Runner(tiny_bundle) as runner:
+        fed: list[int] = []
+
+        class Counting:
+            def reset(self) -> None:
+                fed.clear()
+
+            def feed(self, ids: list[int]) -> None:
+                assert all(0 <= token < runner.tokenizer.vocab_size for token in ids)
+                fed.append(len(ids))
+
+        monkeypatch.setattr(runner, "_engine", Counting())
+        for name, _ in session._decode(runner):
+            context = int(name.partition("@")[2])
+            assert fed[-session._STEPS :] == [1] * session._STEPS
+            assert sum(fed[: -session._STEPS]) == context
+        assert sum(fed) == runner.manifest.max_context
+
+
+def test_measuring_the_engine_leaves_no_conversation(tiny_bundle: Bundle) -> None:
+    image = Image.new("RGB", (60, 60), "red")
+    with Runner(tiny_bundle) as runner:
+        list(runner.ask(image, "What is this?", max_new_tokens=6))
+        expected = runner.answer
+        runner.engine.feed([5, 6, 7])
+        for ask in (runner.ask_prepared, runner.follow_up):
+            with pytest.raises(RunnerError, match="expected"):
+                ask("What is this?")
+        list(runner.ask(image, "What is this?", max_new_tokens=6))
+        assert runner.answer == expected
+
+
+def test_threads_are_those_of_attention_too() -> None:
+    before = thread_count(), torch.get_num_threads()
+    try:
+        for count in (2, 1):
+            set_threads(count)
+            assert (thread_count(), torch.get_num_threads()) == (count, count)
+    finally:
+        set_threads(before[0])
+        torch.set_num_threads(before[1])
