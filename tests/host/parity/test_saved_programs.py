@@ -19,6 +19,7 @@ from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.mil.protos import model_pb2
+from mobilevlm_host.parity.check import default_samples
 from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.measure import Sample
 from mobilevlm_host.parity.phone import PhoneInputs
@@ -171,8 +172,9 @@ def test_a_fault_in_a_saved_program_is_found_where_it_is(
 
 
 def test_a_sound_program_passes(model: MobileVLM, coreml_bundle: Bundle, samples: list[Sample]) -> None:
-    report = _compare(model, coreml_bundle, samples)
-    assert report.first_divergence is None
+    # Enough samples that one near tie, as noise brings it about, is no false alarm.
+    report = _compare(model, coreml_bundle, [*samples, *default_samples()[1:7:2]])
+    assert report.first_divergence is None, [(each.name, each.metrics) for each in report.stages]
     measured = {stage.name: stage.metrics for stage in report.stages}
     assert measured["vision_encoder"]["snr_db"] < 60  # int8 is really what ran
     assert 1e-6 < measured["decode"]["mean_kl"] < 0.05
