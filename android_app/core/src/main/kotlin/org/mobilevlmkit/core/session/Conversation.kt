@@ -1,5 +1,6 @@
 package org.mobilevlmkit.core.session
 
+import org.mobilevlmkit.core.pixels.Picture
 import org.mobilevlmkit.core.prompt.Prompt
 import org.mobilevlmkit.core.prompt.Segment
 import org.mobilevlmkit.core.prompt.TextStream
@@ -34,6 +35,9 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
     /** Seconds that the picture took to be encoded and put through the text decoder. */
     var imageS = 0.0
         private set
+
+    /** What the vision encoder reads of [picture]: uint8 [3, S, S]. */
+    fun pixels(picture: Picture): ByteArray = model.pixels(picture)
 
     /** Puts the picture [pixels], uint8 [3, S, S], and [turns] about it into an empty KV cache. */
     fun look(pixels: ByteArray, turns: List<Turn> = emptyList()) {

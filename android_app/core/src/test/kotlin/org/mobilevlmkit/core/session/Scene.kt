@@ -71,9 +71,18 @@ class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
         return settle()
     }
 
+    /** What the engine's KV cache begins with: the system text and [picture]. */
+    fun prefix(picture: Int): List<Int> = listOf(1) + tokenizer.encode(manifest.prompt.beforeImage).asList() + List(36) { -1 - picture }
+
+    /** Token ids of [texts] one by one. */
+    fun ids(vararg texts: String): List<Int> = texts.flatMap { if (it == "</s>") listOf(2) else tokenizer.encode(it).asList() }
+
     companion object {
         private val demo = ManifestReader.read(Golden.file("manifests/good/demo.json"))
         private val demoTokenizer = Tokenizer.read(Golden.file("prompts/demo.tokenizer.json"))
+
+        /** Answers [pieces] to whatever is asked. */
+        fun answering(vararg pieces: String): (String) -> List<String> = { pieces.asList() }
 
         /** A picture all of whose pixels have the blue [value]. */
         fun picture(value: Int) = ArrayPicture(2, 2, IntArray(4) { value })
