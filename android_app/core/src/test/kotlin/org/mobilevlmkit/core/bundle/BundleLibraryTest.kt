@@ -7,14 +7,13 @@ import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Rule
 import org.junit.Test
-import org.junit.rules.TemporaryFolder
 import java.io.File
 import java.util.ArrayDeque
 import java.util.concurrent.Executor
 
 class BundleLibraryTest {
     @get:Rule
-    val temporary = TemporaryFolder()
+    val temporary = TestBundle.temporaryFolder()
     private val folder by lazy { File(temporary.root, "bundles") }
     private val tasks = ArrayDeque<Runnable>()
     private val states = ArrayList<LibraryState>()

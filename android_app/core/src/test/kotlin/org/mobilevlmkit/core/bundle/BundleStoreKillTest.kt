@@ -5,7 +5,6 @@ import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Rule
 import org.junit.Test
-import org.junit.rules.TemporaryFolder
 import org.mobilevlmkit.core.BundleException
 import org.mobilevlmkit.core.Job
 import java.io.File
@@ -13,7 +12,7 @@ import java.io.File
 /** The app is killed before each change of the disk in turn, and again while the next start puts things in order. */
 class BundleStoreKillTest {
     @get:Rule
-    val temporary = TemporaryFolder()
+    val temporary = TestBundle.temporaryFolder()
     private val demo = TestBundle(programBytes = 500)
     private val other = TestBundle(seed = 2, programBytes = 500)
 

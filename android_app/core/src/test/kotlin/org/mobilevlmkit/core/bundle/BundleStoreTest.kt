@@ -8,7 +8,6 @@ import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Rule
 import org.junit.Test
-import org.junit.rules.TemporaryFolder
 import org.mobilevlmkit.core.BundleException
 import org.mobilevlmkit.core.Job
 import java.io.File
@@ -21,7 +20,7 @@ import java.util.concurrent.CancellationException
 
 class BundleStoreTest {
     @get:Rule
-    val temporary = TemporaryFolder()
+    val temporary = TestBundle.temporaryFolder()
     private val folder by lazy { File(temporary.root, "files/bundles") }
     private val store by lazy { BundleStore(folder) }
     private val demo = TestBundle()

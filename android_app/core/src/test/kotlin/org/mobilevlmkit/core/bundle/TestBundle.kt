@@ -1,5 +1,6 @@
 package org.mobilevlmkit.core.bundle
 
+import org.junit.rules.TemporaryFolder
 import org.mobilevlmkit.core.Golden
 import org.mobilevlmkit.core.json.JsonReader
 import org.mobilevlmkit.core.json.JsonWriter
@@ -35,6 +36,9 @@ class TestBundle(seed: Int = 1, programBytes: Int = 20_000, change: (Map<String,
     }
 
     companion object {
+        /** In memory where the system has such a place with room, so that hundreds of imports don't wait for the disk. */
+        fun temporaryFolder() = TemporaryFolder(File("/dev/shm").takeIf { it.canWrite() && it.usableSpace > 1L shl 30 })
+
         fun zip(entries: List<Pair<String, ByteArray>>): ByteArray {
             val out = ByteArrayOutputStream()
             ZipOutputStream(out).use { zip ->
