@@ -45,5 +45,6 @@ exec unshare --mount --fork --kill-child bash -c '
   mount -t proc proc "$root/proc"
   mount --rbind /dev "$root/dev"
   mount --bind "$repo" "$root/src"
+  mount -t tmpfs tmpfs "$root/tmp" # SwiftPM locks a build by its path there, which is the same in every checkout
   exec chroot "$root" bash -c '\''cd "/src/$1"; shift; exec "$@"'\'' _ "$here" "$@"
 ' _ "$root" "$repo" "$(realpath --relative-to="$repo" .)" "$@"
