@@ -1,17 +1,18 @@
-"""The iOS core's tests with this kit's Core ML evaluator as their engine: runs COMMAND with all they need in FOLDER.
+"""The iOS app's tests with this kit's Core ML evaluator in Core ML's place: runs COMMAND with all they need in FOLDER.
 
 In FOLDER (made anew): the demo bundle for Core ML, zipped; pictures as PPM; ``cases.json``, what ``mvlm ask --backend coreml`` says of each
-golden record and in a conversation about each sample; ``engine.sock``, a socket where the engine serves while COMMAND runs. The
+golden record and in a conversation about each sample; ``programs.sock``, a socket where the programs are run while COMMAND runs. The
 environment's SEAM tells COMMAND that it is there: Swift may run in a root of its own, which sees the folder but starts no Python.
 
 usage: python ios_seam.py FOLDER COMMAND...
-Exit codes: COMMAND's; 1 if it ended well, but a conversation was never fed as the runner feeds it, to the last pixel and id.
+Exit codes: COMMAND's; 1 if it ended well, but a KV cache never held a conversation as the runner's does, to the last pixel and embedding.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import socket
@@ -31,18 +32,18 @@ from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.hub import DEMO
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize import make_recipe
-from mobilevlm_host.capture import manifest_id
-from mobilevlm_host.coreml import CoreMLMethods
+from mobilevlm_host.coreml import CoreMLMethods, EvaluatedPackage, core_ml_is_here
 from mobilevlm_host.golden import add_golden
 from mobilevlm_host.runner import Runner
 
-SOCKET, CASES, ZIP = "engine.sock", "cases.json", "demo.mvlm.zip"
+SOCKET, CASES = "programs.sock", "cases.json"
 ENDED = {"eos": "complete", "length": "length"}
 
 
 def make_cases(bundle: Bundle, folder: Path) -> list[dict[str, Any]]:
     """Every conversation: its picture in ``folder``, what ``mvlm ask`` says, and what its KV cache holds at last."""
     cases: list[dict[str, Any]] = []
+    methods = CoreMLMethods(bundle)
     for conversation in conversations(bundle, "coreml"):
         picture = f"{conversation.name}.ppm"
         conversation.picture.save(folder / picture)
@@ -56,73 +57,109 @@ def make_cases(bundle: Bundle, folder: Path) -> list[dict[str, Any]]:
             }
             for said in conversation.said
         ]
-        cases.append({"picture": picture, "turns": turns} | held(conversation.runner))
+        cases.append({"picture": picture, "turns": turns} | held(conversation.runner, methods))
     return cases
 
 
-def held(runner: Runner) -> dict[str, Any]:
-    """What the runner's KV cache holds, as :attr:`Engine.held` has it."""
+def held(runner: Runner, methods: CoreMLMethods) -> dict[str, Any]:
+    """What the runner's KV cache holds, as :attr:`Programs.fed` has it."""
     assert runner._image is not None
     assert runner._cached is not None
-    image = [-1 - index for index in range(runner.config.image_tokens)]
-    rows = [*runner._prefix, *image, *runner._cached]
-    return {"pixels": hashlib.sha256(runner._image.numpy().tobytes()).hexdigest(), "rows": rows}
+    image = methods.vision_encoder(runner._image[None])[0][0]
+    before, after = (methods.token_embedding(torch.tensor(ids)) for ids in (runner._prefix, runner._cached))
+    rows = [_bytes(row.half()) for row in torch.cat([before, image, after])]
+    return {"tokens": len(rows), "held": [_digest(_bytes(runner._image)), _digest(b"".join(rows))]}
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().numpy().tobytes()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 @dataclass
-class Engine:
-    """The programs with one KV cache, driven by rows as the app's engine is: an id, or -1 - N for the picture's embedding N."""
+class Cache:
+    """A KV cache, and the embeddings that it was made from, one a position."""
 
-    methods: CoreMLMethods
-    chunk: int
-    image_size: int
-    image: Tensor | None = None  # [image tokens, D]
-    pixels: str = ""  # their SHA-256
-    held: list[int] = field(default_factory=list)  # rows in the KV cache
+    state: Any
+    rows: list[bytes] = field(default_factory=list)
 
-    def look(self, pixels: bytes) -> bytes:
-        square = torch.from_numpy(np.frombuffer(pixels, np.uint8).copy()).reshape(
-            1, 3, self.image_size, self.image_size
-        )
-        self.image = self.methods.vision_encoder(square)[0][0]
-        self.pixels = hashlib.sha256(pixels).hexdigest()
-        return b""
 
-    def prefill(self, rows: list[int], position: int) -> bytes:
-        self._feed(rows, position)
-        return b""
+class Programs:
+    """The bundle's packages, called as an app calls Core ML: a function's inputs in, its outputs out."""
 
-    def next(self, rows: list[int], position: int) -> bytes:
-        """Logits, float16 [V]."""
-        return self._feed(rows, position).numpy().astype("<f2").tobytes()
+    def __init__(self, bundle: Bundle) -> None:
+        made = bundle.manifest.values["artifacts"]["coreml"]
+        names = {made["vision_encoder"]["package"]: ("main",), made["text_decoder"]["package"]: ("prefill", "decode")}
+        self.packages = {name: EvaluatedPackage(bundle.path / name, functions) for name, functions in names.items()}
+        self.fed: set[tuple[str, str]] = set()  # pixels and embeddings of every KV cache at any time, their SHA-256
 
-    @torch.inference_mode()
-    def _feed(self, rows: list[int], position: int) -> Tensor:
-        if not 1 <= len(rows) <= self.chunk or not 0 <= position <= len(self.held):
+    def serve(self, stream: BinaryIO) -> None:
+        """Each call is a line of JSON, ``bytes`` raw bytes of its inputs behind it; each reply is one too, with its outputs' bytes. A
+        failure is a reply with ``error``."""
+        caches: dict[int, Cache] = {}
+        pixels = ""
+        while line := stream.readline():
+            call = json.loads(line)
+            inputs = _tensors(call["inputs"], stream.read(call["bytes"]))
+            if "image" in inputs:
+                pixels = _digest(_bytes(inputs["image"]))
+            try:
+                outputs = self.run(call["package"], call["function"], inputs, call.get("state"), caches)
+            except Exception as error:
+                _reply(stream, error=str(error) or type(error).__name__)
+                continue
+            if "state" in call:
+                self.fed.add((pixels, _digest(b"".join(caches[call["state"]].rows))))
+            described = [
+                {"name": name, "type": str(value.dtype).removeprefix("torch."), "shape": list(value.shape)}
+                for name, value in outputs.items()
+            ]
+            data = b"".join(map(_bytes, outputs.values()))
+            _reply(stream, data, outputs=described, bytes=len(data))
+
+    def run(
+        self,
+        package: str,
+        function: str,
+        inputs: dict[str, Tensor],
+        state: int | None,
+        caches: dict[int, Cache],
+    ) -> dict[str, Tensor]:
+        """Outputs of ``function``; the state of that number is made when it is first met."""
+        if state is None:
+            return self.packages[package].run(function, inputs)
+        if state not in caches:
+            caches[state] = Cache(self.packages[package].make_state())
+        cache, position = caches[state], int(inputs["input_pos"])
+        if position > len(cache.rows):
             raise ValueError(
-                f"got {len(rows)} rows at {position} of {len(self.held)}, expected 1 to {self.chunk} at most there"
+                f"got position {position}, expected at most {len(cache.rows)}: nothing was written before it"
             )
-        if self.image is None and min(rows) < 0:
-            raise ValueError("got rows of a picture, expected the picture before")
-        embeds = [self.image[-1 - row] if self.image is not None and row < 0 else self._token(row) for row in rows]
-        logits = self.methods.text_decoder(torch.stack(embeds)[None], position)
-        self.held = [*self.held[:position], *rows]
-        return logits
+        outputs = self.packages[package].run(function, inputs, cache.state)
+        count = int(inputs.get("length", torch.tensor(1)))
+        cache.rows[position:] = [_bytes(row) for row in inputs["embeds"][0, :count]]
+        return outputs
 
-    def _token(self, token: int) -> Tensor:
-        return self.methods.token_embedding(torch.tensor([token]))[0]
+
+def _tensors(described: list[dict[str, Any]], data: bytes) -> dict[str, Tensor]:
+    tensors, at = {}, 0
+    for each in described:
+        dtype = np.dtype(each["type"]).newbyteorder("<")
+        count = math.prod(each["shape"])
+        values = np.frombuffer(data, dtype, count, at).reshape(each["shape"]).copy()
+        tensors[each["name"]] = torch.from_numpy(values)
+        at += values.nbytes
+    return tensors
 
 
 class Server:
-    """Serves an engine, with a KV cache of its own, to whoever comes to the socket.
+    """Runs the programs for whoever comes to the socket, each with KV caches of its own."""
 
-    First it sends what the engine is: a line of JSON. Each call is such a line, ``bytes`` raw bytes behind it where it says so; each reply
-    is one too, ``bytes`` behind it likewise. A failure is a reply with ``error``.
-    """
-
-    def __init__(self, bundle: Bundle, at: Path) -> None:
-        self.bundle, self.methods = bundle, CoreMLMethods(bundle)
-        self.fed: set[tuple[str, tuple[int, ...]]] = set()  # pixels and rows of every KV cache at any time
+    def __init__(self, programs: Programs, at: Path) -> None:
+        self.programs = programs
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(os.path.relpath(at))  # a socket's path must be short
         self.socket.listen()
@@ -131,22 +168,7 @@ class Server:
     def _accept(self) -> None:
         while True:
             connection, _ = self.socket.accept()
-            threading.Thread(target=self._serve, args=(connection.makefile("rwb"),), daemon=True).start()
-
-    def _serve(self, stream: BinaryIO) -> None:
-        chunk = self.bundle.manifest.values["artifacts"]["coreml"]["prefill_chunk"]
-        engine = Engine(self.methods.with_own_cache(), chunk, self.bundle.config.vision.image_size)
-        _reply(stream, chunk=chunk, manifest=manifest_id(self.bundle))
-        while line := stream.readline():
-            values = json.loads(line)
-            data = [stream.read(values["bytes"])] if "bytes" in values else []
-            try:
-                result = getattr(engine, values["call"])(*data, *values.get("arguments", []))
-            except Exception as error:
-                _reply(stream, error=str(error) or type(error).__name__)
-            else:
-                self.fed.add((engine.pixels, tuple(engine.held)))
-                _reply(stream, result, bytes=len(result))
+            threading.Thread(target=self.programs.serve, args=(connection.makefile("rwb"),), daemon=True).start()
 
 
 def _reply(stream: BinaryIO, data: bytes = b"", **values: Any) -> None:
@@ -164,11 +186,12 @@ def main() -> int:
     with Bundle.open(folder / "demo.mvlm") as bundle:
         cases = make_cases(bundle, folder)
         (folder / CASES).write_text(json.dumps({"cases": cases}), encoding="utf-8")
-        server = Server(bundle, folder / SOCKET)
+        programs = Programs(bundle)
+        Server(programs, folder / SOCKET)
         # Inside Swift's root the repository stands elsewhere: a path below the package.
         code = subprocess.run(command, env=os.environ | {"SEAM": os.path.relpath(folder)}).returncode
-        missing = [case["picture"] for case in cases if (case["pixels"], tuple(case["rows"])) not in server.fed]
-        if code == 0 and missing:
+        missing = [case["picture"] for case in cases if tuple(case["held"]) not in programs.fed]
+        if code == 0 and missing and not core_ml_is_here():  # where Core ML itself has run them
             print(f"{', '.join(missing)}: never fed as mvlm ask feeds it", file=sys.stderr)
             return 1
         return code

@@ -15,6 +15,7 @@
         private let encoder: VisionEncoder
         private let decoder: TextDecoder
         private let cache: MLState
+        private var methodsCache: MLState?
         /// The picture's embeddings, [1, image tokens, D].
         private var picture: MLMultiArray?
 
@@ -82,17 +83,20 @@
         // MARK: - VLMEngine
 
         public func look(_ pixels: [UInt8]) async throws {
+            methodsCache = nil
             picture = nil
             await cool()
             picture = try working { try encoder.run(pixels).embeddings }
         }
 
         public func prefill(_ rows: [PromptRow], at position: Int) async throws {
+            methodsCache = nil
             await cool()
             _ = try working { try feed(rows, at: position) }
         }
 
         public func next(_ rows: [PromptRow], at position: Int, by sampler: inout Sampler) async throws -> Int32 {
+            methodsCache = nil
             await cool()
             return try working { try feed(rows, at: position).next(by: &sampler) }
         }
@@ -113,7 +117,7 @@
             }
         }
 
-        // MARK: - ModelMethods; the KV cache is the engine's
+        // MARK: - ModelMethods: with a KV cache of their own, which is freed when the conversation goes on
 
         public func visionEncoder(_ pixels: [UInt8]) async throws -> [Float] {
             try working { try NumberRows(encoder.run(pixels).embeddings, "image_embeddings", width: table.width).floats() }
@@ -133,6 +137,10 @@
             guard embeds.count.isMultiple(of: table.width) else {
                 throw EngineError("engine: got \(embeds.count) numbers, expected rows of \(table.width)")
             }
+            guard let cache = position == 0 ? decoder.makeCache() : methodsCache else {
+                throw EngineError("engine: got embeddings at position \(position), expected those before them first")
+            }
+            methodsCache = cache
             return try working {
                 try decoder.run(embeds.count / table.width, at: position, cache) { rows in
                     for index in 0..<(embeds.count / table.width) {
