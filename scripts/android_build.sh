@@ -31,25 +31,39 @@ kotlinc() {
     -d "$out" -no-stdlib -no-reflect -jvm-target 1.8 -Werror "$@"
 }
 
-# app_classes: the app's resources (build/apk/resources) and the classes of core (build/apk/core) and app (build/apk/app).
-# Sets what both the APK and its tests are made with: min_api, compiler, android, r8, fbjni, engine, libraries, sources.
-app=android_app/app/src/main core=android_app/core/src/main
+app=android_app/app/src/main core=android_app/core/src
 min_api=26 target_api=34
+
+# core_classes: the classes of core (build/core), which both the JVM's tests and the APK take; JDK 8's API is what Android has had since
+# API 26. Sets compiler (with all that core's tests need) and stdlib.
+core_classes() {
+  compiler=$(scripts/maven_jars.sh android_app/jars.lock)
+  stdlib=$(tr : '\n' <<<"$compiler" | grep '/kotlin-stdlib-')
+  keyed core $(files $core/main '*.kt') android_app/jars.lock -- \
+    kotlinc "$compiler" $build/core -module-name core -Xjdk-release=8 -cp "$stdlib" $core/main/kotlin
+}
+
+# core_tests: the classes of core's tests (build/core-test), whose fakes the app's tests take too.
+core_tests() {
+  keyed core-test $(files $core/test '*.kt') $build/core.key android_app/jars.lock -- \
+    kotlinc "$compiler" $build/core-test -module-name core-test -Xjdk-release=8 -Xfriend-paths=$build/core -cp "$build/core:$compiler" $core/test/kotlin
+}
+
+# app_classes: the app's resources (build/apk/resources) and classes (build/apk/app), and those of core.
+# Sets what both the APK and its tests are made with: android, r8, fbjni, engine, libraries, sources.
 app_classes() {
   local version resources_in nativeloader
   version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' export/mobilevlm_export/__init__.py)
-  compiler=$(scripts/maven_jars.sh android_app/jars.lock)
+  core_classes
   IFS=: read -r android r8 fbjni nativeloader <<<"$(scripts/maven_jars.sh android_app/apk.lock)"
   engine=$(scripts/npm_engine.sh android_app/engine.lock)
-  libraries=("$(tr : '\n' <<<"$compiler" | grep '/kotlin-stdlib-')" "$engine/classes.jar" "$fbjni" "$nativeloader")
+  libraries=("$stdlib" "$engine/classes.jar" "$fbjni" "$nativeloader")
   mapfile -t resources_in < <(files $app/res '*' && files $app/assets '*' && echo $app/AndroidManifest.xml)
-  mapfile -t sources < <(files $core '*.kt' && files $app/kotlin '*.kt')
+  mapfile -t sources < <(files $core/main '*.kt' && files $app/kotlin '*.kt')
   keyed apk/resources "${resources_in[@]}" android_app/apk.lock scripts/android_build.sh -- link_resources apk/resources "$version"
-  keyed apk/core $(files $core '*.kt') android_app/jars.lock -- \
-    kotlinc "$compiler" $build/apk/core -module-name core -Xjdk-release=8 -cp "${libraries[0]}" $core/kotlin
   keyed apk/app "${sources[@]}" $build/apk/resources.key android_app/*.lock -- \
     kotlinc "$compiler" $build/apk/app -module-name app -Xnullability-annotations=@android.annotation:ignore \
-    -cp "$build/apk/core:$build/apk/resources/classes:$(IFS=:; echo "${libraries[*]}"):$android" $app/kotlin
+    -cp "$build/core:$build/apk/resources/classes:$(IFS=:; echo "${libraries[*]}"):$android" $app/kotlin
 }
 
 # link_resources NAME VERSION: build/NAME/resources.apk and the class R. Debian's aapt2 knows no <queries>, which phones do: it warns.

@@ -18,7 +18,7 @@ dex() { # dex OUT MODE CLASSES... [--lib and --classpath options]
 }
 dex_app() {
   local classes=()
-  mapfile -t classes < <(find $build/apk/core $build/apk/app $build/apk/resources/classes -name '*.class')
+  mapfile -t classes < <(find $build/core $build/apk/app $build/apk/resources/classes -name '*.class')
   dex "$build/$1" --release "${classes[@]}" $(printf -- '--classpath %s ' "${libraries[@]}")
 }
 native_libraries() {

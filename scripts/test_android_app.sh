@@ -1,25 +1,26 @@
 #!/usr/bin/env bash
-# Compile android_app/app with its tests and run the real activity on the JVM (Robolectric, native graphics). Run test_android.sh before.
+# Compile android_app/app with its tests and run the real activity on the JVM (Robolectric, native graphics).
 # usage: scripts/test_android_app.sh [TEST_CLASS...]   (all tests unless some are named)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/apt_packages.sh "the tests of the Android app" java:default-jdk-headless mvn:maven npm:npm aapt2:aapt || exit $(($? == 75 ? 0 : 1))
 . scripts/android_build.sh
 app_classes
+core_tests
 tests=android_app/app/src/test/kotlin
 robolectric=$(scripts/maven_jars.sh android_app/robolectric.lock)
 jars=$(cut -d: -f2- <<<"$robolectric") # the first is the system that Robolectric loads by itself
-ours=$build/apk/core:$build/test:$build/apk/app:$build/apk/resources/classes
+ours=$build/core:$build/core-test:$build/apk/app:$build/apk/resources/classes
 path=$ours:$(IFS=:; echo "${libraries[*]}"):$jars:$compiler
 
 # signatures NAME: the app's engine compiled against the signatures of the stock API, whose methods return nothing where the older return numbers.
 signatures() {
   kotlinc "$compiler" "$build/$1" -module-name signatures -Xnullability-annotations=@android.annotation:ignore \
-    -cp "$build/apk/core:${libraries[0]}:$android" android_app/app/src/signatures/kotlin $app/kotlin/org/mobilevlmkit/app/ExecuTorchEngine.kt \
+    -cp "$build/core:$stdlib:$android" android_app/app/src/signatures/kotlin $app/kotlin/org/mobilevlmkit/app/ExecuTorchEngine.kt \
     $app/kotlin/org/mobilevlmkit/app/ExecuTorchMethods.kt
 }
-keyed apk/signatures $build/apk/core.key $(files android_app/app/src/signatures '*.kt') $app/kotlin/org/mobilevlmkit/app/ExecuTorch*.kt -- signatures apk/signatures
-keyed apk/test $(files $tests '*.kt') $build/apk/app.key $build/test.key android_app/*.lock -- \
+keyed apk/signatures $build/core.key $(files android_app/app/src/signatures '*.kt') $app/kotlin/org/mobilevlmkit/app/ExecuTorch*.kt -- signatures apk/signatures
+keyed apk/test $(files $tests '*.kt') $build/apk/app.key $build/core-test.key android_app/*.lock -- \
   kotlinc "$compiler" $build/apk/test -module-name app-test -Xnullability-annotations=@android.annotation:ignore -Xfriend-paths=$build/apk/app \
   -cp "$path:$android" $tests
 mkdir -p $build/apk/config/com/android/tools
