@@ -34,6 +34,6 @@ CONFIG
 if [ $# = 0 ]; then set -- $(cd $tests && find . -name '*Test.kt' | LC_ALL=C sort); fi
 classes=$(printf '%s\n' "$@" | sed -e 's|^\./||' -e 's|\.kt$||' -e 's|/|.|g' -e 's|^\([^.]*\)$|org.mobilevlmkit.app.\1|')
 # shellcheck disable=SC2086 # one word a class
-exec java -Xmx2g -XX:TieredStopAtLevel=1 -Drobolectric.offline=true -Drobolectric.dependency.dir="$(dirname "${robolectric%%:*}")" \
+exec java -Xmx2g -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=200m --add-opens java.base/java.io=ALL-UNNAMED -Drobolectric.offline=true -Drobolectric.dependency.dir="$(dirname "${robolectric%%:*}")" \
   -Dgolden="$PWD/tests/golden" -Dscreenshots="$PWD/$build/screenshots" \
   -cp "$build/apk/test:$build/apk/config:$path:$android" org.junit.runner.JUnitCore $classes

@@ -10,6 +10,7 @@ import org.mobilevlmkit.core.bundle.Manifest
 import org.mobilevlmkit.core.check.ModelMethods
 import org.mobilevlmkit.core.session.EngineFactory
 import java.io.File
+import java.io.InputStream
 import java.util.concurrent.Executor
 import java.util.concurrent.Executors
 
@@ -19,7 +20,11 @@ open class Parts(val context: Context) {
     val phone = Phone(context)
 
     /** Bundles lie where `mvlm push` puts them: the one folder that both adb and an app without storage permission reach. */
-    val store = BundleStore(context.getExternalFilesDir(BUNDLES) ?: File(context.filesDir, BUNDLES))
+    private val bundles = context.getExternalFilesDir(BUNDLES) ?: File(context.filesDir, BUNDLES)
+    val store = BundleStore(bundles)
+
+    /** Where files of this app lie. */
+    val folders = listOf(bundles, CaptureProvider.folder(context), context.cacheDir)
     open val engines: EngineFactory = ExecuTorchEngine
 
     /** Runs the model; one task after another. */
@@ -35,8 +40,12 @@ open class Parts(val context: Context) {
 
     open fun methods(folder: File, manifest: Manifest): ModelMethods = ExecuTorchMethods(folder, manifest)
 
+    /** Opens the bundle that `make apk` may have put into the app; null if it has none. */
+    open fun packed(): (() -> InputStream)? = if (PACKED in context.assets.list("").orEmpty()) ({ context.assets.open(PACKED) }) else null
+
     private companion object {
         const val BUNDLES = "bundles"
+        const val PACKED = "packed.mvlm.zip"
     }
 }
 
@@ -44,5 +53,5 @@ open class Parts(val context: Context) {
 open class App : Application() {
     open fun parts() = Parts(this)
 
-    val model by lazy { AppModel(parts()) }
+    open val model: AppModel by lazy { AppModel(parts()) }
 }

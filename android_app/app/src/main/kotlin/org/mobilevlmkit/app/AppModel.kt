@@ -80,19 +80,22 @@ class AppModel(val parts: Parts) {
         val before = state.library
         change { copy(library = new) }
         if (!before.isReady && new.isReady) {
-            if (new.bundles.isEmpty() && hasNewPacked()) importPacked() else openFirst(new.bundles)
+            if (new.bundles.isEmpty() && hasPacked && !parts.settings.hasImportedPacked) importPacked() else openFirst(new.bundles)
         }
+        if (before.importing == PACKED_NAME && new.importing == null) parts.settings.hasImportedPacked = true
         val imported = new.imported
         if (imported != null && imported != before.imported) use(imported)
         if (before.bundles.isEmpty() && new.bundles.isNotEmpty() && state.screen == Screen.WELCOME) openFirst(new.bundles)
     }
 
-    private fun hasNewPacked() = !parts.settings.hasImportedPacked && parts.context.assets.list("").orEmpty().contains(PACKED)
+    /** Whether a bundle is packed into the app. */
+    val hasPacked: Boolean by lazy { parts.packed() != null }
 
-    private fun importPacked() {
-        parts.settings.hasImportedPacked = true
-        change { copy(screen = Screen.WELCOME) }
-        library.import(PACKED_NAME) { parts.context.assets.open(PACKED) }
+    /** Imports the packed bundle: unasked at the first start, then on request. */
+    fun importPacked() {
+        val open = parts.packed() ?: return
+        if (state.bundles.isEmpty()) change { copy(screen = Screen.WELCOME) }
+        library.import(PACKED_NAME, open)
     }
 
     fun import(name: String, open: () -> InputStream) = library.import(name, open)
@@ -124,7 +127,10 @@ class AppModel(val parts: Parts) {
         state.live != null -> true.also { endLive() }
         state.screen == Screen.CHAT && state.picture != null -> true.also { newPicture() }
         state.screen == Screen.CHAT || state.screen == Screen.WELCOME -> false
-        else -> true.also { go(if (state.bundles.isEmpty()) Screen.WELCOME else Screen.CHAT) }
+        else -> true.also {
+            go(Screen.CHAT)
+            if (session.state.bundle == null) openFirst(state.bundles)
+        }
     }
 
     // --- pictures
@@ -213,6 +219,9 @@ class AppModel(val parts: Parts) {
 
     fun stop() = session.stop()
 
+    /** [text] is being spoken; null: nothing any more. */
+    fun onSpeaking(text: String?) = change { copy(speaking = text) }
+
     fun undo() = session.undo()
 
     fun newChat(question: String? = null) {
@@ -270,6 +279,9 @@ class AppModel(val parts: Parts) {
         change { copy(presets = parts.settings.presets) }
     }
 
+    /** [cause] without the paths of the app's own folders. */
+    fun plain(cause: String): String = parts.folders.fold(cause) { left, folder -> left.replace("$folder/", "") }
+
     // --- the app's life
 
     fun onStart() {
@@ -321,8 +333,6 @@ class AppModel(val parts: Parts) {
     }
 
     private companion object {
-        /** The bundle that `make apk` may put into the app. */
-        const val PACKED = "packed.mvlm.zip"
         const val PACKED_NAME = "demo.mvlm.zip"
         const val HAS_PICTURE = "has_picture"
         const val QUESTIONS = "questions"

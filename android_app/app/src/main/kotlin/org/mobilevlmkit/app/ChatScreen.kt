@@ -1,5 +1,6 @@
 package org.mobilevlmkit.app
 
+import android.view.Menu
 import android.view.View
 import android.widget.LinearLayout
 import android.widget.PopupMenu
@@ -42,8 +43,8 @@ class ChatScreen(private val ui: Ui, private val model: AppModel, actions: Actio
             R.string.menu_about to Screen.ABOUT,
         )
         PopupMenu(ui.context, menu).apply {
-            if (model.state.session.turns.isNotEmpty()) getMenu().add(R.string.new_chat).setOnMenuItemClickListener { model.newChat().let { true } }
-            for ((label, screen) in screens) getMenu().add(label).setOnMenuItemClickListener { model.go(screen).let { true } }
+            if (model.state.session.turns.isNotEmpty()) getMenu().add(Menu.NONE, R.string.new_chat, Menu.NONE, R.string.new_chat).setOnMenuItemClickListener { model.newChat().let { true } }
+            for ((label, screen) in screens) getMenu().add(Menu.NONE, label, Menu.NONE, label).setOnMenuItemClickListener { model.go(screen).let { true } }
             show()
         }
     }

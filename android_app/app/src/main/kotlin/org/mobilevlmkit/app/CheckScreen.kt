@@ -4,6 +4,7 @@ import android.text.format.Formatter
 import android.view.View
 import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.shown
+import org.mobilevlmkit.app.Ui.Companion.usable
 import org.mobilevlmkit.core.check.Benchmark
 import org.mobilevlmkit.core.check.Finding
 import org.mobilevlmkit.core.session.Phase
@@ -11,6 +12,7 @@ import org.mobilevlmkit.core.session.Phase
 /** "Check this phone": parity with the desktop, speed, and a capture to share. */
 class CheckScreen(private val ui: Ui, private val model: AppModel, private val actions: Actions) : ScreenView {
     private val start = ui.button(ui.string(R.string.check_start), isMain = true, onClick = model::startCheck)
+    private val needsModel = ui.status().apply { text = ui.string(R.string.check_needs_model) }
     private val verdict = ui.status(18)
     private val failure = ui.text(color = R.color.problem)
     private val lines = ui.column()
@@ -23,6 +25,7 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         { model.back() },
         ui.text(ui.string(R.string.check_about)),
         start,
+        needsModel,
         verdict,
         failure,
         figures,
@@ -34,7 +37,9 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
     override fun render(state: UiState) {
         val check = state.check
         start.shown(check?.isRunning != true)
-        start.isEnabled = state.session.phase in READY
+        val canStart = state.session.phase in READY
+        start.usable(canStart)
+        needsModel.shown(check == null && !canStart)
         verdict.shown(check != null)
         failure.shown(check?.failure != null)
         val canShare = check?.benchmark != null
@@ -47,7 +52,7 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         figures.removeAllViews()
         if (check == null) return
         verdict.say(verdictOf(check))
-        failure.say(check.failure ?: "")
+        failure.say(model.plain(check.failure ?: ""))
         for (line in check.findings) lines.addView(lineView(line))
         check.benchmark?.let { show(it) }
     }
@@ -57,15 +62,19 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         return when {
             check.isCapturing -> ui.string(R.string.check_capturing)
             check.isRunning -> ui.string(R.string.check_running)
-            check.failure != null && check.benchmark == null -> ui.string(R.string.check_failed)
+            check.failure != null -> ui.string(R.string.check_failed)
+            check.benchmark == null -> ui.string(R.string.check_interrupted)
             differing == 0 -> ui.string(R.string.check_same, check.findings.size)
             else -> ui.string(R.string.check_differs, differing, check.findings.size)
         }
     }
 
+    /** What was found; of what differs, also how, in the core's own words. */
     private fun lineView(line: Finding): View {
-        return ui.text(line.line, 14, if (line.same) R.color.text else R.color.problem).apply {
-            contentDescription = "${ui.string(if (line.same) R.string.passed else R.string.failed)}${line.line.drop(1)}"
+        val stage = ui.string(STAGES[line.stage] ?: R.string.stage_answer)
+        val found = ui.string(if (line.same) R.string.check_line_same else R.string.check_line_differs, line.picture, stage)
+        return ui.text(if (line.same) "✓ $found" else "✗ $found\n${line.detail}", 14, if (line.same) R.color.text else R.color.problem).apply {
+            contentDescription = text.drop(2)
             setPadding(0, ui.dp(4), 0, ui.dp(4))
         }
     }
@@ -77,12 +86,15 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
             ui.string(R.string.check_first, measured.firstTokenS),
             ui.string(R.string.check_speed, measured.decodeTokensPerS),
             ui.string(R.string.check_memory, Formatter.formatShortFileSize(ui.context, measured.peakBytes)),
-            ui.string(R.string.check_thermal, measured.thermalAfter.name),
+            ui.string(R.string.check_thermal, ui.context.resources.getStringArray(R.array.thermal)[measured.thermalAfter.ordinal]),
         )
         for (text in texts) figures.addView(ui.text(text))
     }
 
     private companion object {
+        /** The core's names of the stages, in the user's words. */
+        val STAGES = mapOf("preprocessing" to R.string.stage_pixels, "tokenizer" to R.string.stage_prompt, "decoder" to R.string.stage_answer)
+
         /** Phases in which a model is loaded. */
         val READY = setOf(Phase.READY, Phase.LOOKING, Phase.SEEN, Phase.ANSWERING)
     }

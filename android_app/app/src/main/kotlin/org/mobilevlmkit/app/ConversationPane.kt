@@ -4,19 +4,22 @@ import android.view.View
 import android.widget.HorizontalScrollView
 import android.widget.LinearLayout
 import android.widget.ScrollView
+import org.mobilevlmkit.app.Ui.Companion.readOutWhen
 import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.shown
+import org.mobilevlmkit.app.Ui.Companion.usable
 import org.mobilevlmkit.app.Ui.Companion.weighted
 import org.mobilevlmkit.core.session.ChatTurn
 import org.mobilevlmkit.core.session.Ended
 import org.mobilevlmkit.core.session.MemoryFit
 import org.mobilevlmkit.core.session.Phase
+import org.mobilevlmkit.core.session.Problem
 
 /** What was asked and answered, what goes wrong, and the next question. */
 class ConversationPane(private val ui: Ui, private val model: AppModel, private val actions: Actions) {
     private val status = ui.status()
     private val warning = ui.text(ui.string(R.string.problem_memory_tight), 14, R.color.problem)
-    private val problem = ProblemView(ui, model)
+    private val problem = ProblemView(ui, model, ::askAnew)
     private val live = LiveView(ui)
     private val turns = ui.column()
     private val turnViews = ArrayList<TurnView>()
@@ -36,6 +39,7 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
     private val input = ui.row(question.weighted(), ask, stop).apply { setPadding(0, ui.dp(8), 0, 0) }
     val view: View = ui.column(scroll.weighted(isColumn = true), input)
     private var shownPresets: List<String>? = null
+    private var refused: String? = null // a question that is back in the field
 
     fun render(state: UiState) {
         val session = state.session
@@ -43,7 +47,7 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         warning.shown(session.memory == MemoryFit.TIGHT)
         live.render(state)
         turns.shown(state.live == null && state.picture != null)
-        if (state.picture != null && state.live == null) renderTurns(session.turns, state.showsStats)
+        if (state.picture != null && state.live == null) renderTurns(state)
         val statusText = statusOf(state)
         status.shown(statusText.isNotEmpty())
         status.say(statusText)
@@ -52,11 +56,11 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         ask.shown(!isBusy)
         stop.shown(isBusy)
         val canAsk = state.picture != null && !isBusy
-        ask.isEnabled = canAsk
-        ask.alpha = if (canAsk) 1f else DISABLED
+        ask.usable(canAsk)
         question.hint = ui.string(if (state.picture == null) R.string.question_hint_before else R.string.question_hint)
         presetRow.shown(canAsk && state.presets.isNotEmpty())
         renderPresets(state.presets)
+        giveBack((session.problem as? Problem.ContextFull)?.question)
     }
 
     private fun statusOf(state: UiState): String {
@@ -83,11 +87,12 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         }
     }
 
-    private fun renderTurns(new: List<ChatTurn>, showsStats: Boolean) {
+    private fun renderTurns(state: UiState) {
+        val new = state.session.turns
         while (turnViews.size > new.size) turns.removeView(turnViews.removeAt(turnViews.size - 1).view)
         while (turnViews.size < new.size) turnViews.add(TurnView().also { turns.addView(it.view) })
         var isChanged = false
-        new.forEachIndexed { index, turn -> isChanged = turnViews[index].render(turn, index == new.size - 1, showsStats) || isChanged }
+        new.forEachIndexed { index, turn -> isChanged = turnViews[index].render(turn, index == new.size - 1, state) || isChanged }
         if (isChanged) scroll.post { scroll.fullScroll(View.FOCUS_DOWN) }
     }
 
@@ -105,6 +110,18 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         if (model.ask(question.text.toString())) question.setText("")
     }
 
+    /** [question] found no room: it is put back, so that it can be made shorter. */
+    private fun giveBack(question: String?) {
+        if (question == refused) return
+        refused = question
+        if (question != null && this.question.text.isEmpty()) this.question.setText(question)
+    }
+
+    private fun askAnew(question: String) {
+        this.question.setText("")
+        model.newChat(question)
+    }
+
     /** One question with its answer. */
     private inner class TurnView {
         private val asked = ui.text(sp = 15, color = R.color.text_soft)
@@ -112,25 +129,27 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         private val note = ui.text(sp = 13, color = R.color.text_soft)
         private val speak = ui.button(ui.string(R.string.speak), ui.string(R.string.speak_label)) { shown?.let { actions.speak(it.answer) } }
         private val undo = ui.button(ui.string(R.string.undo_question), ui.string(R.string.undo_question_label), onClick = model::undo)
-        private val buttons = ui.row(speak, undo)
+        private val buttons = ui.flow(speak, undo)
         private var shown: ChatTurn? = null
         val view: View = ui.column(ui.card(asked, answer, note, buttons)).apply { setPadding(0, 0, 0, ui.dp(10)) }
 
         /** True if something was new. */
-        fun render(turn: ChatTurn, isLast: Boolean, showsStats: Boolean): Boolean {
+        fun render(turn: ChatTurn, isLast: Boolean, state: UiState): Boolean {
             val before = shown
             shown = turn
             asked.say(ui.string(R.string.you, turn.question))
             answer.say(turn.answer)
             answer.shown(turn.answer.isNotEmpty())
             val isDone = turn.ended != null
-            note.say(notes(turn, showsStats))
+            note.say(notes(turn, state.showsStats))
             note.shown(note.text.isNotEmpty())
             speak.shown(isDone && turn.answer.isNotEmpty())
+            val isSpeaking = turn.answer == state.speaking
+            speak.say(ui.string(if (isSpeaking) R.string.speak_end else R.string.speak))
+            speak.contentDescription = ui.string(if (isSpeaking) R.string.speak_end_label else R.string.speak_label)
             undo.shown(isDone && isLast)
             buttons.shown(isDone && (isLast || turn.answer.isNotEmpty()))
-            // The whole answer is read out once it is there, not word by word.
-            if (isDone && before != null && before.ended == null && before.question == turn.question) answer.announceForAccessibility(turn.answer)
+            answer.readOutWhen(isDone && isLast)
             return before != turn
         }
 
@@ -152,15 +171,12 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         }
     }
 
-    private companion object {
-        const val DISABLED = 0.5f
-    }
 }
 
 /** The newest answer of live mode, large, and how old its frame is. */
 class LiveView(private val ui: Ui) {
     private val question = ui.text(sp = 15, color = R.color.text_soft)
-    private val answer = ui.text(sp = 24).apply { accessibilityLiveRegion = View.ACCESSIBILITY_LIVE_REGION_POLITE }
+    private val answer = ui.text(sp = 24)
     private val age = ui.text(sp = 14, color = R.color.text_soft)
     val view: View = ui.card(question, answer, age)
     private var live: Live? = null
@@ -175,12 +191,16 @@ class LiveView(private val ui: Ui) {
     fun render(state: UiState) {
         val new = state.live
         view.shown(new != null)
-        if (new != null && live == null) view.postDelayed(tick, SECOND)
+        if (new != null && live == null) {
+            view.removeCallbacks(tick)
+            view.postDelayed(tick, SECOND)
+        }
         live = new
         if (new == null) return
         question.say(new.question)
         answer.say(new.answer)
         answer.shown(new.answer.isNotEmpty())
+        answer.readOutWhen(new.isWhole)
         renderAge(new)
     }
 

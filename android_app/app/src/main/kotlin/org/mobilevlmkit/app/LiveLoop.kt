@@ -35,8 +35,8 @@ class LiveLoop(
         val now = parts.nowMs()
         loop.onState(state, now)
         val age = loop.frameAgeMs(state, now)
-        val answer = state.turns.lastOrNull()?.answer ?: ""
-        if (age != null && answer.isNotEmpty()) update(live.copy(answer = answer, seenAtMs = now - age))
+        val turn = state.turns.lastOrNull() ?: return
+        if (age != null && turn.answer.isNotEmpty()) update(live.copy(answer = turn.answer, isWhole = turn.ended != null, seenAtMs = now - age))
     }
 
     fun end() = synchronized(lock) {

@@ -32,7 +32,7 @@ class MainActivity : Activity(), Actions {
         ui = Ui(this)
         frame = FrameLayout(this)
         setContentView(frame)
-        speaker = Speaker(this) { Toast.makeText(this, R.string.speak_failed, Toast.LENGTH_LONG).show() }
+        speaker = Speaker(this, model::onSpeaking) { tell(R.string.speak_failed) }
         camera = model.parts.camera(this)
         model.restore(savedInstanceState)
         model.observer = ::render
@@ -48,6 +48,7 @@ class MainActivity : Activity(), Actions {
 
     override fun onStop() {
         isStarted = false
+        speaker.stop()
         closeCamera()
         if (!isChangingConfigurations) model.onStop()
         super.onStop()
@@ -86,6 +87,8 @@ class MainActivity : Activity(), Actions {
         (shown as? ChatScreen)?.picture?.place(camera.preview)
         runCamera(state)
         shown?.render(model.state) // the camera may have made it newer
+        val spoken = model.state.speaking
+        if (spoken != null && (state.screen != Screen.CHAT || state.picture == null || state.session.turns.none { it.answer == spoken })) speaker.stop()
         val staysOn = state.live != null || state.check?.isRunning == true
         if (staysOn) window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON) else window.clearFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
     }
@@ -165,6 +168,7 @@ class MainActivity : Activity(), Actions {
                 continue
             }
         }
+        tell(R.string.no_picker)
     }
 
     override fun onActivityResult(requestCode: Int, resultCode: Int, data: Intent?) {
@@ -180,7 +184,9 @@ class MainActivity : Activity(), Actions {
         if (found.moveToFirst()) found.getString(0) else null
     } ?: uri.lastPathSegment ?: "bundle.mvlm.zip"
 
-    override fun speak(text: String) = speaker.speak(text)
+    override fun speak(text: String) = if (model.state.speaking == text) speaker.stop() else speaker.speak(text)
+
+    private fun tell(text: Int) = Toast.makeText(this, text, Toast.LENGTH_LONG).show()
 
     override fun share(capture: String) = CaptureProvider.share(this, capture)
 

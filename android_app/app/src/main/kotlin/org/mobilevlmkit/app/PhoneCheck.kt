@@ -1,6 +1,5 @@
 package org.mobilevlmkit.app
 
-import org.mobilevlmkit.core.MobileVlmException
 import org.mobilevlmkit.core.check.CaptureWriter
 import org.mobilevlmkit.core.check.CheckReport
 import org.mobilevlmkit.core.check.SelfCheck
@@ -56,9 +55,7 @@ class PhoneCheck(private val session: VlmSession, private val parts: Parts, priv
         work()
     } catch (_: CancellationException) {
         // The user left.
-    } catch (error: MobileVlmException) {
-        update { copy(failure = error.message) }
-    } catch (error: RuntimeException) {
+    } catch (error: Throwable) { // also too little memory: whatever it is, the screen must not wait for ever
         update { copy(failure = error.message ?: error.javaClass.simpleName) }
     }
 

@@ -40,8 +40,8 @@ object Photos {
             Orientation.ofExif(exif).upright(opaque(decode(open), backdrop))
         } catch (error: IOException) {
             throw PictureException("picture: ${error.message}, expected a photo")
-        } catch (error: SecurityException) {
-            throw PictureException("picture: ${error.message}, expected a photo that this app may read")
+        } catch (error: RuntimeException) { // another app's: it may throw anything
+            throw PictureException("picture: ${error.message ?: error.javaClass.simpleName}, expected a photo that this app may read")
         } catch (error: OutOfMemoryError) {
             throw PictureException("picture: got too many pixels for this phone, expected a smaller photo")
         }

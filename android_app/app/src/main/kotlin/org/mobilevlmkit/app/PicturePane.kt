@@ -6,6 +6,7 @@ import android.view.View
 import android.view.ViewGroup
 import android.widget.FrameLayout
 import android.widget.ImageView
+import android.widget.ScrollView
 import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.shown
 import org.mobilevlmkit.app.Ui.Companion.weighted
@@ -26,8 +27,10 @@ class PicturePane(private val ui: Ui, private val model: AppModel, private val a
     private var noticeDoes: () -> Unit = {}
     private val noticeBox = ui.column(notice, noticeAction, gap = 12).apply {
         gravity = Gravity.CENTER
+        background = ui.filled(R.color.frame) // the camera's picture may be behind it
         setPadding(ui.dp(24), ui.dp(16), ui.dp(24), ui.dp(16))
     }
+    private val noticeScroll = ScrollView(ui.context).apply { addView(noticeBox) }
     private val shutter = ui.button("", ui.string(R.string.shutter), isMain = true, onClick = model::pressShutter).apply {
         background = ui.pressable(R.color.accent, 36)
         minimumWidth = ui.dp(72)
@@ -43,12 +46,11 @@ class PicturePane(private val ui: Ui, private val model: AppModel, private val a
         clipToOutline = true
         addView(previewFrame, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
         addView(picture, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
-        addView(noticeBox, FrameLayout.LayoutParams(Ui.MATCH, Ui.WRAP, Gravity.CENTER))
+        addView(noticeScroll, FrameLayout.LayoutParams(Ui.MATCH, Ui.WRAP, Gravity.CENTER))
     }
     val view: View = ui.column(
         frame.weighted(isColumn = true),
-        ui.row(pick, shutter, live, new, undo, endLive).apply {
-            gravity = Gravity.CENTER
+        ui.flow(pick, shutter, live, new, undo, endLive, isCentred = true).apply {
             setPadding(0, ui.dp(10), 0, ui.dp(6))
         },
     )
@@ -83,9 +85,8 @@ class PicturePane(private val ui: Ui, private val model: AppModel, private val a
             }
         }
         val isProblem = text == R.string.picture_failed
-        noticeBox.shown(text != null)
-        noticeBox.background = if (isProblem) ui.filled(R.color.frame) else null
-        if (text != null) notice.say(if (isProblem) "${ui.string(text)}\n${state.pictureProblem}" else ui.string(text))
+        noticeScroll.shown(text != null)
+        if (text != null) notice.say(if (isProblem) "${ui.string(text)}\n${model.plain(state.pictureProblem ?: "")}" else ui.string(text))
         val (label, action) = when (state.camera) {
             CameraState.ASK_PERMISSION -> R.string.camera_allow to actions::allowCamera
             CameraState.DENIED -> R.string.camera_settings to actions::openSystemSettings

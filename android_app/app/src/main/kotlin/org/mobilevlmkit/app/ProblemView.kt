@@ -2,17 +2,18 @@ package org.mobilevlmkit.app
 
 import android.text.format.Formatter
 import android.view.View
+import android.widget.LinearLayout
 import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.shown
 import org.mobilevlmkit.core.session.Problem
 
 /** What went wrong, in the user's words first and the cause's own below, and what can be done. */
-class ProblemView(private val ui: Ui, private val model: AppModel) {
+class ProblemView(private val ui: Ui, private val model: AppModel, private val askAnew: (String) -> Unit) {
     private class Shown(val title: Int, val detail: String, val actions: List<Pair<Int, () -> Unit>>)
 
     private val title = ui.heading("", 18)
     private val detail = ui.text(color = R.color.problem)
-    private val buttons = ui.column()
+    private val buttons = ui.column(gap = 8)
     val view: View = ui.card(title, detail, buttons, color = R.color.problem_surface).apply {
         accessibilityLiveRegion = View.ACCESSIBILITY_LIVE_REGION_POLITE
     }
@@ -28,7 +29,7 @@ class ProblemView(private val ui: Ui, private val model: AppModel) {
         title.say(ui.string(shown.title))
         detail.say(shown.detail)
         buttons.removeAllViews()
-        for ((label, action) in shown.actions) buttons.addView(ui.column(ui.button(ui.string(label), onClick = action)).apply { setPadding(0, 0, 0, ui.dp(8)) })
+        for ((label, action) in shown.actions) buttons.addView(ui.button(ui.string(label), onClick = action), LinearLayout.LayoutParams(Ui.MATCH, Ui.WRAP))
     }
 
     private fun crash() = Shown(
@@ -41,17 +42,17 @@ class ProblemView(private val ui: Ui, private val model: AppModel) {
         val retry = R.string.try_again to model::retry
         val models = R.string.menu_models to { model.go(Screen.BUNDLES) }
         return when (problem) {
-            is Problem.Bundle -> Shown(R.string.problem_bundle, problem.message, listOf(models))
+            is Problem.Bundle -> Shown(R.string.problem_bundle, model.plain(problem.message), listOf(models))
             is Problem.Memory -> Shown(
                 R.string.problem_memory,
                 ui.string(R.string.problem_memory_detail, size(problem.neededBytes), size(problem.availableBytes)),
                 listOf(retry, models),
             )
-            is Problem.Engine -> Shown(R.string.problem_engine, problem.message, listOf(retry, models))
+            is Problem.Engine -> Shown(R.string.problem_engine, model.plain(problem.message), listOf(retry, models))
             is Problem.ContextFull -> Shown(
                 R.string.problem_full,
                 ui.string(R.string.problem_full_detail),
-                listOf(R.string.problem_full_action to { model.newChat(problem.question) }, R.string.undo_question_label to model::undo),
+                listOf(R.string.problem_full_action to { askAnew(problem.question) }, R.string.undo_question_label to model::undo),
             )
             is Problem.Check -> Shown(R.string.problem_check, problem.message, emptyList())
             is Problem.Input -> Shown(R.string.problem_input, problem.message, emptyList())

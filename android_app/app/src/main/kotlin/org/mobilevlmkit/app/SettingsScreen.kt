@@ -2,7 +2,6 @@ package org.mobilevlmkit.app
 
 import android.view.View
 import android.widget.Switch
-import org.mobilevlmkit.app.Ui.Companion.weighted
 
 /** What can be set: the stats line, and the questions on buttons. */
 class SettingsScreen(ui: Ui, model: AppModel) : ScreenView {
@@ -26,7 +25,7 @@ class SettingsScreen(ui: Ui, model: AppModel) : ScreenView {
         stats,
         ui.text(ui.string(R.string.settings_presets)),
         presets,
-        ui.row(
+        ui.flow(
             ui.button(ui.string(R.string.settings_save), isMain = true) {
                 model.setPresets(presets.text.lines().map { it.trim() }.filter { it.isNotEmpty() })
                 model.back()
@@ -34,7 +33,7 @@ class SettingsScreen(ui: Ui, model: AppModel) : ScreenView {
             ui.button(ui.string(R.string.settings_reset)) {
                 model.setPresets(emptyList())
                 presets.setText(model.state.presets.joinToString("\n"))
-            }.weighted(),
+            },
         ),
     )
 

@@ -1,39 +1,76 @@
 package org.mobilevlmkit.app
 
 import android.content.Context
+import android.os.Handler
+import android.os.Looper
 import android.speech.tts.TextToSpeech
+import android.speech.tts.UtteranceProgressListener
 import java.util.Locale
 
-/** Speaks answers on request, with the phone's own voices. */
-class Speaker(private val context: Context, private val onNoVoice: () -> Unit) {
+/**
+ * Speaks answers on request, with the phone's own voices. For the main thread.
+ *
+ * @param onSpeaking is given the text that is being spoken, and null when that has ended
+ * @param onNoVoice the phone has no voice, or none for the text's language
+ */
+class Speaker(private val context: Context, private val onSpeaking: (String?) -> Unit, private val onNoVoice: () -> Unit) {
+    private val main = Handler(Looper.getMainLooper())
     private var voice: TextToSpeech? = null
     private var isReady = false
-    private var waiting: String? = null
+    private var wanted: String? = null
+    private var spoken = 0 // texts so far; the end of an earlier one doesn't count any more
 
     fun speak(text: String) {
-        waiting = text
-        if (voice == null) {
-            voice = TextToSpeech(context) { status ->
-                isReady = status == TextToSpeech.SUCCESS
-                if (isReady) sayWaiting() else onNoVoice()
-            }
-        } else if (isReady) {
-            sayWaiting()
-        }
+        wanted = text
+        if (isReady) say() else if (voice == null) voice = TextToSpeech(context, ::onInit)
+    }
+
+    fun stop() {
+        wanted = null
+        spoken++
+        voice?.stop()
+        onSpeaking(null)
     }
 
     fun close() {
+        stop()
         voice?.shutdown()
         voice = null
         isReady = false
     }
 
-    private fun sayWaiting() {
-        val text = waiting ?: return
-        waiting = null
+    private fun onInit(status: Int) {
+        if (status == TextToSpeech.SUCCESS) {
+            isReady = true
+            say()
+        } else {
+            voice = null // one may be installed by the next time
+            onNoVoice()
+        }
+    }
+
+    private fun say() {
+        val text = wanted ?: return
         val speaking = voice ?: return
+        wanted = null
         val isHan = text.any { Character.UnicodeScript.of(it.code) == Character.UnicodeScript.HAN }
-        val isSpoken = speaking.setLanguage(if (isHan) Locale.SIMPLIFIED_CHINESE else Locale.ENGLISH) >= TextToSpeech.LANG_AVAILABLE
-        if (isSpoken) speaking.speak(text, TextToSpeech.QUEUE_FLUSH, null, "answer") else onNoVoice()
+        val isKnown = speaking.setLanguage(if (isHan) Locale.SIMPLIFIED_CHINESE else Locale.ENGLISH) >= TextToSpeech.LANG_AVAILABLE
+        val mine = "${++spoken}"
+        speaking.setOnUtteranceProgressListener(Ends(mine))
+        if (isKnown && speaking.speak(text, TextToSpeech.QUEUE_FLUSH, null, mine) == TextToSpeech.SUCCESS) onSpeaking(text) else onNoVoice()
+    }
+
+    /** Tells the end of the text [mine]; called on a thread of the voice's. */
+    private inner class Ends(private val mine: String) : UtteranceProgressListener() {
+        override fun onStart(id: String) = Unit
+
+        override fun onDone(id: String) = ended(id)
+
+        @Deprecated("by the system")
+        override fun onError(id: String) = ended(id)
+
+        private fun ended(id: String) {
+            main.post { if (id == mine && mine == "$spoken") onSpeaking(null) }
+        }
     }
 }

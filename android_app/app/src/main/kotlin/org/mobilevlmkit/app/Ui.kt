@@ -17,7 +17,6 @@ import android.widget.Button
 import android.widget.EditText
 import android.widget.LinearLayout
 import android.widget.ScrollView
-import android.widget.Space
 import android.widget.TextView
 
 /** The views that the screens are made of: large enough to touch, growing with the font, in the theme's colours. */
@@ -79,6 +78,9 @@ class Ui(val context: Context) {
 
     fun row(vararg views: View, gap: Int = 8) = lined(LinearLayout.HORIZONTAL, views, gap).apply { gravity = Gravity.CENTER_VERTICAL }
 
+    /** Buttons side by side, in more lines where one has no room. */
+    fun flow(vararg views: View, isCentred: Boolean = false) = FlowRow(context, dp(8), isCentred).apply { views.forEach(::addView) }
+
     fun card(vararg views: View, color: Int = R.color.surface) = column(*views, gap = 8).apply {
         background = filled(color)
         setPadding(dp(16), dp(14), dp(16), dp(14))
@@ -106,22 +108,33 @@ class Ui(val context: Context) {
 
     private fun lined(orientation: Int, views: Array<out View>, gap: Int) = LinearLayout(context).apply {
         this.orientation = orientation
-        views.forEachIndexed { index, view ->
-            if (index > 0 && gap > 0) addView(Space(context), dp(gap), dp(gap))
-            val isColumn = orientation == LinearLayout.VERTICAL
-            addView(view, view.layoutParams ?: ViewGroup.LayoutParams(if (isColumn) MATCH else WRAP, WRAP))
-        }
+        // A gap as a divider: what isn't shown leaves none.
+        dividerDrawable = GradientDrawable().apply { setSize(dp(gap), dp(gap)) }
+        showDividers = LinearLayout.SHOW_DIVIDER_MIDDLE
+        val isColumn = orientation == LinearLayout.VERTICAL
+        for (view in views) addView(view, view.layoutParams ?: ViewGroup.LayoutParams(if (isColumn) MATCH else WRAP, WRAP))
     }
 
     companion object {
         /** The least side of what is touched, in dp. */
         const val TOUCH = 48
+        private const val UNUSABLE = 0.5f
         const val MATCH = ViewGroup.LayoutParams.MATCH_PARENT
         const val WRAP = ViewGroup.LayoutParams.WRAP_CONTENT
 
         /** Takes its [weight] of the room of a row or column. */
         fun <V : View> V.weighted(weight: Float = 1f, isColumn: Boolean = false) = apply {
             layoutParams = if (isColumn) LinearLayout.LayoutParams(MATCH, 0, weight) else LinearLayout.LayoutParams(0, WRAP, weight)
+        }
+
+        fun View.usable(isUsable: Boolean) {
+            isEnabled = isUsable
+            alpha = if (isUsable) 1f else UNUSABLE
+        }
+
+        /** Read out by a screen reader once it is [isWhole], not word by word as it comes. */
+        fun TextView.readOutWhen(isWhole: Boolean) {
+            accessibilityLiveRegion = if (isWhole) View.ACCESSIBILITY_LIVE_REGION_POLITE else View.ACCESSIBILITY_LIVE_REGION_NONE
         }
 
         fun View.shown(isShown: Boolean) {
@@ -149,6 +162,8 @@ interface Actions {
     fun allowCamera()
     fun openSystemSettings()
     fun reopenCamera()
+
+    /** Speaks [text]; if it is being spoken, ends that. */
     fun speak(text: String)
     fun share(capture: String)
 }

@@ -16,12 +16,13 @@ enum class CameraState { OFF, OPEN, ASK_PERMISSION, DENIED, NO_CAMERA, IN_USE, F
  * Live mode as it is seen.
  *
  * @property answer about the newest described frame; the last one's until the first word comes
+ * @property isWhole whether no more of [answer] comes
  * @property seenAtMs when the frame that [answer] is about came (elapsed milliseconds); null before the first
  * @property isResting the phone is too warm, or saves its battery
  */
-data class Live(val question: String, val answer: String = "", val seenAtMs: Long? = null, val isResting: Boolean = false)
+data class Live(val question: String, val answer: String = "", val isWhole: Boolean = false, val seenAtMs: Long? = null, val isResting: Boolean = false)
 
-/** "Check this phone" as it is seen: findings as they come, then the speed; [failure] if it ended early. */
+/** "Check this phone" as it is seen: findings as they come, then the speed; neither speed nor [failure] if it was interrupted. */
 data class Check(
     val isRunning: Boolean = true,
     val findings: List<Finding> = emptyList(),
@@ -43,6 +44,7 @@ data class UiState(
     val live: Live? = null,
     val check: Check? = null,
     val hasCrashed: Boolean = false,
+    val speaking: String? = null,
     val showsStats: Boolean = true,
     val presets: List<String> = emptyList(),
 ) {

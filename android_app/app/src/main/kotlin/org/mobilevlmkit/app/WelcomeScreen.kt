@@ -6,9 +6,12 @@ import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.shown
 
 /** The first screen: what the app is, that it has no network, and how to bring a bundle. */
-class WelcomeScreen(ui: Ui, model: AppModel, actions: Actions) : ScreenView {
+class WelcomeScreen(ui: Ui, private val model: AppModel, actions: Actions) : ScreenView {
     private val import = ImportView(ui, model)
+    private val packed = ui.button(ui.string(R.string.use_packed), onClick = model::importPacked)
+    private val models = ui.button(ui.string(R.string.menu_models)) { model.go(Screen.BUNDLES) } // those that can't be used
     private val ways = ui.column(
+        packed,
         ui.text(ui.string(R.string.welcome_choose)),
         ui.button(ui.string(R.string.choose_bundle), isMain = true, onClick = actions::chooseBundle),
         ui.text(ui.string(R.string.welcome_push)),
@@ -21,17 +24,20 @@ class WelcomeScreen(ui: Ui, model: AppModel, actions: Actions) : ScreenView {
         ui.card(ui.text(ui.string(R.string.welcome_private), 18)),
         import.view,
         ways,
+        models,
         ui.button(ui.string(R.string.menu_about)) { model.go(Screen.ABOUT) },
     )
 
     override fun render(state: UiState) {
         import.render(state)
         ways.shown(state.library.importing == null)
+        packed.shown(model.hasPacked)
+        models.shown(state.bundles.isNotEmpty())
     }
 }
 
 /** An import under way, or why it failed. */
-class ImportView(private val ui: Ui, model: AppModel) {
+class ImportView(private val ui: Ui, private val model: AppModel) {
     private val title = ui.status(16)
     private val progress = ui.text(sp = 14, color = R.color.text_soft)
     private val bar = ProgressBar(ui.context, null, android.R.attr.progressBarStyleHorizontal).apply { max = STEPS }
@@ -50,7 +56,7 @@ class ImportView(private val ui: Ui, model: AppModel) {
         importing.shown(name != null)
         failed.shown(library.problem != null)
         view.shown(name != null || library.problem != null)
-        reason.say(library.problem ?: "")
+        reason.say(model.plain(library.problem ?: ""))
         if (name == null) return
         val isSearching = library.importProgress < 0
         title.say(ui.string(R.string.import_title, name))

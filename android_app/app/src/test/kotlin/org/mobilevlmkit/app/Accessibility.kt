@@ -1,40 +1,54 @@
 package org.mobilevlmkit.app
 
 import android.graphics.Bitmap
+import android.graphics.Canvas
 import android.graphics.Rect
 import android.view.View
+import android.view.ViewGroup
 import android.widget.EditText
+import android.widget.HorizontalScrollView
 import android.widget.ImageView
+import android.widget.ScrollView
 import android.widget.TextView
 
-/** What is wrong for someone who can't see well, or touch precisely. */
+/** What is wrong for someone who can't see well, or touch precisely; also of what is scrolled away. */
 object Accessibility {
+    private const val LEAST_SIDE_DP = 48
     private const val LEAST_CONTRAST = 4.5
-    private const val SAMPLES = 15
+    private const val LEAST_CONTRAST_LARGE = 3.0
+    private const val LARGE_DP = 24.0
+    private const val LARGE_BOLD_DP = 18.66
 
-    fun faults(stage: Stage): List<String> {
-        val picture = stage.screenshot("last")
-        val density = stage.activity.resources.displayMetrics.density
-        return stage.views().filter { it.width > 0 && it.id != android.R.id.statusBarBackground }.flatMap { view ->
-            listOfNotNull(
-                "$view: no label".takeIf { (view.isClickable || view is ImageView) && labelOf(view).isBlank() && view.contentDescription == null && view.isImportantForAccessibility && view.parent !is View.OnClickListener && !isInPreview(view) },
-                "${labelOf(view)}: ${view.width / density} x ${view.height / density} dp, expected 48".takeIf { view.isClickable && (view.width < 48 * density - 1 || view.height < 48 * density - 1) },
-                (view as? TextView)?.let { contrast(it, picture) },
-            )
-        }
+    fun faults(stage: Stage): List<String> = stage.windows().flatMap { window ->
+        stage.layOut(window)
+        val sheets = Sheets(stage, window)
+        Stage.below(window).filter { it.isShown && it.width > 0 && it.id != android.R.id.statusBarBackground && it.id != android.R.id.navigationBarBackground }
+            .flatMap { view -> listOfNotNull(unlabelled(view), small(view), (view as? TextView)?.let { faint(it, sheets) }) + Clipping.faults(view) }
     }
 
-    private fun isInPreview(view: View) = view is ImageView && (view.parent as? View)?.contentDescription != null
+    fun labelOf(view: View): String = "${view.contentDescription ?: (view as? TextView)?.text ?: ""}".ifEmpty { "${(view as? EditText)?.hint ?: ""}" }
 
-    private fun labelOf(view: View): String = "${view.contentDescription ?: (view as? TextView)?.text ?: ""}".ifEmpty { "${(view as? EditText)?.hint ?: ""}" }
+    private fun unlabelled(view: View): String? {
+        val needsLabel = view.isClickable || view is ImageView && (view.parent as View).contentDescription == null
+        return "$view: no label".takeIf { needsLabel && view.isImportantForAccessibility && labelOf(view).isBlank() }
+    }
 
-    /** Against the colour that most of the view's upper edge has; what is scrolled away isn't judged. */
-    private fun contrast(view: TextView, picture: Bitmap): String? {
-        val seen = Rect()
-        if (view.text.isBlank() || !view.isEnabled || !view.getGlobalVisibleRect(seen) || seen.height() < view.height || seen.width() < view.width) return null
-        val ground = (1..SAMPLES).map { picture.getPixel(seen.left + seen.width() * it / (SAMPLES + 1), seen.top + 3) }.groupBy { it }.maxByOrNull { it.value.size }!!.key
-        val ratio = ratio(luminance(view.currentTextColor), luminance(ground))
-        return if (ratio < LEAST_CONTRAST) "${view.text}: contrast %.1f, expected $LEAST_CONTRAST".format(ratio) else null
+    private fun small(view: View): String? {
+        val density = view.resources.displayMetrics.density
+        val isSmall = minOf(view.width, view.height) < LEAST_SIDE_DP * density - 1
+        return "${labelOf(view)}: ${view.width / density} x ${view.height / density} dp, expected $LEAST_SIDE_DP".takeIf { view.isClickable && isSmall }
+    }
+
+    /** What can't be used may be faint. */
+    private fun faint(view: TextView, sheets: Sheets): String? {
+        val isHint = view.text.isEmpty()
+        val text = if (isHint) view.hint else view.text
+        if (text.isNullOrBlank() || !view.isEnabled) return null
+        val color = if (isHint) view.currentHintTextColor else view.currentTextColor
+        val isLarge = view.textSize / view.resources.displayMetrics.density >= (if (view.typeface?.isBold == true) LARGE_BOLD_DP else LARGE_DP)
+        val least = if (isLarge) LEAST_CONTRAST_LARGE else LEAST_CONTRAST
+        val ratio = ratio(luminance(color), luminance(sheets.groundOf(view)))
+        return if (ratio < least) "$text: contrast %.1f, expected $least".format(ratio) else null
     }
 
     private fun ratio(one: Double, other: Double) = (maxOf(one, other) + 0.05) / (minOf(one, other) + 0.05)
@@ -43,4 +57,87 @@ object Accessibility {
         fun linear(shift: Int): Double = ((color shr shift and 255) / 255.0).let { if (it <= 0.03928) it / 12.92 else Math.pow((it + 0.055) / 1.055, 2.4) }
         return 0.2126 * linear(16) + 0.7152 * linear(8) + 0.0722 * linear(0)
     }
+}
+
+/** The window, and all of what scrolls in it, drawn each on a bitmap of its own. */
+private class Sheets(private val stage: Stage, private val window: View) {
+    private val drawn = HashMap<View, Bitmap>()
+
+    /** The colour that most of [view]'s upper edge has. */
+    fun groundOf(view: View): Int {
+        val sheet = sheetOf(view)
+        val bitmap = drawn.getOrPut(sheet) { draw(sheet) }
+        val place = Rect(0, 0, view.width, view.height)
+        if (view !== sheet) (sheet as ViewGroup).offsetDescendantRectToMyCoords(view, place)
+        val y = (place.top + EDGE).coerceIn(0, bitmap.height - 1)
+        return (1..SAMPLES).map { bitmap.getPixel((place.left + place.width() * it / (SAMPLES + 1)).coerceIn(0, bitmap.width - 1), y) }
+            .groupBy { it }.maxByOrNull { it.value.size }!!.key
+    }
+
+    /** The colour that most of a dialog has. */
+    private val ofDialog by lazy {
+        val bitmap = drawn.getOrPut(window) { draw(window) }
+        (0 until bitmap.height step 8).map { bitmap.getPixel(bitmap.width / 2, it) }.filter { it ushr 24 == 255 }.groupBy { it }.maxByOrNull { it.value.size }!!.key
+    }
+
+    private fun sheetOf(view: View): View {
+        var sheet = view
+        while (sheet !== window && !isScrolling(sheet.parent as View)) sheet = sheet.parent as View
+        return sheet
+    }
+
+    private fun isScrolling(view: View) = view is ScrollView || view is HorizontalScrollView
+
+    private fun draw(sheet: View): Bitmap {
+        val bitmap = Bitmap.createBitmap(sheet.width, sheet.height, Bitmap.Config.ARGB_8888)
+        if (window === stage.activity.window.decorView) bitmap.eraseColor(stage.activity.getColor(R.color.background)) else if (sheet !== window) bitmap.eraseColor(ofDialog)
+        sheet.draw(Canvas(bitmap))
+        return bitmap
+    }
+
+    private companion object {
+        const val SAMPLES = 15
+        const val EDGE = 3
+    }
+}
+
+/** Text and buttons that are cut off, by their own box or by what they are in. */
+private object Clipping {
+    fun faults(view: View): List<String> {
+        if (view !is TextView && !view.isClickable) return emptyList()
+        val label = Accessibility.labelOf(view)
+        return listOfNotNull(
+            "$label: reaches out of what it is in".takeIf { isOutside(view) },
+            (view as? TextView)?.takeIf { it.text.isNotBlank() }?.let(::cut)?.let { "$label: $it" },
+        )
+    }
+
+    private fun isOutside(view: View): Boolean {
+        val parent = view.parent as? ViewGroup ?: return false
+        if (parent is ScrollView || parent is HorizontalScrollView) return false
+        return view.left < 0 || view.top < 0 || view.right > parent.width || view.bottom > parent.height || isOutside(parent)
+    }
+
+    private fun cut(view: TextView): String? {
+        val layout = view.layout ?: return "not laid out"
+        val lines = 0 until layout.lineCount
+        return when {
+            view !is EditText && layout.height > view.height - view.compoundPaddingTop - view.compoundPaddingBottom -> "its last line is cut off"
+            lines.any { layout.getEllipsisCount(it) > 0 } -> "ends with …"
+            lines.any { layout.getLineMax(it) > view.width - view.compoundPaddingLeft - view.compoundPaddingRight + 1 } -> "a line is cut off"
+            lines.drop(1).any { isInsideWord(layout.text, layout.getLineStart(it)) } -> "a word is broken"
+            else -> null
+        }
+    }
+
+    /** Names of files and the like may be broken, having no room on any line. */
+    private fun isInsideWord(text: CharSequence, at: Int): Boolean {
+        if (at >= text.length || !isLatin(text[at - 1]) || !isLatin(text[at])) return false
+        val begin = text.take(at).indexOfLast { it.isWhitespace() } + 1
+        return text.drop(begin).takeWhile { !it.isWhitespace() }.length <= LONGEST_WORD
+    }
+
+    private const val LONGEST_WORD = 16
+
+    private fun isLatin(letter: Char) = letter.isLetter() && Character.UnicodeScript.of(letter.code) == Character.UnicodeScript.LATIN
 }

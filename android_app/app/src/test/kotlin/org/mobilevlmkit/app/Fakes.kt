@@ -1,0 +1,142 @@
+package org.mobilevlmkit.app
+
+import android.content.Context
+import android.graphics.Bitmap
+import android.os.Looper
+import android.view.View
+import android.widget.ImageView
+import org.mobilevlmkit.core.Golden
+import org.mobilevlmkit.core.bundle.Manifest
+import org.mobilevlmkit.core.check.CheckScene
+import org.mobilevlmkit.core.check.ModelMethods
+import org.mobilevlmkit.core.pixels.Plane
+import org.mobilevlmkit.core.prompt.Tokenizer
+import org.mobilevlmkit.core.session.EngineFactory
+import org.mobilevlmkit.core.session.FakeEngine
+import org.mobilevlmkit.core.session.VlmEngine
+import org.robolectric.Shadows.shadowOf
+import java.io.File
+import java.io.InputStream
+import java.nio.ByteBuffer
+import java.util.ArrayDeque
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.Executor
+import kotlin.concurrent.thread
+
+/** A camera that sees what the test paints. */
+class FakeCamera(context: Context) : Camera {
+    override val preview: View = ImageView(context).apply { scaleType = ImageView.ScaleType.CENTER_CROP; setImageBitmap(Scenery.bitmap()) }
+    var onFrame: ((Frame) -> Unit)? = null
+    var onProblem: ((CameraProblem) -> Unit)? = null
+
+    override fun open(onFrame: (Frame) -> Unit, onProblem: (CameraProblem) -> Unit) {
+        this.onFrame = onFrame
+        this.onProblem = onProblem
+    }
+
+    override fun close() {
+        onFrame = null
+    }
+
+    /** A frame of the scenery; with [edge] of a plain scene of 160 x 120 that is bright up to there. */
+    fun frame(edge: Int? = null) {
+        val scene = if (edge == null) Scenery.bitmap() else null
+        val (width, height) = if (scene == null) 160 to 120 else scene.width to scene.height
+        fun plane(columns: Int, rows: Int, value: (Int, Int) -> Double): Plane {
+            val bytes = ByteBuffer.allocate(columns * rows)
+            for (row in 0 until rows) for (column in 0 until columns) bytes.put(row * columns + column, value(column, row).toInt().coerceIn(0, 255).toByte())
+            return Plane(bytes, columns, 1)
+        }
+        fun mixed(x: Int, y: Int, red: Double, green: Double, blue: Double): Double {
+            val pixel = scene!!.getPixel(minOf(x, width - 1), minOf(y, height - 1))
+            return red * (pixel shr 16 and 255) + green * (pixel shr 8 and 255) + blue * (pixel and 255)
+        }
+        val luma = plane(width, height) { x, y -> if (edge == null) mixed(x, y, 0.299, 0.587, 0.114) else if (x < edge) 220.0 else 60.0 }
+        val (half, low) = (width + 1) / 2 to (height + 1) / 2
+        val blueness = plane(half, low) { x, y -> 128 + if (edge == null) mixed(2 * x, 2 * y, -0.169, -0.331, 0.5) else 0.0 }
+        val redness = plane(half, low) { x, y -> 128 + if (edge == null) mixed(2 * x, 2 * y, 0.5, -0.419, -0.081) else 0.0 }
+        onFrame?.invoke(Frame(width, height, luma, blueness, redness, 0))
+    }
+}
+
+/** The picture of the tests' camera and photos: one of the demo's generated scenes. */
+object Scenery {
+    private val samples = File(Golden.folder.parentFile.parentFile, "export/mobilevlm_export/demo/samples")
+    val file = File(samples, "word-and-shapes.png")
+    val other = File(samples, "two-shapes.png")
+
+    /** What the demo model says of it, in the pieces of its tokenizer. */
+    fun answer(prompt: String): List<String> {
+        val (_, answer) = said.first { (question, _) -> question in prompt }
+        return answer.map { if (it == ' ') "▁" else "$it" } + "</s>"
+    }
+
+    private val said = listOf(
+        "Describe the image." to " A red circle in the center, an orange star at the bottom left and a yellow word MAP at the bottom right.",
+        "Read the word." to " MAP",
+        "Where is the orange object?" to " at the bottom left",
+    )
+
+    fun bitmap(): Bitmap = Photos.bitmap(Photos.read(file))
+}
+
+/** The parts of the app with fake engine, camera and threads: what runs, and when, is the test's to say. */
+class FakeParts(context: Context) : Parts(context) {
+    private val tasks = ArrayDeque<Runnable>()
+
+    /** A zipped bundle that is packed into the app. */
+    var packed: ByteArray? = null
+    val fakes = ArrayList<FakeEngine>()
+    val cameras = ArrayList<FakeCamera>()
+    var prepare: (FakeEngine) -> Unit = {}
+    override val worker = Executor(tasks::add)
+    override val io = Executor(tasks::add)
+    override val engines = object : EngineFactory {
+        override fun open(folder: File, manifest: Manifest): VlmEngine =
+            FakeEngine(Tokenizer.read(File(folder, manifest.tokenizerJson)), manifest.maxPrefill, manifest.maxContext).also(prepare).also(fakes::add)
+    }
+
+    override fun packed() = packed?.let { zip -> { zip.inputStream() } }
+
+    override fun methods(folder: File, manifest: Manifest): ModelMethods = CheckScene(folder, manifest = manifest).Methods()
+
+    override fun camera(context: Context): Camera = FakeCamera(context).also(cameras::add)
+
+    /** Runs the threads' and the screen's tasks until none is left. */
+    fun settle() {
+        repeat(ROUNDS) {
+            shadowOf(Looper.getMainLooper()).idle()
+            while (true) (tasks.poll() ?: break).run()
+        }
+        shadowOf(Looper.getMainLooper()).idle()
+        check(tasks.isEmpty()) { "the app never comes to rest" }
+    }
+
+    /** Runs the oldest task on a thread that ends with the tests, if it doesn't end by itself. */
+    fun runInBackground() {
+        val task = tasks.poll()
+        thread(isDaemon = true) { task.run() }
+    }
+
+    private companion object {
+        const val ROUNDS = 12
+    }
+}
+
+/** The first part of [bytes]; then nothing more ever comes, and [stuck] tells. */
+class StuckStream(private val bytes: ByteArray, private val until: Int, private val stuck: CountDownLatch) : InputStream() {
+    private var at = 0
+
+    override fun read(): Int {
+        if (at == until) {
+            stuck.countDown()
+            CountDownLatch(1).await()
+        }
+        return bytes[at++].toInt() and 255
+    }
+
+    override fun read(into: ByteArray, offset: Int, length: Int): Int {
+        into[offset] = read().toByte()
+        return 1
+    }
+}

@@ -1,0 +1,127 @@
+package org.mobilevlmkit.app
+
+import android.speech.tts.TextToSpeech
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.shadows.ShadowTextToSpeech
+import org.robolectric.shadows.ShadowToast
+import java.util.Locale
+
+/** Answers spoken on request. */
+class SpeakerTest : OnStage() {
+    private val voice get() = shadowOf(checkNotNull(ShadowTextToSpeech.getLastTextToSpeechInstance()))
+
+    @Before
+    fun answered() {
+        ShadowTextToSpeech.addLanguageAvailability(Locale.ENGLISH)
+        ShadowTextToSpeech.addLanguageAvailability(Locale.SIMPLIFIED_CHINESE)
+        stage.seen()
+        stage.ask("What is this?")
+    }
+
+    private fun press(label: Int) = stage.press(stage.string(label))
+
+    /** The system's voices say that they are there, or not. */
+    private fun ready(status: Int = TextToSpeech.SUCCESS) = voice.onInitListener.onInit(status)
+
+    @Test
+    fun nothingIsSpokenUnasked() = assertNull(ShadowTextToSpeech.getLastTextToSpeechInstance())
+
+    @Test
+    fun theAnswerIsSpokenUntilItsEnd() {
+        press(R.string.speak_label)
+        ready()
+        assertEquals("yes" to Locale.ENGLISH, voice.lastSpokenText to voice.currentLanguage)
+        assertTrue(stage.find(stage.string(R.string.speak_end_label)) != null)
+        stage.parts.settle() // it ends
+        assertNull(stage.state.speaking)
+        press(R.string.speak_label)
+        assertEquals(listOf("yes", "yes"), voice.spokenTextList)
+    }
+
+    @Test
+    fun speakingIsStoppedByTheSameButton() {
+        press(R.string.speak_label)
+        ready()
+        press(R.string.speak_end_label)
+        assertTrue(voice.isStopped)
+        assertTrue(stage.find(stage.string(R.string.speak_label)) != null)
+        assertNull(stage.state.speaking)
+    }
+
+    @Test
+    fun theEndOfAStoppedAnswerDoesNotCountForTheNext() {
+        press(R.string.speak_label)
+        ready()
+        val first = voice.utteranceProgressListener
+        press(R.string.speak_end_label)
+        stage.idle()
+        press(R.string.speak_label)
+        @Suppress("DEPRECATION")
+        first.onError("1")
+        org.robolectric.shadows.ShadowLooper.runMainLooperOneTask()
+        assertEquals("yes", stage.state.speaking)
+    }
+
+    @Test
+    fun leavingStopsIt() {
+        press(R.string.speak_label)
+        ready()
+        stage.controller.pause().stop()
+        assertTrue(voice.isStopped)
+        assertNull(stage.state.speaking)
+    }
+
+    @Test
+    fun anotherPictureStopsIt() {
+        press(R.string.speak_label)
+        ready()
+        press(R.string.new_picture)
+        assertTrue(voice.isStopped)
+    }
+
+    @Test
+    fun aPhoneWithoutAVoiceIsToldEachTimeAndOneInstalledLaterIsUsed() {
+        press(R.string.speak_label)
+        ready(TextToSpeech.ERROR)
+        assertEquals(stage.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
+        ShadowToast.reset()
+        press(R.string.speak_label)
+        ready(TextToSpeech.ERROR)
+        assertEquals(stage.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
+        press(R.string.speak_label)
+        ready()
+        assertEquals("yes", voice.lastSpokenText)
+    }
+
+    @Test
+    fun aLanguageWithoutAVoiceIsTold() {
+        ShadowTextToSpeech.reset()
+        press(R.string.speak_label)
+        ready()
+        assertEquals(stage.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
+        assertNull(voice.lastSpokenText)
+        assertNull(stage.state.speaking)
+    }
+
+    @Test
+    fun aChineseAnswerIsSpokenInChinese() {
+        stage.engine.answers = { listOf("红", "色", "</s>") }
+        stage.ask("And in Chinese?")
+        stage.views().last { it.contentDescription == stage.string(R.string.speak_label) }.performClick()
+        ready()
+        assertEquals("红色" to Locale.SIMPLIFIED_CHINESE, voice.lastSpokenText to voice.currentLanguage)
+    }
+
+    @Test
+    fun theVoiceIsGivenBack() {
+        press(R.string.speak_label)
+        ready()
+        stage.controller.pause().stop().destroy()
+        assertTrue(voice.isShutdown)
+    }
+}
