@@ -96,6 +96,7 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
         val ids = ArrayList<Int>()
         var last = ""
         var isEnded = false
+        var isHalted = false // the engine was told to stop, and ends after the piece that is given
         var isSpoiled = false
         fun show(new: String) {
             shown.append(new)
@@ -111,12 +112,15 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
                 last = piece
                 show(stream.add(piece))
             }
-            if (isEnded || isSpoiled || isStopped()) engine.stop()
+            isHalted = isEnded || isSpoiled || isStopped()
+            if (isHalted) engine.stop()
         }
         show(stream.finish())
         val tokens = ids.size
         val isCut = tokens == maxNewTokens || isStopped()
         if (!isCut) isEnded = true // engines need not give the stop id's piece
+        // It was stopped after the last piece: whether the engine has fed that one, it doesn't tell.
+        if (!isEnded && tokens < maxNewTokens && !isHalted) isSpoiled = true
         // The engine feeds a token when it asks for the next: the last one is fed only if the end of text followed it.
         position += if (isEnded || tokens == 0) tokens else tokens - 1
         unfed = if (isEnded) "" else feedable(last)

@@ -5,8 +5,6 @@ import org.mobilevlmkit.core.Job
 import org.mobilevlmkit.core.MobileVlmException
 import org.mobilevlmkit.core.PictureException
 import org.mobilevlmkit.core.PromptException
-import org.mobilevlmkit.core.pixels.Picture
-import org.mobilevlmkit.core.prompt.Turn
 import java.io.File
 import java.util.concurrent.CancellationException
 import java.util.concurrent.Executor
@@ -31,19 +29,22 @@ internal class SessionWorker(
     }
 
     private fun runStep() {
-        val step = situation.locked {
+        // What a step works on is taken at the moment in which the step is chosen, so that no wish comes between the two.
+        val work = situation.locked {
             isStopping = false
-            next().also { running = it }
+            isTakenBack = false
+            running = next()
+            when (running) {
+                Step.UNLOAD -> unloading()
+                Step.LOAD -> loading()
+                Step.CHECK -> checking()
+                Step.LOOK -> looking()
+                Step.ANSWER -> answering()
+                null -> null
+            }.also { publish() }
         }
         try {
-            when (step) {
-                Step.UNLOAD -> unload()
-                Step.LOAD -> load()
-                Step.CHECK -> check()
-                Step.LOOK -> look()
-                Step.ANSWER -> answer()
-                null -> Unit
-            }
+            work?.invoke()
         } finally {
             situation.locked {
                 running = null
@@ -54,159 +55,145 @@ internal class SessionWorker(
         }
     }
 
-    private fun unload() {
-        val closing = situation.locked {
-            conversation = null
-            usedTokens = 0
-            model.also { model = null }
-        }
-        try {
-            closing?.release()
-        } catch (_: Exception) {
-            // It is gone either way; a model that is loaded next says whether there is room.
+    private fun Situation.unloading(): () -> Unit {
+        val closing = model
+        model = null
+        conversation = null
+        usedTokens = 0
+        return {
+            try {
+                closing?.release()
+            } catch (_: Exception) {
+                // It is gone either way; a model that is loaded next says whether there is room.
+            }
         }
     }
 
-    private fun load() {
+    private fun Situation.loading(): () -> Unit {
+        val folder = checkNotNull(wanted)
+        val mine = openings
         val job = Job { done, total ->
             situation.locked {
                 loadProgress = if (total > 0) done.toFloat() / total else 0f
                 publish()
             }
         }
-        val folder: File?
-        val mine: Int
-        situation.locked {
-            folder = wanted
-            mine = openings
-            loading = job
-            loadProgress = 0f
-            publish()
-        }
-        try {
-            val loaded = load(checkNotNull(folder), job)
-            situation.locked {
-                model = loaded
-                conversation = Conversation(loaded, nanoTime)
-                // A conversation from before is put back.
-                isToRefresh = pixels != null
+        loading = job
+        loadProgress = 0f
+        return {
+            try {
+                val loaded = load(folder, job)
+                situation.locked {
+                    model = loaded
+                    conversation = Conversation(loaded, nanoTime)
+                    // A conversation from before is put back.
+                    isToRefresh = pixels != null
+                }
+            } catch (_: CancellationException) {
+                // Another wish came; the next step sees it.
+            } catch (error: Throwable) {
+                situation.locked {
+                    // A bundle that was opened again meanwhile may be another one by now, and is loaded again.
+                    if (openings == mine) {
+                        hasFailedToLoad = true
+                        problem = when (error) {
+                            is BundleException -> Problem.Bundle(error.message ?: "")
+                            is MemoryException -> Problem.Memory(error.neededBytes, error.availableBytes)
+                            else -> Problem.Engine(lineOf(error))
+                        }
+                    }
+                }
+            } finally {
+                situation.locked { loading = null }
             }
-        } catch (_: CancellationException) {
-            // Another wish came; the next step sees it.
-        } catch (error: Throwable) {
+        }
+    }
+
+    private fun Situation.checking(): () -> Unit {
+        val work = checkNotNull(check)
+        val lent = checkNotNull(model)
+        val job = Job()
+        check = null
+        checking = job
+        return {
+            val error = try {
+                work(lent, job)
+                null
+            } catch (_: CancellationException) {
+                null // as it was told to
+            } catch (thrown: Throwable) {
+                thrown
+            }
             situation.locked {
-                // A bundle that was opened again meanwhile may be another one by now, and is loaded again.
-                if (openings == mine) {
-                    hasFailedToLoad = true
-                    problem = when (error) {
-                        is BundleException -> Problem.Bundle(error.message ?: "")
-                        is MemoryException -> Problem.Memory(error.neededBytes, error.availableBytes)
-                        else -> Problem.Engine(lineOf(error))
+                checking = null
+                usedTokens = 0
+                model = lent.takeUnless { it.isReleased }
+                conversation = model?.let { Conversation(it, nanoTime) }
+                isToRefresh = pixels != null
+                if (error != null && !job.isCancelled) problem = Problem.Check(lineOf(error))
+            }
+        }
+    }
+
+    private fun Situation.looking(): () -> Unit {
+        val talk = checkNotNull(conversation)
+        val picture = newPicture
+        val seen = pixels
+        val history = history()
+        val mine = epoch
+        val about = pictures
+        newPicture = null
+        isToRefresh = false
+        return {
+            attempt(mine) {
+                val shown = if (picture != null) talk.pixels(picture) else checkNotNull(seen)
+                situation.locked { if (pictures == about) pixels = shown }
+                talk.look(shown, history)
+                situation.locked {
+                    if (epoch == mine) {
+                        usedTokens = talk.position
+                        imageS = talk.imageS
                     }
                 }
             }
-        } finally {
-            situation.locked { loading = null }
         }
     }
 
-    private fun check() {
-        val job = Job()
-        val work: (LoadedModel, Job) -> Unit
-        val lent: LoadedModel
-        situation.locked {
-            work = check ?: return // taken back a moment ago
-            lent = checkNotNull(model)
-            check = null
-            checking = job
-            publish()
-        }
-        var error: Throwable? = null
-        try {
-            work(lent, job)
-        } catch (_: CancellationException) {
-            // As it was told to.
-        } catch (thrown: Throwable) {
-            error = thrown
-        }
-        situation.locked {
-            checking = null
-            usedTokens = 0
-            model = lent.takeUnless { it.isReleased }
-            conversation = model?.let { Conversation(it, nanoTime) }
-            isToRefresh = pixels != null
-            if (error != null && !job.isCancelled) problem = Problem.Check(lineOf(error))
-        }
-    }
-
-    private fun look() {
-        val talk: Conversation
-        val picture: Picture?
-        val history: List<Turn>
-        val mine: Int
-        val about: Int
-        situation.locked {
-            publish()
-            talk = checkNotNull(conversation)
-            picture = newPicture
-            history = history()
-            mine = epoch
-            about = pictures
-            newPicture = null
-            isToRefresh = false
-        }
-        attempt(mine) {
-            val shown = if (picture != null) talk.pixels(picture) else situation.locked { pixels } ?: return
-            situation.locked { if (pictures == about) pixels = shown }
-            talk.look(shown, history)
-            situation.locked {
-                if (epoch == mine) {
-                    usedTokens = talk.position
-                    imageS = talk.imageS
+    private fun Situation.answering(): () -> Unit {
+        val talk = checkNotNull(conversation)
+        val asked = checkNotNull(question)
+        val history = history()
+        val mine = epoch
+        question = null
+        turns = turns + ChatTurn(asked.text)
+        return {
+            val began = nanoTime()
+            var firstAt = 0L
+            var lastAt = 0L
+            attempt(mine) {
+                try {
+                    val answered = talk.answer(history, asked.text, asked.maxNewTokens, { isStopping }) { text ->
+                        lastAt = nanoTime()
+                        if (firstAt == 0L) firstAt = lastAt
+                        situation.locked { changeLastTurn(mine) { it.copy(answer = text) } }
+                    }
+                    val decodeS = (lastAt - firstAt) / 1e9
+                    finish(mine, asked, talk.position, answered, if (firstAt == 0L) 0.0 else (firstAt - began) / 1e9, decodeS)
+                } catch (_: ContextFullException) {
+                    refuse(mine, Problem.ContextFull(asked.text))
+                } catch (error: PromptException) {
+                    refuse(mine, Problem.Input(lineOf(error)))
                 }
             }
         }
     }
 
-    private fun answer() {
-        val began = nanoTime()
-        var firstAt = 0L
-        var lastAt = 0L
-        val talk: Conversation
-        val asked: Question
-        val history: List<Turn>
-        val mine: Int
-        situation.locked {
-            talk = checkNotNull(conversation)
-            asked = question ?: return // taken back a moment ago
-            history = history()
-            mine = epoch
-            question = null
-            turns = turns + ChatTurn(asked.text)
-            publish()
-        }
-        attempt(mine) {
-            try {
-                val answered = talk.answer(history, asked.text, asked.maxNewTokens, { situation.isStopping }) { text ->
-                    lastAt = nanoTime()
-                    if (firstAt == 0L) firstAt = lastAt
-                    situation.locked { changeLastTurn(mine) { it.copy(answer = text) } }
-                }
-                val decodeS = (lastAt - firstAt) / 1e9
-                finish(mine, talk.position, answered, if (firstAt == 0L) 0.0 else (firstAt - began) / 1e9, decodeS)
-            } catch (_: ContextFullException) {
-                refuse(mine, Problem.ContextFull(asked.text))
-            } catch (error: PromptException) {
-                refuse(mine, Problem.Input(lineOf(error)))
-            }
-        }
-    }
-
-    private fun finish(mine: Int, position: Int, answered: Answered?, firstTokenS: Double, decodeS: Double) = situation.locked {
+    private fun finish(mine: Int, asked: Question, position: Int, answered: Answered?, firstTokenS: Double, decodeS: Double) = situation.locked {
         if (epoch != mine) return
         usedTokens = position
-        if (answered == null) { // stopped before it began
+        if (answered == null) { // stopped before it began: asked later, unless the user stopped it
             turns = turns.dropLast(1)
+            if (!isTakenBack) question = asked
             return
         }
         val speed = if (answered.tokens > 1 && decodeS > 0) (answered.tokens - 1) / decodeS else 0.0

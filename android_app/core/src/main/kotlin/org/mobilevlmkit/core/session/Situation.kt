@@ -54,6 +54,9 @@ internal class Situation(private val listener: (SessionState) -> Unit) {
     var epoch = 0
         private set
 
+    /** Whether the question that is being answered is taken back if its answer hasn't begun. */
+    var isTakenBack = false
+
     /** Whether the answer that is coming is to end. */
     @Volatile
     var isStopping = false

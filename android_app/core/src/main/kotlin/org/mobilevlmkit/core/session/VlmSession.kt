@@ -89,6 +89,7 @@ class VlmSession(
     /** Ends the answer that is coming, after its current token, or takes back the question that waits; cancels a check. */
     fun stop() = wish {
         question = null
+        isTakenBack = true
         stopAnswer()
         cancelCheck()
     }

@@ -80,6 +80,17 @@ class LiveSessionTest {
     }
 
     @Test
+    fun aCameraThatNeverRestsGetsItsAnswers() {
+        open()
+        var value = 1
+        scene.engine.meanwhile = { if (it == "prefillImage") comes(++value) }
+        comes(1)
+        scene.settle()
+        assertEquals(1 + LivePolicy.MOST_REPLACED, scene.engine.pictures)
+        assertEquals("yes", scene.state.turns.single().answer)
+    }
+
+    @Test
     fun theAgeOfTheFrameIsThatOfItsAnswer() {
         open()
         comes(1)

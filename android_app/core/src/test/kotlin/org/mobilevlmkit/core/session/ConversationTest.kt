@@ -110,6 +110,50 @@ class ConversationTest {
         assertEquals(scene.prefix(1), scene.engine.cache)
     }
 
+    /** Whether the engine has fed the last token then, it doesn't tell: the cache is filled anew. */
+    @Test
+    fun stopAfterTheLastPieceLosesAndDoublesNothing() {
+        for (givesEnd in listOf(true, false)) {
+            for (at in listOf("after piece 0", "after piece 1", "after piece 2")) {
+                val scene = Scene().seen()
+                scene.engine.givesEnd = givesEnd
+                scene.engine.answers = Scene.answering("▁A", "▁red", "</s>")
+                scene.engine.meanwhile = { if (it == at) scene.session.stop() }
+                scene.asked("What?")
+                val answer = scene.state.turns.single().answer
+                assertEquals("$givesEnd, $at", if (at == "after piece 0") "A" else "A red", answer)
+                scene.engine.meanwhile = {}
+                scene.asked("Why?")
+                val said = if (scene.engine.pictures == 1) scene.ids("\nWhat? ASSISTANT:") + answer.split(' ').map { scene.tokenizer.id("▁$it") } else scene.ids("\nWhat? ASSISTANT: $answer")
+                val expected = scene.prefix(1) + said + scene.ids("</s>", "USER: Why? ASSISTANT:") + listOf("▁A", "▁red").map { scene.tokenizer.id(it) }
+                assertEquals("$givesEnd, $at", expected, scene.engine.cache)
+                assertEquals("$givesEnd, $at", scene.engine.cache.size, scene.state.usedTokens)
+            }
+        }
+    }
+
+    /** Going away takes back nothing that was asked. */
+    @Test
+    fun aQuestionForWhichTheCacheIsRebuiltWaitsInTheBackground() {
+        val leaving = mapOf<String, Scene.() -> Unit>("background" to { session.background() }, "check" to { session.check { _, _ -> } })
+        for ((wish, leave) in leaving) {
+            val scene = Scene().seen()
+            scene.engine.meanwhile = { if (it == "piece 0") error("lost") }
+            scene.asked("What?")
+            var isAway = false
+            scene.engine.meanwhile = {
+                if (it == "prefillImage" && !isAway) {
+                    isAway = true
+                    scene.leave()
+                }
+            }
+            scene.asked("Again?")
+            scene.session.foreground()
+            scene.settle()
+            assertEquals(wish, listOf("What?" to Ended.FAILED, "Again?" to Ended.COMPLETE), scene.state.turns.map { it.question to it.ended })
+        }
+    }
+
     @Test
     fun undoTakesTheLastTurnOutOfTheCache() {
         val scene = Scene().seen().asked("One?").asked("Two?")

@@ -12,7 +12,10 @@ class FakeEngine(private val tokenizer: Tokenizer, private val maxPrefill: Int, 
     val calls = ArrayList<String>()
     var answers: (prompt: String) -> List<String> = { listOf("▁yes", "</s>") }
 
-    /** Called before each thing the engine does, by its name; may throw, or do what a user does meanwhile. */
+    /** What was done to the engine that may not be: two calls at once, or one after its end. */
+    val violations = ArrayList<String>()
+
+    /** Called before each thing the engine does, by its name, and after each piece; may throw, or do what a user does meanwhile. */
     var meanwhile: (String) -> Unit = {}
     var isClosed = false
         private set
@@ -21,6 +24,9 @@ class FakeEngine(private val tokenizer: Tokenizer, private val maxPrefill: Int, 
 
     /** Whether an end of text that comes first ends the answer; the C++ runner goes on. */
     var stopsAtFirstEnd = true
+
+    /** Whether the stop id's piece is given. */
+    var givesEnd = true
     private var isStopped = false
     private var isBusy = false
 
@@ -43,7 +49,8 @@ class FakeEngine(private val tokenizer: Tokenizer, private val maxPrefill: Int, 
         for (index in 0 until maxNewTokens) {
             val piece = pieces.getOrElse(index) { "</s>" }
             meanwhile("piece $index")
-            onPiece(piece)
+            if (piece != "</s>" || givesEnd) onPiece(piece)
+            meanwhile("after piece $index")
             if (piece == "</s>" && (index > 0 || stopsAtFirstEnd)) break
             if (isStopped || index == maxNewTokens - 1) break
             cache.add(tokenizer.id(piece))
@@ -72,7 +79,8 @@ class FakeEngine(private val tokenizer: Tokenizer, private val maxPrefill: Int, 
     private fun checkRoom() = check(cache.size <= maxContext) { "got ${cache.size} tokens, expected at most $maxContext" }
 
     private fun exclusively(call: String, work: () -> Unit) {
-        check(!isBusy && !isClosed) { "$call: the engine is ${if (isClosed) "closed" else "busy"}" }
+        if (isBusy || isClosed) violations.add("$call: the engine is ${if (isClosed) "closed" else "busy"}")
+        check(violations.isEmpty()) { violations.last() }
         isBusy = true
         try {
             calls.add(call)

@@ -20,6 +20,7 @@ class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
 
     /** Called in each load; may throw, or do what a user does meanwhile. */
     var whileLoading: (Job) -> Unit = {}
+    var whileReadingTheClock: () -> Unit = {}
     var prepare: (FakeEngine) -> Unit = {}
     var fit = MemoryFit.FITS
     var onState: (SessionState) -> Unit = {}
@@ -34,7 +35,11 @@ class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
             LoadedModel(folder, manifest, engine, tokenizer, fit)
         },
         worker = Executor { tasks.add(it) },
-        nanoTime = { now += 250_000_000; now },
+        nanoTime = {
+            whileReadingTheClock()
+            now += 250_000_000
+            now
+        },
         listener = {
             states.add(it)
             onState(it)

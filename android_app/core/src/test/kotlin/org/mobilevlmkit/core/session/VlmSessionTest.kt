@@ -111,6 +111,17 @@ class VlmSessionTest {
     }
 
     @Test
+    fun aPictureWaitsUntilItIsBeingEncoded() {
+        val waits = ArrayList<Boolean>()
+        val scene = Scene()
+        scene.whileLoading = { waits.add(scene.state.isPictureWaiting) }
+        scene.prepare = { it.meanwhile = { call -> if (call == "prefillImage") waits.add(scene.state.isPictureWaiting) } }
+        scene.seen()
+        assertEquals(listOf(true, false), waits)
+        assertEquals(Phase.LOOKING, scene.states.first { !it.isPictureWaiting && it.picture == scene.state.picture }.phase)
+    }
+
+    @Test
     fun aQuestionAboutTheOldPictureIsNotAskedOfTheNewOne() {
         val scene = Scene().seen()
         scene.session.ask("What was it?")

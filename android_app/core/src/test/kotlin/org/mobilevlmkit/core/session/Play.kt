@@ -1,0 +1,223 @@
+package org.mobilevlmkit.core.session
+
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
+import org.mobilevlmkit.core.prompt.Prompt
+import java.io.File
+
+/**
+ * A session that is used as on a phone, with a note of what its user wants: the session must do that and nothing else. [interfere] is
+ * called with a number at each point in the midst of things: before each step and each call of an engine, before and after each piece
+ * of an answer, in a load, and whenever the clock is read.
+ */
+class Play(var interfere: Play.(Int) -> Unit) {
+    private class Said(val state: SessionState, val kept: List<String>)
+
+    private val said = ArrayList<Said>() // and not looked at yet
+    private var before = SessionState()
+    private var doesFail = false
+    private var mayFail = false
+    private var isToHalt = false // the answer that is coming is to be stopped after its first piece
+
+    /** So many points there have been. */
+    var points = 0
+        private set
+
+    private val scene = Scene().also { scene ->
+        scene.onState = { said.add(Said(it, kept.toList())) }
+        scene.whileLoading = { point(mayFail = true) }
+        scene.whileReadingTheClock = { point() }
+        scene.prepare = { engine ->
+            engine.answers = { text ->
+                isToHalt = "Halt" in text
+                ANSWERS.getValue(picture(engine)).split(' ').map { "▁$it" } + "</s>"
+            }
+            engine.meanwhile = {
+                if (it == "after piece 0" && isToHalt) stop()
+                point(mayFail = true)
+            }
+        }
+    }
+    private val session get() = scene.session
+
+    // What the user wants.
+    private var bundle: String? = null
+    private var picture: Int? = null
+    private var isAway = false
+    private var isReleased = false
+    private val kept = ArrayList<String>() // questions that no wish has taken away
+    private val pictures = HashMap<Int, Int>() // a picture's number → which it is
+    private var asked = 0
+
+    private fun point(mayFail: Boolean = false) {
+        this.mayFail = mayFail
+        interfere(points++)
+    }
+
+    /** Fails what is under way, if it is a load or an engine's. */
+    fun fail() {
+        if (!mayFail) return
+        doesFail = true
+        throw RuntimeException("the engine broke")
+    }
+
+    fun open(name: String) {
+        if (name != bundle) forget()
+        bundle = name
+        session.open(File(name))
+    }
+
+    fun close() {
+        forget()
+        bundle = null
+        isReleased = false
+        session.close()
+    }
+
+    fun show(which: Int, question: String? = null) {
+        forget()
+        picture = which
+        val text = question?.let { "$it ${++asked}?" }
+        pictures[session.show(Scene.picture(which), text)] = which
+        text?.let { kept.add(it) }
+    }
+
+    fun ask(question: String, maxNewTokens: Int = 64) {
+        val text = "$question ${++asked}?"
+        if (session.ask(text, maxNewTokens)) kept.add(text)
+    }
+
+    fun stop() {
+        kept.remove(session.state.waitingQuestion)
+        kept.remove(session.state.turns.lastOrNull { it.ended == null }?.question) // if it hasn't begun
+        session.stop()
+    }
+
+    fun undo() {
+        val state = session.state
+        kept.remove(state.waitingQuestion ?: state.turns.lastOrNull()?.question)
+        session.undo()
+    }
+
+    fun newChat() {
+        kept.clear()
+        session.newChat()
+    }
+
+    fun retry() = session.retry()
+
+    fun background() {
+        isAway = true
+        session.background()
+    }
+
+    fun releaseMemory() {
+        isReleased = isReleased || isAway
+        session.releaseMemory()
+    }
+
+    fun foreground() {
+        isAway = false
+        isReleased = false
+        session.foreground()
+    }
+
+    fun check(releases: Boolean) {
+        session.check { model, _ ->
+            model.engine.reset()
+            point()
+            if (releases) model.release()
+            point()
+        }
+    }
+
+    private fun forget() {
+        kept.clear()
+        picture = null
+    }
+
+    /** Runs all steps until nothing is left to do; the session must then be what is wanted. */
+    fun settle() {
+        while (true) {
+            point()
+            if (!scene.step()) break
+        }
+        scene.settle()
+        requireSound()
+        requireWanted()
+    }
+
+    /** The last picture was asked about once, and answered from nothing but it. */
+    fun requireAnswered() {
+        val state = session.state
+        assertEquals("$state", listOf(ANSWERS.getValue(picture!!)), state.turns.map { it.answer })
+        assertEquals("$state", Phase.SEEN to null, state.phase to state.problem)
+        assertEquals(List(36) { -1 - picture!! }, scene.engine.cache.filter { it < 0 })
+    }
+
+    /** What holds of every state that was said since the last time. */
+    private fun requireSound() {
+        for (each in said) {
+            val state = each.state
+            val open = state.turns.count { it.ended == null }
+            assertTrue("$state", open == 0 || open == 1 && state.turns.last().ended == null)
+            if (state.phase == Phase.ANSWERING) assertEquals("$state", 1, open)
+            if (state.phase == Phase.IDLE) assertTrue("$state", state.bundle == null && state.turns.isEmpty())
+            if (state.phase == Phase.FAILED) assertTrue("$state", state.problem != null)
+            assertTrue("$state", doesFail || state.problem == null)
+            val shown = state.turns.map { it.question } + listOfNotNull(state.waitingQuestion)
+            if (!doesFail) for (question in each.kept) assertTrue("$question is lost: $state", question in shown)
+            for (turn in state.turns) {
+                val whole = ANSWERS.getValue(pictures.getValue(state.picture))
+                assertTrue("$state", whole.startsWith(turn.answer)) // never another picture's, nor an error's text
+                if (turn.ended == Ended.COMPLETE) assertEquals("$state", whole, turn.answer)
+                val earlier = before.turns.firstOrNull { it.question == turn.question } ?: continue
+                assertTrue("$before, $state", turn.answer.startsWith(earlier.answer) && (earlier.ended == null || earlier.ended == turn.ended))
+            }
+            assertTrue("$state is said twice", state != before)
+            before = state
+        }
+        said.clear()
+        for (engine in scene.engines) {
+            assertEquals(emptyList<String>(), engine.violations)
+            assertTrue("$engine", engine.calls.count { it == "close" } <= 1)
+        }
+    }
+
+    /** What holds once nothing is left to do. */
+    private fun requireWanted() {
+        val state = session.state
+        val at = "wanted $bundle, $picture, away: $isAway, released: $isReleased; got $state"
+        assertEquals(at, before, state)
+        assertEquals(at, bundle, state.bundle)
+        assertTrue(at, state.turns.all { it.ended != null })
+        val loaded = scene.engines.filter { !it.isClosed }
+        if (state.phase != Phase.FAILED) assertEquals(at, if (bundle == null || isReleased) 0 else 1, loaded.size)
+        if (doesFail && state.phase == Phase.FAILED) return
+        val seen = if (picture == null || doesFail && state.phase == Phase.READY) Phase.READY else Phase.SEEN
+        val phases = when {
+            bundle == null -> setOf(Phase.IDLE)
+            isReleased -> setOf(Phase.SUSPENDED)
+            isAway -> setOf(seen, Phase.LOOKING)
+            else -> setOf(seen)
+        }
+        assertTrue(at, state.phase in phases)
+        if (state.phase != Phase.SEEN || isAway) return
+        assertEquals(at, null, state.waitingQuestion)
+        if (doesFail) return
+        val cache = loaded.single().cache
+        assertEquals(at, List(36) { -1 - picture!! }, cache.filter { it < 0 })
+        val prompt = Prompt(scene.manifest.prompt)
+        state.turns.forEachIndexed { index, turn ->
+            val ids = scene.ids(if (index == 0) prompt.afterImage(turn.question) else prompt.followUp(turn.question))
+            assertTrue("$at: ${turn.question} isn't in the cache", cache.windowed(ids.size).any { it == ids })
+        }
+    }
+
+    companion object {
+        /** What the engine says of each picture. */
+        private val ANSWERS = mapOf(1 to "a red", 2 to "yes yes", 3 to "A circle", 9 to "no no")
+
+        private fun picture(engine: FakeEngine): Int = -1 - engine.cache.first { it < 0 }
+    }
+}
