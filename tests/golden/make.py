@@ -11,17 +11,23 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from mobilevlm_export import prompt
+from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.demo.recipe import write_tokenizer
 from mobilevlm_export.hub import DEMO_CHECKPOINT, DEMO_SAMPLES
+from mobilevlm_export.lower.token_table import read_token_table, write_token_table
+from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.preprocess import PAD_COLOR, square_pixels
+from mobilevlm_export.quantize import make_recipe, quantize
 from mobilevlm_export.tokenizer import AWKWARD_TEXTS, Tokenizer, make_tokenizer_json
 
 COMMAND = "python tests/golden/make.py"
@@ -35,6 +41,7 @@ def make(folder: Path) -> None:
     _make_prompts(folder)
     _make_manifests(folder)
     _make_text_stream(folder)
+    _make_token_tables(folder)
 
 
 # --- pixels: pictures → the square that the vision encoder reads
@@ -368,6 +375,44 @@ def _make_text_stream(folder: Path) -> None:
         "spelled in bytes waits until it is whole; bytes that can't become one are U+FFFD, one for each longest possible beginning."
     )
     _write(folder / "text_stream.json", {"about": about}, [{"name": name, **case} for name, case in _STREAMS.items()])
+
+
+# --- token tables: the embedding in each form → rows
+
+
+def _make_token_tables(folder: Path) -> None:
+    """Tables as the Core ML export writes them, with rows that a float16 rounds, overflows or can hardly hold."""
+    tables = folder / "token_tables"
+    tables.mkdir(exist_ok=True)
+    sizes = MobileVLMConfig.tiny()
+    vocab_size, width = 12, sizes.llm.hidden_size
+    model = MobileVLM(replace(sizes, llm=replace(sizes.llm, vocab_size=vocab_size)))
+    weight = torch.from_numpy(np.random.default_rng(5).integers(-4096, 4096, (vocab_size, width)) / 1000).float()
+    weight[1], weight[2], weight[3] = 0, weight[2] * 1e-6, weight[3] * 1e5
+    weight[4, ::3] = 0
+    cases = []
+    for form in ("fp32", "int8", "int4"):
+        model.token_embedding.weight = torch.nn.Parameter(weight.clone(), requires_grad=False)
+        quantize(model, make_recipe("fp32", embedding=form))
+        file = tables / f"{form}.safetensors"
+        assert write_token_table(model.token_embedding, file) == form
+        file.chmod(0o644)
+        rows = read_token_table(file)
+        case = {
+            "file": file.name,
+            "form": form,
+            "vocab_size": vocab_size,
+            "width": width,
+            "sha256": hashlib.sha256(rows.numpy().astype("<f4").tobytes()).hexdigest(),
+            "float16_sha256": hashlib.sha256(rows.half().numpy().astype("<f2").tobytes()).hexdigest(),
+            # To see how far off an implementation is.
+            "samples": [
+                [row, column, rows[row, column].item()] for row, column in ((0, 0), (0, 33), (3, 1), (11, width - 1))
+            ],
+        }
+        cases.append(case)
+    about = "token_embedding.safetensors in each form; sha256 over all rows as float32, and rounded to float16, little-endian."
+    _write(tables / "token_tables.json", {"about": about}, cases)
 
 
 def _write(path: Path, head: dict[str, Any], cases: list[dict[str, Any]]) -> None:
