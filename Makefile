@@ -35,7 +35,7 @@ test-arm64: setup  ## Run the demo's bundle with the kernels of phones, on emula
 	@scripts/apt_packages.sh $(ARM64_TOOLS) || [ $$? = 75 ]
 	@$(BIN)/pytest tests/host/arm64
 
-test-ios: setup  ## Build and test the core of the iOS app, with Swift
+test-ios: setup  ## Build and test the iOS app, with Swift
 	@scripts/test_ios.sh $(CURDIR)/$(BIN)/python
 
 # The demo model, so that the app works at first start; another zipped bundle, or none (BUNDLE=), can be named.

@@ -7,8 +7,11 @@ import PackageDescription
         .target(name: "CoreVideo", path: "Fakes/CoreVideo"),
         .target(name: "CoreML", dependencies: ["CoreVideo"], path: "Fakes/CoreML"),
     ]
+    // Observation on Linux names symbols that its own library lacks.
+    let observation: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "--allow-shlib-undefined"])]
 #else
     let frameworks: [Target] = []
+    let observation: [LinkerSetting] = []
 #endif
 let coreML: [Target.Dependency] = frameworks.map { .byName(name: $0.name) }
 
@@ -18,11 +21,15 @@ let package = Package(
     products: [
         .library(name: "MobileVLMCore", targets: ["MobileVLMCore"]),
         .library(name: "MobileVLMCoreML", targets: ["MobileVLMCoreML"]),
+        .library(name: "MobileVLMApp", targets: ["MobileVLMApp"]),
     ],
     targets: frameworks + [
         .systemLibrary(name: "CZlib"),
         .target(name: "MobileVLMCore", dependencies: ["CZlib"]),
         .target(name: "MobileVLMCoreML", dependencies: ["MobileVLMCore"] + coreML),
+        .target(name: "MobileVLMApp", dependencies: ["MobileVLMCore"], linkerSettings: observation),
         .testTarget(name: "MobileVLMCoreTests", dependencies: ["MobileVLMCore", "MobileVLMCoreML", "CZlib"] + coreML),
+        .testTarget(
+            name: "MobileVLMAppTests", dependencies: ["MobileVLMApp", "MobileVLMCoreTests"], linkerSettings: observation),
     ]
 )

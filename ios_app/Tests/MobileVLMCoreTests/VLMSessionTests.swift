@@ -81,6 +81,20 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertEqual(turns, 1)
     }
 
+    func testWhatWasSaidToAnotherSessionIsTakenUp() async throws {
+        let said = try await asked("What is this?").state.turns
+        let kept = try JSONDecoder().decode([ChatTurn].self, from: JSONEncoder().encode(said))
+        XCTAssertEqual(kept, said)
+        let session = session()
+        await session.open(bundle)
+        await session.resume(picture(1), said: kept)
+        await session.ask("Why?")
+        await session.settle()
+        try await requireSound(session, picture(1))
+        let turns = await session.state.turns
+        XCTAssertEqual(turns.map(\.question), ["What is this?", "Why?"])
+    }
+
     func testAQuestionMayBeAskedWhileAllIsLoading() async throws {
         let session = session()
         await session.open(bundle)

@@ -11,7 +11,7 @@ public struct CoreMLSpec: Sendable, Equatable {
     }
 
     /// What may run a program, in Core ML's words.
-    public enum ComputeUnits: String, Sendable, CaseIterable {
+    public enum ComputeUnits: String, Codable, Sendable, CaseIterable {
         case cpuOnly, cpuAndGPU, cpuAndNeuralEngine, all
     }
 

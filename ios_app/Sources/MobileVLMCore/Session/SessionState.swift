@@ -21,12 +21,12 @@ public enum Phase: Sendable, Equatable {
 }
 
 /// How an answer ended.
-public enum Ended: Sendable, Equatable {
+public enum Ended: String, Codable, Sendable, Equatable {
     case complete, length, stopped, failed
 }
 
 /// Figures of an answer.
-public struct AnswerStats: Sendable, Equatable {
+public struct AnswerStats: Codable, Sendable, Equatable {
     /// Seconds to encode the picture and put it through the text decoder; 0 for a follow-up.
     public let imageSeconds: Double
     /// Seconds from the question to the first token.
@@ -37,7 +37,7 @@ public struct AnswerStats: Sendable, Equatable {
 }
 
 /// A question and what has come of its answer; `ended` is nil while it is coming.
-public struct ChatTurn: Sendable, Equatable {
+public struct ChatTurn: Codable, Sendable, Equatable {
     public let question: String
     public internal(set) var answer = ""
     public internal(set) var tokenIDs = [Int32]()
@@ -81,4 +81,6 @@ public struct SessionState: Sendable, Equatable {
     /// How well the loaded model fits the phone: a warning if it is `tight`.
     public internal(set) var memory = MemoryFit.fits
     public internal(set) var problem: Problem?
+
+    public init() {}
 }

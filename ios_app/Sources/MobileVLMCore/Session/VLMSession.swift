@@ -107,6 +107,13 @@ public actor VLMSession {
         return pictures
     }
 
+    /// A picture about which `said` was said before, such as when the system has ended the app meanwhile; turns without an end are left out.
+    public func resume(_ picture: Picture, said: [ChatTurn]) {
+        show(picture)
+        turns = said.filter { $0.ended != nil }
+        changed()
+    }
+
     /// Forgets the picture and what was said about it.
     public func clear() {
         forgetPicture()

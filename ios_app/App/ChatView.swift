@@ -1,0 +1,40 @@
+import MobileVLMApp
+import SwiftUI
+
+/// Picture and conversation: one above the other, or side by side where there is width.
+struct ChatView: View {
+    let model: AppModel
+    let camera: PhoneCamera
+
+    var body: some View {
+        GeometryReader { room in
+            let isWide = room.size.width > room.size.height
+            let layout = isWide ? AnyLayout(HStackLayout(spacing: 12)) : AnyLayout(VStackLayout(spacing: 4))
+            layout {
+                PicturePane(model: model, camera: camera)
+                ConversationPane(model: model)
+            }
+            .padding(.horizontal, 12)
+        }
+        .navigationTitle(model.session.bundle ?? say("app_name"))
+        .navigationBarTitleDisplayMode(.inline)
+        .toolbar {
+            ToolbarItem(placement: .topBarTrailing) { menu }
+        }
+    }
+
+    private var menu: some View {
+        Menu {
+            if !model.session.turns.isEmpty {
+                Button(say("new_chat")) { model.newChat() }
+            }
+            Button(say("menu_models")) { model.go(.bundles) }
+            Button(say("menu_check")) { model.go(.check) }
+            Button(say("menu_settings")) { model.go(.settings) }
+            Button(say("menu_about")) { model.go(.about) }
+        } label: {
+            Image(systemName: "ellipsis.circle")
+        }
+        .accessibilityLabel(say("menu"))
+    }
+}

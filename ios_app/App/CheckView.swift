@@ -1,0 +1,73 @@
+import MobileVLMApp
+import MobileVLMCore
+import SwiftUI
+import UIKit
+
+/// "Check this phone": parity with the desktop, speed, and a capture to share.
+struct CheckView: View {
+    let model: AppModel
+
+    var body: some View {
+        ScrollView {
+            VStack(alignment: .leading, spacing: 16) {
+                Text(say("check_about"))
+                if model.check?.isRunning != true {
+                    Button(say("check_start")) { Task { await model.startCheck() } }
+                        .buttonStyle(.borderedProminent)
+                        .disabled(!model.canCheck)
+                }
+                if let check = model.check { found(check) }
+            }
+            .frame(maxWidth: 640, alignment: .leading)
+            .padding()
+            .frame(maxWidth: .infinity)
+        }
+        .navigationTitle(say("check_title"))
+        .sheet(isPresented: isSharing) {
+            if let capture = model.check?.capture { ShareSheet(file: capture) }
+        }
+    }
+
+    @ViewBuilder private func found(_ check: Check) -> some View {
+        HStack(spacing: 8) {
+            if check.isRunning || check.isCapturing { ProgressView() }
+            Text(check.verdict).font(.headline)
+        }
+        if let failure = check.failure { Text(failure).foregroundStyle(Color.problem) }
+        if !check.figures.isEmpty {
+            VStack(alignment: .leading, spacing: 4) {
+                ForEach(check.figures.map(\.localized), id: \.self) { figure in Text(figure) }
+            }
+            .card()
+        }
+        if check.canCapture {
+            Button(say("check_share")) { Task { await model.makeCapture() } }.buttonStyle(.borderedProminent)
+            Text(say("check_share_detail")).font(.footnote).foregroundStyle(.secondary)
+        }
+        ForEach(Array(check.findings.enumerated()), id: \.offset) { _, finding in
+            Text(finding.line)
+                .font(.footnote)
+                .foregroundStyle(finding.same ? Color.primary : Color.problem)
+                .accessibilityLabel("\(say(finding.same ? "passed" : "failed")) \(finding.line.dropFirst())")
+        }
+    }
+
+    private var isSharing: Binding<Bool> {
+        Binding {
+            model.check?.capture != nil
+        } set: { isShown in
+            if !isShown { model.captureWasShared() }
+        }
+    }
+}
+
+/// The system's sheet for a file.
+private struct ShareSheet: UIViewControllerRepresentable {
+    let file: URL
+
+    func makeUIViewController(context: Context) -> UIActivityViewController {
+        UIActivityViewController(activityItems: [file], applicationActivities: nil)
+    }
+
+    func updateUIViewController(_ sheet: UIActivityViewController, context: Context) {}
+}

@@ -1,0 +1,152 @@
+import MobileVLMApp
+import MobileVLMCore
+import SwiftUI
+
+/// What was asked and answered, what goes wrong, and the next question.
+struct ConversationPane: View {
+    let model: AppModel
+
+    @State private var question = ""
+
+    var body: some View {
+        VStack(spacing: 8) {
+            ScrollViewReader { scroll in
+                ScrollView {
+                    VStack(alignment: .leading, spacing: 8) {
+                        if let notice = model.notice { NoticeView(model: model, notice: notice) }
+                        if let warning = model.warning { Text(warning).font(.footnote).foregroundStyle(Color.problem) }
+                        if let live = model.live {
+                            LiveView(model: model, live: live)
+                        } else if model.picture != nil {
+                            turns
+                        }
+                        if let status = model.status { Text(status).foregroundStyle(.secondary) }
+                        if model.canAsk, !model.settings.presets.isEmpty { presets }
+                        Color.clear.frame(height: 1).id(Self.end)
+                    }
+                    .frame(maxWidth: .infinity, alignment: .leading)
+                }
+                .onChange(of: model.session.turns) { scroll.scrollTo(Self.end, anchor: .bottom) }
+            }
+            if model.live == nil { input }
+        }
+        .padding(.bottom, 8)
+        .alert(say("speak_failed"), isPresented: isWithoutVoice) {}
+    }
+
+    private static let end = "end"
+
+    private var turns: some View {
+        ForEach(Array(model.session.turns.enumerated()), id: \.offset) { index, turn in
+            TurnView(model: model, turn: turn, isLast: index == model.session.turns.count - 1)
+        }
+    }
+
+    private var presets: some View {
+        ScrollView(.horizontal, showsIndicators: false) {
+            HStack(spacing: 8) {
+                ForEach(model.settings.presets, id: \.self) { preset in
+                    Button(preset) { Task { await model.ask(preset) } }.buttonStyle(.bordered)
+                }
+            }
+        }
+        .accessibilityElement(children: .contain)
+        .accessibilityLabel(say("presets_label"))
+    }
+
+    private var input: some View {
+        HStack(alignment: .bottom, spacing: 8) {
+            TextField(say(model.picture == nil ? "question_hint_before" : "question_hint"), text: $question, axis: .vertical)
+                .lineLimit(1...4)
+                .textFieldStyle(.roundedBorder)
+            if model.isBusy {
+                Button(say("stop"), action: model.stop).buttonStyle(.borderedProminent)
+            } else {
+                Button(say("ask"), action: send).buttonStyle(.borderedProminent).disabled(!model.canAsk)
+            }
+        }
+    }
+
+    private func send() {
+        Task {
+            if await model.ask(question) { question = "" }
+        }
+    }
+
+    private var isWithoutVoice: Binding<Bool> {
+        Binding {
+            model.hasNoVoice
+        } set: { isShown in
+            if !isShown { model.voiceWasMissed() }
+        }
+    }
+}
+
+/// One question with its answer.
+private struct TurnView: View {
+    let model: AppModel
+    let turn: ChatTurn
+    let isLast: Bool
+
+    var body: some View {
+        VStack(alignment: .leading, spacing: 6) {
+            Text(Words("you", .text(turn.question))).font(.subheadline).foregroundStyle(.secondary)
+            if !turn.answer.isEmpty { Text(turn.answer).font(.title3).textSelection(.enabled) }
+            if let ending = model.ending(of: turn) { note(ending.localized) }
+            let figures = model.figures(of: turn)
+            if !figures.isEmpty { note(figures.map(\.localized).joined(separator: " · ")) }
+            if turn.ended != nil {
+                HStack {
+                    if !turn.answer.isEmpty {
+                        Button(say("speak")) { model.speak(turn.answer) }.accessibilityLabel(say("speak_label"))
+                    }
+                    if isLast {
+                        Button(say("undo_question"), action: model.undo).accessibilityLabel(say("undo_question_label"))
+                    }
+                }
+                .buttonStyle(.bordered)
+            }
+        }
+        .card()
+    }
+
+    private func note(_ text: String) -> some View {
+        Text(text).font(.footnote).foregroundStyle(.secondary)
+    }
+}
+
+/// The newest answer of live mode, large, and how old its frame is.
+private struct LiveView: View {
+    let model: AppModel
+    let live: Live
+
+    var body: some View {
+        VStack(alignment: .leading, spacing: 6) {
+            Text(live.question).font(.subheadline).foregroundStyle(.secondary)
+            if !live.answer.isEmpty {
+                Text(live.answer).font(.title).accessibilityAddTraits(.updatesFrequently)
+            }
+            TimelineView(.periodic(from: .now, by: 1)) { _ in
+                Text(live.age(at: model.now)).font(.footnote).foregroundStyle(.secondary)
+            }
+        }
+        .card()
+    }
+}
+
+/// What went wrong, and what can be done.
+private struct NoticeView: View {
+    let model: AppModel
+    let notice: Notice
+
+    var body: some View {
+        VStack(alignment: .leading, spacing: 8) {
+            Text(notice.title).font(.headline).accessibilityAddTraits(.isHeader)
+            Text(notice.detail).foregroundStyle(Color.problem)
+            ForEach(Array(notice.actions.enumerated()), id: \.offset) { _, action in
+                Button(action.label.localized) { model.perform(action) }.buttonStyle(.bordered)
+            }
+        }
+        .card(.problem)
+    }
+}

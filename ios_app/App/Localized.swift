@@ -1,0 +1,31 @@
+import Foundation
+import MobileVLMApp
+import SwiftUI
+
+extension Words {
+    /// In the phone's language.
+    var localized: String {
+        let arguments = values.map { value -> any CVarArg in
+            switch value {
+            case .text(let text): text as NSString
+            case .count(let count): count
+            case .decimal(let number): number
+            case .bytes(let bytes): bytes.formatted(.byteCount(style: .memory))
+            }
+        }
+        guard let key else { return arguments.map { "\($0)" }.joined() }
+        return String(format: NSLocalizedString(key, comment: ""), locale: .current, arguments: arguments)
+    }
+}
+
+/// The text of `key` in the phone's language.
+func say(_ key: String) -> String { Words(key).localized }
+
+extension Text {
+    init(_ words: Words) { self.init(verbatim: words.localized) }
+}
+
+extension Color {
+    /// What went wrong; readable by day and by night.
+    static let problem = Color("Problem")
+}

@@ -1,0 +1,65 @@
+import MobileVLMApp
+import MobileVLMCore
+import SwiftUI
+import UIKit
+import UniformTypeIdentifiers
+
+/// The screens, one over the other, and what the system tells the app.
+struct RootView: View {
+    let model: AppModel
+    let camera: PhoneCamera
+
+    @Environment(\.scenePhase) private var phase
+    /// Forgotten by the system when the user closes the app, as the conversation shall be.
+    @SceneStorage("is_to_restore") private var isToRestore = false
+    @State private var isChoosingBundle = false
+
+    var body: some View {
+        NavigationStack(path: path) {
+            Group {
+                if model.root == .welcome {
+                    WelcomeView(model: model, chooseBundle: chooseBundle)
+                } else {
+                    ChatView(model: model, camera: camera)
+                }
+            }
+            .navigationDestination(for: Screen.self) { screen in
+                switch screen {
+                case .bundles: BundlesView(model: model, chooseBundle: chooseBundle)
+                case .check: CheckView(model: model)
+                case .settings: SettingsView(model: model)
+                case .about, .chat, .welcome: AboutView()
+                }
+            }
+        }
+        .fileImporter(isPresented: $isChoosingBundle, allowedContentTypes: [.zip]) { chosen in
+            if let file = try? chosen.get() { Task { await model.importBundle(file) } }
+        }
+        .onOpenURL { file in
+            Task { await model.importBundle(file) }
+        }
+        .onChange(of: phase, initial: true) {
+            switch phase {
+            case .active: model.enterForeground()
+            case .background: isToRestore = model.enterBackground()
+            default: break
+            }
+        }
+        .onChange(of: model.staysAwake) { UIApplication.shared.isIdleTimerDisabled = model.staysAwake }
+        .task { await model.start(restoring: isToRestore) }
+        .task {
+            let warnings = NotificationCenter.default.notifications(named: UIApplication.didReceiveMemoryWarningNotification)
+            for await _ in warnings.map({ _ in }) { model.releaseMemory() }
+        }
+    }
+
+    private var path: Binding<[Screen]> {
+        Binding {
+            model.pushed.map { [$0] } ?? []
+        } set: { screens in
+            if screens.isEmpty, model.pushed != nil { model.back() }
+        }
+    }
+
+    private func chooseBundle() { isChoosingBundle = true }
+}

@@ -1,0 +1,67 @@
+import MobileVLMApp
+import SwiftUI
+
+/// The first screen: what the app is, that it has no network, and how to bring a bundle.
+struct WelcomeView: View {
+    let model: AppModel
+    let chooseBundle: () -> Void
+
+    var body: some View {
+        ScrollView {
+            VStack(alignment: .leading, spacing: 16) {
+                Text(say("welcome_private_ios")).font(.title3).card()
+                ImportView(library: model.library)
+                if model.library.importing == nil {
+                    Text(say("welcome_choose"))
+                    Button(say("choose_bundle"), action: chooseBundle).buttonStyle(.borderedProminent)
+                    Text(say("welcome_copy"))
+                    Button(say("look_again"), action: model.refresh).buttonStyle(.bordered)
+                }
+                Button(say("menu_about")) { model.go(.about) }.buttonStyle(.bordered)
+            }
+            .frame(maxWidth: 640, alignment: .leading)
+            .padding()
+            .frame(maxWidth: .infinity)
+        }
+        .navigationTitle(say("welcome_title"))
+    }
+}
+
+/// An import under way, or why it failed.
+struct ImportView: View {
+    let library: BundleLibrary
+
+    var body: some View {
+        if let importing = library.importing {
+            VStack(alignment: .leading, spacing: 8) {
+                Text(Words("import_title", .text(importing.name)))
+                if let progress = importing.progress {
+                    ProgressView(value: progress)
+                    Text(Words("import_progress", .count(Int(progress * 100)))).font(.footnote).foregroundStyle(.secondary)
+                } else {
+                    ProgressView()
+                    Text(say("import_begins")).font(.footnote).foregroundStyle(.secondary)
+                }
+                Button(say("cancel"), action: library.cancel).buttonStyle(.bordered)
+            }
+            .accessibilityElement(children: .contain)
+            .card()
+        }
+        if let problem = library.problem {
+            VStack(alignment: .leading, spacing: 8) {
+                Text(say("import_failed")).font(.headline)
+                Text(problem).foregroundStyle(Color.problem)
+            }
+            .card(.problem)
+        }
+    }
+}
+
+extension View {
+    /// On a rounded surface of `color`.
+    func card(_ color: Color = .secondary) -> some View {
+        padding(12)
+            .frame(maxWidth: .infinity, alignment: .leading)
+            .background(color.opacity(0.12), in: RoundedRectangle(cornerRadius: 14))
+    }
+}

@@ -1,0 +1,280 @@
+import Foundation
+import MobileVLMCore
+import Observation
+
+/// Which screen is seen.
+public enum Screen: Sendable {
+    case welcome, chat, bundles, check, settings, about
+}
+
+/// The app's one state holder: what the user does goes in, and what is to be seen is read from it.
+@Observable @MainActor
+public final class AppModel {
+    public let library: BundleLibrary
+    public internal(set) var screen = Screen.chat { didSet { runCamera() } }
+    public internal(set) var session = SessionState() { didSet { runCamera() } }
+    /// The picture that is asked about.
+    public internal(set) var picture: Picture? { didSet { runCamera() } }
+    public internal(set) var isReadingPicture = false
+    public internal(set) var pictureProblem: String?
+    /// Another one for each picture.
+    public internal(set) var pictureNumber = 0
+    public internal(set) var camera = CameraState.off
+    public internal(set) var live: Live?
+    public internal(set) var check: Check?
+    /// The app ended while the engine ran: nothing is loaded unasked.
+    public internal(set) var hasCrashed: Bool
+    /// The phone has no voice for the answer that was to be spoken.
+    public private(set) var hasNoVoice = false
+    public private(set) var settings: Settings
+    /// The picture before this one, with what was said about it.
+    var previous: (picture: Picture, turns: [ChatTurn])?
+
+    @ObservationIgnored let parts: Parts
+    @ObservationIgnored let vlm: VLMSession
+    @ObservationIgnored let kept: KeptConversation
+    @ObservationIgnored let wishes = InOrder()
+    @ObservationIgnored let keeping = InOrder()
+    @ObservationIgnored var takes = 0  // pictures asked for; one that comes late is dropped
+    @ObservationIgnored var cameraTask: Task<Void, Never>?
+    @ObservationIgnored var isShutterPressed = false
+    @ObservationIgnored var liveSession: LiveSession?
+    @ObservationIgnored var checkTask: Task<Void, Never>?
+    @ObservationIgnored var isInForeground = false { didSet { runCamera() } }
+    @ObservationIgnored private var isToRestore = false
+
+    public init(_ parts: Parts) {
+        self.parts = parts
+        library = BundleLibrary(parts)
+        kept = KeptConversation(parts.cache)
+        settings = parts.settings.load()
+        hasCrashed = parts.crashGuard.hasCrashed
+        let loader = ModelLoader(availableMemory: parts.phone.availableMemory) { folder, manifest in
+            try await GuardedEngine.open(parts, folder, manifest)
+        }
+        // The newest state is enough: what is seen is never older than the next turn of the main thread.
+        let (states, told) = AsyncStream.makeStream(of: SessionState.self, bufferingPolicy: .bufferingNewest(1))
+        vlm = VLMSession(load: { try await loader.load($0, progress: $1) }, now: parts.now, listener: { told.yield($0) })
+        Task { [weak self] in
+            for await state in states { await self?.onSession(state) }
+        }
+    }
+
+    private func onSession(_ state: SessionState) async {
+        let before = session
+        session = state
+        announceNews(since: before)
+        await followLive(state)
+    }
+
+    func wish(_ wish: @escaping @Sendable (VLMSession) async -> Void) {
+        wishes.then { [vlm] in await wish(vlm) }
+    }
+
+    // MARK: - the app's life
+
+    /// Lists the bundles and opens the one that was in use. With `restoring`, the conversation that was kept is put back.
+    public func start(restoring: Bool = false) async {
+        isToRestore = restoring
+        await library.start()
+        if !restoring { keeping.then { [kept] in await kept.forget() } }
+        openFirst()
+    }
+
+    public func enterForeground() {
+        isInForeground = true
+        parts.crashGuard.foreground()
+        wish { await $0.foreground() }
+        if library.isReady { refresh() }
+    }
+
+    /// The app isn't seen any more. True if there is something that `start` can restore.
+    @discardableResult
+    public func enterBackground() -> Bool {
+        isInForeground = false
+        endLive()
+        parts.crashGuard.background()
+        wish { await $0.background() }
+        guard picture != nil else { return false }
+        let said = session.turns.filter { $0.ended != nil }
+        keeping.then { [kept] in await kept.keep(said) }
+        return true
+    }
+
+    /// The system is short of memory.
+    public func releaseMemory() {
+        wish { await $0.releaseMemory() }
+    }
+
+    // MARK: - bundles
+
+    private func openFirst() {
+        let usable = library.bundles.filter { $0.manifest != nil }
+        guard let chosen = usable.first(where: { $0.name == settings.bundle }) ?? usable.first else {
+            screen = .welcome
+            return
+        }
+        if !hasCrashed { use(chosen) }
+    }
+
+    public func use(_ bundle: StoredBundle) {
+        change { $0.bundle = bundle.name }
+        if let before = session.bundle, before != bundle.name { forgetPicture() }
+        hasCrashed = false
+        screen = .chat
+        wish { await $0.open(bundle.folder) }
+        if isToRestore { restore() }
+        isToRestore = false
+    }
+
+    /// After a crash: the same bundle again.
+    public func openAnyway() {
+        hasCrashed = false
+        openFirst()
+    }
+
+    /// Imports the zipped bundle `file`, and uses it.
+    public func importBundle(_ file: URL) async {
+        if let bundle = await library.add(file) { use(bundle) }
+    }
+
+    /// Looks for bundles that a computer has copied.
+    public func refresh() {
+        Task {
+            await library.refresh()
+            if screen == .welcome { openFirst() }
+        }
+    }
+
+    public func delete(_ bundle: StoredBundle) async {
+        if bundle.name == session.bundle {
+            forgetPicture()
+            wish { await $0.close() }
+            await wishes.settle()
+        }
+        await library.remove(bundle)
+        if settings.bundle == bundle.name { change { $0.bundle = nil } }
+        if library.bundles.isEmpty { screen = .welcome }
+    }
+
+    // MARK: - screens
+
+    public func go(_ next: Screen) {
+        endLive()
+        if next != .check { endCheck() }
+        if next == .bundles { refresh() }
+        library.dismiss()
+        screen = next
+    }
+
+    /// From a screen that lies over another.
+    public func back() {
+        go(library.bundles.isEmpty ? .welcome : .chat)
+    }
+
+    /// The screen that lies at the bottom.
+    public var root: Screen {
+        screen == .welcome || screen != .chat && library.bundles.isEmpty ? .welcome : .chat
+    }
+
+    /// The screen that lies over it.
+    public var pushed: Screen? { screen == .welcome || screen == .chat ? nil : screen }
+
+    /// Whether the display must not go dark: nobody touches it while it shows what comes.
+    public var staysAwake: Bool { live != nil || check?.isRunning == true }
+
+    // MARK: - conversation
+
+    /// Asks about the picture. False, and nothing happens, where that can't be.
+    @discardableResult
+    public func ask(_ question: String) async -> Bool {
+        guard picture != nil else { return false }
+        let question = question.trimmingCharacters(in: .whitespacesAndNewlines)
+        return await wishes.then { [vlm] in await vlm.ask(question) }.value
+    }
+
+    public func stop() {
+        wish { await $0.stop() }
+    }
+
+    /// Takes back the last question.
+    public func undo() {
+        wish { await $0.undo() }
+    }
+
+    public func newChat(asking question: String? = nil) {
+        wish { session in
+            await session.newChat()
+            if let question { await session.ask(question) }
+        }
+    }
+
+    public func retry() {
+        wish { await $0.retry() }
+    }
+
+    // MARK: - settings
+
+    public func showStats(_ isShown: Bool) {
+        change { $0.showsStats = isShown }
+    }
+
+    /// Keeps the `lines` that aren't blank as questions on buttons; none at all brings the app's own back.
+    public func setPresets(_ lines: String) {
+        let presets = lines.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
+            .filter { !$0.isEmpty }
+        change { $0.presets = presets.isEmpty ? Settings.ownPresets : presets }
+    }
+
+    /// Runs the model on `units` from now on, or on what its manifest says; it is loaded again.
+    public func setComputeUnits(_ units: CoreMLSpec.ComputeUnits?) {
+        guard units != settings.computeUnits else { return }
+        change { $0.computeUnits = units }
+        guard let bundle = library.bundles.first(where: { $0.name == session.bundle }) else { return }
+        let (shown, said) = (picture, session.turns)
+        wish { session in
+            await session.close()
+            await session.settle()  // it is freed
+            await session.open(bundle.folder)
+            if let shown { await session.resume(shown, said: said) }
+        }
+    }
+
+    func change(_ change: (inout Settings) -> Void) {
+        change(&settings)
+        parts.settings.save(settings)
+    }
+
+    // MARK: - speech
+
+    /// Speaks an answer, with a voice of its language.
+    public func speak(_ text: String) {
+        let isHan = text.unicodeScalars.contains { (0x3400...0x9FFF).contains($0.value) }
+        hasNoVoice = !parts.speak(text, isHan ? "zh-CN" : "en-US")
+    }
+
+    /// The user was told.
+    public func voiceWasMissed() { hasNoVoice = false }
+
+    /// An answer is read out once it is there, not word by word; a problem as soon as it comes.
+    private func announceNews(since before: SessionState) {
+        if let problem = session.problem, problem != before.problem {
+            let notice = Notice(problem)
+            parts.announce([notice.title, notice.detail])
+        }
+        guard live == nil, let turn = session.turns.last, turn.ended != nil, !turn.answer.isEmpty else { return }
+        let isNew = session.turns.count > before.turns.count || before.turns.last?.ended == nil
+        if isNew, session.turns.count >= before.turns.count { parts.announce([.literal(turn.answer)]) }
+    }
+
+    /// Returns once nothing is left to do; for tests.
+    func settle() async {
+        while true {
+            await wishes.settle()
+            await keeping.settle()
+            await vlm.settle()
+            if await vlm.state == session { return }
+            await Task.yield()
+        }
+    }
+}

@@ -1,0 +1,108 @@
+import Foundation
+import MobileVLMCore
+import Observation
+
+/// An import under way.
+public struct Import: Sendable, Equatable {
+    public let name: String
+    /// Share that is unpacked and checked, 0 to 1; nil while the archive is searched for its manifest.
+    public internal(set) var progress: Double?
+}
+
+/// The bundles on this phone, and the import of another.
+@Observable @MainActor
+public final class BundleLibrary {
+    /// Whether `bundles` have been listed once.
+    public private(set) var isReady = false
+    /// Newest first.
+    public private(set) var bundles = [StoredBundle]()
+    public private(set) var importing: Import?
+    /// Why the last import failed.
+    public private(set) var problem: String?
+
+    private let disk: BundleDisk
+    private var work: Task<StoredBundle, any Error>?
+
+    init(_ parts: Parts) {
+        disk = BundleDisk(parts)
+    }
+
+    /// Sweeps away what an import left when the app was killed, and lists.
+    func start() async {
+        await disk.recover()
+        await refresh()
+    }
+
+    /// Lists the bundles again: one may have been copied by a computer.
+    func refresh() async {
+        bundles = await disk.list()
+        isReady = true
+    }
+
+    /// Imports the zipped bundle `file`. Nil if that fails (`problem` says why), is cancelled, or another import is under way.
+    func add(_ file: URL) async -> StoredBundle? {
+        guard work == nil else { return nil }
+        importing = Import(name: file.lastPathComponent)
+        problem = nil
+        let (shares, told) = AsyncStream.makeStream(of: Double.self, bufferingPolicy: .bufferingNewest(1))
+        let work = Task { [disk] in
+            defer { told.finish() }
+            return try await disk.add(file) { done, total in told.yield(Double(done) / Double(max(total, 1))) }
+        }
+        self.work = work
+        for await share in shares { importing?.progress = share }
+        let added = await work.result
+        self.work = nil
+        importing = nil
+        await refresh()
+        switch added {
+        case .success(let bundle): return bundle
+        case .failure(is CancellationError): return nil
+        case .failure(let error as any MobileVLMError): problem = error.message
+        case .failure: problem = "\(file.lastPathComponent): can't be read, expected a zipped bundle"
+        }
+        return nil
+    }
+
+    /// Ends the import that is under way; nothing of it is left.
+    func cancel() { work?.cancel() }
+
+    /// Removes `bundle` for good.
+    func remove(_ bundle: StoredBundle) async {
+        await disk.remove(bundle)
+        await refresh()
+    }
+
+    /// The problem was seen.
+    func dismiss() { problem = nil }
+}
+
+/// The disk, one piece of work after another, beside the main thread.
+private actor BundleDisk {
+    private let parts: Parts
+
+    init(_ parts: Parts) { self.parts = parts }
+
+    func recover() {
+        parts.store.recover()
+        sweep()
+    }
+
+    func list() -> [StoredBundle] {
+        let found = parts.store.list()
+        for bundle in found { parts.keepFromBackup(bundle.folder) }
+        return found
+    }
+
+    func add(_ file: URL, progress: @Sendable (Int64, Int64) -> Void) throws -> StoredBundle {
+        try Task.checkCancellation()
+        return try parts.openPickedFile(file) { try parts.store.add($0, progress: progress) }
+    }
+
+    func remove(_ bundle: StoredBundle) {
+        parts.store.remove(bundle)
+        sweep()
+    }
+
+    private func sweep() { parts.sweep(Set(parts.store.list().compactMap(\.manifest?.id))) }
+}

@@ -1,0 +1,40 @@
+import MobileVLMCore
+
+/// Whether the user lets the app use the camera.
+public enum CameraPermission: Sendable {
+    case undecided, allowed, denied
+}
+
+/// Why there is no camera picture.
+public enum CameraProblem: Error, Sendable {
+    case noCamera, inUse, failed
+}
+
+/// What the camera shows, or why it shows nothing.
+public enum CameraState: Sendable, Equatable {
+    case off, open, askPermission, denied, noCamera, inUse, failed
+}
+
+/// A frame of the camera.
+public struct Frame: Sendable {
+    /// Enough to tell whether the scene has changed.
+    public let sketch: @Sendable () throws -> FrameSketch
+    /// The frame as it stands upright on the screen, of at most 1280 × 960 pixels.
+    public let picture: @Sendable () throws -> Picture
+
+    public init(sketch: @escaping @Sendable () throws -> FrameSketch, picture: @escaping @Sendable () throws -> Picture) {
+        self.sketch = sketch
+        self.picture = picture
+    }
+}
+
+/// The phone's camera, or a test's.
+public protocol Camera: Sendable {
+    var permission: CameraPermission { get }
+
+    /// Asks the user, once; the system remembers the answer.
+    func askPermission() async -> Bool
+
+    /// Opens the camera until the stream's reader ends. The newest frame wins: a slow reader misses some. Throws a `CameraProblem`.
+    func frames() -> AsyncThrowingStream<Frame, any Error>
+}

@@ -1,0 +1,169 @@
+import MobileVLMCore
+
+/// What went wrong, in the user's words first and the cause's own below, and what can be done.
+public struct Notice: Sendable, Equatable {
+    public enum Action: Sendable, Equatable {
+        case tryAgain, openAnyway, models, newChat(question: String), undo
+
+        public var label: Words {
+            switch self {
+            case .tryAgain, .openAnyway: Words("try_again")
+            case .models: Words("menu_models")
+            case .newChat: Words("problem_full_action")
+            case .undo: Words("undo_question_label")
+            }
+        }
+    }
+
+    public let title: Words
+    public let detail: Words
+    public let actions: [Action]
+
+    static let crash = Notice(
+        title: Words("problem_crash"), detail: Words("problem_crash_detail"), actions: [.openAnyway, .models])
+
+    init(title: Words, detail: Words, actions: [Action]) {
+        self.title = title
+        self.detail = detail
+        self.actions = actions
+    }
+
+    init(_ problem: Problem) {
+        switch problem {
+        case .bundle(let message):
+            self.init(title: Words("problem_bundle"), detail: .literal(message), actions: [.models])
+        case .memory(let needed, let available):
+            self.init(
+                title: Words("problem_memory"), detail: Words("problem_memory_detail_ios", .bytes(needed), .bytes(available)),
+                actions: [.tryAgain, .models])
+        case .engine(let message):
+            self.init(title: Words("problem_engine"), detail: .literal(message), actions: [.tryAgain, .models])
+        case .contextFull(let question):
+            self.init(
+                title: Words("problem_full"), detail: Words("problem_full_detail"),
+                actions: [.newChat(question: question), .undo])
+        case .check(let message):
+            self.init(title: Words("problem_check"), detail: .literal(message), actions: [])
+        case .input(let message):
+            self.init(title: Words("problem_input"), detail: .literal(message), actions: [])
+        }
+    }
+}
+
+/// What stands where the picture would be, and what can be done about it.
+public struct PictureNotice: Sendable, Equatable {
+    public enum Action: Sendable, Equatable {
+        case allowCamera, openSystemSettings, reopenCamera
+
+        public var label: Words {
+            switch self {
+            case .allowCamera: Words("camera_allow")
+            case .openSystemSettings: Words("camera_settings")
+            case .reopenCamera: Words("camera_retry")
+            }
+        }
+    }
+
+    public let text: Words
+    /// The cause's own words.
+    public let detail: String?
+    public let action: Action?
+
+    init(_ key: String, detail: String? = nil, action: Action? = nil) {
+        text = Words(key)
+        self.detail = detail
+        self.action = action
+    }
+
+    init?(_ camera: CameraState) {
+        switch camera {
+        case .off, .open: return nil
+        case .askPermission: self.init("camera_ask", action: .allowCamera)
+        case .denied: self.init("camera_denied", action: .openSystemSettings)
+        case .noCamera: self.init("camera_none")
+        case .inUse: self.init("camera_in_use", action: .reopenCamera)
+        case .failed: self.init("camera_failed", action: .reopenCamera)
+        }
+    }
+}
+
+@MainActor
+extension AppModel {
+    /// What must be told of a problem.
+    public var notice: Notice? { hasCrashed ? .crash : session.problem.map(Notice.init) }
+
+    /// What must be told though nothing has gone wrong.
+    public var warning: Words? { session.memory == .tight ? Words("problem_memory_tight_ios") : nil }
+
+    public func perform(_ action: Notice.Action) {
+        switch action {
+        case .tryAgain: retry()
+        case .openAnyway: openAnyway()
+        case .models: go(.bundles)
+        case .newChat(let question): newChat(asking: question)
+        case .undo: undo()
+        }
+    }
+
+    public var pictureNotice: PictureNotice? {
+        if isReadingPicture { return PictureNotice("picture_reading") }
+        if picture != nil { return nil }
+        if let pictureProblem { return PictureNotice("picture_failed", detail: pictureProblem) }
+        return PictureNotice(camera)
+    }
+
+    /// Whether an answer is coming, or will as soon as it can.
+    public var isBusy: Bool { session.phase == .answering || session.waitingQuestion != nil }
+
+    public var canAsk: Bool { picture != nil && !isBusy }
+
+    /// What the app is doing, in one line; nil where nothing need be said.
+    public var status: Words? {
+        if live != nil { return nil }
+        if let waiting = session.waitingQuestion { return Words("phase_waiting", .text(waiting)) }
+        switch session.phase {
+        case .idle: return Words("phase_idle")
+        case .loading, .suspended: return Words("phase_loading", .count(Int(session.loadProgress * 100)))
+        case .failed: return nil
+        case .checking: return Words("check_running")
+        case .answering: return Words("phase_answering")
+        case .ready: return Words("phase_ready")
+        case .looking: return Words(picture == nil ? "phase_ready" : "phase_looking")
+        case .seen where picture == nil: return Words("phase_ready")
+        case .seen where session.turns.isEmpty: return Words("phase_seen")
+        case .seen where settings.showsStats:
+            return Words("stats_context", .count(session.usedTokens), .count(session.maxTokens))
+        case .seen: return nil
+        }
+    }
+
+    /// How settings name what runs the model.
+    public func label(of units: CoreMLSpec.ComputeUnits?) -> Words {
+        switch units {
+        case nil: Words("units_model")
+        case .cpuOnly: .literal("CPU")
+        case .cpuAndGPU: .literal("CPU + GPU")
+        case .cpuAndNeuralEngine: .literal("CPU + Neural Engine")
+        case .all: .literal("CPU + GPU + Neural Engine")
+        }
+    }
+
+    /// What stands below an answer: how it ended, if not by itself.
+    public func ending(of turn: ChatTurn) -> Words? {
+        switch turn.ended {
+        case .length: Words("ended_length")
+        case .stopped: Words("ended_stopped")
+        case .failed: Words("ended_failed")
+        case .complete, nil: nil
+        }
+    }
+
+    /// An answer's figures, if they are wanted.
+    public func figures(of turn: ChatTurn) -> [Words] {
+        guard settings.showsStats, let stats = turn.stats else { return [] }
+        var figures = [Words("stats_first", .decimal(stats.firstTokenSeconds))]
+        if stats.imageSeconds > 0 { figures.insert(Words("stats_image", .decimal(stats.imageSeconds)), at: 0) }
+        if stats.tokensPerSecond > 0 { figures.append(Words("stats_speed", .decimal(stats.tokensPerSecond))) }
+        return figures
+    }
+}

@@ -1,0 +1,131 @@
+import Foundation
+import XCTest
+
+@testable import MobileVLMApp
+@testable import MobileVLMCore
+@testable import MobileVLMCoreTests
+
+@MainActor
+final class CheckTests: XCTestCase, @unchecked Sendable {
+    private static let question = "What is this?"
+
+    func testAPhoneThatGivesTheSameSaysSo() async throws {
+        let stage = try Stage()
+        try await stage.says("a red circle")
+        XCTAssertFalse(stage.model.canCheck, "there is no model")
+        try await stage.start(try bundle(answer: "a red circle"))
+        try await stage.take(20)
+        await stage.ask("Why?")
+        stage.announced.change { $0 = [] }
+        stage.model.go(.check)
+        XCTAssertTrue(stage.model.canCheck)
+        await stage.model.startCheck()
+        let check = try XCTUnwrap(stage.model.check)
+        XCTAssertEqual(check.findings.map(\.stage), ["preprocessing", "tokenizer", "decoder"])
+        XCTAssertNil(check.failure)
+        XCTAssertEqual(check.verdict, Words("check_same", .count(3)))
+        XCTAssertEqual(stage.announced.value, [[check.verdict]])
+        XCTAssertEqual(check.figures.map(\.key), ["load", "image", "first", "speed", "memory", "thermal"].map { "check_\($0)" })
+        XCTAssertEqual(
+            check.figures.suffix(2), [Words("check_memory", .bytes(7_000_000)), Words("check_thermal", .text("nominal"))])
+        XCTAssertTrue(check.canCapture)
+        // The conversation is put back.
+        stage.model.back()
+        await stage.model.settle()
+        XCTAssertNil(stage.model.check)
+        XCTAssertEqual(stage.model.session.phase, .seen)
+        await stage.ask("And now?")
+        XCTAssertEqual(stage.model.session.turns.count, 2)
+    }
+
+    func testADifferenceIsShownAndACaptureIsMadeToShare() async throws {
+        let stage = try Stage()
+        try await stage.says("a red circle")
+        try await stage.start(try bundle(answer: "a blue circle"))
+        await stage.model.startCheck()
+        XCTAssertEqual(stage.model.check?.verdict, Words("check_differs", .count(1), .count(3)))
+        await stage.model.makeCapture()
+        let check = try XCTUnwrap(stage.model.check)
+        XCTAssertNil(check.failure)
+        XCTAssertFalse(check.isCapturing)
+        let file = try XCTUnwrap(check.capture)
+        XCTAssertTrue(try Data(contentsOf: file).starts(with: Data("PK".utf8)))
+        stage.model.captureWasShared()
+        XCTAssertNil(stage.model.check?.capture)
+        XCTAssertTrue(stage.model.check?.canCapture == true)
+    }
+
+    func testAnEngineThatFailsWhileACaptureIsMadeSaysSo() async throws {
+        let stage = try Stage()
+        try await stage.says("a red circle")
+        try await stage.start(try bundle(answer: "a red circle"))
+        await stage.model.startCheck()
+        await stage.engine.fail()
+        await stage.model.makeCapture()
+        let check = try XCTUnwrap(stage.model.check)
+        XCTAssertNotNil(check.failure)
+        XCTAssertNil(check.capture)
+        XCTAssertTrue(check.canCapture, "it can be tried again")
+        XCTAssertEqual(check.verdict, Words("check_same", .count(3)))
+    }
+
+    func testABundleWithoutRecordsSaysSo() async throws {
+        let stage = try Stage()
+        try await stage.start()
+        await stage.model.startCheck()
+        XCTAssertEqual(stage.model.check?.verdict, Words("check_failed"))
+        XCTAssertTrue(stage.model.check?.failure?.contains("got no golden records") == true)
+        XCTAssertNil(stage.model.notice, "it is told on its own screen")
+        XCTAssertFalse(stage.model.check?.canCapture == true)
+    }
+
+    func testLeavingAndTheBackgroundEndIt() async throws {
+        for isBackground in [false, true] {
+            let stage = try Stage()
+            try await stage.says("a red circle")
+            try await stage.start(try bundle(answer: "a red circle"))
+            await stage.engine.hold(at: 1)
+            stage.model.go(.check)
+            let check = Task { await stage.model.startCheck() }
+            try await stage.eventually("it runs") { await stage.engine.isHeld }
+            XCTAssertEqual(stage.model.check?.verdict, Words("check_running"))
+            XCTAssertTrue(stage.model.staysAwake)
+            XCTAssertFalse(stage.model.canCheck)
+            XCTAssertEqual(stage.model.status, Words("check_running"))
+            if isBackground { stage.model.enterBackground() } else { stage.model.back() }
+            await stage.model.wishes.settle()
+            await stage.engine.release()
+            await check.value
+            await stage.model.settle()
+            XCTAssertNil(stage.model.check)
+            XCTAssertFalse(stage.model.staysAwake)
+            stage.model.enterForeground()
+            await stage.model.settle()
+            XCTAssertEqual(stage.model.session.phase, .ready)
+        }
+    }
+
+    /// With one golden record, right but for its answer.
+    private func bundle(answer: String) throws -> TestBundle {
+        var bundle = try TestBundle(largest: 1000)
+        let manifest = try ManifestReader.read(bundle.manifestBytes, name: "demo")
+        let tokenizer = try Tokenizer(PromptTests.demoTokenizer), prompt = Prompt(manifest.prompt)
+        var square = SquarePixels(manifest.image)
+        let pixels = square.pixels(of: try Picture(width: 4, height: 4, pixels: [UInt32](repeating: 7 * 0x10101, count: 16)))
+        let record: [String: Any] = [
+            "picture": "seven.png", "question": Self.question, "max_new_tokens": 20,
+            "pixels_sha256": SHA256Digest.hex(of: pixels),
+            "ids_before_image": [manifest.prompt.bosID] + tokenizer.encode(manifest.prompt.beforeImage),
+            "ids_after_image": tokenizer.encode(try prompt.afterImage(Self.question)),
+            "image_embedding": ["shape": [1, 1], "norm": 1.0, "values": [1.0]],
+            "first_logits": ["token_ids": [1], "values": [1.0]],
+            "answer": answer, "answer_ids": tokenizer.encode(answer), "stop_reason": "eos",
+        ]
+        bundle.entries.append(("golden/seven.png", Data([7])))
+        bundle.entries.append(("golden/golden.json", try JSONSerialization.data(withJSONObject: ["records": [record]])))
+        bundle.manifest["files"] = bundle.entries.map {
+            ["path": $0.name, "bytes": $0.content.count, "sha256": SHA256Digest.hex(of: $0.content)]
+        }
+        return bundle
+    }
+}

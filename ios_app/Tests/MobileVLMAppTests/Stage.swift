@@ -1,0 +1,197 @@
+import Foundation
+import Synchronization
+import XCTest
+
+@testable import MobileVLMApp
+@testable import MobileVLMCore
+@testable import MobileVLMCoreTests
+
+/// A camera that sees what the test paints.
+final class FakeCamera: Camera, Sendable {
+    private struct State {
+        var permission = CameraPermission.allowed
+        var answer = true
+        var reader: AsyncThrowingStream<Frame, any Error>.Continuation?
+        var opened = 0
+    }
+
+    private let state = Mutex(State())
+
+    var permission: CameraPermission { state.withLock { $0.permission } }
+    var opened: Int { state.withLock { $0.opened } }
+    var isOpen: Bool { state.withLock { $0.reader != nil } }
+
+    func askPermission() async -> Bool {
+        state.withLock { state in
+            state.permission = state.answer ? .allowed : .denied
+            return state.answer
+        }
+    }
+
+    func frames() -> AsyncThrowingStream<Frame, any Error> {
+        let (frames, reader) = AsyncThrowingStream.makeStream(of: Frame.self, bufferingPolicy: .bufferingNewest(1))
+        reader.onTermination = { _ in self.state.withLock { $0.reader = nil } }
+        state.withLock { state in
+            state.reader = reader
+            state.opened += 1
+        }
+        return frames
+    }
+
+    /// The user hasn't been asked yet, and will give `answer`.
+    func asks(_ answer: Bool) {
+        state.withLock { state in
+            state.permission = .undecided
+            state.answer = answer
+        }
+    }
+
+    /// A frame that is bright left of `edge` of 64 columns.
+    func frame(_ edge: Int) {
+        let levels = (0..<64 * 48).map { UInt8($0 % 64 < edge ? 220 : 60) }
+        let frame = Frame {
+            try levels.withUnsafeBytes { try FrameSketch(width: 64, height: 48, rowStride: 64, luma: $0) }
+        } picture: {
+            try Picture(width: 64, height: 48, pixels: levels.map { UInt32($0) * 0x10101 })
+        }
+        _ = state.withLock { $0.reader?.yield(frame) }
+    }
+
+    func fail(_ problem: CameraProblem) {
+        state.withLock { $0.reader }?.finish(throwing: problem)
+    }
+}
+
+/// The app's model among fakes, in a folder of its own.
+@MainActor
+final class Stage {
+    struct Facts {
+        var memory = Int64.max
+        var thermal = Thermal.nominal
+        var isLowPower = false
+        var clock = Duration.seconds(100)
+        var engines: Int { units.count }
+        var keptFromBackup = Set<String>()
+        var there = Set<String>()
+        var units = [CoreMLSpec.ComputeUnits?]()
+        var spoken = [String]()
+        var hasVoice = true
+    }
+
+    let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+    let camera = FakeCamera()
+    let engine = ScriptedEngine()
+    let facts = Shared(Facts())
+    let announced = Shared([[Words]]())
+    private(set) lazy var model = AppModel(parts())
+
+    init() throws {
+        try FileManager.default.createDirectory(at: bundles, withIntermediateDirectories: true)
+    }
+
+    deinit {
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    var bundles: URL { folder.appending(path: "bundles") }
+    var mark: URL { folder.appending(path: "engine-runs") }
+
+    func parts() -> Parts {
+        Parts(
+            store: BundleStore(bundles), settings: .file(folder.appending(path: "settings.json")),
+            crashGuard: CrashGuard(mark), cache: folder.appending(path: "cache"),
+            captures: folder.appending(path: "captures"),
+            phone: Phone(
+                availableMemory: { [facts] in facts.value.memory }, thermal: { [facts] in facts.value.thermal },
+                isLowPower: { [facts] in facts.value.isLowPower }, peakBytes: { 7_000_000 }, describe: { ["model": "a test's"] }),
+            camera: camera,
+            openEngine: { [engine, facts] _, _, units in
+                facts.change { $0.units.append(units) }
+                return engine
+            },
+            decodePhoto: { bytes, backdrop in
+                guard bytes.count == 1 else { throw PictureError("picture: got no pixels, expected a photo") }
+                return try Picture(
+                    width: 2, height: 2, pixels: [UInt32](repeating: UInt32(bytes[0]) << 16 | backdrop & 0xFF, count: 4))
+            },
+            decodeExactly: { file in
+                let shade = UInt32(try Data(contentsOf: file).first ?? 0)
+                return try Picture(width: 4, height: 4, pixels: [UInt32](repeating: shade * 0x10101, count: 16))
+            },
+            openPickedFile: { file, read in try read(file) },
+            keepFromBackup: { [facts] folder in facts.change { $0.keptFromBackup.insert(folder.lastPathComponent) } },
+            sweep: { [facts] ids in facts.change { $0.there = ids } },
+            speak: { [facts] text, language in
+                facts.change { $0.spoken.append("\(language): \(text)") }
+                return facts.value.hasVoice
+            },
+            announce: { [announced] words in announced.change { $0.append(words) } }, now: { [facts] in facts.value.clock })
+    }
+
+    /// Puts a bundle where the app looks, as a computer would.
+    @discardableResult
+    func put(_ name: String = "demo", _ bundle: TestBundle? = nil) throws -> StoredBundle {
+        let zip = try zipped(name, bundle)
+        return try BundleStore(bundles).add(zip)
+    }
+
+    func zipped(_ name: String = "demo", _ bundle: TestBundle? = nil) throws -> URL {
+        let file = folder.appending(path: "\(name).mvlm.zip")
+        try (bundle ?? TestBundle(largest: 1000)).zipped().write(to: file)
+        return file
+    }
+
+    /// The app as it is after its start, with a bundle unless there is one.
+    func start(_ bundle: TestBundle? = nil) async throws {
+        if BundleStore(bundles).list().isEmpty { try put("demo", bundle) }
+        model.enterForeground()
+        await model.start()
+        await model.settle()
+    }
+
+    /// After the start, with a picture of the camera.
+    func seen() async throws {
+        try await start()
+        try await take(20)
+    }
+
+    func take(_ edge: Int) async throws {
+        try await eventually("the camera opens") { self.camera.isOpen }
+        model.pressShutter()
+        camera.frame(edge)
+        try await eventually("the picture is taken") { self.model.picture != nil }
+        await model.settle()
+    }
+
+    func says(_ text: String) async throws {
+        await engine.says(try Tokenizer(PromptTests.demoTokenizer).encode(text))
+    }
+
+    func ask(_ question: String) async {
+        let isAsked = await model.ask(question)
+        XCTAssertTrue(isAsked, question)
+        await model.settle()
+    }
+
+    func eventually(_ what: String, line: UInt = #line, _ isSo: () async -> Bool) async throws {
+        let end = ContinuousClock.now + .seconds(30)
+        while await !isSo() {
+            if ContinuousClock.now > end {
+                XCTFail("expected that \(what)", line: line)
+                throw CancellationError()
+            }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+    }
+}
+
+/// A value that closures share.
+final class Shared<Value: Sendable>: Sendable {
+    private let held: Mutex<Value>
+
+    init(_ value: Value) { held = Mutex(value) }
+
+    var value: Value { held.withLock { $0 } }
+
+    func change(_ change: @Sendable (inout Value) -> Void) { held.withLock { change(&$0) } }
+}

@@ -1,0 +1,105 @@
+"""The iOS app's words: each is there in both languages, and as on Android where the two say the same."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = ROOT / "ios_app/App"
+CODE = [*APP.rglob("*.swift"), *(ROOT / "ios_app/Sources/MobileVLMApp").rglob("*.swift")]
+ANDROID = ROOT / "android_app/app/src/main/res"
+LANGUAGES = {"en": "values", "zh-Hans": "values-zh"}
+
+# What stands in the parentheses of a call that says something; such calls may stand in one another.
+CALL = r"(?=\b(?:Words|PictureNotice|say|self\.init)\(((?:[^()]|\([^()]*\))*))"
+
+# What is said on iOS alone.
+IOS_ALONE = {
+    "about_engine",
+    "about_text_ios",
+    "failed",
+    "passed",
+    "problem_memory_detail_ios",
+    "problem_memory_tight_ios",
+    "settings_units",
+    "units_model",
+    "welcome_copy",
+    "welcome_private_ios",
+}
+
+
+def _catalogue(name: str) -> dict[str, dict[str, str]]:
+    file = json.loads((APP / name).read_text())
+    assert file["version"] == "1.0"
+    assert file["sourceLanguage"] == "en"
+    words = {}
+    for key, entry in file["strings"].items():
+        units = {language: said["stringUnit"] for language, said in entry["localizations"].items()}
+        assert {unit["state"] for unit in units.values()} == {"translated"}, key
+        words[key] = {language: unit["value"] for language, unit in units.items()}
+    return words
+
+
+def _android(language: str) -> dict[str, str]:
+    """Android's words, their places for values spelled as iOS does it."""
+    root = ElementTree.parse(ANDROID / LANGUAGES[language] / "strings.xml").getroot()
+    words = {entry.attrib["name"]: entry.text or "" for entry in root.iter("string")}
+    places = {"s": "@", "d": "lld"}
+    return {
+        key: re.sub(r"%(\d)\$([sd])", lambda place: f"%{place[1]}${places[place[2]]}", text.replace(r"\'", "'"))
+        for key, text in words.items()
+    }
+
+
+def _used() -> set[str]:
+    """Each key that stands in a call that says something."""
+    keys = set()
+    for file in CODE:
+        for call in re.finditer(CALL, file.read_text()):
+            keys |= set(re.findall(r'"([a-z_]+)"', call[1]))
+    return keys
+
+
+@pytest.mark.parametrize("name", ["Localizable.xcstrings", "InfoPlist.xcstrings"])
+def test_every_word_is_there_in_both_languages(name: str) -> None:
+    for key, said in _catalogue(name).items():
+        assert said.keys() == LANGUAGES.keys(), key
+        assert all(text.strip() for text in said.values()), key
+        places = [sorted(set(re.findall(r"%(?:\d\$)?(?:lld|\.1f|@|.)", text))) for text in said.values()]
+        assert places[0] == places[1], key
+
+
+def test_every_key_in_the_code_is_there_and_no_other() -> None:
+    assert _used() == _catalogue("Localizable.xcstrings").keys()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_words_are_androids(language: str) -> None:
+    mine = {key: said[language] for key, said in _catalogue("Localizable.xcstrings").items()}
+    android = _android(language)
+    assert mine.keys() - android.keys() == IOS_ALONE
+    for key in mine.keys() & android.keys():
+        assert mine[key] == android[key], key
+
+
+def test_the_questions_on_buttons_are_androids() -> None:
+    settings = (ROOT / "ios_app/Sources/MobileVLMApp/Settings.swift").read_text()
+    for folder in LANGUAGES.values():
+        root = ElementTree.parse(ANDROID / folder / "strings.xml").getroot()
+        (presets,) = (array for array in root.iter("string-array") if array.attrib["name"] == "presets_default")
+        listed = re.search(r"ownPresets = \[(.*?)\]", settings, re.S)
+        assert listed is not None
+        assert re.findall(r'"([^"]*)"', listed[1]) == [item.text for item in presets]
+        (live,) = (entry.text for entry in root.iter("string") if entry.attrib["name"] == "live_question_default")
+        assert f'ownLiveQuestion = "{live}"' in settings
+
+
+def test_the_camera_is_explained_in_both_places() -> None:
+    said = _catalogue("InfoPlist.xcstrings")["NSCameraUsageDescription"]["en"]
+    project = (ROOT / "ios_app/MobileVLM.xcodeproj/project.pbxproj").read_text()
+    assert project.count(f'INFOPLIST_KEY_NSCameraUsageDescription = "{said}";') == 2
