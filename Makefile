@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-android test-arm64 apk test-ios check format clean
+.PHONY: help setup demo bench test test-android test-arm64 apk test-ios check format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,20 @@ $(READY): pyproject.toml constraints.txt scripts/make_venv.sh
 
 demo: setup  ## Export the demo model, ask it about pictures, compare it with fp32
 	@$(BIN)/mvlm demo
+
+# llama.cpp is compiled for this very machine, as the kit's kernels choose by what they find on it.
+BENCH_READY := $(VENV)/.bench-ready
+SIZE ?= demo
+
+$(BENCH_READY): $(READY)
+	@echo "make bench: installing llama.cpp into $(VENV), compiled for this machine (about 15 minutes, once)" >&2
+	@scripts/apt_packages.sh "llama.cpp" cmake:cmake g++:g++
+	@CMAKE_ARGS=-DGGML_NATIVE=ON PIP_CONSTRAINT=$(CURDIR)/constraints.txt \
+		$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
+	@touch $@
+
+bench: $(BENCH_READY)  ## Measure the kit beside llama.cpp on the same weights: SIZE=demo, 1.7b, 3b or a checkpoint
+	@$(BIN)/python -m benchmarks $(SIZE)
 
 ARM64_TOOLS := "the tests on an emulated ARM CPU" qemu-aarch64-static:qemu-user-static aarch64-linux-gnu-g++:g++-aarch64-linux-gnu
 

@@ -1,0 +1,83 @@
+"""``python -m benchmarks``: the kit beside llama.cpp. ``make bench`` runs it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from mobilevlm_export.cli import examples, json_option
+from mobilevlm_export.errors import MobileVLMError, RunnerError
+from mobilevlm_export.hub import DEMO
+from mobilevlm_export.terminal import drawn_progress, print_json
+
+_WORK = Path(__file__).parent / "build"
+_QUESTIONS = 200
+
+
+@click.command(
+    epilog=examples(
+        "python -m benchmarks",
+        "python -m benchmarks 1.7b --rounds 7 --json",
+        "python -m benchmarks ./MobileVLM_V2-1.7B --bundle mobilevlm-1.7b.mvlm",
+    )
+)
+@click.argument("checkpoint", default=DEMO)
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="Compare this one, made from CHECKPOINT. [default: int4, exported for the purpose]",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Each in fresh processes.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True, help="CPU threads of each."
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=_WORK,
+    show_default="benchmarks/build",
+    help="Where GGUF files and made-up checkpoints are kept.",
+)
+@json_option
+def main(checkpoint: str, bundle: Path | None, rounds: int, threads: int, work: Path, as_json: bool) -> None:
+    """Measure CHECKPOINT with the kit and with llama.cpp in turns: `demo`, `1.7b` or `3b` (random weights), or a folder.
+
+    Image, prompt and token ids are the same. Of the demo, the answers to held-out questions are compared too.
+    """
+    try:
+        _require_peer()
+        from benchmarks.comparison import compare
+        from benchmarks.files import bundle_of, checkpoint_of, llama_cpp_files
+        from benchmarks.report import print_comparison
+
+        with drawn_progress() as progress:
+            folder = checkpoint_of(checkpoint, work, progress)
+            peers = llama_cpp_files(folder, work, threads, progress)
+            with bundle_of(folder, bundle, progress) as opened:
+                questions = _QUESTIONS if checkpoint == DEMO else 0
+                found = compare(
+                    folder, opened, peers, threads=threads, rounds=rounds, questions=questions, progress=progress
+                )
+    except MobileVLMError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_comparison(found)
+
+
+def _require_peer() -> None:
+    missing = [name for name in ("llama_cpp", "gguf") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RunnerError(
+            f"llama.cpp: {' and '.join(missing)} can't be imported; make bench installs them (about 15 minutes, once), "
+            "or: pip install -e '.[bench]'"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main(prog_name="python -m benchmarks"))

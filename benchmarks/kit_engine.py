@@ -1,0 +1,80 @@
+"""The kit's engine in a round: ExecuTorch's C++ multimodal runner, as on phones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.rounds import Job, Prompt, run
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.errors import RunnerError
+from mobilevlm_export.manifest import MANIFEST, read_manifest
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.generation import CppGeneration, import_engine
+from mobilevlm_host.methods import ExecuTorchMethods
+from mobilevlm_host.native_output import native_output_hidden
+
+
+class KitEngine:
+    """See :class:`benchmarks.rounds.Engine`. A job's file is the bundle's folder, whose hashes were verified before."""
+
+    def __init__(self, job: Job) -> None:
+        folder = Path(job.files[0])
+        self._bundle = Bundle(folder, read_manifest(folder / MANIFEST))
+        self._tokenizer = Tokenizer(self._bundle.tokenizer())
+        self._ids = {self._tokenizer.piece(token): token for token in range(self._tokenizer.vocab_size)}
+        self._eos_id = job.eos_id
+        self._generation = CppGeneration(
+            self._bundle.artifact("executorch"), self._bundle.tokenizer("json"), job.threads
+        )
+        self._methods: ExecuTorchMethods | None = None
+
+    def require_ids(self, prompt: Prompt) -> None:
+        """See :class:`benchmarks.rounds.Engine`."""
+        got = [self._tokenizer.bos_id, *self._tokenizer.encode(prompt.before)], self._tokenizer.encode(prompt.after)
+        if got != (prompt.before_ids, prompt.after_ids):
+            raise RunnerError(
+                f"{self._bundle.path}: its tokenizer gives {got} for the prompt, expected the checkpoint's ids"
+            )
+
+    def encode(self, pixels: NDArray[np.uint8]) -> object:
+        """See :class:`benchmarks.rounds.Engine`: by the method alone, of a second copy of the program."""
+        self._methods = self._methods or ExecuTorchMethods(self._bundle)
+        return self._methods.vision_encoder(_channels_first(pixels)[None])
+
+    def reset(self) -> None:
+        """See :class:`benchmarks.rounds.Engine`."""
+        self._generation.reset()
+
+    def feed(self, ids: list[int]) -> None:
+        """See :class:`benchmarks.rounds.Engine`."""
+        self._generation.feed(ids)
+
+    def show(self, pixels: NDArray[np.uint8]) -> None:
+        """See :class:`benchmarks.rounds.Engine`."""
+        self._generation.show(_channels_first(pixels))
+
+    def generate(self, ids: list[int], max_new_tokens: int) -> list[int]:
+        """See :class:`benchmarks.rounds.Engine`."""
+        tokens: list[int] = []
+
+        def take(piece: str) -> None:
+            tokens.append(self._ids[piece])
+            if tokens[-1] == self._eos_id:
+                self._generation.stop()
+
+        self._generation.generate(ids, max_new_tokens, 0.0, take, lambda: False)
+        return tokens[: tokens.index(self._eos_id)] if self._eos_id in tokens else tokens
+
+
+def _channels_first(pixels: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+if __name__ == "__main__":
+    import_engine()
+    with native_output_hidden():  # once, not at each call while one is timed
+        run(KitEngine)

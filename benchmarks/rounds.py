@@ -1,0 +1,169 @@
+"""What one round asks of an engine, and the figures that come of it: the very same code for every engine.
+
+Names tell units: ``_s`` seconds, ``_tok_s`` tokens a second, ``_bytes``.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilevlm_export.errors import MobileVLMError
+from mobilevlm_host.bench.measure import memory_bytes, peak_memory_bytes
+
+_T = TypeVar("_T")
+_DECODE_STEPS = 24
+_ENCODES = 3
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The conversation around an image: texts, and the ids that the checkpoint's tokenizer gives for each (BOS in the first)."""
+
+    before: str
+    before_ids: list[int]
+    after: str
+    after_ids: list[int]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A round, as plain data. ``files`` are the engine's own; ``pixels`` is a file of uint8 [N, S, S, 3], an image for each prompt.
+
+    ``answers`` asks for the answers to all prompts, of at most so many tokens; without it the first prompt is measured.
+    """
+
+    files: list[str]
+    pixels: str
+    prompts: list[Prompt]
+    threads: int
+    context: int
+    eos_id: int
+    prefill_ids: list[int]
+    answers: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """What :meth:`from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Job:
+        """The job that :meth:`to_json` wrote."""
+        return cls(**values | {"prompts": [Prompt(**prompt) for prompt in values["prompts"]]})
+
+
+class Engine(Protocol):
+    """One conversation in a KV cache. Pixels are uint8 [S, S, 3]."""
+
+    def require_ids(self, prompt: Prompt) -> None:
+        """Raise RunnerError unless the engine's own tokenizer gives the ids of ``prompt``."""
+        ...
+
+    def encode(self, pixels: NDArray[np.uint8]) -> object:
+        """The image's embeddings alone: nothing goes into the KV cache."""
+        ...
+
+    def reset(self) -> None:
+        """Forget all that was fed."""
+        ...
+
+    def feed(self, ids: list[int]) -> None:
+        """Append token ids to the KV cache."""
+        ...
+
+    def show(self, pixels: NDArray[np.uint8]) -> None:
+        """Append an image to the KV cache."""
+        ...
+
+    def generate(self, ids: list[int], max_new_tokens: int) -> list[int]:
+        """Feed ``ids`` and return the likeliest tokens one after the other, without the end of text."""
+        ...
+
+
+def measure(open_engine: Callable[[], Engine], job: Job) -> dict[str, float]:
+    """The figures of one round in this process, which must not have loaded the engine before."""
+    pixels, prompt = np.load(job.pixels)[0], job.prompts[0]
+    imports_bytes = memory_bytes()
+    open_s, engine = _timed(open_engine)
+    engine.require_ids(prompt)
+    first_s = sum(_ask(engine, prompt, pixels))
+    prepare_s, question_s = _ask(engine, prompt, pixels)
+    # Engines put off work to the first ask: weights that are packed, pages that are read.
+    put_off_s = max(0.0, first_s - prepare_s - question_s)
+    prefill_s = min(_prefill(engine, job) for _ in range(2))
+    decode_s, _ = _timed(lambda: _decode(engine, job))
+    peak_bytes = peak_memory_bytes()
+    encode_s = statistics.median(_timed(lambda: engine.encode(pixels))[0] for _ in range(_ENCODES))
+    return {
+        "load_s": open_s + put_off_s,
+        "first_ttft_s": first_s,
+        "ttft_s": prepare_s + question_s,
+        "ttft_prepared_s": question_s,
+        "image_encode_s": encode_s,
+        "prefill_tok_s": len(job.prefill_ids) / prefill_s,
+        "decode_tok_s": _DECODE_STEPS / decode_s,
+        "peak_memory_bytes": peak_bytes,
+        "own_memory_bytes": peak_bytes - imports_bytes,
+    }
+
+
+def answers(open_engine: Callable[[], Engine], job: Job) -> list[list[int]]:
+    """Token ids of the answers to all prompts."""
+    engine = open_engine()
+    given = []
+    for prompt, pixels in zip(job.prompts, np.load(job.pixels), strict=True):
+        engine.require_ids(prompt)
+        _prepare(engine, prompt, pixels)
+        given.append(engine.generate(prompt.after_ids, job.answers))
+    return given
+
+
+def run(open_engine: Callable[[Job], Engine]) -> None:
+    """The program of a round's process: the job is the file that the first argument names; prints the result as JSON."""
+    try:
+        job = Job.from_json(json.loads(Path(json.loads(sys.argv[1])["job"]).read_text(encoding="utf-8")))
+        if job.answers:
+            result: object = {"answers": answers(lambda: open_engine(job), job)}
+        else:
+            result = measure(lambda: open_engine(job), job)
+    except MobileVLMError as error:
+        sys.exit(str(error))
+    print(json.dumps(result))
+
+
+def _ask(engine: Engine, prompt: Prompt, pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    """Seconds to prepare the image, and from the question to its first token."""
+    prepare_s, _ = _timed(lambda: _prepare(engine, prompt, pixels))
+    question_s, _ = _timed(lambda: engine.generate(prompt.after_ids, 1))
+    return prepare_s, question_s
+
+
+def _prepare(engine: Engine, prompt: Prompt, pixels: NDArray[np.uint8]) -> None:
+    engine.reset()
+    engine.feed(prompt.before_ids)
+    engine.show(pixels)
+
+
+def _prefill(engine: Engine, job: Job) -> float:
+    engine.reset()
+    return _timed(lambda: engine.feed(job.prefill_ids))[0]
+
+
+def _decode(engine: Engine, job: Job) -> None:
+    for token in job.prefill_ids[:_DECODE_STEPS]:
+        engine.feed([token])
+
+
+def _timed(work: Callable[[], _T]) -> tuple[float, _T]:
+    begin = time.perf_counter()
+    result = work()
+    return time.perf_counter() - begin, result

@@ -1,0 +1,143 @@
+"""What a round asks, with the kit's own engine in a process of its own, and with one that keeps a diary."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from tiny import TINY, random_model
+
+from benchmarks.rounds import Job, Prompt, answers, measure
+from mobilevlm_export import prompt
+from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.errors import RunnerError
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.bench.measure import in_child
+
+ROOT = Path(__file__).parents[2]
+SIDE = TINY.vision.image_size
+
+
+class Diary:
+    """An engine that writes down what it is asked."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def require_ids(self, asked: Prompt) -> None:
+        self.lines.append("ids")
+
+    def encode(self, pixels: NDArray[np.uint8]) -> object:
+        self.lines.append(f"encode {pixels.shape}")
+        return None
+
+    def reset(self) -> None:
+        self.lines.append("reset")
+
+    def feed(self, ids: list[int]) -> None:
+        self.lines.append(f"feed {len(ids)}")
+
+    def show(self, pixels: NDArray[np.uint8]) -> None:
+        self.lines.append(f"show {int(pixels[0, 0, 0])}")
+
+    def generate(self, ids: list[int], max_new_tokens: int) -> list[int]:
+        self.lines.append(f"generate {len(ids)} {max_new_tokens}")
+        return [max_new_tokens]
+
+
+@pytest.fixture
+def job(tmp_path: Path, tiny_tokenizer_model: Path) -> Job:
+    """Two prompts about two pictures."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
+    pixels[:, 0, 0, 0] = 1, 2
+    np.save(tmp_path / "pixels.npy", pixels)
+    tokenizer, before = Tokenizer(tiny_tokenizer_model), prompt.prefix()
+    prompts = []
+    for question in ("What is this?", "a red circle"):
+        after = prompt.after_image(question)
+        prompts.append(Prompt(before, [1, *tokenizer.encode(before)], after, tokenizer.encode(after)))
+    return Job([], str(tmp_path / "pixels.npy"), prompts, 1, 256, 2, list(range(5, 35)))
+
+
+def test_a_round_asks_twice_then_prefills_and_decodes_and_encodes(job: Job) -> None:
+    engine = Diary()
+    figures = measure(lambda: engine, job)
+    before, after = len(job.prompts[0].before_ids), len(job.prompts[0].after_ids)
+    asks = ["reset", f"feed {before}", "show 1", f"generate {after} 1"]
+    prefills = ["reset", "feed 30"]
+    encodes = [f"encode {(SIDE, SIDE, 3)}"] * 3
+    assert engine.lines == ["ids", *asks, *asks, *prefills, *prefills, *["feed 1"] * 24, *encodes]
+    assert figures["peak_memory_bytes"] > figures["own_memory_bytes"] >= 0
+    assert figures["ttft_s"] > figures["ttft_prepared_s"]
+
+
+def test_answers_are_asked_of_each_picture_anew(job: Job) -> None:
+    engine = Diary()
+    assert answers(lambda: engine, replace(job, answers=9)) == [[9], [9]]
+    assert [line for line in engine.lines if line.startswith(("show", "generate"))] == [
+        "show 1",
+        f"generate {len(job.prompts[0].after_ids)} 9",
+        "show 2",
+        f"generate {len(job.prompts[1].after_ids)} 9",
+    ]
+
+
+def test_a_job_survives_its_file(job: Job) -> None:
+    assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
+
+
+def test_the_kits_engine_answers_as_the_model(
+    job: Job, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "job.json").write_text(json.dumps(replace(job, files=[str(tiny_bundle.path)], answers=12).to_json()))
+    got = in_child("benchmarks.kit_engine", {"job": str(tmp_path / "job.json")})
+    model, pixels = random_model(), np.load(job.pixels)
+    expected = [
+        model.generate([each.before_ids, torch.from_numpy(image).permute(2, 0, 1), each.after_ids], 12)
+        for each, image in zip(job.prompts, pixels, strict=True)
+    ]
+    assert got == {"answers": expected}
+    assert expected[0] != expected[1]
+
+
+def test_the_kits_engine_is_measured(
+    job: Job, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "job.json").write_text(json.dumps(replace(job, files=[str(tiny_bundle.path)]).to_json()))
+    figures = in_child("benchmarks.kit_engine", {"job": str(tmp_path / "job.json")})
+    assert all(value > 0 for value in figures.values())
+
+
+def test_other_ids_of_the_prompt_are_refused(
+    job: Job, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    other = replace(job.prompts[0], after_ids=[5, *job.prompts[0].after_ids])
+    wrong = replace(job, files=[str(tiny_bundle.path)], prompts=[other])
+    (tmp_path / "job.json").write_text(json.dumps(wrong.to_json()))
+    with pytest.raises(RunnerError, match="expected the checkpoint's ids"):
+        in_child("benchmarks.kit_engine", {"job": str(tmp_path / "job.json")})
+
+
+def test_limits_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    limits = in_child("benchmarks.limits", {"threads": 1})
+    assert limits["memory_bytes_s"] > 1e8
+    assert limits["int8_ops_s"] > 1e8
+
+
+def test_without_the_peer_one_line_says_how_to_get_it() -> None:
+    hide = "import sys; sys.modules['llama_cpp'] = None; from benchmarks.__main__ import main; main([])"
+    done = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: llama.cpp: llama_cpp can't be imported; make bench installs")
+    assert len(done.stderr.splitlines()) == 1
