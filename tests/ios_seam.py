@@ -5,7 +5,8 @@ golden record and in a conversation about each sample; ``programs.sock``, a sock
 environment's SEAM tells COMMAND that it is there: Swift may run in a root of its own, which sees the folder but starts no Python.
 
 usage: python ios_seam.py FOLDER COMMAND...
-Exit codes: COMMAND's; 1 if it ended well, but a KV cache never held a conversation as the runner's does, to the last pixel and embedding.
+Exit codes: COMMAND's; 1 if it ended well, but a KV cache never held a conversation as the runner's does, to the last pixel and embedding,
+or ``mvlm replay`` doesn't find every stage of the ``capture.zip`` that COMMAND left in FOLDER the same.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from click.testing import CliRunner
 from conversations import conversations
 from torch import Tensor
 
@@ -32,11 +34,12 @@ from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.hub import DEMO
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize import make_recipe
+from mobilevlm_host.cli import main as mvlm
 from mobilevlm_host.coreml import CoreMLMethods, EvaluatedPackage, core_ml_is_here
 from mobilevlm_host.golden import add_golden
 from mobilevlm_host.runner import Runner
 
-SOCKET, CASES = "programs.sock", "cases.json"
+SOCKET, CASES, CAPTURE = "programs.sock", "cases.json", "capture.zip"
 ENDED = {"eos": "complete", "length": "length"}
 
 
@@ -190,11 +193,19 @@ def main() -> int:
         Server(programs, folder / SOCKET)
         # Inside Swift's root the repository stands elsewhere: a path below the package.
         code = subprocess.run(command, env=os.environ | {"SEAM": os.path.relpath(folder)}).returncode
+        if code:
+            return code
         missing = [case["picture"] for case in cases if tuple(case["held"]) not in programs.fed]
-        if code == 0 and missing and not core_ml_is_here():  # where Core ML itself has run them
+        if missing and not core_ml_is_here():  # where Core ML itself has run them
             print(f"{', '.join(missing)}: never fed as mvlm ask feeds it", file=sys.stderr)
             return 1
-        return code
+    replayed = CliRunner().invoke(mvlm, ["replay", str(folder / CAPTURE), str(folder / "demo.mvlm"), "--json"])
+    found = json.loads(replayed.stdout) if replayed.stdout else {}
+    same = [stage["same"] for stage in found.get("stages", {}).values()]
+    if found.get("backend") != "coreml" or same != [True] * 4:
+        print(f"{folder / CAPTURE}: mvlm replay doesn't compute the same: {replayed.output}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

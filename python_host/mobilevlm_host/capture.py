@@ -1,7 +1,7 @@
 """A capture: what a machine computed for one question, in a zip that another machine can replay.
 
-``capture.json`` (format version 1): ``manifest_id``, ``device``, ``stats`` and ``record``; ``pixels.png``: what the vision
-encoder was fed; ``picture.png``: the picture it was made from, if its owner let it out. Apps write the same.
+``capture.json`` (format version 1): ``manifest_id``, ``backend``, ``device``, ``stats`` and ``record``; ``pixels.png``: what the
+vision encoder was fed; ``picture.png``: the picture it was made from, if its owner let it out. Apps write the same.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from mobilevlm_export.errors import CaptureError, ImageError
 from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.preprocess import open_image
 from mobilevlm_export.whole_file import whole_file
+from mobilevlm_host.methods import BACKENDS
 from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.record import Record, make_record, pixels_sha256
@@ -38,7 +39,9 @@ _LARGEST = {_JSON: 1 << 20, _PIXELS: 1 << 24, _PICTURE: 1 << 28}  # bytes of eac
 
 @dataclass(frozen=True)
 class Capture:
-    """``pixels`` uint8 [3, S, S] and the ``record`` made from them; ``picture`` (RGB) is what the pixels were made from."""
+    """``pixels`` uint8 [3, S, S] and the ``record`` made from them; ``picture`` (RGB) is what the pixels were made from;
+    ``backend``, one of ``BACKENDS``, says which artifact answered, None if the capture doesn't tell.
+    """
 
     manifest_id: str
     record: Record
@@ -46,6 +49,7 @@ class Capture:
     picture: Image.Image | None
     device: Mapping[str, Any]
     stats: Mapping[str, Any]
+    backend: str | None = None
 
 
 def manifest_id(bundle: Bundle) -> str:
@@ -62,7 +66,9 @@ def make_capture(runner: Runner, image: Image.Image, question: str, max_new_toke
     phone = PhoneInputs(runner.bundle)
     record = make_record(runner, BundleEngine(runner), phone, image, question, max_new_tokens)
     device = {"machine": platform.machine(), "system": platform.system(), "kit_version": __version__}
-    return Capture(manifest_id(runner.bundle), record, phone.pixels(image), image, device, asdict(runner.stats))
+    return Capture(
+        manifest_id(runner.bundle), record, phone.pixels(image), image, device, asdict(runner.stats), runner.backend
+    )
 
 
 def write_capture(capture: Capture, path: Path) -> None:
@@ -76,6 +82,7 @@ def write_capture(capture: Capture, path: Path) -> None:
     values = {
         "format_version": FORMAT_VERSION,
         "manifest_id": capture.manifest_id,
+        **({"backend": capture.backend} if capture.backend else {}),
         "device": dict(capture.device),
         "stats": dict(capture.stats),
         "record": capture.record.to_json(),
@@ -108,11 +115,13 @@ def read_capture(path: Path) -> Capture:
     for name, kind in {"manifest_id": str, "device": dict, "stats": dict}.items():
         if not isinstance(values.get(name), kind):
             raise CaptureError(f"{path}: {name}: got {values.get(name)!r:.60}, expected {kind.__name__}")
+    if (backend := values.get("backend")) not in (None, *BACKENDS):
+        raise CaptureError(f"{path}: backend: got {backend!r:.60}, expected {' or '.join(BACKENDS)}")
     record = Record.from_json(values.get("record"), f"{path}: record")
     tensor = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous()
     if (got := pixels_sha256(tensor)) != record.pixels_sha256:
         raise CaptureError(f"{path}: {_PIXELS}: got SHA-256 {got[:16]}…, expected {record.pixels_sha256[:16]}…")
-    return Capture(values["manifest_id"], record, tensor, picture, values["device"], values["stats"])
+    return Capture(values["manifest_id"], record, tensor, picture, values["device"], values["stats"], backend)
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:

@@ -257,24 +257,36 @@ def golden(bundle: Path, check: bool, arm64_cpu: str | None, as_json: bool) -> N
         'mvlm ask demo.mvlm scene.png "How many squares are there?" --capture wrong.zip',
         "mvlm replay wrong.zip demo.mvlm",
         "mvlm replay wrong.zip demo.mvlm --checkpoint demo --json",
+        "mvlm replay iphone.zip both-phones.mvlm --backend coreml",
     )
 )
 @click.argument("capture", type=click.Path(path_type=Path))
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--backend",
+    type=click.Choice(cli.BACKENDS),
+    help="Which of BUNDLE's artifacts. [default: the one that CAPTURE names, else executorch if it is there, else coreml]",
+)
 @click.option("--checkpoint", help="Say what the fp32 model of this checkpoint answers too.")
 @click.option("--force", is_flag=True, help="Replay even if CAPTURE was made with another bundle.")
 @json_option
-def replay(capture: Path, bundle: Path, checkpoint: str | None, force: bool, as_json: bool) -> None:
+def replay(
+    capture: Path, bundle: Path, backend: str | None, checkpoint: str | None, force: bool, as_json: bool
+) -> None:
     """Compute CAPTURE, made on a phone or another machine, again with BUNDLE; exit code 1 names the stage that differs."""
     from mobilevlm_export.bundle import Bundle
     from mobilevlm_export.hub import resolve_checkpoint
     from mobilevlm_host.capture import read_capture
+    from mobilevlm_host.methods import computed_by
     from mobilevlm_host.replay import replay_capture
 
     captured = read_capture(capture)
     with drawn_progress() as progress, Bundle.open(bundle, progress=progress) as opened:
         folder = resolve_checkpoint(checkpoint, progress) if checkpoint else None
-        found = replay_capture(captured, opened, checkpoint=folder, force=force, progress=progress)
+        found = replay_capture(captured, opened, backend=backend, checkpoint=folder, force=force, progress=progress)
+    shows = computed_by(found.backend).shows
+    if shows and not as_json:
+        click.echo(shows, err=True)
     if as_json:
         print_json({"capture": str(capture), "bundle": str(bundle), "answer": captured.record.answer} | found.to_json())
     else:

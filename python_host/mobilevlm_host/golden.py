@@ -114,13 +114,14 @@ def check_golden(bundle: Bundle, progress: Progress = silent, *, arm64_cpu: str 
     with ExitStack() as opened:
         engine: Engine
         if arm64_cpu:
-            engine = opened.enter_context(Arm64Engine(bundle, arm64_cpu, progress=progress))
+            engine, backend = opened.enter_context(Arm64Engine(bundle, arm64_cpu, progress=progress)), "executorch"
         else:
-            engine = BundleEngine(opened.enter_context(Runner(bundle)))
+            runner = opened.enter_context(Runner(bundle))
+            engine, backend = BundleEngine(runner), runner.backend
         for name, picture, record in golden:
             progress("golden records", len(replays), len(golden))
             capture = Capture(here, record, phone.pixels(picture), picture, device={}, stats={})
-            replays[name] = Replay(replay(capture, engine, phone, bundle, tokenizer))
+            replays[name] = Replay(replay(capture, engine, phone, bundle, tokenizer), backend)
         progress("golden records", len(golden), len(golden))
     return replays
 

@@ -44,9 +44,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Replay:
-    """All findings in the order of the data path; ``fp32_answer`` is the checkpoint's, if one was given."""
+    """All findings in the order of the data path; ``fp32_answer`` is the checkpoint's, if one was given; ``backend`` is the
+    artifact that was run.
+    """
 
     findings: tuple[Finding, ...]
+    backend: str
     fp32_answer: str | None = None
 
     @property
@@ -62,6 +65,7 @@ class Replay:
                 finding.stage: {key: value for key, value in asdict(finding).items() if key != "stage"}
                 for finding in self.findings
             },
+            "backend": self.backend,
             "fp32_answer": self.fp32_answer,
         }
 
@@ -70,13 +74,16 @@ def replay_capture(
     capture: Capture,
     bundle: Bundle,
     *,
+    backend: str | None = None,
     checkpoint: Path | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Replay:
-    """Recompute ``capture`` with ``bundle``, and with the fp32 model of ``checkpoint`` if there is one.
+    """Recompute ``capture`` with the artifact of ``bundle`` for ``backend`` (default: the capture's, else the runner's), and with the
+    fp32 model of ``checkpoint`` if there is one.
 
     Raises:
+        BundleError: the bundle has no such artifact.
         CaptureError: the capture was made with another bundle (unless ``force``).
         ParityError: the bundle was made from another checkpoint (unless ``force``).
         RunnerError: the engine can't load the bundle.
@@ -94,9 +101,9 @@ def replay_capture(
                 f"got {checkpoint} with {got[:16]}…; --force compares them all the same"
             )
         fp32_answer = _fp32_answer(load_checkpoint(checkpoint, progress=progress), capture)
-    with Runner(bundle) as runner:
+    with Runner(bundle, backend=backend or capture.backend) as runner:
         findings = replay(capture, BundleEngine(runner), PhoneInputs(bundle), bundle, runner.tokenizer)
-    return Replay(findings, fp32_answer)
+        return Replay(findings, runner.backend, fp32_answer)
 
 
 @torch.inference_mode()

@@ -212,6 +212,10 @@ def test_golden_and_replay_name_what_differs_by_their_exit_code(
     assert asked.exit_code == 0, asked.stderr
     replayed = json.loads(_run("replay", capture, bundle, "--json").stdout)
     assert (replayed["differs"], replayed["answer"] + "\n") == ("none", asked.stdout)
+    assert replayed["backend"] == "executorch"
+    elsewhere = _run("replay", capture, bundle, "--backend", "coreml")
+    assert elsewhere.exit_code == 1
+    assert "coreml" in elsewhere.stderr
     assert "differs: none" in _run("replay", capture, bundle).stdout
     refused = _run("replay", capture, tiny_bundle.path)
     assert refused.exit_code == 1

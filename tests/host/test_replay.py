@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.errors import CaptureError, ParityError
+from mobilevlm_export.errors import BundleError, CaptureError, ParityError
 from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_host.capture import Capture, make_capture, read_capture, write_capture
 from mobilevlm_host.record import pixels_sha256
@@ -131,6 +131,30 @@ def _edited(path: Path, target: Path, name: str, data: bytes | None) -> Path:
     return target
 
 
+def test_a_capture_is_replayed_by_the_artifact_that_answered(
+    tiny_coreml_bundle: Bundle, bundle: Bundle, picture: Image.Image, tmp_path: Path
+) -> None:
+    def opened() -> Bundle:
+        return Bundle(tiny_coreml_bundle.path, tiny_coreml_bundle.manifest)
+
+    with Runner(opened()) as runner:
+        write_capture(make_capture(runner, picture, QUESTION, 10), tmp_path / "capture.zip")
+    captured = read_capture(tmp_path / "capture.zip")
+    assert captured.backend == "coreml"
+    replayed = replay_capture(captured, opened())
+    assert (replayed.backend, replayed.differs) == ("coreml", "none")
+    assert [finding.same for finding in replayed.findings] == [True] * 4
+    # What the capture says comes before what the bundle has, and what is asked for before both.
+    with pytest.raises(BundleError, match="coreml"):
+        replay_capture(captured, Bundle(bundle.path, bundle.manifest), force=True)
+    other = replay_capture(captured, Bundle(bundle.path, bundle.manifest), force=True, backend="executorch")
+    assert other.backend == "executorch"
+    silent = replace(captured, backend=None)
+    write_capture(silent, tmp_path / "older.zip")
+    assert read_capture(tmp_path / "older.zip").backend is None
+    assert replay_capture(silent, opened()).backend == "coreml"
+
+
 def test_bad_captures_are_refused_in_one_line(capture: Capture, tmp_path: Path) -> None:
     path = tmp_path / "good.zip"
     write_capture(capture, path)
@@ -146,6 +170,10 @@ def test_bad_captures_are_refused_in_one_line(capture: Capture, tmp_path: Path) 
         "got a damaged file": ("pixels.png", b"not a picture"),
         "format_version: got 2, expected 1": ("capture.json", json.dumps(values | {"format_version": 2}).encode()),
         "manifest_id: got 7, expected str": ("capture.json", json.dumps(values | {"manifest_id": 7}).encode()),
+        "backend: got 'tflite', expected executorch or coreml": (
+            "capture.json",
+            json.dumps(values | {"backend": "tflite"}).encode(),
+        ),
         "record: got None": ("capture.json", json.dumps(values | {"record": None}).encode()),
         "got more than 1048576 bytes": ("capture.json", b" " * (1 << 21)),
     }

@@ -88,6 +88,37 @@ final class EndToEndTests: XCTestCase {
         for turn in golden.turns { try await ask(turn, of: golden) }
     }
 
+    func testThePhoneIsCheckedAndCaptured() async throws {
+        let capture = seam.appending(path: "capture.zip")
+        let reports = Reports()
+        await session.check { model in
+            let check = SelfCheck(
+                model,
+                decode: { [seam = capture.deletingLastPathComponent()] picture in
+                    // The golden pictures as `ios_seam.py` has them: PNG is read by the system on an iPhone.
+                    try Golden.picture(seam.appending(path: picture.deletingPathExtension().lastPathComponent + ".ppm"))
+                }, thermal: { .nominal }, peakBytes: { 0 })
+            let report = try await check.run()
+            reports.add(report)
+            guard let telling = report.telling, let methods = try model.engine as? CoreMLEngine,
+                let made = try await report.capture(telling, model, methods, device: ["model": "a test"])
+            else { return XCTFail("expected a record that was answered") }
+            try CaptureWriter.write(made, to: capture)
+            model.release()  // it is loaded again for what follows
+        }
+        await session.settle()
+        try await requireNoProblem("the check")
+        let report = try XCTUnwrap(reports.all.first)
+        XCTAssertEqual(report.findings.filter { !$0.same }.map(\.line), [])
+        XCTAssertEqual(report.records.count, 3)
+        let benchmark = report.benchmark
+        for seconds in [benchmark.imageEncodeSeconds, benchmark.prefillSeconds, benchmark.tokensPerSecond] {
+            XCTAssertGreaterThan(seconds, 0)
+        }
+        try await show(cases[0])
+        try await ask(cases[0].turns[0], of: cases[0])
+    }
+
     private func show(_ golden: Case) async throws {
         await session.show(try Golden.picture(seam.appending(path: golden.picture)))
         await session.settle()
@@ -111,4 +142,12 @@ final class EndToEndTests: XCTestCase {
         let state = await session.state
         if let problem = state.problem { throw EngineError("\(what): \(problem)") }
     }
+}
+
+private final class Reports: @unchecked Sendable {
+    private let lock = NSLock()
+    private var reports = [CheckReport]()
+
+    var all: [CheckReport] { lock.withLock { reports } }
+    func add(_ report: CheckReport) { lock.withLock { reports.append(report) } }
 }

@@ -10,47 +10,61 @@ actor FakeEngine: VLMEngine {
     private(set) var looks = 0
     private(set) var fed = 0
     private(set) var misuse: String?
+    /// The rows in the KV cache.
+    private(set) var cache = [PromptRow]()
     private var failures = 0
     private var picture: [UInt8]?
-    private var cache = [PromptRow]()
+    private var isBusy = false
+    private var meanwhile: (@Sendable (String) async throws -> Void)?
+    private let endsOften: Bool
 
-    init(chunk: Int = 16) {
+    /// - Parameter endsOften: whether answers end after nine tokens or so, or never
+    init(chunk: Int = 16, endsOften: Bool = true) {
         self.chunk = chunk
+        self.endsOften = endsOften
     }
 
     /// The next `count` calls fail, and lose all.
     func fail(_ count: Int = 1) { failures = count }
+
+    /// Does `work` in the middle of each call, of which it is told the name; what it throws is the call's failure.
+    func meanwhile(_ work: (@Sendable (String) async throws -> Void)?) { meanwhile = work }
 
     func resetCounts() {
         looks = 0
         fed = 0
     }
 
+    /// As good as new: another program was loaded.
+    func reset() {
+        picture = nil
+        cache = []
+    }
+
     func look(_ pixels: [UInt8]) async throws {
-        await Task.yield()
-        try failIfTold()
+        try await call("look")
         looks += 1
         picture = pixels
     }
 
     func prefill(_ rows: [PromptRow], at position: Int) async throws {
-        await Task.yield()
-        try failIfTold()
+        try await call("prefill")
         append(rows, at: position)
     }
 
     func next(_ rows: [PromptRow], at position: Int, by sampler: inout Sampler) async throws -> Int32 {
-        try await prefill(rows, at: position)
+        try await call("next")
+        append(rows, at: position)
         guard let picture else { throw EngineError("got no picture") }
-        return sampler.next(Self.logits(picture, cache))
+        return sampler.next(Self.logits(picture, cache, endsOften: endsOften))
     }
 
     /// What a sound session answers after `rows`: ids without the stop.
-    static func answer(_ picture: [UInt8], _ rows: [PromptRow], most: Int) -> [Int32] {
+    static func answer(_ picture: [UInt8], _ rows: [PromptRow], most: Int, endsOften: Bool = true) -> [Int32] {
         var rows = rows, ids = [Int32]()
         var sampler = Sampler.greedy
         while ids.count < most {
-            let next = sampler.next(logits(picture, rows))
+            let next = sampler.next(logits(picture, rows, endsOften: endsOften))
             if next == 2 { break }
             ids.append(next)
             rows.append(.token(next))
@@ -58,7 +72,7 @@ actor FakeEngine: VLMEngine {
         return ids
     }
 
-    private static func logits(_ picture: [UInt8], _ rows: [PromptRow]) -> [Float] {
+    private static func logits(_ picture: [UInt8], _ rows: [PromptRow], endsOften: Bool) -> [Float] {
         var state: UInt64 = 0xcbf2_9ce4_8422_2325
         func mix(_ value: Int) { state = (state ^ UInt64(bitPattern: Int64(value))) &* 0x100_0000_01b3 }
         mix(Int(picture[0]) << 8 | Int(picture[picture.count / 2]))
@@ -69,7 +83,7 @@ actor FakeEngine: VLMEngine {
             }
         }
         var logits = [Float](repeating: 0, count: 640)
-        logits[state >> 32 % 9 == 0 ? 2 : 260 + Int(state >> 16 % 380)] = 1
+        logits[endsOften && state >> 32 % 9 == 0 ? 2 : 260 + Int(state >> 16 % 380)] = 1
         return logits
     }
 
@@ -81,11 +95,19 @@ actor FakeEngine: VLMEngine {
         fed += rows.count
     }
 
-    private func failIfTold() throws {
-        guard failures > 0 else { return }
-        failures -= 1
-        picture = nil
-        cache = []
-        throw Failure()
+    private func call(_ name: String) async throws {
+        if isBusy { misuse = "got \(name) while another call runs" }
+        isBusy = true
+        defer { isBusy = false }
+        do {
+            await Task.yield()
+            try await meanwhile?(name)
+            guard failures > 0 else { return }
+            failures -= 1
+            throw Failure()
+        } catch {
+            reset()
+            throw error
+        }
     }
 }

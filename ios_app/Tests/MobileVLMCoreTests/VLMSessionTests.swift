@@ -329,31 +329,3 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertLessThanOrEqual(state.usedTokens, state.maxTokens, what, line: line)
     }
 }
-
-/// The states that a session told, in order.
-private final class States: @unchecked Sendable {
-    private let lock = NSLock()
-    private var told = [SessionState]()
-    private var trigger: (@Sendable (SessionState) -> Bool)?
-    private var action: (@Sendable () async -> Void)?
-
-    var all: [SessionState] { lock.withLock { told } }
-
-    /// Does `action` once, when a state fits.
-    func when(_ fits: @escaping @Sendable (SessionState) -> Bool, _ action: @escaping @Sendable () async -> Void) {
-        lock.withLock {
-            trigger = fits
-            self.action = action
-        }
-    }
-
-    func add(_ state: SessionState) {
-        let due = lock.withLock {
-            told.append(state)
-            guard trigger?(state) == true else { return nil as (@Sendable () async -> Void)? }
-            trigger = nil
-            return action
-        }
-        if let due { Task { await due() } }
-    }
-}

@@ -1,0 +1,143 @@
+import Foundation
+import XCTest
+
+@testable import MobileVLMCore
+
+/// A session over a `FakeEngine` with the demo's manifest and tokenizer: nothing is read from the disk.
+final class Scene: Sendable {
+    static let manifest = try! ManifestReader.read(Golden.folder.appending(path: "manifests/good/demo.json"))
+    static let tokenizer = try! Tokenizer(PromptTests.demoTokenizer)
+    static let folder = URL(filePath: "/a.mvlm", directoryHint: .isDirectory)
+
+    let engine: FakeEngine
+    let states = States()
+    let clock = FakeClock()
+    let session: VLMSession
+
+    /// - Parameter whileLoading: called in the middle of each load
+    init(
+        _ engine: FakeEngine = FakeEngine(), memory: MemoryFit = .fits,
+        whileLoading: @escaping @Sendable (VLMSession) async throws -> Void = { _ in }
+    ) {
+        self.engine = engine
+        let box = Box()
+        session = VLMSession(
+            load: { folder, progress in
+                progress(0.5)
+                await Task.yield()
+                try await whileLoading(box.session!)
+                await engine.reset()
+                return LoadedModel(
+                    folder: folder, manifest: Self.manifest, engine: engine, tokenizer: Self.tokenizer, memory: memory)
+            },
+            now: { [clock] in clock.now },
+            listener: { [states] in states.add($0) })
+        box.session = session
+    }
+
+    private final class Box: @unchecked Sendable {
+        weak var session: VLMSession?
+    }
+
+    /// With a model that has seen picture 1.
+    func seen() async -> Scene {
+        await session.open(Self.folder)
+        await session.show(Self.picture(1))
+        await session.settle()
+        return self
+    }
+
+    func asked(_ question: String, maxNewTokens: Int = VLMSession.maxNewTokens) async {
+        let isAsked = await session.ask(question, maxNewTokens: maxNewTokens)
+        XCTAssertTrue(isAsked, question)
+        await session.settle()
+    }
+
+    /// A picture all of whose pixels are of one grey.
+    static func picture(_ shade: Int) -> Picture {
+        try! Picture(width: 4, height: 4, pixels: [UInt32](repeating: UInt32(shade) * 0x10101, count: 16))
+    }
+
+    /// Every answer is what the engine says about picture `shade` after all that was said before.
+    func requireSound(
+        _ shade: Int, endsOften: Bool = true, _ what: String = "", file: StaticString = #filePath, line: UInt = #line
+    ) async {
+        let prompt = Prompt(Self.manifest.prompt), tokenizer = Self.tokenizer
+        var square = SquarePixels(Self.manifest.image)
+        let pixels = square.pixels(of: Self.picture(shade))
+        let state = await session.state
+        func check(_ isSo: Bool, _ why: String) { XCTAssertTrue(isSo, "\(what): \(why): \(state)", file: file, line: line) }
+        var rows: [PromptRow] = [.token(1)] + tokenizer.encode(Self.manifest.prompt.beforeImage).map { .token($0) }
+        rows += (0..<Self.manifest.image.tokens).map { .image($0) }
+        for (index, turn) in state.turns.filter({ $0.ended != .failed }).enumerated() {
+            let text = try! index == 0 ? prompt.afterImage(turn.question) : prompt.followUp(turn.question)
+            rows += tokenizer.encode(text).map { .token($0) }
+            let most = turn.ended == .complete ? VLMSession.maxNewTokens : turn.tokenIDs.count
+            let expected = FakeEngine.answer(pixels, rows, most: most, endsOften: endsOften)
+            check(turn.tokenIDs == expected, "another picture's or conversation's answer")
+            check(turn.answer == tokenizer.decode(turn.tokenIDs), "text lost")
+            check(turn.ended != nil, "no end")
+            rows += turn.tokenIDs.map { .token($0) } + [.token(2)]
+        }
+        check(state.usedTokens <= state.maxTokens, "more than the context")
+        let misuse = await engine.misuse
+        XCTAssertNil(misuse, what, file: file, line: line)
+    }
+}
+
+/// A clock that goes on by a quarter of a second whenever it is read, and when it is told to.
+final class FakeClock: @unchecked Sendable {
+    private let lock = NSLock()
+    private var time = Duration.zero
+
+    var now: Duration {
+        lock.withLock {
+            time += .milliseconds(250)
+            return time
+        }
+    }
+}
+
+/// The states that a session told, in order.
+final class States: @unchecked Sendable {
+    private let lock = NSLock()
+    private var told = [SessionState]()
+    private var trigger: (@Sendable (SessionState) -> Bool)?
+    private var action: (@Sendable () async -> Void)?
+
+    var all: [SessionState] { lock.withLock { told } }
+
+    /// Does `action` once, when a state fits.
+    func when(_ fits: @escaping @Sendable (SessionState) -> Bool, _ action: @escaping @Sendable () async -> Void) {
+        lock.withLock {
+            trigger = fits
+            self.action = action
+        }
+    }
+
+    func add(_ state: SessionState) {
+        let due = lock.withLock {
+            told.append(state)
+            guard trigger?(state) == true else { return nil as (@Sendable () async -> Void)? }
+            trigger = nil
+            return action
+        }
+        if let due { Task { await due() } }
+    }
+}
+
+/// What happened, in order.
+final class Log: @unchecked Sendable {
+    private let lock = NSLock()
+    private var entries = [String]()
+
+    var all: [String] { lock.withLock { entries } }
+
+    @discardableResult
+    func add(_ entry: String) -> String {
+        lock.withLock { entries.append(entry) }
+        return entry
+    }
+
+    func count(_ entry: String) -> Int { lock.withLock { entries.filter { $0 == entry }.count } }
+}

@@ -1,0 +1,162 @@
+import Foundation
+import XCTest
+
+@testable import MobileVLMCore
+
+final class SelfCheckTests: XCTestCase {
+    private var folder: URL!
+
+    override func setUp() {
+        folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+    }
+
+    override func tearDown() {
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    private func scene(maxContext: Int = 512, _ change: (inout Record) -> Void = { _ in }) async throws -> CheckScene {
+        try await CheckScene(in: folder.appending(path: UUID().uuidString), maxContext: maxContext, change: change)
+    }
+
+    func testASoundPhonePassesEveryStage() async throws {
+        let scene = try await scene(), told = Log(), progress = Log()
+        let report = try await scene.check().run(
+            progress: { progress.add("\($0) of \($1)") }, onFinding: { told.add($0.line) })
+        let lines = ["preprocessing: the same pixels", "tokenizer: the same 44 ids", "decoder: the same answer"]
+        XCTAssertEqual(report.findings.map(\.line), CheckScene.names.flatMap { name in lines.map { "✓ \(name): \($0)" } })
+        XCTAssertEqual(told.all, report.findings.map(\.line))
+        XCTAssertEqual(progress.all, ["0 of 2", "1 of 2", "2 of 2"])
+        XCTAssertTrue(report.same)
+        let misuse = await scene.engine.misuse
+        XCTAssertNil(misuse)
+    }
+
+    func testWhatDiffersIsNamed() async throws {
+        func differing(_ change: (inout Record) -> Void) async throws -> [String] {
+            let findings = try await scene(change).check().run().findings.filter { !$0.same && $0.picture == "half.ppm" }
+            return findings.map { "\($0.stage): \($0.detail)" }
+        }
+        let zeros = String(repeating: "1", count: 64)
+        let pixels = try await differing { $0.pixelsSHA256 = zeros }
+        XCTAssertEqual(pixels.count, 1)
+        XCTAssertTrue(pixels[0].hasPrefix("preprocessing: got "), pixels[0])
+        XCTAssertTrue(pixels[0].hasSuffix("expected \(zeros.prefix(40))…"), pixels[0])
+        let ids = try await differing { $0.idsAfterImage.removeFirst() }
+        XCTAssertEqual(ids.count, 1)
+        XCTAssertTrue(ids[0].hasPrefix("tokenizer: got [1, "), ids[0])
+        var said = ""
+        let text = try await differing { record in
+            if said.isEmpty { said = record.answer }  // the first picture's
+            record.answer = "\(said.prefix(3))€"
+        }
+        XCTAssertEqual(text, ["decoder: from character 4: got '\(said.dropFirst(3).prefix(20))', expected '€'"])
+        let tokens = try await differing { $0.answerIDs = [5] }
+        XCTAssertEqual(tokens, ["decoder: the same answer in other tokens"])
+        let untold = try await differing { $0.answerIDs = nil }
+        XCTAssertEqual(untold, [])
+        let end = try await differing { $0.stopReason = "eos" }
+        XCTAssertEqual(end, ["decoder: the same answer, but it ended by length, expected eos"])
+        let question = try await differing { $0.question = " " }
+        XCTAssertEqual(question, ["tokenizer: question: got an empty text, expected a question"])
+    }
+
+    func testAnEngineThatFailsIsAFinding() async throws {
+        let scene = try await scene()
+        await scene.engine.meanwhile { if $0 == "next" { throw EngineError("it broke") } }
+        let report = try await scene.check().run()
+        let why = report.findings.filter { !$0.same }.map(\.detail)
+        XCTAssertEqual(why, ["the engine failed: it broke", "the engine failed: it broke"])
+        XCTAssertNil(report.telling)
+        XCTAssertFalse(report.same)
+        let capture = try await report.capture(report.records[0], scene.model, FakeMethods(), device: [:])
+        XCTAssertNil(capture)
+    }
+
+    func testAContextTooShortIsAFinding() async throws {
+        let findings = try await scene(maxContext: 85).check().run().findings.filter { !$0.same }
+        XCTAssertEqual(Set(findings.map(\.detail)), ["the question and its answer don't fit the context"])
+    }
+
+    /// The clock goes on by a quarter of a second whenever it is read.
+    func testThePhoneIsTimed() async throws {
+        let benchmark = try await scene().check().run().benchmark
+        XCTAssertEqual(benchmark.loadSeconds, 1.5)
+        XCTAssertEqual(benchmark.imageEncodeSeconds, 0.25)
+        XCTAssertEqual(benchmark.prefillSeconds, 0.25)
+        XCTAssertEqual(benchmark.firstTokenSeconds, 0.5)
+        XCTAssertEqual(benchmark.tokensPerSecond, 4)
+        XCTAssertEqual(benchmark.generatedTokens, 16)
+        XCTAssertEqual(benchmark.peakBytes, 123 << 20)
+        XCTAssertEqual([benchmark.thermalBefore, benchmark.thermalAfter], [.nominal, .fair])
+    }
+
+    func testMediansAreOfTheMiddle() {
+        func benchmark(_ seconds: [Int]) -> Benchmark {
+            let times = seconds.map { second in
+                var times = AnswerTimes(imageSeconds: Double(second), asked: .zero)
+                times.text(at: .seconds(second))
+                times.answered(tokens: 1)
+                return times
+            }
+            return Benchmark(times, loadSeconds: 0, peakBytes: 0, thermalBefore: .nominal, thermalAfter: .nominal)
+        }
+        XCTAssertEqual(benchmark([9, 1, 2]).imageEncodeSeconds, 2)
+        XCTAssertEqual(benchmark([9, 1, 2, 4]).prefillSeconds, 3)
+        XCTAssertEqual(benchmark([1]).tokensPerSecond, 0, "one token has no speed")
+        XCTAssertEqual(benchmark([]).firstTokenSeconds, 0)
+    }
+
+    func testTheRecordThatDiffersIsCaptured() async throws {
+        let first = try await CheckScene.record(try await scene().model, try await scene().pixels("half.ppm"))
+        let scene = try await scene { if $0.pixelsSHA256 != first.pixelsSHA256 { $0.answer = "blue" } }
+        let report = try await scene.check().run()
+        let telling = try XCTUnwrap(report.telling)
+        XCTAssertEqual(telling.golden.name, "exact-demo.ppm")
+        scene.model.release()
+        let made = try await report.capture(telling, scene.model, FakeMethods(), device: ["model": "a phone"])
+        let capture = try XCTUnwrap(made)
+        let sound = try await CheckScene.record(scene.model, try scene.pixels("exact-demo.ppm"))
+        XCTAssertEqual(capture.record, sound)
+        XCTAssertEqual(capture.stats, report.benchmark)
+        XCTAssertEqual(capture.manifestID, scene.model.manifest.id)
+        XCTAssertEqual(capture.picture?.pixels, telling.picture.pixels)
+        let whole = try await self.scene().check().run()
+        XCTAssertEqual(whole.telling?.golden.name, "half.ppm", "the first where all are the same")
+    }
+
+    func testCancellingEndsIt() async throws {
+        let scene = try await scene(), check = scene.check()
+        await scene.engine.meanwhile { if $0 == "next" { withUnsafeCurrentTask { $0?.cancel() } } }
+        let result = await Task { try await check.run() }.result
+        XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError, "\($0)") }
+        let looks = await scene.engine.looks
+        XCTAssertEqual(looks, 1)
+    }
+
+    func testRecordsThatCanNotBeReadSayWhy() async throws {
+        let scene = try await scene()
+        let values = try JSONSerialization.jsonObject(with: Data(contentsOf: scene.index)) as! [String: Any]
+        let record = values["records"] as! [[String: Any]]
+        func refused(_ values: Any, _ says: String, line: UInt = #line) throws {
+            try scene.write(values)
+            assertThrows("golden.json", says, line: line) { try GoldenRecords.read(scene.folder, scene.model.manifest) }
+        }
+        try refused([:] as [String: Any], "records: got nothing")
+        try refused(["records": []], "records: got none, expected a list of records")
+        try refused(["records": [1]], "records.Index 0: got 1")
+        for field in record[0].keys where field != "answer_ids" {
+            var without = record[0]
+            without[field] = nil
+            try refused(["records": [without]], "\(field): got nothing")
+            without[field] = true
+            try refused(["records": [without]], "\(field): got true")
+        }
+        try refused(["records": [record[0].merging(["picture": "../manifest.json"]) { $1 }]], "expected a listed file")
+        try Data("{".utf8).write(to: scene.index)
+        assertThrows("golden.json", "JSON") { try GoldenRecords.read(scene.folder, scene.model.manifest) }
+        try FileManager.default.removeItem(at: scene.index)
+        assertThrows("golden.json", "can't be read") { try GoldenRecords.read(scene.folder, scene.model.manifest) }
+        let without = try ManifestReader.read(TestBundle(largest: 10).manifestBytes, name: "test")
+        assertThrows("got no golden records", "mvlm golden") { try GoldenRecords.read(scene.folder, without) }
+    }
+}
