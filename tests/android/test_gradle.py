@@ -56,8 +56,20 @@ def test_every_text_is_there_in_both_languages_with_the_same_places() -> None:
     def texts(folder: str) -> dict[str, list[str]]:
         root = ElementTree.parse(APP / f"src/main/res/{folder}/strings.xml").getroot()
         return {
-            text.get("name", ""): sorted(set(re.findall(r"%\d\$\S*[a-z]", text.text or "")))
+            text.get("name", ""): sorted(set(re.findall(r"%\d\$[\d.]*[a-z]", text.text or "")))
             for text in root.findall("string")
         }
 
+    def arrays(folder: str) -> dict[str, int]:
+        root = ElementTree.parse(APP / f"src/main/res/{folder}/strings.xml").getroot()
+        return {array.get("name", ""): len(array) for array in root.findall("string-array")}
+
     assert texts("values") == texts("values-zh")
+    assert arrays("values") == arrays("values-zh")
+
+
+def test_every_text_is_used() -> None:
+    root = ElementTree.parse(APP / "src/main/res/values/strings.xml").getroot()
+    sources = [path.read_text() for path in (APP / "src/main").rglob("*") if path.suffix in (".kt", ".xml")]
+    used = set(re.findall(r"(?:R\.(?:string|array)\.|@string/)(\w+)", "\n".join(sources)))
+    assert {text.get("name") for text in root} <= used
