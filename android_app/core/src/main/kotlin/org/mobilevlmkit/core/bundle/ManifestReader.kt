@@ -73,10 +73,12 @@ object ManifestReader {
 
     /** Throws BundleException if [name], a path in [where], could lead out of the bundle's folder on any system. */
     fun requireInside(name: String, where: String) {
-        val parts = name.split('/').filter { it.isNotEmpty() && it != "." }
+        val parts = parts(name)
         val outside = parts.isEmpty() || name.startsWith("/") || ".." in parts || name.any { it == '\\' || it == ':' || it == '\u0000' }
         if (outside) throw BundleException("$where: got the path ${JsonFields.shown(name, 60)}, expected one inside the bundle")
     }
+
+    private fun parts(path: String) = path.split('/').filter { it.isNotEmpty() && it != "." }
 
     private fun requireKnownFormat(fields: JsonFields, fail: (String) -> Exception) {
         val version = fields.find("format_version")
@@ -141,9 +143,11 @@ object ManifestReader {
 
     /** Every file that a reader would open has its hash, once. */
     private fun requireListed(manifest: Manifest, fail: (String) -> Exception) {
-        val listed = HashSet<String>()
+        val listed = manifest.files.map { it.path }.toSet()
+        val places = HashSet<List<String>>()
         for (entry in manifest.files) {
-            if (!listed.add(entry.path)) throw fail("files: got ${entry.path} twice, expected it once")
+            // Shared storage takes upper and lower case for the same.
+            if (!places.add(parts(entry.path.lowercase()))) throw fail("files: got ${JsonFields.shown(entry.path, 60)} twice, expected it once")
         }
         val named = mapOf("tokenizer.model" to manifest.tokenizerModel, "tokenizer.json" to manifest.tokenizerJson) +
             manifest.artifacts.mapKeys { "artifacts.${it.key}" }

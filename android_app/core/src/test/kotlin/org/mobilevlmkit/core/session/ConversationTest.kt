@@ -67,7 +67,8 @@ class ConversationTest {
         scene.seen().asked("What?", maxNewTokens = 2)
         assertEquals("A\uFFFD", scene.state.turns.last().answer)
         scene.asked("Why?")
-        assertTrue("${scene.engine.cache}", scene.engine.cache.containsAll(scene.ids("USER: Why? ASSISTANT:")))
+        val fed = scene.ids("\nWhat? ASSISTANT:") + scene.tokenizer.id("▁A") + scene.ids("</s>", "USER: Why? ASSISTANT:")
+        assertEquals(scene.prefix(1) + fed + listOf("▁A", "<0xE4>", "<0xBD>").map { scene.tokenizer.id(it) }, scene.engine.cache)
         assertEquals(scene.engine.cache.size, scene.state.usedTokens)
     }
 
