@@ -170,10 +170,10 @@ def register_operators() -> None:
 
 def set_threads(threads: int) -> None:
     """Let ExecuTorch's engines in this process use ``threads`` CPU threads."""
-    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
-
     torch.set_num_threads(threads)  # the attention's matrix products are torch's, with threads of their own
-    with native_output_hidden():
+    with native_output_hidden(), redirect_stderr(io.StringIO()):  # C++'s lines about the CPU come by way of sys.stderr
+        from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+
         _unsafe_reset_threadpool(threads)
 
 

@@ -61,6 +61,13 @@ def test_ask_json_is_one_object(tiny_bundle: Bundle, picture: Path) -> None:
     assert streamed.stdout == answer["answer"] + "\n"
 
 
+def test_choosing_threads_shows_nothing(tiny_bundle: Bundle, picture: Path) -> None:
+    command = "from mobilevlm_host.cli import main; main()"
+    asked = ("ask", tiny_bundle.path, picture, "What is this?", "--max-new-tokens", "3", "--threads", "1", "--json")
+    done = subprocess.run([sys.executable, "-c", command, *asked], capture_output=True, text=True, check=True)
+    assert [line for line in done.stderr.splitlines() if not line.startswith("verifying the bundle")] == []
+
+
 def test_ask_reads_a_picture_from_standard_input(tiny_bundle: Bundle, picture: Path) -> None:
     question = (tiny_bundle.path, "-", "What is this?", "--max-new-tokens", 5)
     piped = _run("ask", *question, stdin=picture.read_bytes())

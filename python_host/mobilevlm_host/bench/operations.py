@@ -1,0 +1,71 @@
+"""What answering costs, counted from a bundle's manifest: operations of each kind, and bytes that must be read.
+
+A multiplication and its addition are two operations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mobilevlm_export.config import LlamaConfig, MobileVLMConfig
+from mobilevlm_export.manifest import Manifest
+
+_CACHED_BYTES = 4  # of a number in ExecuTorch's KV cache
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations of the linears, which recipes quantize; float32 operations of attention and convolutions; and bytes read once."""
+
+    linear_ops: int
+    float_ops: int
+    bytes: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        """Both, one after the other."""
+        return Work(self.linear_ops + other.linear_ops, self.float_ops + other.float_ops, self.bytes + other.bytes)
+
+
+def vision_encoder_work(manifest: Manifest) -> Work:
+    """One picture through CLIP's tower (the layers that are run) and LDPv2."""
+    ops = vision_encoder_ops(manifest.config)
+    return Work(ops.linear_ops, ops.float_ops, _weights(manifest, "vision_encoder"))
+
+
+def text_decoder_work(manifest: Manifest, tokens: int, before: int) -> Work:
+    """``tokens`` in one call, behind ``before`` in the KV cache: all weights are read once, and the cache up to the last token."""
+    ops = text_decoder_ops(manifest.config.llm, tokens, before)
+    cached = kv_bytes(manifest.config.llm, before + tokens)
+    return Work(ops.linear_ops, ops.float_ops, _weights(manifest, "text_decoder") + cached)
+
+
+def vision_encoder_ops(config: MobileVLMConfig) -> Work:
+    """As :func:`vision_encoder_work`, without bytes."""
+    vision, width = config.vision, config.llm.hidden_size
+    patches, tokens, side = vision.num_patches, vision.num_patches + 1, vision.hidden_size
+    layer = 4 * side * side + 2 * side * vision.intermediate_size  # q, k, v, out; fc1, fc2
+    linear = vision.num_run_layers * tokens * layer + patches * (side * width + width * width)
+    attention = vision.num_run_layers * 2 * tokens * tokens * side
+    patch_embedding = patches * 3 * vision.patch_size**2 * side
+    depthwise = 9 * config.image_tokens * width
+    return Work(2 * linear, 2 * (attention + patch_embedding + depthwise))
+
+
+def text_decoder_ops(config: LlamaConfig, tokens: int, before: int) -> Work:
+    """As :func:`text_decoder_work`, without bytes: each token attends to those before it and to itself, the head sees the last."""
+    kv_width = config.num_kv_heads * config.head_dim
+    layer = 2 * config.hidden_size * (config.hidden_size + kv_width) + 3 * config.hidden_size * config.intermediate_size
+    linear = config.num_layers * tokens * layer + config.hidden_size * config.vocab_size
+    seen = tokens * before + tokens * (tokens + 1) // 2
+    return Work(2 * linear, 2 * config.num_layers * 2 * seen * config.hidden_size)
+
+
+def kv_bytes(config: LlamaConfig, positions: int) -> int:
+    """Keys and values of ``positions`` tokens in all layers."""
+    return 2 * _CACHED_BYTES * config.num_layers * positions * config.num_kv_heads * config.head_dim
+
+
+def _weights(manifest: Manifest, method: str) -> int:
+    made: dict[str, Any] = manifest.values["artifacts"]["executorch"]["methods"]
+    return int(made[method]["delegate_bytes"])
