@@ -27,6 +27,8 @@
         var compiled = [String]()
         var loads = [Load]()
         var calls = [Call]()
+        /// When each call came.
+        var began = [ContinuousClock.Instant]()
         /// As the vision encoder saw it: red, green, blue planes.
         var pixels = [[UInt8]]()
         /// Rows by state and position.
@@ -58,6 +60,7 @@
             _ package: URL, _ function: String?, _ inputs: [String: MLFeatureValue], _ state: MLState?
         ) throws -> [String: MLMultiArray] {
             try lock.withLock {
+                began.append(.now)
                 try failIf(function ?? "main")
                 switch (package.lastPathComponent, function, state) {
                 case ("vision_encoder.mlpackage", nil, nil): return spoil(look(inputs["image"]!.imageBufferValue!))
