@@ -10,10 +10,9 @@ mkdir -p $build
 "$python" tests/golden/random_texts.py --count 10000 >$build/random_texts.json
 cd ios_app
 ../scripts/swift.sh swift format lint --strict --recursive Package.swift Sources Fakes Tests App
-# The views need Apple's frameworks: here they can only be parsed.
-../scripts/swift.sh bash -c 'swiftc -frontend -parse -swift-version 6 App/*.swift'
 # Swift may run in a root of its own: the engine of the end-to-end tests serves from outside while they run.
 "$python" ../tests/ios_seam.py .build/seam ../scripts/swift.sh swift test --parallel --enable-code-coverage -Xswiftc -warnings-as-errors
+../scripts/swift.sh ../scripts/check_ios_views.sh
 ../scripts/swift.sh swift test --sanitize=thread --scratch-path .build/thread --filter 'VLMSessionTests|CoreMLEngineTests|MobileVLMAppTests' -Xswiftc -warnings-as-errors
 "$python" - .build/debug/codecov/MobileVLM.json <<'PYTHON'
 import json, sys

@@ -5,9 +5,10 @@ import SwiftUI
 /// The bundles on this phone: use one, delete one, import another.
 struct BundlesView: View {
     let model: AppModel
-    let chooseBundle: () -> Void
+    let chooseBundle: @MainActor () -> Void
 
     @State private var toDelete: StoredBundle?
+    @State private var isDeleting = false
 
     var body: some View {
         List {
@@ -21,7 +22,7 @@ struct BundlesView: View {
         }
         .navigationTitle(say("bundles_title"))
         .refreshable { await model.library.refresh() }
-        .alert(say("bundle_delete"), isPresented: isDeleting, presenting: toDelete) { bundle in
+        .alert(say("bundle_delete"), isPresented: $isDeleting, presenting: toDelete) { bundle in
             Button(say("bundle_delete"), role: .destructive) { Task { await model.delete(bundle) } }
             Button(say("cancel"), role: .cancel) {}
         } message: { bundle in
@@ -42,9 +43,12 @@ struct BundlesView: View {
                         .buttonStyle(.borderedProminent)
                         .accessibilityLabel(Words("bundle_use_named", .text(bundle.name)).localized)
                 }
-                Button(say("bundle_delete"), role: .destructive) { toDelete = bundle }
-                    .buttonStyle(.bordered)
-                    .accessibilityLabel(Words("bundle_delete_named", .text(bundle.name)).localized)
+                Button(say("bundle_delete"), role: .destructive) {
+                    toDelete = bundle
+                    isDeleting = true
+                }
+                .buttonStyle(.bordered)
+                .accessibilityLabel(Words("bundle_delete_named", .text(bundle.name)).localized)
             }
         }
     }
@@ -54,13 +58,5 @@ struct BundlesView: View {
         let date = Words.Value.text(bundle.added.formatted(date: .abbreviated, time: .omitted))
         let recipe = Words.Value.text(bundle.manifest == nil ? say("bundle_unreadable") : bundle.recipe)
         return Words("bundle_line", size, date, recipe).localized
-    }
-
-    private var isDeleting: Binding<Bool> {
-        Binding {
-            toDelete != nil
-        } set: { isShown in
-            if !isShown { toDelete = nil }
-        }
     }
 }

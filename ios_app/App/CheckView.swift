@@ -7,6 +7,8 @@ import UIKit
 struct CheckView: View {
     let model: AppModel
 
+    @State private var isSharing = false
+
     var body: some View {
         ScrollView {
             VStack(alignment: .leading, spacing: 16) {
@@ -16,6 +18,7 @@ struct CheckView: View {
                         .buttonStyle(.borderedProminent)
                         .disabled(!model.canCheck)
                 }
+                if model.checkNeedsModel { Text(say("check_needs_model")) }
                 if let check = model.check { found(check) }
             }
             .frame(maxWidth: 640, alignment: .leading)
@@ -23,7 +26,7 @@ struct CheckView: View {
             .frame(maxWidth: .infinity)
         }
         .navigationTitle(say("check_title"))
-        .sheet(isPresented: isSharing) {
+        .sheet(isPresented: $isSharing) {
             if let capture = model.check?.capture { ShareSheet(file: capture) }
         }
     }
@@ -33,7 +36,7 @@ struct CheckView: View {
             if check.isRunning || check.isCapturing { ProgressView() }
             Text(check.verdict).font(.headline)
         }
-        if let failure = check.failure { Text(failure).foregroundStyle(Color.problem) }
+        if let failure = check.failure { Text(model.plain(failure)).foregroundStyle(Color.problem) }
         if !check.figures.isEmpty {
             VStack(alignment: .leading, spacing: 4) {
                 ForEach(check.figures.map(\.localized), id: \.self) { figure in Text(figure) }
@@ -41,22 +44,21 @@ struct CheckView: View {
             .card()
         }
         if check.canCapture {
-            Button(say("check_share")) { Task { await model.makeCapture() } }.buttonStyle(.borderedProminent)
+            Button(say("check_share")) {
+                Task {
+                    await model.makeCapture()
+                    isSharing = model.check?.capture != nil
+                }
+            }
+            .buttonStyle(.borderedProminent)
             Text(say("check_share_detail")).font(.footnote).foregroundStyle(.secondary)
         }
         ForEach(Array(check.findings.enumerated()), id: \.offset) { _, finding in
-            Text(finding.line)
+            let line = Check.line(finding).localized + (finding.same ? "" : "\n\(finding.detail)")
+            Text("\(finding.same ? "✓" : "✗") \(line)")
                 .font(.footnote)
                 .foregroundStyle(finding.same ? Color.primary : Color.problem)
-                .accessibilityLabel("\(say(finding.same ? "passed" : "failed")) \(finding.line.dropFirst())")
-        }
-    }
-
-    private var isSharing: Binding<Bool> {
-        Binding {
-            model.check?.capture != nil
-        } set: { isShown in
-            if !isShown { model.captureWasShared() }
+                .accessibilityLabel(line)
         }
     }
 }

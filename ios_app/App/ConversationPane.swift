@@ -4,7 +4,7 @@ import SwiftUI
 
 /// What was asked and answered, what goes wrong, and the next question.
 struct ConversationPane: View {
-    let model: AppModel
+    @Bindable var model: AppModel
 
     @State private var question = ""
 
@@ -13,7 +13,7 @@ struct ConversationPane: View {
             ScrollViewReader { scroll in
                 ScrollView {
                     VStack(alignment: .leading, spacing: 8) {
-                        if let notice = model.notice { NoticeView(model: model, notice: notice) }
+                        if let notice = model.notice { NoticeView(model: model, notice: notice) { question = "" } }
                         if let warning = model.warning { Text(warning).font(.footnote).foregroundStyle(Color.problem) }
                         if let live = model.live {
                             LiveView(model: model, live: live)
@@ -31,7 +31,11 @@ struct ConversationPane: View {
             if model.live == nil { input }
         }
         .padding(.bottom, 8)
-        .alert(say("speak_failed"), isPresented: isWithoutVoice) {}
+        .onChange(of: model.refusedQuestion) {
+            // It is put back, so that it can be made shorter.
+            if let refused = model.refusedQuestion, question.isEmpty { question = refused }
+        }
+        .alert(say("speak_failed"), isPresented: $model.hasNoVoice) {}
     }
 
     private static let end = "end"
@@ -72,14 +76,6 @@ struct ConversationPane: View {
             if await model.ask(question) { question = "" }
         }
     }
-
-    private var isWithoutVoice: Binding<Bool> {
-        Binding {
-            model.hasNoVoice
-        } set: { isShown in
-            if !isShown { model.voiceWasMissed() }
-        }
-    }
 }
 
 /// One question with its answer.
@@ -98,7 +94,9 @@ private struct TurnView: View {
             if turn.ended != nil {
                 HStack {
                     if !turn.answer.isEmpty {
-                        Button(say("speak")) { model.speak(turn.answer) }.accessibilityLabel(say("speak_label"))
+                        let isSpeaking = model.speaking == turn.answer
+                        Button(say(isSpeaking ? "speak_end" : "speak")) { model.speak(turn.answer) }
+                            .accessibilityLabel(say(isSpeaking ? "speak_end_label" : "speak_label"))
                     }
                     if isLast {
                         Button(say("undo_question"), action: model.undo).accessibilityLabel(say("undo_question_label"))
@@ -138,15 +136,21 @@ private struct LiveView: View {
 private struct NoticeView: View {
     let model: AppModel
     let notice: Notice
+    let askAnew: () -> Void
 
     var body: some View {
         VStack(alignment: .leading, spacing: 8) {
             Text(notice.title).font(.headline).accessibilityAddTraits(.isHeader)
             Text(notice.detail).foregroundStyle(Color.problem)
             ForEach(Array(notice.actions.enumerated()), id: \.offset) { _, action in
-                Button(action.label.localized) { model.perform(action) }.buttonStyle(.bordered)
+                Button(action.label.localized) { perform(action) }.buttonStyle(.bordered)
             }
         }
         .card(.problem)
+    }
+
+    private func perform(_ action: Notice.Action) {
+        if case .newChat = action { askAnew() }
+        model.perform(action)
     }
 }

@@ -8,6 +8,7 @@ extension Words {
         let arguments = values.map { value -> any CVarArg in
             switch value {
             case .text(let text): text as NSString
+            case .words(let key): say(key) as NSString
             case .count(let count): count
             case .decimal(let number): number
             case .bytes(let bytes): bytes.formatted(.byteCount(style: .memory))

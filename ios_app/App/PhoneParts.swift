@@ -3,17 +3,14 @@ import Foundation
 import MobileVLMApp
 import MobileVLMCore
 import MobileVLMCoreML
-import UIKit
-import os
 
 extension Parts {
     /// The app as it runs on a phone.
     @MainActor
     static func phone(_ camera: PhoneCamera) -> Parts {
-        let speaker = Speaker()
-        return Parts(
+        Parts(
             // Where the Finder and the Files app reach.
-            store: BundleStore(.documentsDirectory),
+            bundles: .documentsDirectory,
             settings: .file(.applicationSupportDirectory.appending(path: "settings.json")),
             crashGuard: CrashGuard(.applicationSupportDirectory.appending(path: "engine-runs")),
             cache: .cachesDirectory.appending(path: "conversation"),
@@ -23,60 +20,12 @@ extension Parts {
             openEngine: { folder, manifest, units in try await CoreMLEngine.open(folder, manifest, on: units) },
             decodePhoto: { bytes, backdrop in try Photos.read(bytes, over: backdrop) },
             decodeExactly: { file in try Photos.exact(file) },
-            openPickedFile: openPicked,
-            keepFromBackup: { folder in
-                var folder = folder
-                var values = URLResourceValues()
-                values.isExcludedFromBackup = true
-                try? folder.setResourceValues(values)
-            },
+            openPickedFile: PickedFile.open,
+            keepFromBackup: Backup.exclude,
             sweep: { ids in CompiledModels.inCaches.sweep(keeping: ids) },
-            speak: { text, language in speaker.speak(text, in: language) },
+            speaker: PhoneSpeaker(),
             announce: { words in
                 AccessibilityNotification.Announcement(words.map(\.localized).joined(separator: ". ")).post()
             })
-    }
-
-    /// A file of another app may lie with a provider that must be asked; one that was sent here is ours to remove.
-    private static func openPicked(_ file: URL, _ read: (URL) throws -> StoredBundle) throws -> StoredBundle {
-        let isLent = file.startAccessingSecurityScopedResource()
-        defer {
-            if isLent { file.stopAccessingSecurityScopedResource() }
-            if file.deletingLastPathComponent().lastPathComponent == "Inbox" { try? FileManager.default.removeItem(at: file) }
-        }
-        var refusal: NSError?
-        var result: Result<StoredBundle, any Error>?
-        NSFileCoordinator().coordinate(readingItemAt: file, options: .withoutChanges, error: &refusal) { place in
-            result = Result { try read(place) }
-        }
-        guard let result else {
-            throw BundleError("\(file.lastPathComponent): \(refusal?.localizedDescription ?? "can't be read")")
-        }
-        return try result.get()
-    }
-}
-
-extension Phone {
-    /// This one.
-    @MainActor
-    static var this: Phone {
-        let system = UIDevice.current.systemVersion
-        return Phone(
-            availableMemory: { Int64(os_proc_available_memory()) },
-            thermal: { Thermal(ProcessInfo.processInfo.thermalState) },
-            isLowPower: { ProcessInfo.processInfo.isLowPowerModeEnabled },
-            peakBytes: {
-                var usage = rusage()
-                getrusage(RUSAGE_SELF, &usage)
-                return Int64(usage.ru_maxrss)
-            },
-            describe: { ["model": machine, "ios": system] })
-    }
-
-    /// Apple's own name of the model, such as `iPhone17,1`.
-    private static var machine: String {
-        var facts = utsname()
-        uname(&facts)
-        return withUnsafeBytes(of: facts.machine) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 }

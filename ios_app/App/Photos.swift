@@ -36,7 +36,7 @@ enum Photos {
     }
 
     /// `picture` for the screen.
-    static func image(of picture: Picture) async -> CGImage? {
+    static func image(of picture: Picture) async -> sending CGImage? {
         let bytes = picture.pixels.withUnsafeBytes { Data($0) }
         guard let provider = CGDataProvider(data: bytes as CFData), let space = CGColorSpace(name: CGColorSpace.sRGB) else {
             return nil

@@ -6,7 +6,7 @@ import UniformTypeIdentifiers
 
 /// The screens, one over the other, and what the system tells the app.
 struct RootView: View {
-    let model: AppModel
+    @Bindable var model: AppModel
     let camera: PhoneCamera
 
     @Environment(\.scenePhase) private var phase
@@ -15,7 +15,7 @@ struct RootView: View {
     @State private var isChoosingBundle = false
 
     var body: some View {
-        NavigationStack(path: path) {
+        NavigationStack(path: $model.pushed) {
             Group {
                 if model.root == .welcome {
                     WelcomeView(model: model, chooseBundle: chooseBundle)
@@ -50,14 +50,6 @@ struct RootView: View {
         .task {
             let warnings = NotificationCenter.default.notifications(named: UIApplication.didReceiveMemoryWarningNotification)
             for await _ in warnings.map({ _ in }) { model.releaseMemory() }
-        }
-    }
-
-    private var path: Binding<[Screen]> {
-        Binding {
-            model.pushed.map { [$0] } ?? []
-        } set: { screens in
-            if screens.isEmpty, model.pushed != nil { model.back() }
         }
     }
 

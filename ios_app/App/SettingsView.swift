@@ -4,14 +4,14 @@ import SwiftUI
 
 /// What can be set: the figures, and the questions on buttons.
 struct SettingsView: View {
-    let model: AppModel
+    @Bindable var model: AppModel
 
     @State private var presets = ""
 
     var body: some View {
         Form {
-            Toggle(say("settings_stats"), isOn: showsStats)
-            Picker(say("settings_units"), selection: computeUnits) {
+            Toggle(say("settings_stats"), isOn: $model.showsStats)
+            Picker(say("settings_units"), selection: $model.computeUnits) {
                 ForEach([nil] + CoreMLSpec.ComputeUnits.allCases, id: \.self) { units in
                     Text(model.label(of: units)).tag(units)
                 }
@@ -35,20 +35,4 @@ struct SettingsView: View {
     }
 
     private func read() { presets = model.settings.presets.joined(separator: "\n") }
-
-    private var computeUnits: Binding<CoreMLSpec.ComputeUnits?> {
-        Binding {
-            model.settings.computeUnits
-        } set: { units in
-            model.setComputeUnits(units)
-        }
-    }
-
-    private var showsStats: Binding<Bool> {
-        Binding {
-            model.settings.showsStats
-        } set: { isShown in
-            model.showStats(isShown)
-        }
-    }
 }

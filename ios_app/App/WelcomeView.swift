@@ -4,7 +4,7 @@ import SwiftUI
 /// The first screen: what the app is, that it has no network, and how to bring a bundle.
 struct WelcomeView: View {
     let model: AppModel
-    let chooseBundle: () -> Void
+    let chooseBundle: @MainActor () -> Void
 
     var body: some View {
         ScrollView {

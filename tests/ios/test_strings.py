@@ -16,14 +16,14 @@ ANDROID = ROOT / "android_app/app/src/main/res"
 LANGUAGES = {"en": "values", "zh-Hans": "values-zh"}
 
 # What stands in the parentheses of a call that says something; such calls may stand in one another.
-CALL = r"(?=\b(?:Words|PictureNotice|say|self\.init)\(((?:[^()]|\([^()]*\))*))"
+CALL = r"(?=\b(?:[Ww]ords|PictureNotice|say|self\.init)\(((?:[^()]|\([^()]*\))*))"
 
 # What is said on iOS alone.
+THERMAL = ["thermal_nominal", "thermal_fair", "thermal_serious", "thermal_critical"]
 IOS_ALONE = {
+    *THERMAL,
     "about_engine",
     "about_text_ios",
-    "failed",
-    "passed",
     "problem_memory_detail_ios",
     "problem_memory_tight_ios",
     "settings_units",
@@ -56,13 +56,19 @@ def _android(language: str) -> dict[str, str]:
     }
 
 
+def _android_list(language: str, name: str) -> list[str]:
+    root = ElementTree.parse(ANDROID / LANGUAGES[language] / "strings.xml").getroot()
+    (found,) = (array for array in root.iter("string-array") if array.attrib["name"] == name)
+    return [item.text or "" for item in found]
+
+
 def _used() -> set[str]:
     """Each key that stands in a call that says something."""
     keys = set()
     for file in CODE:
         for call in re.finditer(CALL, file.read_text()):
             keys |= set(re.findall(r'"([a-z_]+)"', call[1]))
-    return keys
+    return keys | set(THERMAL)  # made of Thermal's cases
 
 
 @pytest.mark.parametrize("name", ["Localizable.xcstrings", "InfoPlist.xcstrings"])
@@ -87,16 +93,24 @@ def test_the_words_are_androids(language: str) -> None:
         assert mine[key] == android[key], key
 
 
+def test_warmth_has_androids_words_and_a_word_for_each_case() -> None:
+    (cases,) = re.findall(
+        r"enum Thermal:[^{]*\{\s*case ([\w, ]+)",
+        (ROOT / "ios_app/Sources/MobileVLMCore/Live/LivePolicy.swift").read_text(),
+    )
+    assert [f"thermal_{case}" for case in cases.split(", ")] == THERMAL
+    for language in LANGUAGES:
+        mine = [_catalogue("Localizable.xcstrings")[key][language] for key in THERMAL]
+        assert mine == _android_list(language, "thermal")[: len(THERMAL)]
+
+
 def test_the_questions_on_buttons_are_androids() -> None:
     settings = (ROOT / "ios_app/Sources/MobileVLMApp/Settings.swift").read_text()
-    for folder in LANGUAGES.values():
-        root = ElementTree.parse(ANDROID / folder / "strings.xml").getroot()
-        (presets,) = (array for array in root.iter("string-array") if array.attrib["name"] == "presets_default")
-        listed = re.search(r"ownPresets = \[(.*?)\]", settings, re.S)
-        assert listed is not None
-        assert re.findall(r'"([^"]*)"', listed[1]) == [item.text for item in presets]
-        (live,) = (entry.text for entry in root.iter("string") if entry.attrib["name"] == "live_question_default")
-        assert f'ownLiveQuestion = "{live}"' in settings
+    listed = re.search(r"ownPresets = \[(.*?)\]", settings, re.S)
+    assert listed is not None
+    for language in LANGUAGES:
+        assert re.findall(r'"([^"]*)"', listed[1]) == _android_list(language, "presets_default")
+        assert f'ownLiveQuestion = "{_android(language)["live_question_default"]}"' in settings
 
 
 def test_the_camera_is_explained_in_both_places() -> None:

@@ -20,9 +20,20 @@ public struct Check: Sendable {
         let differing = findings.count { !$0.same }
         if isCapturing { return Words("check_capturing") }
         if isRunning { return Words("check_running") }
-        if benchmark == nil { return Words("check_failed") }
+        if benchmark == nil { return Words(failure == nil ? "check_interrupted" : "check_failed") }
         if differing == 0 { return Words("check_same", .count(findings.count)) }
         return Words("check_differs", .count(differing), .count(findings.count))
+    }
+
+    /// What was found, in the user's words; of what differs, `Finding.detail` says how.
+    public static func line(_ finding: Finding) -> Words {
+        let stage: Words.Value =
+            switch finding.stage {
+            case "preprocessing": .words("stage_pixels")
+            case "tokenizer": .words("stage_prompt")
+            default: .words("stage_answer")
+            }
+        return Words(finding.same ? "check_line_same" : "check_line_differs", .text(finding.picture), stage)
     }
 
     public var figures: [Words] {
@@ -31,7 +42,8 @@ public struct Check: Sendable {
             Words("check_load", .decimal(benchmark.loadSeconds)), Words("check_image", .decimal(benchmark.imageEncodeSeconds)),
             Words("check_first", .decimal(benchmark.firstTokenSeconds)),
             Words("check_speed", .decimal(benchmark.tokensPerSecond)),
-            Words("check_memory", .bytes(benchmark.peakBytes)), Words("check_thermal", .text(benchmark.thermalAfter.rawValue)),
+            Words("check_memory", .bytes(benchmark.peakBytes)),
+            Words("check_thermal", .words("thermal_\(benchmark.thermalAfter.rawValue)")),
         ]
     }
 }
@@ -44,6 +56,8 @@ extension AppModel {
     public var canCheck: Bool {
         [.ready, .looking, .seen, .answering].contains(session.phase) && check?.isRunning != true
     }
+
+    public var checkNeedsModel: Bool { check == nil && !canCheck }
 
     public func startCheck() async {
         guard canCheck else { return }
@@ -80,9 +94,6 @@ extension AppModel {
         }
     }
 
-    /// The capture's share sheet was closed.
-    public func captureWasShared() { check?.capture = nil }
-
     func endCheck() {
         guard check != nil else { return }
         checkTask?.cancel()
@@ -91,36 +102,33 @@ extension AppModel {
         stop()
     }
 
-    /// Lends the model to `work`, beginning with what is seen as `first`; returns when it is done. A check that is cancelled is none.
+    /// Lends the model to `work`, beginning with what is seen as `first`; returns when it is done.
     private func lend(
         _ first: Check,
         _ work: @escaping @Sendable (LoadedModel, @escaping @Sendable (@escaping Change) -> Void) async throws -> Void
     ) async {
-        let (changes, told) = AsyncStream.makeStream(of: Change?.self)
+        let (changes, told) = AsyncStream.makeStream(of: Change.self)
         let isBegun = await wishes.then { [vlm] in
             await vlm.check { model in
                 defer { told.finish() }
                 do {
                     try await work(model) { told.yield($0) }
-                    told.yield { $0.isRunning = false }
                 } catch is CancellationError {
-                    told.yield(nil)
+                    // It was interrupted.
                 } catch {
                     let line = (error as? any MobileVLMError)?.message ?? "check: \(error)"
-                    told.yield { check in
-                        check.isRunning = false
-                        check.failure = line
-                    }
+                    told.yield { $0.failure = line }
                 }
-                told.yield { $0.isCapturing = false }
+                told.yield { check in
+                    check.isRunning = false
+                    check.isCapturing = false
+                }
             }
         }.value
         guard isBegun else { return }
         check = first
         let following = Task {
-            for await change in changes where !Task.isCancelled {
-                if let change, check != nil { change(&check!) } else { check = nil }
-            }
+            for await change in changes where !Task.isCancelled && check != nil { change(&check!) }
         }
         checkTask = following
         await following.value

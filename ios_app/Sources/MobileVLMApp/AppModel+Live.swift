@@ -6,6 +6,8 @@ public struct Live: Sendable, Equatable {
     public let question: String
     /// About the newest described frame; the last one's until the first word comes.
     public internal(set) var answer = ""
+    /// Whether no more of `answer` comes.
+    public internal(set) var isWhole = false
     /// When the frame that `answer` is about came; nil before the first.
     public internal(set) var seenAt: Duration?
     /// The phone is too warm, or saves its battery.
@@ -55,8 +57,11 @@ extension AppModel {
     /// Shows what the session has come to say of the newest frame.
     func followLive(_ state: SessionState) async {
         guard let loop = liveSession, let age = await loop.frameAge(state), loop === liveSession else { return }
-        guard let answer = state.turns.last?.answer, !answer.isEmpty else { return }
-        live?.answer = answer
+        guard let turn = state.turns.last, !turn.answer.isEmpty else { return }
+        let isNew = turn.ended != nil && live?.isWhole == false
+        live?.answer = turn.answer
+        live?.isWhole = turn.ended != nil
         live?.seenAt = parts.now() - age
+        if isNew { parts.announce([.literal(turn.answer)]) }
     }
 }

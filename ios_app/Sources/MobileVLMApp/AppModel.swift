@@ -24,8 +24,10 @@ public final class AppModel {
     public internal(set) var check: Check?
     /// The app ended while the engine ran: nothing is loaded unasked.
     public internal(set) var hasCrashed: Bool
+    /// The answer that is being spoken.
+    public private(set) var speaking: String?
     /// The phone has no voice for the answer that was to be spoken.
-    public private(set) var hasNoVoice = false
+    public var hasNoVoice = false
     public private(set) var settings: Settings
     /// The picture before this one, with what was said about it.
     var previous: (picture: Picture, turns: [ChatTurn])?
@@ -42,6 +44,7 @@ public final class AppModel {
     @ObservationIgnored var checkTask: Task<Void, Never>?
     @ObservationIgnored var isInForeground = false { didSet { runCamera() } }
     @ObservationIgnored private var isToRestore = false
+    @ObservationIgnored private var spoken = 0  // counts answers: an old one's end isn't a newer one's
 
     public init(_ parts: Parts) {
         self.parts = parts
@@ -170,6 +173,7 @@ public final class AppModel {
     /// From a screen that lies over another.
     public func back() {
         go(library.bundles.isEmpty ? .welcome : .chat)
+        if settings.bundle == nil { openFirst() }  // the one in use was deleted
     }
 
     /// The screen that lies at the bottom.
@@ -177,8 +181,11 @@ public final class AppModel {
         screen == .welcome || screen != .chat && library.bundles.isEmpty ? .welcome : .chat
     }
 
-    /// The screen that lies over it.
-    public var pushed: Screen? { screen == .welcome || screen == .chat ? nil : screen }
+    /// The screens that lie over it; without any, it is seen again.
+    public var pushed: [Screen] {
+        get { screen == .welcome || screen == .chat ? [] : [screen] }
+        set { if newValue.isEmpty, !pushed.isEmpty { back() } }
+    }
 
     /// Whether the display must not go dark: nobody touches it while it shows what comes.
     public var staysAwake: Bool { live != nil || check?.isRunning == true }
@@ -215,8 +222,10 @@ public final class AppModel {
 
     // MARK: - settings
 
-    public func showStats(_ isShown: Bool) {
-        change { $0.showsStats = isShown }
+    /// Figures under each answer.
+    public var showsStats: Bool {
+        get { settings.showsStats }
+        set { change { $0.showsStats = newValue } }
     }
 
     /// Keeps the `lines` that aren't blank as questions on buttons; none at all brings the app's own back.
@@ -226,10 +235,17 @@ public final class AppModel {
         change { $0.presets = presets.isEmpty ? Settings.ownPresets : presets }
     }
 
-    /// Runs the model on `units` from now on, or on what its manifest says; it is loaded again.
-    public func setComputeUnits(_ units: CoreMLSpec.ComputeUnits?) {
-        guard units != settings.computeUnits else { return }
-        change { $0.computeUnits = units }
+    /// What runs the model; nil: what its manifest says. With something else it is loaded again.
+    public var computeUnits: CoreMLSpec.ComputeUnits? {
+        get { settings.computeUnits }
+        set {
+            guard newValue != settings.computeUnits else { return }
+            change { $0.computeUnits = newValue }
+            reload()
+        }
+    }
+
+    private func reload() {
         guard let bundle = library.bundles.first(where: { $0.name == session.bundle }) else { return }
         let (shown, said) = (picture, session.turns)
         wish { session in
@@ -247,19 +263,26 @@ public final class AppModel {
 
     // MARK: - speech
 
-    /// Speaks an answer, with a voice of its language.
+    /// Speaks an answer, with a voice of its language; or falls silent, if it is the one that is being spoken.
     public func speak(_ text: String) {
+        let isOver = speaking == text
+        parts.speaker.stop()
+        speaking = nil
+        if isOver { return }
+        spoken += 1
+        let mine = spoken
         let isHan = text.unicodeScalars.contains { (0x3400...0x9FFF).contains($0.value) }
-        hasNoVoice = !parts.speak(text, isHan ? "zh-CN" : "en-US")
+        let isSpoken = parts.speaker.speak(text, in: isHan ? "zh-CN" : "en-US") { [weak self] in
+            if self?.spoken == mine { self?.speaking = nil }
+        }
+        if isSpoken { speaking = text }
+        hasNoVoice = !isSpoken
     }
-
-    /// The user was told.
-    public func voiceWasMissed() { hasNoVoice = false }
 
     /// An answer is read out once it is there, not word by word; a problem as soon as it comes.
     private func announceNews(since before: SessionState) {
         if let problem = session.problem, problem != before.problem {
-            let notice = Notice(problem)
+            let notice = notice(of: problem)
             parts.announce([notice.title, notice.detail])
         }
         guard live == nil, let turn = session.turns.last, turn.ended != nil, !turn.answer.isEmpty else { return }

@@ -34,7 +34,7 @@ public final class BundleLibrary {
     }
 
     /// Lists the bundles again: one may have been copied by a computer.
-    func refresh() async {
+    public func refresh() async {
         bundles = await disk.list()
         isReady = true
     }
@@ -65,7 +65,7 @@ public final class BundleLibrary {
     }
 
     /// Ends the import that is under way; nothing of it is left.
-    func cancel() { work?.cancel() }
+    public func cancel() { work?.cancel() }
 
     /// Removes `bundle` for good.
     func remove(_ bundle: StoredBundle) async {
@@ -80,29 +80,33 @@ public final class BundleLibrary {
 /// The disk, one piece of work after another, beside the main thread.
 private actor BundleDisk {
     private let parts: Parts
+    private let store: BundleStore
 
-    init(_ parts: Parts) { self.parts = parts }
+    init(_ parts: Parts) {
+        self.parts = parts
+        store = BundleStore(parts.bundles)
+    }
 
     func recover() {
-        parts.store.recover()
+        store.recover()
         sweep()
     }
 
     func list() -> [StoredBundle] {
-        let found = parts.store.list()
+        let found = store.list()
         for bundle in found { parts.keepFromBackup(bundle.folder) }
         return found
     }
 
     func add(_ file: URL, progress: @Sendable (Int64, Int64) -> Void) throws -> StoredBundle {
         try Task.checkCancellation()
-        return try parts.openPickedFile(file) { try parts.store.add($0, progress: progress) }
+        return try parts.openPickedFile(file) { try store.add($0, progress: progress) }
     }
 
     func remove(_ bundle: StoredBundle) {
-        parts.store.remove(bundle)
+        store.remove(bundle)
         sweep()
     }
 
-    private func sweep() { parts.sweep(Set(parts.store.list().compactMap(\.manifest?.id))) }
+    private func sweep() { parts.sweep(Set(store.list().compactMap(\.manifest?.id))) }
 }

@@ -25,12 +25,23 @@ public struct Phone: Sendable {
     }
 }
 
+/// The phone's voices, or a test's.
+@MainActor
+public protocol Speaker: Sendable {
+    /// Speaks `text` with the voice of `language`, such as `en-US`, and calls `ended` once it is spoken or was stopped. False if the phone
+    /// has no such voice.
+    func speak(_ text: String, in language: String, ended: @escaping @MainActor @Sendable () -> Void) -> Bool
+
+    func stop()
+}
+
 /// What the app is made of; tests put their own engine, camera and phone in.
 public struct Parts: Sendable {
     public typealias Engine = VLMEngine & ModelMethods
     public typealias OpenPickedFile = @Sendable (URL, (URL) throws -> StoredBundle) throws -> StoredBundle
 
-    public let store: BundleStore
+    /// The folder of the bundles.
+    public let bundles: URL
     public let settings: SettingsStore
     public let crashGuard: CrashGuard
     /// Where the picture in use is kept while the app isn't seen.
@@ -51,25 +62,24 @@ public struct Parts: Sendable {
     public let keepFromBackup: @Sendable (URL) -> Void
     /// Removes what was made of bundles that are gone; given the ids of those that are there.
     public let sweep: @Sendable (Set<String>) -> Void
-    /// Speaks a text with the voice of a language, such as `en-US`; false if the phone has none.
-    public let speak: @MainActor @Sendable (String, String) -> Bool
+    public let speaker: any Speaker
     /// Has texts read out, if the user has the screen read out.
     public let announce: @MainActor @Sendable ([Words]) -> Void
     /// A clock that never goes back.
     public let now: @Sendable () -> Duration
 
     public init(
-        store: BundleStore, settings: SettingsStore, crashGuard: CrashGuard, cache: URL, captures: URL, phone: Phone,
+        bundles: URL, settings: SettingsStore, crashGuard: CrashGuard, cache: URL, captures: URL, phone: Phone,
         camera: any Camera,
         openEngine: @escaping @Sendable (URL, Manifest, CoreMLSpec.ComputeUnits?) async throws -> any Engine,
         decodePhoto: @escaping @Sendable (Data, UInt32) throws -> Picture,
         decodeExactly: @escaping @Sendable (URL) throws -> Picture, openPickedFile: @escaping OpenPickedFile,
         keepFromBackup: @escaping @Sendable (URL) -> Void, sweep: @escaping @Sendable (Set<String>) -> Void,
-        speak: @escaping @MainActor @Sendable (String, String) -> Bool,
+        speaker: any Speaker,
         announce: @escaping @MainActor @Sendable ([Words]) -> Void,
         now: @escaping @Sendable () -> Duration = monotonicNow
     ) {
-        self.store = store
+        self.bundles = bundles
         self.settings = settings
         self.crashGuard = crashGuard
         self.cache = cache
@@ -82,7 +92,7 @@ public struct Parts: Sendable {
         self.openPickedFile = openPickedFile
         self.keepFromBackup = keepFromBackup
         self.sweep = sweep
-        self.speak = speak
+        self.speaker = speaker
         self.announce = announce
         self.now = now
     }

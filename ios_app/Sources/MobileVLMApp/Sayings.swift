@@ -1,3 +1,4 @@
+import Foundation
 import MobileVLMCore
 
 /// What went wrong, in the user's words first and the cause's own below, and what can be done.
@@ -21,33 +22,6 @@ public struct Notice: Sendable, Equatable {
 
     static let crash = Notice(
         title: Words("problem_crash"), detail: Words("problem_crash_detail"), actions: [.openAnyway, .models])
-
-    init(title: Words, detail: Words, actions: [Action]) {
-        self.title = title
-        self.detail = detail
-        self.actions = actions
-    }
-
-    init(_ problem: Problem) {
-        switch problem {
-        case .bundle(let message):
-            self.init(title: Words("problem_bundle"), detail: .literal(message), actions: [.models])
-        case .memory(let needed, let available):
-            self.init(
-                title: Words("problem_memory"), detail: Words("problem_memory_detail_ios", .bytes(needed), .bytes(available)),
-                actions: [.tryAgain, .models])
-        case .engine(let message):
-            self.init(title: Words("problem_engine"), detail: .literal(message), actions: [.tryAgain, .models])
-        case .contextFull(let question):
-            self.init(
-                title: Words("problem_full"), detail: Words("problem_full_detail"),
-                actions: [.newChat(question: question), .undo])
-        case .check(let message):
-            self.init(title: Words("problem_check"), detail: .literal(message), actions: [])
-        case .input(let message):
-            self.init(title: Words("problem_input"), detail: .literal(message), actions: [])
-        }
-    }
 }
 
 /// What stands where the picture would be, and what can be done about it.
@@ -90,10 +64,41 @@ public struct PictureNotice: Sendable, Equatable {
 @MainActor
 extension AppModel {
     /// What must be told of a problem.
-    public var notice: Notice? { hasCrashed ? .crash : session.problem.map(Notice.init) }
+    public var notice: Notice? { hasCrashed ? .crash : session.problem.map(notice(of:)) }
 
     /// What must be told though nothing has gone wrong.
     public var warning: Words? { session.memory == .tight ? Words("problem_memory_tight_ios") : nil }
+
+    func notice(of problem: Problem) -> Notice {
+        switch problem {
+        case .bundle(let message):
+            Notice(title: Words("problem_bundle"), detail: .literal(plain(message)), actions: [.models])
+        case .memory(let needed, let available):
+            Notice(
+                title: Words("problem_memory"), detail: Words("problem_memory_detail_ios", .bytes(needed), .bytes(available)),
+                actions: [.tryAgain, .models])
+        case .engine(let message):
+            Notice(title: Words("problem_engine"), detail: .literal(plain(message)), actions: [.tryAgain, .models])
+        case .contextFull(let question):
+            Notice(
+                title: Words("problem_full"), detail: Words("problem_full_detail"),
+                actions: [.newChat(question: question), .undo])
+        case .check(let message):
+            Notice(title: Words("problem_check"), detail: .literal(plain(message)), actions: [])
+        case .input(let message):
+            Notice(title: Words("problem_input"), detail: .literal(plain(message)), actions: [])
+        }
+    }
+
+    /// `cause` without the paths of the app's own folders.
+    public func plain(_ cause: String) -> String {
+        [parts.bundles, parts.captures].reduce(cause) { $0.replacingOccurrences(of: "\($1.path)/", with: "") }
+    }
+
+    /// A question that found no room: it can be made shorter.
+    public var refusedQuestion: String? {
+        if case .contextFull(let question) = session.problem { question } else { nil }
+    }
 
     public func perform(_ action: Notice.Action) {
         switch action {

@@ -2,6 +2,8 @@
 public struct Words: Sendable, Equatable {
     public enum Value: Sendable, Equatable {
         case text(String)
+        /// Words of the catalogue, by their key.
+        case words(String)
         case count(Int)
         case decimal(Double)
         /// Shown as kilobytes, megabytes, …

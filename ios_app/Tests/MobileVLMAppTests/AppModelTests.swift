@@ -136,6 +136,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
             let notice = try XCTUnwrap(stage.model.notice)
             XCTAssertEqual(notice.actions.first, action)
             XCTAssertTrue("\(notice.detail)".contains(says), "\(notice)")
+            XCTAssertFalse("\(notice.detail)".contains(stage.folder.path), "\(notice): no path of the app's own")
             XCTAssertEqual(stage.announced.value, [[notice.title, notice.detail]])
             XCTAssertNil(stage.model.status)
             stage.model.perform(.models)
@@ -222,7 +223,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         let turn = try XCTUnwrap(stage.model.session.turns.last)
         XCTAssertEqual(stage.model.figures(of: turn).map(\.key), ["stats_first"], "the clock stood still")
         XCTAssertNil(stage.model.ending(of: turn))
-        stage.model.showStats(false)
+        stage.model.showsStats = false
         XCTAssertEqual(stage.model.figures(of: turn), [])
         XCTAssertNil(stage.model.status)
     }
@@ -257,6 +258,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         await stage.ask(long)
         let question = long.trimmingCharacters(in: .whitespaces)
         XCTAssertEqual(stage.model.notice?.actions, [.newChat(question: question), .undo])
+        XCTAssertEqual(stage.model.refusedQuestion, question)
         stage.model.perform(.newChat(question: "Is it red?"))
         await stage.model.settle()
         XCTAssertEqual(stage.model.session.turns.map(\.question), ["Is it red?"])
@@ -267,16 +269,29 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(stage.model.session.turns, [])
     }
 
-    func testAnswersAreSpokenInTheirLanguage() async throws {
+    func testAnswersAreSpokenInTheirLanguageUntilTheyAreStopped() async throws {
         let stage = try Stage()
         stage.model.speak("a red circle")
-        XCTAssertFalse(stage.model.hasNoVoice)
-        stage.facts.change { $0.hasVoice = false }
+        XCTAssertEqual(stage.model.speaking, "a red circle")
+        let ended = stage.speaker.ended
         stage.model.speak("红色的圆")
-        XCTAssertEqual(stage.facts.value.spoken, ["en-US: a red circle", "zh-CN: 红色的圆"])
-        XCTAssertTrue(stage.model.hasNoVoice)
-        stage.model.voiceWasMissed()
+        XCTAssertEqual(stage.speaker.spoken, ["en-US: a red circle", "zh-CN: 红色的圆"])
+        ended?()
+        XCTAssertEqual(stage.model.speaking, "红色的圆", "the first one's end is not the second's")
+        stage.speaker.ended?()
+        XCTAssertNil(stage.model.speaking)
+        stage.model.speak("yes")
+        let stops = stage.speaker.stops
+        stage.model.speak("yes")
+        XCTAssertNil(stage.model.speaking)
+        XCTAssertEqual(stage.speaker.spoken.count, 3)
+        XCTAssertEqual(stage.speaker.stops, stops + 1)
         XCTAssertFalse(stage.model.hasNoVoice)
+        stage.speaker.hasVoice = false
+        stage.model.speak("no")
+        XCTAssertNil(stage.model.speaking)
+        XCTAssertTrue(stage.model.hasNoVoice)
+        stage.model.hasNoVoice = false  // the user was told
     }
 
     // MARK: - screens
@@ -285,15 +300,15 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         let stage = try Stage()
         await stage.model.start()
         stage.model.go(.about)
-        XCTAssertEqual([stage.model.root, stage.model.pushed], [.welcome, .about])
+        XCTAssertEqual([stage.model.root] + stage.model.pushed, [.welcome, .about])
         stage.model.back()
-        XCTAssertEqual([stage.model.root, stage.model.pushed], [.welcome, nil])
+        XCTAssertEqual([stage.model.root] + stage.model.pushed, [.welcome])
         try await stage.start()
         for screen in [Screen.bundles, .settings, .about] {
             stage.model.go(screen)
-            XCTAssertEqual([stage.model.root, stage.model.pushed], [.chat, screen])
-            stage.model.back()
-            XCTAssertEqual([stage.model.root, stage.model.pushed], [.chat, nil])
+            XCTAssertEqual([stage.model.root] + stage.model.pushed, [.chat, screen])
+            stage.model.pushed = []  // the system's way back
+            XCTAssertEqual([stage.model.root] + stage.model.pushed, [.chat])
         }
         XCTAssertFalse(stage.model.staysAwake)
         stage.model.startLive("What is it?")
@@ -306,7 +321,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         let stage = try Stage()
         XCTAssertEqual(stage.model.settings.presets, Settings.ownPresets)
         stage.model.setPresets(" What? \n\n  Why?\n")
-        stage.model.showStats(false)
+        stage.model.showsStats = false
         let next = AppModel(stage.parts())
         XCTAssertEqual(next.settings.presets, ["What?", "Why?"])
         XCTAssertFalse(next.settings.showsStats)
@@ -325,14 +340,14 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         try await stage.says("yes")
         try await stage.seen()
         await stage.ask("What is this?")
-        stage.model.setComputeUnits(nil)
-        stage.model.setComputeUnits(.cpuAndNeuralEngine)
+        stage.model.computeUnits = nil
+        stage.model.computeUnits = .cpuAndNeuralEngine
         await stage.model.settle()
         XCTAssertEqual(stage.facts.value.units, [nil, .cpuAndNeuralEngine])
         XCTAssertEqual(stage.model.session.phase, .seen)
         XCTAssertEqual(stage.model.session.turns.map(\.answer), ["yes"])
         XCTAssertEqual(AppModel(stage.parts()).settings.computeUnits, .cpuAndNeuralEngine)
-        stage.model.setComputeUnits(nil)
+        stage.model.computeUnits = nil
         await stage.model.settle()
         XCTAssertEqual(stage.facts.value.units.last, .some(nil))
         let labels = CoreMLSpec.ComputeUnits.allCases.map(stage.model.label)

@@ -19,6 +19,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         stage.camera.frame(20)
         try await stage.eventually("it answers") { stage.model.live?.answer == "a red circle" }
         await stage.model.settle()
+        XCTAssertEqual(stage.announced.value, [[.literal("a red circle")]], "once, when it is whole")
         XCTAssertEqual(stage.model.session.turns.map(\.question), ["What is it?"])
         XCTAssertNil(stage.model.status)
         stage.facts.change { $0.clock += .seconds(7) }

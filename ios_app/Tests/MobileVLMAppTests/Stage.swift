@@ -62,6 +62,23 @@ final class FakeCamera: Camera, Sendable {
     }
 }
 
+/// Voices that only note what they would say.
+@MainActor
+final class FakeSpeaker: Speaker {
+    private(set) var spoken = [String]()
+    private(set) var stops = 0
+    private(set) var ended: (@MainActor @Sendable () -> Void)?
+    var hasVoice = true
+
+    func speak(_ text: String, in language: String, ended: @escaping @MainActor @Sendable () -> Void) -> Bool {
+        spoken.append("\(language): \(text)")
+        self.ended = ended
+        return hasVoice
+    }
+
+    func stop() { stops += 1 }
+}
+
 /// The app's model among fakes, in a folder of its own.
 @MainActor
 final class Stage {
@@ -74,13 +91,12 @@ final class Stage {
         var keptFromBackup = Set<String>()
         var there = Set<String>()
         var units = [CoreMLSpec.ComputeUnits?]()
-        var spoken = [String]()
-        var hasVoice = true
     }
 
     let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
     let camera = FakeCamera()
     let engine = ScriptedEngine()
+    let speaker = FakeSpeaker()
     let facts = Shared(Facts())
     let announced = Shared([[Words]]())
     private(set) lazy var model = AppModel(parts())
@@ -98,7 +114,7 @@ final class Stage {
 
     func parts() -> Parts {
         Parts(
-            store: BundleStore(bundles), settings: .file(folder.appending(path: "settings.json")),
+            bundles: bundles, settings: .file(folder.appending(path: "settings.json")),
             crashGuard: CrashGuard(mark), cache: folder.appending(path: "cache"),
             captures: folder.appending(path: "captures"),
             phone: Phone(
@@ -121,10 +137,7 @@ final class Stage {
             openPickedFile: { file, read in try read(file) },
             keepFromBackup: { [facts] folder in facts.change { $0.keptFromBackup.insert(folder.lastPathComponent) } },
             sweep: { [facts] ids in facts.change { $0.there = ids } },
-            speak: { [facts] text, language in
-                facts.change { $0.spoken.append("\(language): \(text)") }
-                return facts.value.hasVoice
-            },
+            speaker: speaker,
             announce: { [announced] words in announced.change { $0.append(words) } }, now: { [facts] in facts.value.clock })
     }
 

@@ -1,0 +1,61 @@
+import Foundation
+import MobileVLMApp
+import MobileVLMCore
+import UIKit
+import os
+
+/// A file that the user picked in another app.
+enum PickedFile {
+    /// A file of another app may lie with a provider that must be asked; one that was sent here is ours to remove.
+    static func open(_ file: URL, _ read: (URL) throws -> StoredBundle) throws -> StoredBundle {
+        let isLent = file.startAccessingSecurityScopedResource()
+        defer {
+            if isLent { file.stopAccessingSecurityScopedResource() }
+            if file.deletingLastPathComponent().lastPathComponent == "Inbox" { try? FileManager.default.removeItem(at: file) }
+        }
+        var refusal: NSError?
+        var result: Result<StoredBundle, any Error>?
+        NSFileCoordinator().coordinate(readingItemAt: file, options: .withoutChanges, error: &refusal) { place in
+            result = Result { try read(place) }
+        }
+        guard let result else {
+            throw BundleError("\(file.lastPathComponent): \(refusal?.localizedDescription ?? "can't be read")")
+        }
+        return try result.get()
+    }
+}
+
+/// The phone's backup.
+enum Backup {
+    static func exclude(_ folder: URL) {
+        var folder = folder
+        var values = URLResourceValues()
+        values.isExcludedFromBackup = true
+        try? folder.setResourceValues(values)
+    }
+}
+
+extension Phone {
+    /// This one.
+    @MainActor
+    static var this: Phone {
+        let system = UIDevice.current.systemVersion
+        return Phone(
+            availableMemory: { Int64(os_proc_available_memory()) },
+            thermal: { Thermal(ProcessInfo.processInfo.thermalState) },
+            isLowPower: { ProcessInfo.processInfo.isLowPowerModeEnabled },
+            peakBytes: {
+                var usage = rusage()
+                getrusage(RUSAGE_SELF, &usage)
+                return Int64(usage.ru_maxrss)
+            },
+            describe: { ["model": machine, "ios": system] })
+    }
+
+    /// Apple's own name of the model, such as `iPhone17,1`.
+    private static var machine: String {
+        var facts = utsname()
+        uname(&facts)
+        return withUnsafeBytes(of: facts.machine) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}

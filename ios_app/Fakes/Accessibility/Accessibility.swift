@@ -1,0 +1,6 @@
+public enum AccessibilityNotification {
+    public struct Announcement {
+        public init(_ value: String) {}
+        public func post() {}
+    }
+}

@@ -1,0 +1,25 @@
+// Stands for `App/PhoneSystem.swift`, whose every line is of Apple's own Foundation, where the views are type-checked on Linux.
+
+import Foundation
+import MobileVLMApp
+import MobileVLMCore
+
+enum PickedFile {
+    static func open(_ file: URL, _ read: (URL) throws -> StoredBundle) throws -> StoredBundle { try read(file) }
+}
+
+enum Backup {
+    static func exclude(_ folder: URL) {}
+}
+
+extension Phone {
+    @MainActor static var this: Phone {
+        Phone(
+            availableMemory: { 0 }, thermal: { .nominal }, isLowPower: { false }, peakBytes: { 0 }, describe: { [:] })
+    }
+}
+
+extension URL {
+    static let documentsDirectory = URL(fileURLWithPath: "/"), applicationSupportDirectory = documentsDirectory
+    static let cachesDirectory = documentsDirectory
+}

@@ -1,0 +1,13 @@
+// What the app uses of Apple's PhotosUI, as Apple declares it, so that it is type-checked on Linux.
+
+import Foundation
+import SwiftUI
+
+public struct PHPickerFilter: Sendable { public static let images = PHPickerFilter() }
+public struct PhotosPickerItem: Hashable, Sendable {
+    public func loadTransferable(type: Data.Type) async throws -> Data? { nil }
+}
+public struct PhotosPicker<Label: View>: SystemView {}
+extension PhotosPicker where Label == Text {
+    public init<S: StringProtocol>(_ title: S, selection: Binding<PhotosPickerItem?>, matching filter: PHPickerFilter? = nil) {}
+}
