@@ -133,6 +133,55 @@ final class BundleStoreTests: XCTestCase {
         requireNothingLeft()
     }
 
+    /// The app may be killed at any change of the disk: the bundle that was there is there, or the new one, and nothing else.
+    func testABundleThatIsImportedAgainIsNeverLost() throws {
+        let zip = try TestBundle(largest: 1000).zipped()
+        _ = try add(zip)
+        let bundles = folder.appending(path: "bundles"), killed = folder.appending(path: "killed"), changes = Log()
+        try FileManager.default.createDirectory(at: killed, withIntermediateDirectories: true)
+        store = BundleStore(bundles) {
+            let copy = killed.appending(path: "\(changes.addAndCount("change"))")
+            if (try? FileManager.default.copyItem(at: bundles, to: copy)) == nil { changes.add("failed") }
+        }
+        let stored = try add(zip)
+        store.remove(stored)
+        XCTAssertGreaterThanOrEqual(changes.all.count, 7)
+        XCTAssertEqual(changes.count("failed"), 0)
+        var whole = [Bool]()
+        for number in 1...changes.all.count {
+            let left = BundleStore(killed.appending(path: "\(number)"))
+            left.recover()
+            let listed = left.list()
+            whole.append(!listed.isEmpty)
+            for bundle in listed {
+                XCTAssertEqual(bundle.name, "demo", "change \(number)")
+                XCTAssertEqual(try BundleFiles.verify(bundle.folder), stored.manifest, "change \(number)")
+            }
+            let items = try FileManager.default.contentsOfDirectory(atPath: killed.appending(path: "\(number)").path)
+            XCTAssertEqual(items, listed.map { _ in "demo.mvlm" }, "change \(number)")
+        }
+        XCTAssertEqual(whole, whole.indices.map { $0 < whole.count - 1 }, "gone only once it was removed")
+    }
+
+    func testWhatCanNotTakeItsPlaceLeavesTheOldOne() throws {
+        let zip = try TestBundle(largest: 1000).zipped()
+        let stored = try add(zip), changes = Log()
+        store = BundleStore(folder.appending(path: "bundles")) { [folder = folder!] in
+            // The third change renames the new one into its place: it is gone.
+            guard changes.addAndCount("change") == 3 else { return }
+            let place = folder.appending(path: "bundles/demo.mvlm")
+            XCTAssertFalse(FileManager.default.fileExists(atPath: place.path))
+            let items = try? FileManager.default.contentsOfDirectory(atPath: folder.appending(path: "bundles").path)
+            for item in items ?? [] where item.hasPrefix(".import-") {
+                try? FileManager.default.removeItem(at: folder.appending(path: "bundles/\(item)"))
+            }
+        }
+        assertThrows("demo.mvlm", "can't be written") { try add(zip) }
+        XCTAssertEqual(store.list(), [stored])
+        XCTAssertEqual(try BundleFiles.verify(stored.folder), stored.manifest)
+        requireNothingLeft()
+    }
+
     func testCancellingLeavesNothing() async throws {
         let file = folder.appending(path: "demo.mvlm.zip")
         try TestBundle().zipped().write(to: file)

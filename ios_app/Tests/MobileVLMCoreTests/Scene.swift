@@ -53,9 +53,11 @@ final class Scene: Sendable {
         await session.settle()
     }
 
-    /// A picture all of whose pixels are of one grey.
+    /// A picture all of whose pixels are of one grey, of the size that needs no resize.
     static func picture(_ shade: Int) -> Picture {
-        try! Picture(width: 4, height: 4, pixels: [UInt32](repeating: UInt32(shade) * 0x10101, count: 16))
+        let side = manifest.image.size
+        return try! Picture(
+            width: side, height: side, pixels: [UInt32](repeating: UInt32(shade) * 0x10101, count: side * side))
     }
 
     /// Every answer is what the engine says about picture `shade` after all that was said before.
@@ -63,8 +65,7 @@ final class Scene: Sendable {
         _ shade: Int, endsOften: Bool = true, _ what: String = "", file: StaticString = #filePath, line: UInt = #line
     ) async {
         let prompt = Prompt(Self.manifest.prompt), tokenizer = Self.tokenizer
-        var square = SquarePixels(Self.manifest.image)
-        let pixels = square.pixels(of: Self.picture(shade))
+        let pixels = [UInt8](repeating: UInt8(shade), count: 3 * Self.manifest.image.size * Self.manifest.image.size)
         let state = await session.state
         func check(_ isSo: Bool, _ why: String) { XCTAssertTrue(isSo, "\(what): \(why): \(state)", file: file, line: line) }
         var rows: [PromptRow] = [.token(1)] + tokenizer.encode(Self.manifest.prompt.beforeImage).map { .token($0) }

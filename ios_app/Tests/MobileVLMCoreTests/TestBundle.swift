@@ -57,7 +57,7 @@ struct TestBundle {
     }
 
     /// Raw deflate: zlib's format without its header and checksum.
-    private static func raw(_ content: Data) -> Data {
+    static func raw(_ content: Data) -> Data {
         var room = [UInt8](repeating: 0, count: Int(compressBound(UInt(content.count))))
         var count = UInt(room.count)
         compress2(&room, &count, [UInt8](content), UInt(content.count), 6)

@@ -17,27 +17,41 @@ public struct StoredBundle: Sendable, Equatable, Identifiable {
 
 /// The bundles in the app's own `folder`, each a folder `NAME.mvlm`: imported from a zip, or copied by a computer.
 ///
-/// A bundle is imported in a temporary folder that is renamed when all is there and checked. If the app is killed meanwhile, nothing of it
-/// shows, and `recover` at the next start removes what is left.
+/// A bundle is imported in a temporary folder that is renamed when all is there and checked; one that it replaces is renamed before, and
+/// removed afterwards. If the app is killed meanwhile, `recover` at the next start puts back what was being replaced and has no successor,
+/// and removes all else that is left: the old bundle or the new one is there, whole.
 public struct BundleStore: Sendable {
     static let suffix = "mvlm"
     private static let importing = ".import-"
+    private static let replacing = ".replace-"  // and the bundle's own folder name; always whole
     private static let removing = ".remove-"
     private static let maxName = 80
     /// Bytes that stay free beside an imported bundle.
     private static let reserve: Int64 = 64 << 20
 
     private let folder: URL
+    private let onChange: @Sendable () -> Void
 
     public init(_ folder: URL) {
-        self.folder = folder
+        self.init(folder, onChange: {})
     }
 
-    /// Removes what an import or a removal left when the app was killed. Call it once at start, before anything else.
+    /// - Parameter onChange: called before each folder that is made, renamed or removed; tests look there what a killed app leaves
+    init(_ folder: URL, onChange: @escaping @Sendable () -> Void) {
+        self.folder = folder
+        self.onChange = onChange
+    }
+
+    /// Puts in order what an import or a removal left when the app was killed. Call it once at start, before anything else.
     public func recover() {
-        for item in contents()
+        let left = contents()
+        for replaced in left where replaced.lastPathComponent.hasPrefix(Self.replacing) {
+            let place = folder.appending(path: replaced.lastPathComponent.dropFirst(Self.replacing.count))
+            if FileManager.default.fileExists(atPath: place.path) { discard(replaced) } else { try? rename(replaced, to: place) }
+        }
+        for item in left
         where item.lastPathComponent.hasPrefix(Self.importing) || item.lastPathComponent.hasPrefix(Self.removing) {
-            try? FileManager.default.removeItem(at: item)
+            erase(item)
         }
     }
 
@@ -60,8 +74,9 @@ public struct BundleStore: Sendable {
         let bytes = try archive.manifestBytes()
         let manifest = try ManifestReader.read(bytes, name: "\(name): \(ManifestReader.fileName)")
         let beside = folder.appending(path: Self.importing + UUID().uuidString)
-        defer { try? FileManager.default.removeItem(at: beside) }
+        defer { erase(beside) }
         do {
+            onChange()
             try FileManager.default.createDirectory(at: beside, withIntermediateDirectories: true)
         } catch {
             throw BundleError("\(beside.path): can't be made, expected a folder to write in")
@@ -73,11 +88,23 @@ public struct BundleStore: Sendable {
     }
 
     /// Removes `bundle` for good.
-    public func remove(_ bundle: StoredBundle) {
+    public func remove(_ bundle: StoredBundle) { discard(bundle.folder) }
+
+    /// Removes `item`, renamed first, so that no half of it is ever taken for a bundle.
+    private func discard(_ item: URL) {
         let aside = folder.appending(path: Self.removing + UUID().uuidString)
-        // Renamed first, so that no half of it is ever taken for a bundle.
-        let isAside = (try? FileManager.default.moveItem(at: bundle.folder, to: aside)) != nil
-        try? FileManager.default.removeItem(at: isAside ? aside : bundle.folder)
+        let isAside = (try? rename(item, to: aside)) != nil
+        erase(isAside ? aside : item)
+    }
+
+    private func rename(_ item: URL, to place: URL) throws {
+        onChange()
+        try FileManager.default.moveItem(at: item, to: place)
+    }
+
+    private func erase(_ item: URL) {
+        onChange()
+        try? FileManager.default.removeItem(at: item)
     }
 
     private func requireRoom(_ bytes: Int64, name: String) throws {
@@ -92,12 +119,15 @@ public struct BundleStore: Sendable {
             folder.appending(path: $0 == 1 ? "\(name).\(Self.suffix)" : "\(name) \($0).\(Self.suffix)")
         }
         let target = same?.folder ?? numbered.first { !FileManager.default.fileExists(atPath: $0.path) }!
-        if let same { remove(same) }
+        let replaced = folder.appending(path: Self.replacing + target.lastPathComponent)
+        let isReplacing = same != nil && (try? rename(target, to: replaced)) != nil
         do {
-            try FileManager.default.moveItem(at: beside, to: target)
+            try rename(beside, to: target)
         } catch {
+            if isReplacing { try? rename(replaced, to: target) }
             throw BundleError("\(target.path): can't be written, expected to rename \(beside.path)")
         }
+        if isReplacing { discard(replaced) }
         return target
     }
 

@@ -21,35 +21,20 @@ final class Inflater {
         return try bytes.withUnsafeMutableBufferPointer { input in
             stream.next_in = input.baseAddress
             stream.avail_in = UInt32(input.count)
-            while stream.avail_in > 0 {
-                if isDone { return false }
+            repeat {
+                if isDone { return stream.avail_in == 0 }
                 let status = room.withUnsafeMutableBufferPointer { output in
                     stream.next_out = output.baseAddress
                     stream.avail_out = UInt32(output.count)
                     return CZlib.inflate(&stream, Z_NO_FLUSH)
                 }
+                if status == Z_BUF_ERROR { return true }  // zlib held nothing more when its output was full
                 guard status == Z_OK || status == Z_STREAM_END else { return false }
                 isDone = status == Z_STREAM_END
                 let count = room.count - Int(stream.avail_out)
                 if count > 0 { try see(Data(room[..<count])) }
-            }
-            return try rest(see)
+            } while stream.avail_in > 0 || stream.avail_out == 0
+            return true
         }
-    }
-
-    /// What zlib still holds when its output was full.
-    private func rest(_ see: (Data) throws -> Void) throws -> Bool {
-        while !isDone, stream.avail_out == 0 {
-            let status = room.withUnsafeMutableBufferPointer { output in
-                stream.next_out = output.baseAddress
-                stream.avail_out = UInt32(output.count)
-                return CZlib.inflate(&stream, Z_NO_FLUSH)
-            }
-            if status == Z_BUF_ERROR { return true }
-            guard status == Z_OK || status == Z_STREAM_END else { return false }
-            isDone = status == Z_STREAM_END
-            try see(Data(room[..<(room.count - Int(stream.avail_out))]))
-        }
-        return true
     }
 }

@@ -1,0 +1,33 @@
+import Foundation
+import XCTest
+
+@testable import MobileVLMCore
+
+final class InflaterTests: XCTestCase {
+    /// Sizes around the buffer's, 256 KB, in parts of any size.
+    func testWhatWasCompressedComesBack() throws {
+        for count in [0, 1, 1 << 18, 1 << 18 + 1, 1 << 19, 700_000] {
+            let content = Data((0..<count).map { UInt8(truncatingIfNeeded: $0 &* $0 >> 7) })
+            for part in [content.count / 3 + 1, 1 << 20] {
+                XCTAssertEqual(try inflated(TestBundle.raw(content), part: part), content, "\(count) bytes")
+            }
+        }
+    }
+
+    func testWhatIsNoStreamOrGoesOnAfterItsEndIsRefused() throws {
+        let good = TestBundle.raw(Data(repeating: 7, count: 1 << 18))
+        XCTAssertNil(try inflated(good + Data([1]), part: 1 << 20))
+        XCTAssertNil(try inflated(good + Data([1]), part: good.count))
+        XCTAssertNil(try inflated(Data([0xFF, 0xFF, 0xFF]), part: 3))
+    }
+
+    private func inflated(_ packed: Data, part: Int) throws -> Data? {
+        let inflater = Inflater()
+        var content = Data(), at = 0
+        while at < packed.count {
+            guard try inflater.inflate(Data(packed[at..<min(at + part, packed.count)]), { content += $0 }) else { return nil }
+            at += part
+        }
+        return content
+    }
+}
