@@ -36,7 +36,7 @@
         ///   load or run them; `CancellationError`.
         public static func open(
             _ folder: URL, _ manifest: Manifest, on units: CoreMLSpec.ComputeUnits? = nil,
-            compiled: CompiledModels = .inCaches, rest: @escaping @Sendable (Duration) -> Duration = Heat.restNow
+            compiled: CompiledModels = .inCaches, rest: @escaping @Sendable (Duration) -> Duration = Thermal.restNow
         ) async throws -> CoreMLEngine {
             guard let spec = manifest.coreML else {
                 throw BundleError("\(folder.path): got no program for coreml, expected one")

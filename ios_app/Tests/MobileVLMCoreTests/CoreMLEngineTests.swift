@@ -310,9 +310,9 @@
 
         func testHowLongAHotPhoneRests() {
             let worked = Duration.milliseconds(50)
-            XCTAssertEqual((0...3).map { Heat(rawValue: $0)!.rest(after: worked) }, [.zero, .zero, worked, worked * 3])
-            XCTAssertEqual(Heat.critical.rest(after: .seconds(9)), .seconds(2))
-            XCTAssertEqual(Heat.restNow(after: worked), .zero, "Linux doesn't tell")
+            XCTAssertEqual(Thermal.allCases.map { $0.rest(after: worked) }, [.zero, .zero, worked, worked * 3])
+            XCTAssertEqual(Thermal.critical.rest(after: .seconds(9)), .seconds(2))
+            XCTAssertEqual(Thermal.restNow(after: worked), .zero, "Linux doesn't tell")
         }
 
         private final class Rests: @unchecked Sendable {

@@ -1,20 +1,9 @@
 import Foundation
+import MobileVLMCore
 
-/// How hot the phone is, as `ProcessInfo.ThermalState` counts.
-public enum Heat: Int, Sendable {
-    case nominal, fair, serious, critical
-
+extension Thermal {
     /// The longest rest, so that the app still answers.
     private static let longest = Duration.seconds(2)
-
-    /// How hot it is now; nominal where the system doesn't tell.
-    public static var now: Heat {
-        #if canImport(Darwin)
-            Heat(rawValue: ProcessInfo.processInfo.thermalState.rawValue) ?? .critical
-        #else
-            .nominal
-        #endif
-    }
 
     /// How long to rest after `worked`: as long as the work from serious heat on, three times as long in critical heat. Left to itself the
     /// system would slow the whole phone down, and the camera first.
@@ -26,6 +15,12 @@ public enum Heat: Int, Sendable {
         }
     }
 
-    /// `rest`, of how hot it is now.
-    @Sendable public static func restNow(after worked: Duration) -> Duration { now.rest(after: worked) }
+    /// `rest`, of how warm the phone is now; none where the system doesn't tell.
+    @Sendable public static func restNow(after worked: Duration) -> Duration {
+        #if canImport(Darwin)
+            Thermal(ProcessInfo.processInfo.thermalState).rest(after: worked)
+        #else
+            Thermal.nominal.rest(after: worked)
+        #endif
+    }
 }
