@@ -108,6 +108,14 @@ class SelfCheckTest {
     }
 
     @Test
+    fun theMedianOfTwoIsHalfWayBetweenThem() {
+        val timer = BenchmarkTimer(1.0, Thermal.NONE) { 0L }
+        timer.asked(imageS = 1.0)
+        timer.asked(imageS = 4.0)
+        assertEquals(2.5, timer.finish(Thermal.NONE).imageEncodeS, 0.0)
+    }
+
+    @Test
     fun theRecordThatDiffersIsCaptured() {
         val scene = scene { if (it.pixelsSha256 == firstPixels) it else it.copy(answer = "blue") }
         val report = check(scene)

@@ -134,6 +134,17 @@ class LiveSessionTest {
     }
 
     @Test
+    fun aPauseLeavesTheAnswerAboutTheUsersOwnPictureAlone() {
+        open()
+        comes(1)
+        scene.settle()
+        scene.session.show(Scene.picture(7), "And this?")
+        scene.engine.meanwhile = { if (it == "piece 0") assertEquals(LiveAction.PAUSE, comes(2, PhoneCondition(isInForeground = false))) }
+        scene.settle()
+        assertEquals(Ended.COMPLETE, scene.state.turns.single().ended)
+    }
+
+    @Test
     fun aFailureIsTriedAgainAfterARest() {
         open()
         scene.engine.meanwhile = { if (it == "prefillImage") error("it broke") }

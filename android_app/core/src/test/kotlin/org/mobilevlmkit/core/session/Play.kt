@@ -2,13 +2,14 @@ package org.mobilevlmkit.core.session
 
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
+import org.mobilevlmkit.core.pixels.Picture
 import org.mobilevlmkit.core.prompt.Prompt
 import java.io.File
 
 /**
  * A session that is used as on a phone, with a note of what its user wants: the session must do that and nothing else. [interfere] is
  * called with a number at each point in the midst of things: before each step and each call of an engine, before and after each piece
- * of an answer, in a load, and whenever the clock is read.
+ * of an answer, in a load, as a picture is read, and whenever the clock is read.
  */
 class Play(var interfere: Play.(Int) -> Unit) {
     private class Said(val state: SessionState, val kept: List<String>)
@@ -78,7 +79,7 @@ class Play(var interfere: Play.(Int) -> Unit) {
         forget()
         picture = which
         val text = question?.let { "$it ${++asked}?" }
-        pictures[session.show(Scene.picture(which), text)] = which
+        pictures[session.show(WatchedPicture(which), text)] = which
         text?.let { kept.add(it) }
     }
 
@@ -128,6 +129,13 @@ class Play(var interfere: Play.(Int) -> Unit) {
             point()
             if (releases) model.release()
             point()
+        }
+    }
+
+    private inner class WatchedPicture(which: Int, private val pixels: Picture = Scene.picture(which)) : Picture by pixels {
+        override fun readRow(y: Int, into: IntArray, at: Int) {
+            if (y == 0) point()
+            pixels.readRow(y, into, at)
         }
     }
 
