@@ -36,6 +36,9 @@ open class Parts(val context: Context) {
 
     open fun nowMs(): Long = SystemClock.elapsedRealtime()
 
+    /** A clock that measures. */
+    open fun nanoTime(): Long = System.nanoTime()
+
     open fun camera(context: Context): Camera = PhoneCamera(context)
 
     open fun methods(folder: File, manifest: Manifest): ModelMethods = ExecuTorchMethods(folder, manifest)

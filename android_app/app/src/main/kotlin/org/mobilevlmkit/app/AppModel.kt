@@ -21,8 +21,8 @@ class AppModel(val parts: Parts) {
     var state = UiState(showsStats = parts.settings.showsStats, presets = parts.settings.presets)
         private set
 
-    private val loader = ModelLoader(BACKEND, GuardedEngine.factory(parts.engines, parts.settings), parts.phone::availableMemory)
-    private val session = VlmSession(loader::load, parts.worker, listener = { parts.main.execute(::onSession) })
+    private val loader = ModelLoader(BACKEND, GuardedEngine.factory(parts.engines, parts.settings), parts.phone::availableMemory, parts::nanoTime)
+    private val session = VlmSession(loader::load, parts.worker, parts::nanoTime, listener = { parts.main.execute(::onSession) })
     private val library = BundleLibrary(parts.store, parts.io) { parts.main.execute(::onLibrary) }
     private val kept = KeptPicture(parts)
     private var live: LiveLoop? = null
@@ -323,6 +323,7 @@ class AppModel(val parts: Parts) {
     private fun onSession() {
         change { copy(session = this@AppModel.session.state) }
         live?.onSession()
+        check?.onSession()
     }
 
     private fun change(new: UiState.() -> UiState) {

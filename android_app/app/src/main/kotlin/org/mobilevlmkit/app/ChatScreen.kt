@@ -12,7 +12,7 @@ class ChatScreen(private val ui: Ui, private val model: AppModel, actions: Actio
     val picture = PicturePane(ui, model, actions)
     private val conversation = ConversationPane(ui, model, actions)
     private val title = ui.heading("", 18)
-    private val menu = ui.button("⋮", ui.string(R.string.menu)) { openMenu() }
+    private val menu = ui.sign("⋮", ui.string(R.string.menu)) { openMenu() }
     private val bar = ui.row(title.weighted(), menu)
     override val view: View = if (ui.isWide) {
         val side = ui.column(bar, conversation.view.weighted(isColumn = true), gap = 8)
@@ -21,7 +21,7 @@ class ChatScreen(private val ui: Ui, private val model: AppModel, actions: Actio
             addView(side, LinearLayout.LayoutParams(0, Ui.MATCH, 1f))
         }
     } else {
-        ui.column(bar, picture.view.weighted(1.1f, isColumn = true), conversation.view.weighted(1f, isColumn = true), gap = 4)
+        ui.column(bar, picture.view.weighted(isColumn = true), conversation.view.weighted(isColumn = true), gap = 4)
     }
 
     init {
@@ -31,8 +31,19 @@ class ChatScreen(private val ui: Ui, private val model: AppModel, actions: Actio
     override fun render(state: UiState) {
         val name = state.bundles.firstOrNull { it.folder.name == state.session.bundle }?.name
         title.say(name ?: ui.string(R.string.app_name))
+        if (!ui.isWide) share(state)
         picture.render(state)
         conversation.render(state)
+    }
+
+    /** The camera has most of the room until there is something to read; large letters need more. */
+    private fun share(state: UiState) {
+        val isAiming = state.picture == null && state.live == null && state.session.problem == null && !state.hasCrashed
+        val share = if (isAiming) AIMING else if (ui.context.resources.configuration.fontScale > LARGE) READING_LARGE else READING
+        val layout = picture.view.layoutParams as LinearLayout.LayoutParams
+        if (layout.weight == share) return
+        layout.weight = share
+        picture.view.requestLayout()
     }
 
     private fun openMenu() {
@@ -47,5 +58,15 @@ class ChatScreen(private val ui: Ui, private val model: AppModel, actions: Actio
             for ((label, screen) in screens) getMenu().add(Menu.NONE, label, Menu.NONE, label).setOnMenuItemClickListener { model.go(screen).let { true } }
             show()
         }
+    }
+
+    private companion object {
+        /** The room of the picture, against 1 of the conversation. */
+        const val AIMING = 2.4f
+        const val READING = 1f
+        const val READING_LARGE = 0.6f
+
+        /** Letters so much larger than usual. */
+        const val LARGE = 1.4f
     }
 }

@@ -52,6 +52,7 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         figures.removeAllViews()
         if (check == null) return
         verdict.say(verdictOf(check))
+        verdict.setTextColor(ui.color(if (check.failure != null || check.findings.any { !it.same }) R.color.problem else R.color.text))
         failure.say(model.plain(check.failure ?: ""))
         for (line in check.findings) lines.addView(lineView(line))
         check.benchmark?.let { show(it) }

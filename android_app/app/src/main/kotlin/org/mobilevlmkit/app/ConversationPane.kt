@@ -27,19 +27,30 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
     private val presetRow = HorizontalScrollView(ui.context).apply {
         contentDescription = ui.string(R.string.presets_label)
         isHorizontalScrollBarEnabled = false
+        isHorizontalFadingEdgeEnabled = true // there are more
+        setFadingEdgeLength(ui.dp(24))
         addView(presets)
     }
+    private val content = ui.column(problem.view, warning, live.view, turns, status, presetRow, gap = 8)
     private val scroll = ScrollView(ui.context).apply {
         isFillViewport = true
-        addView(ui.column(problem.view, warning, live.view, turns, status, presetRow, gap = 8))
+        addView(content)
     }
     private val question = ui.field("", 4).apply { id = R.id.question }
     private val ask = ui.button(ui.string(R.string.ask), isMain = true) { send() }
     private val stop = ui.button(ui.string(R.string.stop), isMain = true, onClick = model::stop)
     private val input = ui.row(question.weighted(), ask, stop).apply { setPadding(0, ui.dp(8), 0, 0) }
     val view: View = ui.column(scroll.weighted(isColumn = true), input)
+    private var hasNews = false // below, where the newest answer is
     private var shownPresets: List<String>? = null
     private var refused: String? = null // a question that is back in the field
+
+    init {
+        content.addOnLayoutChangeListener { _, _, _, _, _, _, _, _, _ ->
+            if (hasNews) scroll.post { scroll.smoothScrollTo(0, content.height) }
+            hasNews = false
+        }
+    }
 
     fun render(state: UiState) {
         val session = state.session
@@ -65,6 +76,7 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
 
     private fun statusOf(state: UiState): String {
         val session = state.session
+        val aim = if (state.camera == CameraState.OPEN) ui.string(R.string.phase_ready) else "" // what is wrong with the camera is told where its picture would be
         val waiting = session.waitingQuestion
         return when {
             state.live != null -> ""
@@ -73,10 +85,10 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
                 Phase.IDLE -> ui.string(R.string.phase_idle)
                 Phase.LOADING, Phase.SUSPENDED -> ui.string(R.string.phase_loading, (session.loadProgress * 100).toInt())
                 Phase.FAILED -> ""
-                Phase.READY -> ui.string(R.string.phase_ready)
-                Phase.LOOKING -> if (state.picture == null) ui.string(R.string.phase_ready) else ui.string(R.string.phase_looking)
+                Phase.READY -> aim
+                Phase.LOOKING -> if (state.picture == null) aim else ui.string(R.string.phase_looking)
                 Phase.SEEN -> when {
-                    state.picture == null -> ui.string(R.string.phase_ready)
+                    state.picture == null -> aim
                     session.turns.isEmpty() -> ui.string(R.string.phase_seen)
                     state.showsStats -> ui.string(R.string.stats_context, session.usedTokens, session.maxTokens)
                     else -> ""
@@ -91,9 +103,7 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         val new = state.session.turns
         while (turnViews.size > new.size) turns.removeView(turnViews.removeAt(turnViews.size - 1).view)
         while (turnViews.size < new.size) turnViews.add(TurnView().also { turns.addView(it.view) })
-        var isChanged = false
-        new.forEachIndexed { index, turn -> isChanged = turnViews[index].render(turn, index == new.size - 1, state) || isChanged }
-        if (isChanged) scroll.post { scroll.fullScroll(View.FOCUS_DOWN) }
+        new.forEachIndexed { index, turn -> hasNews = turnViews[index].render(turn, index == new.size - 1, state) || hasNews }
     }
 
     private fun renderPresets(new: List<String>) {

@@ -3,6 +3,7 @@ package org.mobilevlmkit.app
 import org.mobilevlmkit.core.check.CaptureWriter
 import org.mobilevlmkit.core.check.CheckReport
 import org.mobilevlmkit.core.check.SelfCheck
+import org.mobilevlmkit.core.session.Phase
 import org.mobilevlmkit.core.session.VlmSession
 import java.io.File
 import java.util.concurrent.CancellationException
@@ -13,13 +14,17 @@ class PhoneCheck(private val session: VlmSession, private val parts: Parts, priv
     private var report: CheckReport? = null
 
     @Volatile
+    private var hasBegun = false
+
+    @Volatile
     private var isEnded = false
 
     /** False if no model is loaded. */
     fun start(): Boolean {
         val isBegun = session.check { model, job ->
+            hasBegun = true
             attempt {
-                val done = SelfCheck(model, Photos::read, parts.phone::thermal).run(job) { update { copy(findings = findings + it) } }
+                val done = SelfCheck(model, Photos::read, parts.phone::thermal, parts::nanoTime).run(job) { update { copy(findings = findings + it) } }
                 report = done
                 update { copy(benchmark = done.benchmark) }
             }
@@ -27,6 +32,11 @@ class PhoneCheck(private val session: VlmSession, private val parts: Parts, priv
         }
         if (isBegun) tell(state)
         return isBegun
+    }
+
+    /** The session has a new state: it may have dropped the check before it began, such as when the app is left. */
+    fun onSession() {
+        if (state.isRunning && !hasBegun && session.state.phase != Phase.CHECKING) update { copy(isRunning = false) }
     }
 
     /** Computes the record that tells most stage by stage, writes it for `mvlm replay`, and gives the file's name to [onFile] on the main thread. */

@@ -41,8 +41,9 @@ class PicturePane(private val ui: Ui, private val model: AppModel, private val a
     private val new = ui.button(ui.string(R.string.new_picture), onClick = model::newPicture)
     private val undo = ui.button(ui.string(R.string.undo_picture), ui.string(R.string.undo_picture_label), onClick = model::undoPicture)
     private val endLive = ui.button(ui.string(R.string.live_end), isMain = true, onClick = model::endLive)
+    private val dark = ui.filled(R.color.frame)
+    private val besides = ui.filled(R.color.surface) // of a picture of another shape
     private val frame = FrameLayout(ui.context).apply {
-        background = ui.filled(R.color.frame)
         clipToOutline = true
         addView(previewFrame, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
         addView(picture, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
@@ -57,6 +58,7 @@ class PicturePane(private val ui: Ui, private val model: AppModel, private val a
 
     fun render(state: UiState) {
         val isFrozen = state.picture != null
+        frame.background = if (isFrozen) besides else dark
         picture.shown(isFrozen)
         if (isFrozen) picture.setImageBitmap(state.picture)
         previewFrame.shown(!isFrozen && state.camera == CameraState.OPEN)

@@ -61,6 +61,10 @@ class Ui(val context: Context) {
         setOnClickListener { onClick() }
     }
 
+    /** A button with a sign instead of words. */
+    fun sign(sign: CharSequence, description: CharSequence, onClick: () -> Unit) =
+        button(sign, description, onClick = onClick).apply { setTextSize(TypedValue.COMPLEX_UNIT_SP, 24f) }
+
     fun field(hint: CharSequence, lines: Int) = EditText(context).apply {
         this.hint = hint
         setTextColor(color(R.color.text))
@@ -88,7 +92,7 @@ class Ui(val context: Context) {
 
     /** A screen that scrolls, with a way back, as wide as one reads with ease. */
     fun page(title: CharSequence, onBack: (() -> Unit)?, vararg views: View): View {
-        val head = if (onBack == null) heading(title) else row(button("‹", string(R.string.back), onClick = onBack), heading(title), gap = 12)
+        val head = if (onBack == null) heading(title) else row(sign("‹", string(R.string.back), onBack), heading(title), gap = 12)
         val content = column(head, *views, gap = 16).apply { setPadding(dp(20), dp(16), dp(20), dp(24)) }
         val side = maxOf(0, (context.resources.configuration.screenWidthDp - 640) / 2)
         return ScrollView(context).apply {

@@ -19,11 +19,12 @@ object Accessibility {
     private const val LARGE_DP = 24.0
     private const val LARGE_BOLD_DP = 18.66
 
-    fun faults(stage: Stage): List<String> = stage.windows().flatMap { window ->
+    /** [isContrastJudged]: it depends on the colours alone, and drawing all takes time. */
+    fun faults(stage: Stage, isContrastJudged: Boolean = true): List<String> = stage.windows().flatMap { window ->
         stage.layOut(window)
         val sheets = Sheets(stage, window)
         Stage.below(window).filter { it.isShown && it.width > 0 && it.id != android.R.id.statusBarBackground && it.id != android.R.id.navigationBarBackground }
-            .flatMap { view -> listOfNotNull(unlabelled(view), small(view), (view as? TextView)?.let { faint(it, sheets) }) + Clipping.faults(view) }
+            .flatMap { view -> listOfNotNull(unlabelled(view), small(view), (view as? TextView)?.takeIf { isContrastJudged }?.let { faint(it, sheets) }) + Clipping.faults(view) }
     }
 
     fun labelOf(view: View): String = "${view.contentDescription ?: (view as? TextView)?.text ?: ""}".ifEmpty { "${(view as? EditText)?.hint ?: ""}" }

@@ -10,9 +10,11 @@ import org.mobilevlmkit.core.json.JsonWriter
 import org.mobilevlmkit.core.session.Ended
 import java.io.File
 
-/** A bundle with golden records of two pictures, whose answers are what the fake engine says. */
+/** A bundle with golden records of two pictures, and what an engine must say of them. */
 object CheckedBundle {
     const val QUESTION = "What is this?"
+    val says = listOf("▁a", "▁red", "▁circle", "</s>")
+    const val OTHER_ANSWER = "a red star"
     val pictures = listOf(Scenery.file, Scenery.other)
 
     /** [change] makes a record other than it should be; it is given the number of its picture. */
@@ -23,7 +25,7 @@ object CheckedBundle {
         val records = pictures.mapIndexed { index, picture ->
             picture.copyTo(File(folder, "golden/${picture.name}"))
             val pixels = scene.model.pixels(Photos.read(picture))
-            val record = maker.make(pixels, QUESTION, 8, "yes", listOf(scene.tokenizer.id("▁yes")), Ended.COMPLETE)
+            val record = maker.make(pixels, QUESTION, 8, "a red circle", says.dropLast(1).map(scene.tokenizer::id).takeIf { -1 !in it }, Ended.COMPLETE)
             change(index, record).toJson() + ("picture" to picture.name)
         }
         File(folder, "golden/golden.json").writeText(JsonWriter.write(mapOf("records" to records)))

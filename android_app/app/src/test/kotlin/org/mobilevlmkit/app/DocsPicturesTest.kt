@@ -23,17 +23,17 @@ class DocsPicturesTest : OnStage() {
     @Test
     fun anAnswer() {
         scene("answered")
-        draw("answer", "MAP")
+        draw("answer", "A red circle in the center")
         stage.change("en-rUS-w360dp-h720dp-port-night-hdpi")
-        draw("night", "MAP")
+        draw("night", "A red circle in the center")
         stage.change(OnStage.PHONE, 2f)
-        draw("large", "MAP")
+        draw("large", "A red circle in the center")
         stage.change("zh-rCN-w360dp-h720dp-port-notnight-hdpi")
-        draw("chinese", "你：Read the word.")
+        draw("chinese", "你：Describe the image.")
         stage.change(tablet)
         draw("tablet", "A red circle in the center")
         stage.change("en-rUS-w720dp-h360dp-land-notnight-hdpi")
-        draw("landscape", "MAP")
+        draw("landscape", "A red circle in the center")
     }
 
     @Test

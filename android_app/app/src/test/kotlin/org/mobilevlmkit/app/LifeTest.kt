@@ -31,7 +31,7 @@ class LifeTest : OnStage() {
         stage.seen()
         stage.engine.answers = Scenery::answer
         stage.engine.meanwhile = {
-            if (it == "piece 20") {
+            if (it == "piece 5") {
                 stage.change(landscape)
                 assertTrue(stage.texts(), "A red circle in the" in stage.texts())
                 assertTrue(stage.find(stage.string(R.string.stop)) != null)

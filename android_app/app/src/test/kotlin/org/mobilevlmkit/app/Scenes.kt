@@ -26,7 +26,8 @@ object Scenes {
 
     private fun Stage.checked(isSame: Boolean = true): Stage {
         allowCamera()
-        CheckedBundle.writeTo(folder("demo.mvlm")) { index, record -> if (isSame || index == 0) record else record.copy(answer = "yellow") }
+        parts.prepare = { it.answers = { CheckedBundle.says } }
+        CheckedBundle.writeTo(folder("demo.mvlm")) { index, record -> if (isSame || index == 0) record else record.copy(answer = CheckedBundle.OTHER_ANSWER) }
         start()
         model().go(Screen.CHECK)
         touch(R.string.check_start)
@@ -105,8 +106,8 @@ object Scenes {
         Scene("answered") {
             seen()
             engine.answers = Scenery::answer
-            ask("Describe the image.")
             ask("Read the word.")
+            ask("Describe the image.")
         },
         Scene("answer stopped") {
             seen()
@@ -178,10 +179,9 @@ object Scenes {
         },
         Scene("check without records") { onCheck { touch(R.string.check_start) } },
         Scene("check running") {
-            onCheck {
-                press(string(R.string.check_start))
-                idle()
-            }
+            onCheck()
+            press(string(R.string.check_start))
+            idle()
         },
         Scene("check interrupted") {
             checked()

@@ -16,6 +16,7 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.android.controller.ActivityController
 import org.robolectric.shadows.ShadowDialog
 import java.io.File
+import java.time.Duration
 import java.util.Locale
 import java.util.concurrent.CountDownLatch
 
@@ -179,6 +180,7 @@ class Stage {
     fun screenshot(name: String): Bitmap {
         val window = activity.window.decorView
         layOut(window)
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(1)) // what scrolls comes to rest
         val bitmap = Bitmap.createBitmap(window.width, window.height, Bitmap.Config.ARGB_8888)
         window.draw(Canvas(bitmap))
         val folder = File(System.getProperty("screenshots")).apply { mkdirs() }
