@@ -8,6 +8,7 @@ import org.junit.Assert.assertTrue
 import org.junit.Rule
 import org.junit.Test
 import java.io.File
+import java.io.IOException
 import java.util.ArrayDeque
 import java.util.concurrent.Executor
 
@@ -135,5 +136,16 @@ class BundleLibraryTest {
         val again = imported(name = "another name.mvlm.zip")
         assertEquals(listOf("demo.mvlm"), folder.list()!!.toList())
         assertEquals("demo", again.imported!!.name)
+    }
+
+    @Test
+    fun whatCannotBeRemovedIsAProblem() {
+        demo.writeTo(File(folder, "demo.mvlm"))
+        val library = BundleLibrary(BundleStore(folder) { throw IOException("demo.mvlm") }, Executor { tasks.add(it) }) {}
+        settle()
+        library.remove(library.state.bundles.single())
+        settle()
+        assertEquals("demo.mvlm: can't be removed, expected a folder of this app", library.state.problem)
+        assertEquals(listOf("demo"), library.state.bundles.map { it.name })
     }
 }

@@ -8,6 +8,7 @@ import org.junit.Test
 import org.mobilevlmkit.core.BundleException
 import org.mobilevlmkit.core.Job
 import java.io.File
+import java.io.IOException
 
 /** The app is killed before each change of the disk in turn, and again while the next start puts things in order. */
 class BundleStoreKillTest {
@@ -125,5 +126,19 @@ class BundleStoreKillTest {
         assertTrue(error.message, "demo.mvlm: can't be written" in error.message!!)
         BundleFiles.verify(place)
         assertEquals(listOf("demo.mvlm"), folder.list()!!.toList())
+    }
+
+    @Test
+    fun anOldOneThatCannotBeRemovedIsLeftToTheNextStart() {
+        val folder = temporary.newFolder()
+        val place = File(folder, "demo.mvlm").also { demo.writeTo(it) }
+        val store = BundleStore(folder) {
+            if (folder.list()!!.any { it.startsWith(".remove-") }) throw IOException("the card can only be read")
+        }
+        assertEquals(place, store.import("demo.mvlm.zip", TestBundle.opening(demo.zipped())).folder)
+        assertEquals(listOf("demo.mvlm"), BundleStore(folder).list().map { it.folder.name })
+        BundleStore(folder).recover()
+        assertEquals(listOf("demo.mvlm"), folder.list()!!.toList())
+        BundleFiles.verify(place)
     }
 }
