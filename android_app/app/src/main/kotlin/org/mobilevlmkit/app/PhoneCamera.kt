@@ -38,12 +38,12 @@ class PhoneCamera(private val context: Context) : Camera {
 
     override fun open(onFrame: (Frame) -> Unit, onProblem: (CameraProblem) -> Unit) {
         close()
-        val id = try {
-            pick()
+        try {
+            val id = pick()
+            if (id == null) onProblem(CameraProblem.NO_CAMERA) else opened = Opened(id, onFrame, onProblem).also { it.begin() }
         } catch (_: CameraAccessException) {
-            null
+            onProblem(CameraProblem.FAILED)
         }
-        if (id == null) onProblem(CameraProblem.NO_CAMERA) else opened = Opened(id, onFrame, onProblem).also { it.begin() }
     }
 
     override fun close() {
@@ -60,9 +60,9 @@ class PhoneCamera(private val context: Context) : Camera {
 
     /** The camera from [begin] to [end]. */
     private inner class Opened(private val id: String, private val onFrame: (Frame) -> Unit, private val onProblem: (CameraProblem) -> Unit) {
+        private val traits = manager.getCameraCharacteristics(id)
         private val thread = HandlerThread("camera").apply { start() }
         private val handler = Handler(thread.looper)
-        private val traits = manager.getCameraCharacteristics(id)
         private val size = size()
         private val reader = ImageReader.newInstance(size.width, size.height, ImageFormat.YUV_420_888, 2)
         private var device: CameraDevice? = null

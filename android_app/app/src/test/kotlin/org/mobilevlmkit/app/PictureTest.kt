@@ -119,6 +119,13 @@ class PictureTest : OnStage() {
     }
 
     @Test
+    fun aPhoneThatListsNoCameraHasNone() {
+        val problems = ArrayList<CameraProblem>()
+        PhoneCamera(stage.app).open({}, problems::add)
+        assertEquals(listOf(CameraProblem.NO_CAMERA), problems)
+    }
+
+    @Test
     fun aCameraInUseIsTriedAgainOnRequest() {
         stage.aiming()
         for ((problem, text) in listOf(CameraProblem.IN_USE to R.string.camera_in_use, CameraProblem.FAILED to R.string.camera_failed)) {
