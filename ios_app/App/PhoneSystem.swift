@@ -41,7 +41,11 @@ extension Phone {
     static var this: Phone {
         let system = UIDevice.current.systemVersion
         return Phone(
-            availableMemory: { Int64(os_proc_available_memory()) },
+            availableMemory: {
+                // The simulator has no limit, and says 0.
+                let free = Int64(os_proc_available_memory())
+                return free > 0 ? free : Int64(ProcessInfo.processInfo.physicalMemory)
+            },
             thermal: { Thermal(ProcessInfo.processInfo.thermalState) },
             isLowPower: { ProcessInfo.processInfo.isLowPowerModeEnabled },
             peakBytes: {

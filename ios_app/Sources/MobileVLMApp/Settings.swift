@@ -5,9 +5,9 @@ import MobileVLMCore
 public struct Settings: Codable, Sendable, Equatable {
     /// The model was trained on English questions: these are asked as they stand, in any language.
     public static let ownPresets = [
-        "What is this?", "Describe the image.", "What does the text say?", "How many are there?", "What colour is it?",
+        "Describe the image.", "What is in the center?", "Read the word.", "How many objects are there?", "What is this?",
     ]
-    public static let ownLiveQuestion = "What is this?"
+    public static let ownLiveQuestion = "Describe the image."
 
     /// Name of the bundle in use.
     public var bundle: String?

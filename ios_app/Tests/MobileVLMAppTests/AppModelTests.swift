@@ -27,18 +27,29 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
     func testAnImportTellsItsProgressAndCanBeCancelled() async throws {
         let stage = try Stage()
         await stage.model.start()
-        let file = try stage.zipped("large", TestBundle(largest: 40_000_000))
-        let work = Task { await stage.model.importBundle(file) }
-        try await stage.eventually("the import begins") { stage.model.library.importing?.progress ?? 0 > 0 }
-        XCTAssertEqual(stage.model.library.importing?.name, "large.mvlm.zip")
+        let gate = DispatchSemaphore(value: 0)
+        stage.facts.change { $0.afterImport = { gate.wait() } }
+        let file = try stage.zipped()
+        let whole = Task { await stage.model.importBundle(file) }
+        try await stage.eventually("all is told to be unpacked") { stage.model.library.importing?.progress == 1 }
+        XCTAssertEqual(stage.model.library.importing?.name, "demo.mvlm.zip")
         let second = await stage.model.library.add(file)
         XCTAssertNil(second, "one import at a time")
+        gate.signal()
+        await whole.value
+        XCTAssertNil(stage.model.library.importing)
+        stage.facts.change { $0 = Stage.Facts(beforeImport: { gate.wait() }) }
+        let other = try stage.zipped("other", TestBundle(kitVersion: "0.2.0", largest: 1000))
+        let cancelled = Task { await stage.model.importBundle(other) }
+        try await stage.eventually("the import begins") { stage.model.library.importing != nil }
+        XCTAssertNil(stage.model.library.importing?.progress, "the manifest is searched")
         stage.model.library.cancel()
-        await work.value
+        gate.signal()
+        await cancelled.value
         XCTAssertNil(stage.model.library.importing)
         XCTAssertNil(stage.model.library.problem)
-        XCTAssertEqual(stage.model.screen, .welcome)
-        XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: stage.bundles.path), [])
+        XCTAssertEqual(stage.model.settings.bundle, "demo")
+        XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: stage.bundles.path), ["demo.mvlm"])
     }
 
     func testBundlesThatCanNotBeImportedSayWhy() async throws {

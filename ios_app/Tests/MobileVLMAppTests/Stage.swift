@@ -91,6 +91,8 @@ final class Stage {
         var keptFromBackup = Set<String>()
         var there = Set<String>()
         var units = [CoreMLSpec.ComputeUnits?]()
+        var beforeImport: @Sendable () -> Void = {}
+        var afterImport: @Sendable () -> Void = {}
     }
 
     let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
@@ -134,7 +136,11 @@ final class Stage {
                 let shade = UInt32(try Data(contentsOf: file).first ?? 0)
                 return try Picture(width: 4, height: 4, pixels: [UInt32](repeating: shade * 0x10101, count: 16))
             },
-            openPickedFile: { file, read in try read(file) },
+            openPickedFile: { [facts] file, read in
+                facts.value.beforeImport()
+                defer { facts.value.afterImport() }
+                return try read(file)
+            },
             keepFromBackup: { [facts] folder in facts.change { $0.keptFromBackup.insert(folder.lastPathComponent) } },
             sweep: { [facts] ids in facts.change { $0.there = ids } },
             speaker: speaker,
