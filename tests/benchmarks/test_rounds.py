@@ -141,3 +141,37 @@ def test_without_the_peer_one_line_says_how_to_get_it() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("Error: llama.cpp: llama_cpp can't be imported; make bench installs")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_load_counts_what_the_first_ask_takes_longer(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    class Lazy(Diary):
+        """An image takes 5 seconds, the first one 3 more; a token fed takes one second, a question 2."""
+
+        def show(self, pixels: NDArray[np.uint8]) -> None:
+            clock[0] += 5 if "show 1" in self.lines else 8
+            super().show(pixels)
+
+        def generate(self, ids: list[int], max_new_tokens: int) -> list[int]:
+            clock[0] += 2
+            return super().generate(ids, max_new_tokens)
+
+        def feed(self, ids: list[int]) -> None:
+            clock[0] += len(ids)
+            super().feed(ids)
+
+    def open_engine() -> Lazy:
+        clock[0] += 4
+        return Lazy()
+
+    monkeypatch.setattr("benchmarks.rounds.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr(Lazy, "encode", lambda self, pixels: clock.__setitem__(0, clock[0] + 6))
+    figures = measure(open_engine, job)
+    before = len(job.prompts[0].before_ids)
+    assert figures["load_s"] == 4 + 3
+    assert figures["first_ttft_s"] == before + 8 + 2
+    assert figures["ttft_s"] == before + 5 + 2
+    assert figures["ttft_prepared_s"] == 2
+    assert figures["image_encode_s"] == 6
+    assert figures["prefill_tok_s"] == figures["decode_tok_s"] == 1
