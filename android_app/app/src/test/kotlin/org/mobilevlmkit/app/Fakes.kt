@@ -86,6 +86,9 @@ class FakeParts(context: Context) : Parts(context) {
 
     /** A zipped bundle that is packed into the app. */
     var packed: ByteArray? = null
+
+    /** Is done when the methods for a capture are opened. */
+    var onMethods: () -> Unit = {}
     val fakes = ArrayList<FakeEngine>()
     val cameras = ArrayList<FakeCamera>()
     var prepare: (FakeEngine) -> Unit = {}
@@ -118,7 +121,7 @@ class FakeParts(context: Context) : Parts(context) {
 
     override fun packed() = packed?.let { zip -> { zip.inputStream() } }
 
-    override fun methods(folder: File, manifest: Manifest): ModelMethods = CheckScene(folder, manifest = manifest).Methods()
+    override fun methods(folder: File, manifest: Manifest): ModelMethods = CheckScene(folder, manifest = manifest).Methods().also { onMethods() }
 
     override fun camera(context: Context): Camera = FakeCamera(context).also(cameras::add)
 

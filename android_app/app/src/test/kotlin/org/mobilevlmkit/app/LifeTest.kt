@@ -141,10 +141,11 @@ class LifeTest : OnStage() {
 
     @Test
     fun tooLittleMemoryIsRefusedReadablyAndTriedAgain() {
-        stage.giveMemory(Scenes.MEMORY - 1)
+        stage.giveMemory(Scenes.MEMORY / 2)
         stage.aiming()
         val size = android.text.format.Formatter.formatShortFileSize(stage.app, Scenes.MEMORY)
-        val free = android.text.format.Formatter.formatShortFileSize(stage.app, Scenes.MEMORY - 1)
+        val free = android.text.format.Formatter.formatShortFileSize(stage.app, Scenes.MEMORY / 2)
+        assertTrue(size != free)
         assertTrue(stage.texts(), stage.isSeen(R.string.problem_memory_detail, size, free))
         assertTrue(stage.parts.fakes.isEmpty())
         stage.giveMemory(4L shl 30)
