@@ -134,6 +134,18 @@ class BundleStoreTest {
     }
 
     @Test
+    fun sixtyFourMegabytesStayFree() {
+        val needed = demo.files.values.sumOf { it.size.toLong() } + (64L shl 20)
+        for (free in listOf(needed - 1, needed)) {
+            val disk = object : File(folder.path) {
+                override fun getUsableSpace() = free
+            }
+            val import = { BundleStore(disk).import("demo.mvlm.zip", TestBundle.opening(demo.zipped())) }
+            if (free >= needed) import() else assertTrue("MB free" in assertThrows(BundleException::class.java) { import() }.message!!)
+        }
+    }
+
+    @Test
     fun refusesAFileThatIsAlsoAFolder() {
         val bundle = TestBundle { values ->
             val one = mapOf("path" to "model.pte/inner", "bytes" to 1, "sha256" to Sha256.of(byteArrayOf(7)))
