@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch.nn.functional import cosine_similarity
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize import RECIPES, Recipe, make_recipe, quantize
+from mobilevlm_export.quantize import RECIPES, Recipe, make_recipe, quantize, shipped_bytes
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # ExecuTorch's own, while it is imported
@@ -328,3 +329,90 @@ def test_nothing_is_left_when_writing_fails(tmp_path: Path, error: BaseException
     with pytest.raises(expected, match="No space left" if isinstance(error, OSError) else None):
         lowering._write(Program(), tmp_path / "model.pte")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_text_decoder_has_exactly_these_operations(int4: Lowered) -> None:
+    """In layers L. One more is work that each token pays for; one less is work that was lost."""
+    layers = int4.model.config.llm.num_layers
+    linears, norms = 7 * layers + 1, 2 * layers + 1
+    assert int4.info.methods["text_decoder"].delegated == {
+        "add": 2 * layers + 2 * layers + norms,  # residuals; RoPE of q and k; a norm's eps
+        "choose_qparams_affine": 4 * layers + 1,  # once for q, k and v; o; gate and up; down; and the head
+        "dequantize_affine": linears + 4 * layers + 1,  # weights; activations
+        "linear": linears + norms + 2 * layers,  # the model's; means; RoPE's turns
+        "mul": 3 * norms + 4 * layers + 2 * layers,  # norms; RoPE's cosines and sines; SiLU and its gate
+        "quantize_affine": 4 * layers + 1,
+        "rsqrt": norms,
+        "sigmoid": layers,
+        "view_copy": 4 * layers,  # heads of q, k and v; and back
+    }
+
+
+def test_the_vision_encoder_has_exactly_these_operations(int4: Lowered) -> None:
+    layers = int4.model.config.vision.num_run_layers
+    linears, norms = 6 * layers + 2, 2 * layers + 1
+    assert int4.info.methods["vision_encoder"].delegated == {
+        "_softmax": layers,
+        "add": 2 * layers
+        + 2 * norms
+        + 3,  # residuals; a norm's eps and bias; pixels' shift, positions, LDPv2's residual
+        "avg_pool2d": 1,
+        "bmm": 2 * layers,
+        "cat": 1,
+        "choose_qparams_affine": 4 * layers + 2,
+        "clone": layers,
+        "convolution": 2,  # patches, LDPv2
+        "dequantize_affine": linears + 4 * layers + 2,
+        "gelu": 1,
+        "linear": linears + 2 * norms,  # the model's; means and variances
+        "mul": 3 * norms + layers + 2 * layers + 1,  # norms; q's scale; QuickGELU; pixels' scale
+        "permute_copy": 5 * layers + 3,
+        "quantize_affine": 4 * layers + 2,
+        "rsqrt": norms,
+        "sigmoid": layers,
+        "slice_copy": 1,
+        "sub": norms,
+        "view_copy": 4 * layers + 4,
+    }
+
+
+def test_the_programs_instructions(int4: Lowered) -> None:
+    """What the runtime steps through a call: each is overhead, and each delegate a hand-over of the whole activation."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from executorch.exir._serialize._program import deserialize_pte_binary
+        from executorch.exir.schema import DelegateCall, KernelCall
+
+        plans = deserialize_pte_binary(int4.info.file.read_bytes()).program.execution_plan
+    found = {}
+    for plan in plans:
+        calls = [step.instr_args for chain in plan.chains for step in chain.instructions]
+        kernels = Counter(plan.operators[call.op_index].name for call in calls if isinstance(call, KernelCall))
+        found[plan.name] = (sum(isinstance(call, DelegateCall) for call in calls), dict(kernels))
+    layers = int4.model.config.llm.num_layers
+    assert found["vision_encoder"] == (1, {"aten::_to_copy": 1})
+    assert found["token_embedding"] == (0, {"quantized_decomposed::embedding_byte": 1})
+    delegates, kernels = found["text_decoder"]
+    assert delegates == layers + 2
+    assert {name: count for name, count in kernels.items() if name.startswith("llama::")} == {
+        "llama::update_cache": 2 * layers,
+        "llama::custom_sdpa": layers,
+    }
+    assert kernels["aten::slice_copy"] == 3
+
+
+def test_bytes_are_the_weights_as_shipped_and_little_else(int4: Lowered) -> None:
+    """A decoded token reads its decoder's delegates and the KV cache up to it; a phone downloads the whole file."""
+    shipped = {
+        name: sum(shipped_bytes(parameter) for parameter in part.parameters())
+        for name, part in (("text_decoder", int4.model.text_decoder), ("vision_encoder", int4.model.vision_encoder))
+    }
+    # int4 in groups of 32 is 4.5 bits a weight, norms are float32.
+    linears = sum(weight.numel() for name, weight in int4.model.text_decoder.named_parameters() if "norm" not in name)
+    norms = 4 * 96 * (2 * 2 + 1)
+    assert shipped["text_decoder"] == linears * 4.5 / 8 + norms
+    for name, weights in shipped.items():
+        # Beside the weights: a graph for each delegate, RoPE's turns, means and eps.
+        assert weights < int4.info.methods[name].delegate_bytes < weights + 100_000, name
+    embedding = shipped_bytes(int4.model.token_embedding.weight)
+    assert sum(shipped.values()) + embedding < int4.info.bytes < sum(shipped.values()) + embedding + 250_000
