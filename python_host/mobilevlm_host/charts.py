@@ -51,11 +51,11 @@ def log_scale(values: Sequence[float]) -> Scale:
     return Scale(10.0**low, 10.0**high, True, tuple(10.0**power for power in range(low, high + 1, stride)))
 
 
-def linear_scale(values: Sequence[float]) -> Scale:
-    """From zero, or less, to a round number above ``values``."""
+def linear_scale(values: Sequence[float], least_step: float = 5) -> Scale:
+    """From zero, or less, to a round number above ``values``, in steps of ``least_step`` or a round multiple of it."""
     usable = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(0.0, *usable), max(1.0, *usable)
-    steps = (digit * 10.0**power for power in range(12) for digit in (5, 10, 20))
+    steps = (least_step * digit * 10.0**power for power in range(12) for digit in (1, 2, 4))
     step = next((step for step in steps if (high - low) / step <= 6), 1e13)
     first, last = math.floor(low / step), math.ceil(high / step)
     return Scale(first * step, last * step, False, tuple(step * at for at in range(first, last + 1)))

@@ -86,24 +86,33 @@ def _ask(runner: Runner, image: Image) -> dict[str, float]:
 
 def _prefill(runner: Runner) -> Iterator[tuple[str, float]]:
     """Tokens a second at the beginning of a context, by how many are fed in one call."""
-    for length in _doublings(_SHORTEST_PREFILL, runner.manifest.max_prefill):
+    for length in doublings(_SHORTEST_PREFILL, runner.manifest.max_prefill):
         runner.engine.reset()
-        seconds, _ = _timed(runner.engine.feed, _ids(runner, length))
+        seconds, _ = _timed(runner.engine.feed, token_ids(runner, length))
         yield f"prefill_tok_s@{length}", length / seconds
 
 
 def _decode(runner: Runner) -> Iterator[tuple[str, float]]:
     """Tokens a second fed one by one, as decoding does, by the context before them."""
-    engine, position = runner.engine, 0
-    engine.reset()
-    for context in _doublings(_SHORTEST_CONTEXT, runner.manifest.max_context - _STEPS):
+    for context in filled(runner, _SHORTEST_CONTEXT, _STEPS):
+        seconds = sum(_timed(runner.engine.feed, [token])[0] for token in token_ids(runner, _STEPS))
+        yield f"decode_tok_s@{context}", _STEPS / seconds
+
+
+def filled(runner: Runner, first: int, steps: int) -> Iterator[int]:
+    """Fill the KV cache to ``first`` tokens, its doublings, and the most that leaves room for ``steps`` more.
+
+    The caller feeds those ``steps`` at each.
+    """
+    position = 0
+    runner.engine.reset()
+    for context in doublings(first, runner.manifest.max_context - steps):
         while position < context:
             fed = min(runner.manifest.max_prefill, context - position)
-            engine.feed(_ids(runner, fed))
+            runner.engine.feed(token_ids(runner, fed))
             position += fed
-        seconds = sum(_timed(engine.feed, [token])[0] for token in _ids(runner, _STEPS))
-        position += _STEPS
-        yield f"decode_tok_s@{context}", _STEPS / seconds
+        yield context
+        position += steps
 
 
 def _methods(runner: Runner, image: Image) -> Iterator[tuple[str, float]]:
@@ -135,7 +144,7 @@ def _timed(call: Callable[..., _T], *arguments: Any, **named: Any) -> tuple[floa
     return time.perf_counter() - begin, result
 
 
-def _doublings(first: int, limit: int) -> list[int]:
+def doublings(first: int, limit: int) -> list[int]:
     """``first`` and its doublings below ``limit``, and ``limit``."""
     lengths = []
     while first < limit:
@@ -144,19 +153,19 @@ def _doublings(first: int, limit: int) -> list[int]:
     return [*lengths, limit]
 
 
-def _ids(runner: Runner, count: int) -> list[int]:
+def token_ids(runner: Runner, count: int) -> list[int]:
     """Token ids from all over the vocabulary: which they are makes no difference to the time."""
     return [(7919 * at) % runner.tokenizer.vocab_size for at in range(1, count + 1)]
 
 
-def main() -> None:
-    """Measure the session in the first argument (JSON)."""
+def print_figures(measured: Callable[[], Figures]) -> None:
+    """What a child does: print the figures, or end with an error's one line."""
     try:
-        figures = measure(Session(**json.loads(sys.argv[1])))
+        figures = measured()
     except MobileVLMError as error:
         sys.exit(str(error))
     print(json.dumps(figures))
 
 
 if __name__ == "__main__":
-    main()
+    print_figures(lambda: measure(Session(**json.loads(sys.argv[1]))))
