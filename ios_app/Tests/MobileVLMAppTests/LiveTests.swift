@@ -26,7 +26,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(stage.model.live?.age(at: stage.model.now), Words("live_age", .count(7)))
         let looks = await stage.engine.looks
         stage.camera.frame(20)
-        try await Task.sleep(for: .milliseconds(20))
+        try await stage.eventually("the frame was seen") { stage.camera.isIdle }
         await stage.model.settle()
         let looksAtStill = await stage.engine.looks
         XCTAssertEqual(looksAtStill, looks, "a still scene is described once")
@@ -41,7 +41,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         stage.facts.change { $0.clock += .seconds(7) }
         let before = await stage.engine.looks
         stage.camera.frame(5)
-        try await Task.sleep(for: .milliseconds(20))
+        try await stage.eventually("the frame was seen") { stage.camera.isIdle }
         await stage.model.settle()
         let after = await stage.engine.looks
         XCTAssertEqual(after, before)

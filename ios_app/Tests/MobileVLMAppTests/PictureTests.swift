@@ -78,7 +78,7 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
         try await stage.start()
         stage.camera.frame(20)
         stage.camera.frame(30)
-        await stage.model.settle()
+        try await stage.eventually("the frames were seen") { stage.camera.isIdle }
         XCTAssertNil(stage.model.picture)
         try await stage.take(40)
         XCTAssertEqual(stage.model.picture?.pixels[39], 0xDCDCDC)

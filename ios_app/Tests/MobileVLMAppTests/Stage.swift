@@ -11,8 +11,11 @@ final class FakeCamera: Camera, Sendable {
     private struct State {
         var permission = CameraPermission.allowed
         var answer = true
-        var reader: AsyncThrowingStream<Frame, any Error>.Continuation?
+        var reader: AsyncThrowingStream<(Int, Frame), any Error>.Continuation?
         var opened = 0
+        var sent = 0
+        var received = 0
+        var isAwaited = false
     }
 
     private let state = Mutex(State())
@@ -28,14 +31,27 @@ final class FakeCamera: Camera, Sendable {
         }
     }
 
+    /// Whether the app has done with every frame.
+    var isIdle: Bool { state.withLock { $0.isAwaited && $0.received == $0.sent } }
+
     func frames() -> AsyncThrowingStream<Frame, any Error> {
-        let (frames, reader) = AsyncThrowingStream.makeStream(of: Frame.self, bufferingPolicy: .bufferingNewest(1))
+        let (numbered, reader) = AsyncThrowingStream.makeStream(of: (Int, Frame).self, bufferingPolicy: .bufferingNewest(1))
         reader.onTermination = { _ in self.state.withLock { $0.reader = nil } }
         state.withLock { state in
             state.reader = reader
             state.opened += 1
         }
-        return frames
+        return AsyncThrowingStream {
+            self.state.withLock { $0.isAwaited = true }
+            for try await (number, frame) in numbered {
+                self.state.withLock { state in
+                    state.received = number
+                    state.isAwaited = false
+                }
+                return frame
+            }
+            return nil
+        }
     }
 
     /// The user hasn't been asked yet, and will give `answer`.
@@ -54,7 +70,11 @@ final class FakeCamera: Camera, Sendable {
         } picture: {
             try Picture(width: 64, height: 48, pixels: levels.map { UInt32($0) * 0x10101 })
         }
-        _ = state.withLock { $0.reader?.yield(frame) }
+        state.withLock { state in
+            guard let reader = state.reader else { return }
+            state.sent += 1
+            reader.yield((state.sent, frame))
+        }
     }
 
     func fail(_ problem: CameraProblem) {
