@@ -64,6 +64,17 @@ final class LiveModeTests: XCTestCase {
         XCTAssertEqual(live.onFrame(window, at: .seconds(9), cool), .skip)
     }
 
+    func testAFrameThatStillWaitsIsReplacedForNothing() {
+        var live = LiveMode()
+        _ = live.onFrame(desk, at: .zero, cool)
+        for tenth in 1...9 {
+            let same = tenth % 2 == 0 ? desk : window
+            XCTAssertEqual(live.onFrame(same, at: .milliseconds(100 * tenth), cool, isWaiting: true), .replace)
+            XCTAssertEqual(live.onFrame(same, at: .milliseconds(100 * tenth), cool, isWaiting: true), .replace)
+        }
+        XCTAssertEqual(live.onFrame(desk, at: .seconds(1), cool), .replace, "the others didn't count")
+    }
+
     func testAMovingCameraStillGetsAnswers() {
         var live = LiveMode()
         let actions = (0..<20).map { live.onFrame($0 % 2 == 0 ? desk : window, at: .milliseconds($0 * 100), cool) }

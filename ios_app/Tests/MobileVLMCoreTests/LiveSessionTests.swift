@@ -47,10 +47,10 @@ final class LiveSessionTests: XCTestCase {
 
     func testWhileNoModelIsThereFramesAreLetGo() async {
         let said = Log(), time = ToldClock()
-        let scene = Scene { session in
+        let scene = Scene(whileLoading: { session in
             let live = LiveSession(session, question: "What is this?", now: { time.now })
             said.add(await Self.comes(2, live, time, PhoneCondition()) == .skip ? "skipped" : "not skipped")
-        }
+        })
         let live = LiveSession(scene.session, question: "What is this?", now: { time.now })
         let before = await Self.comes(1, live, time, condition)
         await scene.session.open(Scene.folder)

@@ -14,9 +14,12 @@ final class Scene: Sendable {
     let clock = FakeClock()
     let session: VLMSession
 
-    /// - Parameter whileLoading: called in the middle of each load
+    /// - Parameters:
+    ///   - onState: called where the session runs, with each state that it tells
+    ///   - whileLoading: called in the middle of each load
     init(
         _ engine: FakeEngine = FakeEngine(), memory: MemoryFit = .fits,
+        onState: @escaping @Sendable (VLMSession, SessionState) -> Void = { _, _ in },
         whileLoading: @escaping @Sendable (VLMSession) async throws -> Void = { _ in }
     ) {
         self.engine = engine
@@ -31,7 +34,10 @@ final class Scene: Sendable {
                     folder: folder, manifest: Self.manifest, engine: engine, tokenizer: Self.tokenizer, memory: memory)
             },
             now: { [clock] in clock.now },
-            listener: { [states] in states.add($0) })
+            listener: { [states] state in
+                states.add(state)
+                if let session = box.session { onState(session, state) }
+            })
         box.session = session
     }
 

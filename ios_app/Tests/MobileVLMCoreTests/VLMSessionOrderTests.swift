@@ -109,9 +109,11 @@ final class VLMSessionOrderTests: XCTestCase {
         _ interfere: @escaping @Sendable (VLMSession, Play, Int) async throws -> Void
     ) async -> Int {
         let engine = FakeEngine(chunk: 64, endsOften: false), play = Play()
-        let scene = Scene(engine) { session in
-            if let point = play.nextPoint() { try await interfere(session, play, point) }
-        }
+        let scene = Scene(
+            engine,
+            whileLoading: { session in
+                if let point = play.nextPoint() { try await interfere(session, play, point) }
+            })
         let session = scene.session
         await engine.meanwhile { [weak session] _ in
             if let session, let point = play.nextPoint() { try await interfere(session, play, point) }

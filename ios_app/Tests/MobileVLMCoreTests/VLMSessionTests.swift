@@ -75,12 +75,13 @@ final class VLMSessionTests: XCTestCase {
         let said = await asked("What is this?").state.turns
         let kept = try JSONDecoder().decode([ChatTurn].self, from: JSONEncoder().encode(said))
         XCTAssertEqual(kept, said)
-        let session = scene.session
+        let another = Scene(), session = another.session
         await session.open(Scene.folder)
         await session.resume(Scene.picture(1), said: kept)
-        await session.ask("Why?")
+        let isAsked = await session.ask("Why?")
+        XCTAssertTrue(isAsked)
         await session.settle()
-        await requireSound(1)
+        await another.requireSound(1)
         let turns = await session.state.turns
         XCTAssertEqual(turns.map(\.question), ["What is this?", "Why?"])
     }
@@ -153,6 +154,35 @@ final class VLMSessionTests: XCTestCase {
         await session.show(Scene.picture(3), question: "What is this?")
         await session.settle()
         await requireSound(3)
+    }
+
+    func testClearingWhileThePictureIsResizedForgetsIt() async {
+        let cleared = Log()
+        let scene = Scene(onState: { session, state in
+            guard state.phase == .looking, !state.isPictureWaiting, cleared.all.isEmpty else { return }
+            cleared.add("while it is resized")
+            session.assumeIsolated { $0.clear() }
+        })
+        _ = await scene.seen()
+        let state = await scene.session.state
+        XCTAssertEqual(cleared.all.count, 1)
+        XCTAssertEqual(state.phase, .ready)
+        let isAsked = await scene.session.ask("Why?")
+        XCTAssertFalse(isAsked)
+    }
+
+    func testAQuestionMayBeAskedWhileThePictureIsResized() async {
+        let asked = Log()
+        let scene = Scene(onState: { session, state in
+            guard state.phase == .looking, !state.isPictureWaiting, asked.all.isEmpty else { return }
+            asked.add("while it is resized")
+            asked.add("\(session.assumeIsolated { $0.ask("Why?") })")
+        })
+        _ = await scene.seen()
+        XCTAssertEqual(asked.all, ["while it is resized", "true"])
+        let turns = await scene.session.state.turns
+        XCTAssertEqual(turns.map(\.question), ["Why?"])
+        await scene.requireSound(1)
     }
 
     func testAQuestionMayBeAskedAsSoonAsTheConversationItBelongsToHasBegun() async {

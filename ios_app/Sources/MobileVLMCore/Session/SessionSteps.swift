@@ -73,10 +73,12 @@ extension VLMSession {
         let picture = newPicture
         newPicture = nil
         isToRefresh = false
+        if picture != nil { resizing = about }
         publish()
         do {
             if let picture {
                 let square = await Self.square(picture, spec)
+                resizing = nil
                 guard pictures == about else { return }
                 pixels = square
             }

@@ -36,6 +36,7 @@ public actor VLMSession {
     // What is.
     var model: LoadedModel?
     var conversation: Conversation?
+    var resizing: Int?  // the number of the picture whose pixels are being made
     var pixels: [UInt8]?
     var running: Step?
     var loading: Task<LoadedModel, any Error>?
@@ -126,7 +127,7 @@ public actor VLMSession {
     /// under way.
     @discardableResult
     public func ask(_ question: String, maxNewTokens: Int = maxNewTokens) -> Bool {
-        let hasPicture = newPicture != nil || pixels != nil
+        let hasPicture = newPicture != nil || pixels != nil || resizing == pictures
         guard !isBlank(question), hasPicture, self.question == nil, !isAnswering, maxNewTokens >= 1 else { return false }
         forgetProblem()
         self.question = Question(text: question, maxNewTokens: maxNewTokens)
