@@ -418,6 +418,20 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: stage.folder.appending(path: "cache").path), [])
     }
 
+    func testAKeptPictureHasItsSizeAndColours() async throws {
+        let stage = try Stage()
+        let kept = KeptConversation(stage.folder.appending(path: "cache"))
+        let shown = try Picture(width: 3, height: 2, pixels: [0x123456, 0xABCDEF, 0, 0xFF0000, 0x00FF00, 0x0000FF])
+        await kept.keep(shown)
+        let found = await kept.read()
+        XCTAssertEqual(found?.0.pixels, shown.pixels)
+        XCTAssertEqual(found?.0.width, 3)
+        XCTAssertEqual(found?.1, [], "nothing was said yet")
+        await kept.forget()
+        let gone = await kept.read()
+        XCTAssertNil(gone)
+    }
+
     func testAForgottenPictureIsNotKept() async throws {
         let stage = try Stage()
         try await stage.seen()
