@@ -2,6 +2,7 @@ package org.mobilevlmkit.app
 
 import android.speech.tts.TextToSpeech
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNotSame
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Before
@@ -61,9 +62,10 @@ class SpeakerTest : OnStage() {
         press(R.string.speak_end_label)
         stage.idle()
         press(R.string.speak_label)
+        ShadowTextToSpeech.getLastTextToSpeechInstance().setOnUtteranceProgressListener(null) // the second one doesn't end
         @Suppress("DEPRECATION")
         first.onError("1")
-        org.robolectric.shadows.ShadowLooper.runMainLooperOneTask()
+        stage.idle()
         assertEquals("yes", stage.state.speaking)
     }
 
@@ -90,7 +92,9 @@ class SpeakerTest : OnStage() {
         ready(TextToSpeech.ERROR)
         assertEquals(stage.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
         ShadowToast.reset()
+        val first = ShadowTextToSpeech.getLastTextToSpeechInstance()
         press(R.string.speak_label)
+        assertNotSame(first, ShadowTextToSpeech.getLastTextToSpeechInstance())
         ready(TextToSpeech.ERROR)
         assertEquals(stage.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
         press(R.string.speak_label)
