@@ -165,6 +165,7 @@ def draw(found: Sequence[Growth]) -> str:
             "y": str(40 + height * (at // 2)),
             "width": "480",
             "height": "260",
+            "overflow": "visible",  # the last length is wider than the margin
         }
         svg.append(placed)
     return ElementTree.tostring(svg, encoding="unicode") + "\n"
