@@ -124,13 +124,18 @@ final class SelfCheckTests: XCTestCase {
         XCTAssertEqual(whole.telling?.golden.name, "half.ppm", "the first where all are the same")
     }
 
-    func testCancellingEndsIt() async throws {
-        let scene = try await scene(), check = scene.check()
-        await scene.engine.meanwhile { if $0 == "next" { withUnsafeCurrentTask { $0?.cancel() } } }
-        let result = await Task { try await check.run() }.result
-        XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError, "\($0)") }
-        let looks = await scene.engine.looks
-        XCTAssertEqual(looks, 1)
+    func testCancellingEndsItAlsoInTheLastRecord() async throws {
+        for number in 1...2 {
+            let scene = try await scene(), check = scene.check(), calls = Log()
+            await scene.engine.meanwhile { call in
+                calls.add(call)
+                if call == "next", calls.count("look") == number { withUnsafeCurrentTask { $0?.cancel() } }
+            }
+            let result = await Task { try await check.run() }.result
+            XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError, "\($0)") }
+            let looks = await scene.engine.looks
+            XCTAssertEqual(looks, number)
+        }
     }
 
     func testRecordsThatCanNotBeReadSayWhy() async throws {
