@@ -171,7 +171,7 @@ class LifeTest : OnStage() {
         stage.folder("demo.mvlm/model.pte").appendText("more")
         stage.start()
         assertTrue(stage.isSeen(R.string.problem_bundle))
-        assertTrue(stage.texts(), "model.pte" in stage.texts())
+        assertTrue(stage.texts(), "demo.mvlm/model.pte: got 20004 bytes, expected 20000" in stage.texts().lines())
         assertTrue(stage.parts.fakes.isEmpty())
         stage.touch(R.string.menu_models)
         assertEquals(Screen.BUNDLES, stage.state.screen)
