@@ -50,6 +50,7 @@ class WelcomeScreenTest : OnStage() {
         stage.parts.settle()
         assertEquals(Screen.WELCOME, stage.state.screen)
         assertEquals(null, stage.state.library.importing)
+        assertEquals(null, stage.state.library.problem)
     }
 
     @Test
