@@ -269,6 +269,24 @@ final class VLMSessionTests: XCTestCase {
         await expect(session, .idle)
     }
 
+    /// It was imported anew meanwhile, and what was read is of both.
+    func testABundleThatIsOpenedAgainWhileItsLoadFailsIsLoadedAgain() async throws {
+        let (loads, count) = AsyncStream.makeStream(of: Void.self)
+        let scene = Scene(whileLoading: { session in
+            count.yield()
+            if await session.openings == 1 {
+                await session.open(Scene.folder)
+                throw BundleError("a.mvlm: got another manifest")
+            }
+        })
+        await scene.session.open(Scene.folder)
+        await scene.session.settle()
+        await expect(scene.session, .ready)
+        count.finish()
+        let loaded = await loads.reduce(0) { sum, _ in sum + 1 }
+        XCTAssertEqual(loaded, 2)
+    }
+
     /// Whatever comes in whatever order: nothing hangs, the engine is used as it says, and every answer is the one that the conversation
     /// has with an engine of its own.
     func testAnyOrderOfWishesEndsSound() async throws {

@@ -21,6 +21,7 @@ extension VLMSession {
 
     private func loadModel() async {
         guard let folder = wanted else { return }
+        let mine = openings
         loadProgress = 0
         let task = Task { [load] in
             try await load(folder) { share in Task { await self.verified(share, of: folder) } }
@@ -35,7 +36,8 @@ extension VLMSession {
             conversation = Conversation(loaded)
             isToRefresh = pixels != nil  // a conversation from before is put back
         } catch {
-            guard wanted == folder, !task.isCancelled else { return }  // another wish came; the next step sees it
+            // Another wish came, and the next step sees it. A bundle that was opened again may be another one by now, and is loaded again.
+            guard openings == mine, !task.isCancelled else { return }
             hasFailedToLoad = true
             problem =
                 switch error {

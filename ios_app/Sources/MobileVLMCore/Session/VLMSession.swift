@@ -49,9 +49,10 @@ public actor VLMSession {
     var problem: Problem?
     private var worker: Task<Void, Never>?
 
-    // What began with another picture, or in another conversation, doesn't touch the state any more.
+    // What began with another picture, in another conversation, or before a bundle was opened or closed, doesn't touch the state any more.
     var pictures = 0
     var epoch = 0
+    var openings = 0
 
     /// The newest state.
     public private(set) var state = SessionState()
@@ -73,6 +74,7 @@ public actor VLMSession {
 
     /// Uses the bundle in `folder` from now on; picture and conversation of another bundle are forgotten.
     public func open(_ folder: URL) {
+        openings += 1
         if folder == wanted, !hasFailedToLoad { return }
         if folder != wanted { forgetPicture() }
         cancelCheck()
@@ -85,6 +87,7 @@ public actor VLMSession {
 
     /// Forgets bundle, picture and conversation, and frees the model; also while it loads.
     public func close() {
+        openings += 1
         forgetPicture()
         cancelCheck()
         wanted = nil
