@@ -1,6 +1,5 @@
 import Foundation
 import MobileVLMCore
-import Synchronization
 
 /// Notes in a file that the engine runs, so that the next start can tell that the app ended in the midst of it: the system ends an app
 /// that takes too much memory without a word, and loading the same model again at once would end it again.
@@ -13,7 +12,7 @@ public final class CrashGuard: Sendable {
     }
 
     private let mark: URL
-    private let state = Mutex(State())
+    private let state = Locked(State())
     /// Whether the app's last life ended while the engine ran.
     public let hasCrashed: Bool
 

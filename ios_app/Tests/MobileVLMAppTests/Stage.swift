@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 import XCTest
 
 @testable import MobileVLMApp
@@ -18,7 +17,7 @@ final class FakeCamera: Camera, Sendable {
         var isAwaited = false
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     var permission: CameraPermission { state.withLock { $0.permission } }
     var opened: Int { state.withLock { $0.opened } }
@@ -226,9 +225,9 @@ final class Stage {
 
 /// A value that closures share.
 final class Shared<Value: Sendable>: Sendable {
-    private let held: Mutex<Value>
+    private let held: Locked<Value>
 
-    init(_ value: Value) { held = Mutex(value) }
+    init(_ value: Value) { held = Locked(value) }
 
     var value: Value { held.withLock { $0 } }
 

@@ -14,6 +14,13 @@ final class InflaterTests: XCTestCase {
         }
     }
 
+    /// The last match goes on beyond the buffer's end when there is nothing left to read.
+    func testWhatIsLeftWhenTheInputIsUsedUpComesToo() throws {
+        let content = Data(repeating: 0, count: 1 << 18 + 100)
+        let packed = TestBundle.raw(content)
+        XCTAssertEqual(try inflated(packed, part: packed.count), content)
+    }
+
     func testWhatIsNoStreamOrGoesOnAfterItsEndIsRefused() throws {
         let good = TestBundle.raw(Data(repeating: 7, count: 1 << 18))
         XCTAssertNil(try inflated(good + Data([1]), part: 1 << 20))
