@@ -24,8 +24,6 @@ final class SessionCheckTests: XCTestCase {
             try await Self.use(model)
         }
         XCTAssertTrue(isBegun)
-        let phase = await scene.session.state.phase
-        XCTAssertEqual(phase, .checking)
         await scene.session.settle()
         XCTAssertEqual(ran.all, ["checking"])
         await expect(scene, .seen)
