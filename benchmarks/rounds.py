@@ -8,19 +8,17 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mobilevlm_export.errors import MobileVLMError
-from mobilevlm_host.bench.measure import memory_bytes, peak_memory_bytes
+from mobilevlm_host.bench.measure import memory_bytes, peak_memory_bytes, timed
 
-_T = TypeVar("_T")
 _DECODE_STEPS = 24
 _ENCODES = 3
 
@@ -93,16 +91,16 @@ def measure(open_engine: Callable[[], Engine], job: Job) -> dict[str, float]:
     """The figures of one round in this process, which must not have loaded the engine before."""
     pixels, prompt = np.load(job.pixels)[0], job.prompts[0]
     imports_bytes = memory_bytes()
-    open_s, engine = _timed(open_engine)
+    open_s, engine = timed(open_engine)
     engine.require_ids(prompt)
     first_s = sum(_ask(engine, prompt, pixels))
     prepare_s, question_s = _ask(engine, prompt, pixels)
     # Engines put off work to the first ask: weights that are packed, pages that are read.
     put_off_s = max(0.0, first_s - prepare_s - question_s)
     prefill_s = min(_prefill(engine, job) for _ in range(2))
-    decode_s, _ = _timed(lambda: _decode(engine, job))
+    decode_s, _ = timed(lambda: _decode(engine, job))
     peak_bytes = peak_memory_bytes()
-    encode_s = statistics.median(_timed(lambda: engine.encode(pixels))[0] for _ in range(_ENCODES))
+    encode_s = statistics.median(timed(lambda: engine.encode(pixels))[0] for _ in range(_ENCODES))
     return {
         "load_s": open_s + put_off_s,
         "first_ttft_s": first_s,
@@ -142,8 +140,8 @@ def run(open_engine: Callable[[Job], Engine]) -> None:
 
 def _ask(engine: Engine, prompt: Prompt, pixels: NDArray[np.uint8]) -> tuple[float, float]:
     """Seconds to prepare the image, and from the question to its first token."""
-    prepare_s, _ = _timed(lambda: _prepare(engine, prompt, pixels))
-    question_s, _ = _timed(lambda: engine.generate(prompt.after_ids, 1))
+    prepare_s, _ = timed(lambda: _prepare(engine, prompt, pixels))
+    question_s, _ = timed(lambda: engine.generate(prompt.after_ids, 1))
     return prepare_s, question_s
 
 
@@ -155,15 +153,9 @@ def _prepare(engine: Engine, prompt: Prompt, pixels: NDArray[np.uint8]) -> None:
 
 def _prefill(engine: Engine, job: Job) -> float:
     engine.reset()
-    return _timed(lambda: engine.feed(job.prefill_ids))[0]
+    return timed(lambda: engine.feed(job.prefill_ids))[0]
 
 
 def _decode(engine: Engine, job: Job) -> None:
     for token in job.prefill_ids[:_DECODE_STEPS]:
         engine.feed([token])
-
-
-def _timed(work: Callable[[], _T]) -> tuple[float, _T]:
-    begin = time.perf_counter()
-    result = work()
-    return time.perf_counter() - begin, result

@@ -165,7 +165,7 @@ def test_load_counts_what_the_first_ask_takes_longer(job: Job, monkeypatch: pyte
         clock[0] += 4
         return Lazy()
 
-    monkeypatch.setattr("benchmarks.rounds.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("mobilevlm_host.bench.measure.time.perf_counter", lambda: clock[0])
     monkeypatch.setattr(Lazy, "encode", lambda self, pixels: clock.__setitem__(0, clock[0] + 6))
     figures = measure(open_engine, job)
     before = len(job.prompts[0].before_ids)

@@ -7,13 +7,16 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.progress import Progress, silent
+
+_T = TypeVar("_T")
 
 Figures = Mapping[str, float]  # what one run reports: figures by name, in units that the name tells
 
@@ -78,6 +81,13 @@ def in_child(module: str, request: Mapping[str, Any]) -> Figures:
         raise RunnerError(said[-1] if said else f"{module}: ended with exit code {done.returncode}, expected figures")
     figures: Figures = json.loads(done.stdout.strip().splitlines()[-1])
     return figures
+
+
+def timed(call: Callable[..., _T], *arguments: Any, **named: Any) -> tuple[float, _T]:
+    """Seconds that ``call`` takes, and what it returns."""
+    begin = time.perf_counter()
+    result = call(*arguments, **named)
+    return time.perf_counter() - begin, result
 
 
 def memory_bytes() -> int:

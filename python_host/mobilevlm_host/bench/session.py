@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 from PIL.Image import Image
@@ -20,13 +18,11 @@ from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_export.manifest import MANIFEST, read_manifest
 from mobilevlm_export.preprocess import open_image, preprocess
-from mobilevlm_host.bench.measure import Figures, in_child, memory_bytes, peak_memory_bytes
+from mobilevlm_host.bench.measure import Figures, in_child, memory_bytes, peak_memory_bytes, timed
 from mobilevlm_host.generation import import_engine
 from mobilevlm_host.methods import thread_count
 from mobilevlm_host.native_output import native_output_hidden
 from mobilevlm_host.runner import Runner
-
-_T = TypeVar("_T")
 
 QUESTION = "What is in this picture? Describe it in detail."
 ANSWER_TOKENS = 32  # the answer that the methods' shares are of
@@ -60,7 +56,7 @@ def measure(session: Session) -> dict[str, float]:
     if session.backend == "executorch":
         import_engine()
     imports_bytes = memory_bytes()
-    load_s, runner = _timed(Runner, bundle, threads=session.threads, backend=session.backend)
+    load_s, runner = timed(Runner, bundle, threads=session.threads, backend=session.backend)
     with runner:
         first = _ask(runner, image)
         # Taken here: what follows measures lengths that a question seldom has.
@@ -77,7 +73,7 @@ def measure(session: Session) -> dict[str, float]:
 
 def _ask(runner: Runner, image: Image) -> dict[str, float]:
     """Time to the first token: a prepared picture's, and with preparing it, which is all that asking at once does more."""
-    prepare_s, _ = _timed(runner.prepare, image)
+    prepare_s, _ = timed(runner.prepare, image)
     for _ in runner.ask_prepared(QUESTION, max_new_tokens=1):
         pass
     prepared_s = runner.stats.prefill_s
@@ -88,14 +84,14 @@ def _prefill(runner: Runner) -> Iterator[tuple[str, float]]:
     """Tokens a second at the beginning of a context, by how many are fed in one call."""
     for length in doublings(_SHORTEST_PREFILL, runner.manifest.max_prefill):
         runner.engine.reset()
-        seconds, _ = _timed(runner.engine.feed, token_ids(runner, length))
+        seconds, _ = timed(runner.engine.feed, token_ids(runner, length))
         yield f"prefill_tok_s@{length}", length / seconds
 
 
 def _decode(runner: Runner) -> Iterator[tuple[str, float]]:
     """Tokens a second fed one by one, as decoding does, by the context before them."""
     for context in filled(runner, _SHORTEST_CONTEXT, _STEPS):
-        seconds = sum(_timed(runner.engine.feed, [token])[0] for token in token_ids(runner, _STEPS))
+        seconds = sum(timed(runner.engine.feed, [token])[0] for token in token_ids(runner, _STEPS))
         yield f"decode_tok_s@{context}", _STEPS / seconds
 
 
@@ -122,26 +118,19 @@ def _methods(runner: Runner, image: Image) -> Iterator[tuple[str, float]]:
     one = question[:, :1]
     pixels = preprocess(image, config)[None]
     for _ in range(2):  # the first time warms up
-        encode_s, (embeds, _) = _timed(methods.vision_encoder, pixels)
-        embed_s, asked = _timed(methods.token_embedding, question)
-        token_s, token = _timed(methods.token_embedding, one)
-        image_s, _ = _timed(methods.text_decoder, embeds, 0)
+        encode_s, (embeds, _) = timed(methods.vision_encoder, pixels)
+        embed_s, asked = timed(methods.token_embedding, question)
+        token_s, token = timed(methods.token_embedding, one)
+        image_s, _ = timed(methods.text_decoder, embeds, 0)
         at = embeds.shape[1]
-        question_s, _ = _timed(methods.text_decoder, asked, at)
+        question_s, _ = timed(methods.text_decoder, asked, at)
         at += asked.shape[1]
-        step_s = sum(_timed(methods.text_decoder, token, at + step)[0] for step in range(_STEPS)) / _STEPS
-    yield "method_s@preprocess", _timed(preprocess, image, config)[0]
+        step_s = sum(timed(methods.text_decoder, token, at + step)[0] for step in range(_STEPS)) / _STEPS
+    yield "method_s@preprocess", timed(preprocess, image, config)[0]
     yield "method_s@vision_encoder", encode_s
     yield "method_s@token_embedding", embed_s + ANSWER_TOKENS * token_s
     yield "method_s@text_decoder, prefill", image_s + question_s
     yield "method_s@text_decoder, decode", ANSWER_TOKENS * step_s
-
-
-def _timed(call: Callable[..., _T], *arguments: Any, **named: Any) -> tuple[float, _T]:
-    """Seconds that ``call`` takes, and what it returns."""
-    begin = time.perf_counter()
-    result = call(*arguments, **named)
-    return time.perf_counter() - begin, result
 
 
 def doublings(first: int, limit: int) -> list[int]:
