@@ -27,8 +27,9 @@ from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.graph_checks import Expected, MethodInfo, check_method
 from mobilevlm_export.lower.graph_passes import share_activation_quantization
 from mobilevlm_export.lower.job_checks import require_context, require_recipe
+from mobilevlm_export.lower.lean_xnnpack import lean_xnnpack
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
-from mobilevlm_export.lower.partitioner import LevelPartitioner, only_needed_passes
+from mobilevlm_export.lower.partitioner import LevelPartitioner
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import Recipe, is_quantized, shipped_bytes
@@ -90,7 +91,7 @@ def lower_executorch(
         delegates = 1 + model.config.llm.num_layers + 2
         begun = itertools.count()
         progress("delegate", 0, delegates)
-        with only_needed_passes(lambda: progress("delegate", next(begun), delegates)):
+        with lean_xnnpack(lambda: progress("delegate", next(begun), delegates)):
             edge = _delegate(programs, _constant_methods(model, max_context, max_prefill))
         del programs
         progress("delegate", delegates, delegates)

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import torch
-from executorch.backends.xnnpack import xnnpack_preprocess
-from executorch.backends.xnnpack._passes import XNNPACKPassManager, XNNPACKRemoveCloneOpsTransform
-from executorch.backends.xnnpack._passes.channels_last_tagged_reshape_pass import ChannelsLastTaggedReshapePass
-from executorch.backends.xnnpack._passes.remove_redundant_copy_pass import RemoveRedundantCopyPass
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir.backend.canonical_partitioners.config_partitioner import is_constant_data
 from executorch.exir.backend.partitioner import DelegationSpec, PartitionResult
@@ -82,24 +76,3 @@ def _constant_nodes(program: ExportedProgram) -> set[Node]:
         elif node.op == "call_function" and node.all_input_nodes and constant.issuperset(node.all_input_nodes):
             constant.add(node)
     return constant
-
-
-# Of XNNPACK's seventeen rewrites of a delegate's graph, those that find something in this model's. The others look for
-# batch norms, 1-d convolutions, max pools, static quantization, addmm … and each costs a whole retracing.
-_NEEDED_PASSES = [XNNPACKRemoveCloneOpsTransform, ChannelsLastTaggedReshapePass, RemoveRedundantCopyPass]
-
-
-@contextlib.contextmanager
-def only_needed_passes(begin_delegate: Callable[[], None]) -> Iterator[None]:
-    """Within this context XNNPACK's delegate runs only the passes this model needs; each begins with a call."""
-
-    def manager(program: ExportedProgram, passes: Any = None) -> XNNPACKPassManager:
-        begin_delegate()
-        return XNNPACKPassManager(program, passes or _NEEDED_PASSES)
-
-    original = xnnpack_preprocess.XNNPACKPassManager
-    xnnpack_preprocess.XNNPACKPassManager = manager
-    try:
-        yield
-    finally:
-        xnnpack_preprocess.XNNPACKPassManager = original
