@@ -25,11 +25,8 @@ class KitEngine:
         folder = Path(job.files[0])
         self._bundle = Bundle(folder, read_manifest(folder / MANIFEST))
         self._tokenizer = Tokenizer(self._bundle.tokenizer())
-        self._ids = {self._tokenizer.piece(token): token for token in range(self._tokenizer.vocab_size)}
         self._eos_id = job.eos_id
-        self._generation = CppGeneration(
-            self._bundle.artifact("executorch"), self._bundle.tokenizer("json"), job.threads
-        )
+        self._generation = CppGeneration(self._bundle, self._tokenizer, job.threads)
         self._methods: ExecuTorchMethods | None = None
 
     def require_ids(self, prompt: Prompt) -> None:
@@ -61,9 +58,9 @@ class KitEngine:
         """See :class:`benchmarks.rounds.Engine`."""
         tokens: list[int] = []
 
-        def take(piece: str) -> None:
-            tokens.append(self._ids[piece])
-            if tokens[-1] == self._eos_id:
+        def take(token: int) -> None:
+            tokens.append(token)
+            if token == self._eos_id:
                 self._generation.stop()
 
         self._generation.generate(ids, max_new_tokens, 0.0, take, lambda: False)

@@ -57,8 +57,10 @@ class Tokenizer:
         return list(self._processor.encode(text))
 
     def piece(self, token_id: int) -> str:
-        """The piece of one token as the vocabulary spells it, such as ``▁the`` or ``<0xE4>``."""
-        return str(self._processor.id_to_piece(token_id))
+        """The piece of one token as the vocabulary spells it, such as ``▁the`` or ``<0xE4>``; empty if it has none of that id, which
+        a model with more rows than pieces can say.
+        """
+        return str(self._processor.id_to_piece(token_id)) if 0 <= token_id < self.vocab_size else ""
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``; bytes that are not UTF-8 become U+FFFD."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.methods import Methods, prefill, register_operators, set_threads
@@ -35,10 +35,10 @@ class Generation(Protocol):
         ids: list[int],
         max_new_tokens: int,
         temperature: float,
-        on_piece: Callable[[str], None],
+        on_token: Callable[[int], None],
         stopped: Callable[[], bool],
     ) -> None:
-        """Feed ``ids``, at most max_prefill, and hand each new token's piece to ``on_piece``: the likeliest first, then sampled at
+        """Feed ``ids``, at most max_prefill, and hand each new token to ``on_token``: the likeliest first, then sampled at
         ``temperature`` (0: the likeliest), until the end of text, which is handed on too, or ``stopped``.
 
         A token is fed when the next one is wanted: the last one never is.
@@ -53,12 +53,16 @@ class Generation(Protocol):
 class CppGeneration:
     """ExecuTorch's C++ multimodal runner, the one of phones. It prints much: nothing of that is shown."""
 
-    def __init__(self, program: Path, tokenizer_json: Path, threads: int | None) -> None:
-        """Load ``program``; ``threads`` sets ExecuTorch's CPU threads of the whole process.
+    def __init__(self, bundle: Bundle, tokenizer: Tokenizer, threads: int | None) -> None:
+        """Load the program of ``bundle``; ``threads`` sets ExecuTorch's CPU threads of the whole process.
 
         Raises:
+            BundleError: the bundle has none for ExecuTorch.
             RunnerError: the runner can't load it.
         """
+        program = bundle.artifact("executorch")
+        # The runner hands out pieces, not ids.
+        self._ids = {tokenizer.piece(token): token for token in range(tokenizer.vocab_size)}
         import_engine()
         with native_output_hidden():
             from executorch.extension.llm.runner import MultimodalRunner
@@ -66,7 +70,7 @@ class CppGeneration:
             if threads is not None:
                 set_threads(threads)
             try:
-                self._runner: Any = MultimodalRunner(str(program), str(tokenizer_json))
+                self._runner: Any = MultimodalRunner(str(program), str(bundle.tokenizer("json")))
             except RuntimeError as error:
                 raise RunnerError(f"{program}: the engine can't load it ({str(error).splitlines()[0]})") from None
 
@@ -94,7 +98,7 @@ class CppGeneration:
         ids: list[int],
         max_new_tokens: int,
         temperature: float,
-        on_piece: Callable[[str], None],
+        on_token: Callable[[int], None],
         stopped: Callable[[], bool],
     ) -> None:
         """See :class:`Generation`; after a first token that is the end of text it goes on until :meth:`stop`."""
@@ -102,7 +106,7 @@ class CppGeneration:
 
         options = GenerationConfig(max_new_tokens=max_new_tokens, temperature=temperature, echo=False)
         with native_output_hidden():
-            self._runner.generate([make_token_input(ids)], options, on_piece)
+            self._runner.generate([make_token_input(ids)], options, lambda piece: on_token(self._ids.get(piece, -1)))
 
     def stop(self) -> None:
         """See :class:`Generation`."""
@@ -119,8 +123,8 @@ def import_engine() -> None:
 class MethodsGeneration:
     """The same by a bundle's three methods, for engines without a runner of their own."""
 
-    def __init__(self, methods: Methods, tokenizer: Tokenizer, *, eos_id: int, max_prefill: int) -> None:
-        self._methods, self._tokenizer, self._eos_id, self._max_prefill = methods, tokenizer, eos_id, max_prefill
+    def __init__(self, methods: Methods, *, eos_id: int, max_prefill: int) -> None:
+        self._methods, self._eos_id, self._max_prefill = methods, eos_id, max_prefill
         self._position = 0
 
     def reset(self) -> None:
@@ -143,14 +147,14 @@ class MethodsGeneration:
         ids: list[int],
         max_new_tokens: int,
         temperature: float,
-        on_piece: Callable[[str], None],
+        on_token: Callable[[int], None],
         stopped: Callable[[], bool],
     ) -> None:
         """See :class:`Generation`."""
         for step in range(max_new_tokens):
             logits = self._feed(self._methods.token_embedding(torch.tensor([ids])))
             token = _sampled(logits, temperature if step else 0.0)
-            on_piece(self._tokenizer.piece(token) if token < self._tokenizer.vocab_size else "")
+            on_token(token)
             if token == self._eos_id or stopped():
                 break
             ids = [token]

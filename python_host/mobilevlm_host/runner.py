@@ -83,11 +83,10 @@ class Runner:
         self._coreml = open_coreml(bundle, threads) if self.backend == "coreml" else None
         if self._coreml:
             self._engine = MethodsGeneration(
-                self._coreml, self.tokenizer, eos_id=self.config.eos_id, max_prefill=self.manifest.max_prefill
+                self._coreml, eos_id=self.config.eos_id, max_prefill=self.manifest.max_prefill
             )
         else:
-            self._engine = CppGeneration(bundle.artifact(self.backend), bundle.tokenizer("json"), threads)
-        self._ids = {self.tokenizer.piece(token): token for token in range(self.tokenizer.vocab_size)}
+            self._engine = CppGeneration(bundle, self.tokenizer, threads)
         self._load_s = time.perf_counter() - begin
         self._image: Tensor | None = None  # pixels of the image in the KV cache
         self._cached: list[int] | None = None  # ids in the KV cache behind the image; None: nothing is prepared
@@ -239,29 +238,29 @@ class Runner:
         prompt_tokens = self._position + len(ids)
         self._stopped = False
         self._answer, self._stats = None, None
-        pieces: queue.Queue[str | BaseException | None] = queue.Queue()
+        tokens: queue.Queue[int | BaseException | None] = queue.Queue()
         worker = threading.Thread(
-            target=self._run_engine, args=(ids, max_new_tokens, temperature, pieces), name="mvlm-generate", daemon=True
+            target=self._run_engine, args=(ids, max_new_tokens, temperature, tokens), name="mvlm-generate", daemon=True
         )
         self._asking.acquire()
         worker.start()
-        return self._pieces(worker, pieces, ids, prompt_tokens, max_new_tokens, begin)
+        return self._pieces(worker, tokens, ids, prompt_tokens, max_new_tokens, begin)
 
-    def _run_engine(self, ids: list[int], max_new_tokens: int, temperature: float, pieces: queue.Queue[Any]) -> None:
+    def _run_engine(self, ids: list[int], max_new_tokens: int, temperature: float, tokens: queue.Queue[Any]) -> None:
         longest = self.manifest.max_prefill
         chunks = [ids[at : at + longest] for at in range(0, len(ids), longest)]
         try:
             for chunk in chunks[:-1]:
                 self._engine.feed(chunk)
-            self._engine.generate(chunks[-1], max_new_tokens, temperature, pieces.put, lambda: self._stopped)
-            pieces.put(None)
+            self._engine.generate(chunks[-1], max_new_tokens, temperature, tokens.put, lambda: self._stopped)
+            tokens.put(None)
         except BaseException as error:
-            pieces.put(error)
+            tokens.put(error)
 
     def _pieces(
         self,
         worker: threading.Thread,
-        pieces: queue.Queue[str | BaseException | None],
+        tokens: queue.Queue[int | BaseException | None],
         ids: list[int],
         prompt_tokens: int,
         max_new_tokens: int,
@@ -271,24 +270,23 @@ class Runner:
         ended = after_end = False
         first = last = 0.0
         try:
-            while (piece := pieces.get()) is not None:
-                if isinstance(piece, BaseException):
+            while (token := tokens.get()) is not None:
+                if isinstance(token, BaseException):
                     self._cached = None
                     raise RunnerError(
-                        f"engine: {str(piece).splitlines()[0] if str(piece) else type(piece).__name__}"
-                    ) from piece
+                        f"engine: {str(token).splitlines()[0] if str(token) else type(token).__name__}"
+                    ) from token
                 last = time.perf_counter()
                 first = first or last
                 if ended:
                     after_end = True  # an engine that goes on after a first token that is the end of text
                     continue
-                token = self._ids.get(piece, -1)
                 if token == self.config.eos_id:
                     ended = True
                     self._engine.stop()
                     continue
                 got.append(token)
-                if new := stream.add(piece):
+                if new := stream.add(self.tokenizer.piece(token)):
                     text += new
                     yield new
             if rest := stream.finish():

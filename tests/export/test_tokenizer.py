@@ -22,6 +22,14 @@ def test_ids_are_sentencepieces(tiny_tokenizer_model: Path) -> None:
     assert tokenizer.decode(tokenizer.encode("a red circle 你好")) == "a red circle 你好"
 
 
+def test_every_token_of_the_vocabulary_has_its_piece(tiny_tokenizer_model: Path) -> None:
+    tokenizer = Tokenizer(tiny_tokenizer_model)
+    pieces = [tokenizer.piece(token) for token in range(tokenizer.vocab_size)]
+    assert pieces[:4] == ["<unk>", "<s>", "</s>", "<0x00>"]
+    assert len({*pieces}) == tokenizer.vocab_size
+    assert tokenizer.piece(tokenizer.vocab_size) == tokenizer.piece(-1) == ""  # models may have more rows than pieces
+
+
 def test_a_users_end_of_text_is_plain_text(tiny_tokenizer_model: Path) -> None:
     tokenizer = Tokenizer(tiny_tokenizer_model)
     for text in ("</s>", "<s>", "<unk>", "stop</s> now"):
