@@ -5,12 +5,11 @@ A round of its own, in a fresh process, in turns with the engines': a machine th
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from collections.abc import Callable
 
 import torch
+
+from mobilevlm_host.bench.measure import print_figures, timed
 
 _READ_BYTES = 512_000_000  # beyond every cache
 _SIDE = 2048
@@ -23,7 +22,7 @@ def measure(threads: int) -> dict[str, float]:
     """
     torch.set_num_threads(threads)
     array = torch.ones(_READ_BYTES // 8, dtype=torch.int64)
-    read_s = _best(lambda: array.sum())
+    read_s = _best(array.sum)
     left, right = (torch.randint(-128, 127, (_SIDE, _SIDE), dtype=torch.int8) for _ in range(2))
     product_s = min(_best(lambda: torch._int_mm(left, right)), _best(_fbgemm_product()))
     return {"memory_bytes_s": array.nbytes / read_s, "int8_ops_s": 2 * _SIDE**3 / product_s}
@@ -39,13 +38,8 @@ def _fbgemm_product() -> Callable[[], object]:
 
 
 def _best(work: Callable[[], object]) -> float:
-    def seconds() -> float:
-        begin = time.perf_counter()
-        work()
-        return time.perf_counter() - begin
-
-    return min(seconds() for _ in range(_REPEATS))
+    return min(timed(work)[0] for _ in range(_REPEATS))
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(json.loads(sys.argv[1])["threads"])))
+    print_figures(lambda request: measure(request["threads"]))

@@ -64,12 +64,10 @@ class LlamaCppEngine:
         self._pool = PoolAndPeg.of(self._projector_file)
         self._eos_id = job.eos_id
 
-    def require_ids(self, prompt: Prompt) -> None:
+    def ids(self, prompt: Prompt) -> tuple[list[int], list[int]]:
         """See :class:`benchmarks.rounds.Engine`."""
         bos = llama.llama_vocab_bos(self._vocabulary)
-        got = [bos, *self._tokenize(prompt.before)], self._tokenize(prompt.after)
-        if got != (prompt.before_ids, prompt.after_ids):
-            raise RunnerError(f"llama.cpp: its tokenizer gives {got} for the prompt, expected the checkpoint's ids")
+        return [bos, *self._tokenize(prompt.before)], self._tokenize(prompt.after)
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`benchmarks.rounds.Engine`: float32 [tokens, D], a copy."""
@@ -155,11 +153,6 @@ def quantize(source: Path, output: Path, file_type: str, threads: int) -> None:
     options.nthread = threads
     if llama.llama_model_quantize(str(source).encode(), str(output).encode(), ctypes.byref(options)):
         raise RunnerError(f"{source}: llama.cpp can't quantize it to {file_type} ({_reason()})")
-
-
-def system_info() -> str:
-    """What llama.cpp was built for and found, in its own words."""
-    return bytes(llama.llama_print_system_info()).decode().strip()
 
 
 def _made(pointer: Any, file: str) -> Any:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilevlm_export.errors import MobileVLMError
-from mobilevlm_host.bench.measure import memory_bytes, peak_memory_bytes, timed
+from mobilevlm_export.errors import RunnerError
+from mobilevlm_host.bench.measure import memory_bytes, peak_memory_bytes, print_figures, timed
 
 _DECODE_STEPS = 24
 _ENCODES = 3
@@ -62,8 +61,8 @@ class Job:
 class Engine(Protocol):
     """One conversation in a KV cache. Pixels are uint8 [S, S, 3]."""
 
-    def require_ids(self, prompt: Prompt) -> None:
-        """Raise RunnerError unless the engine's own tokenizer gives the ids of ``prompt``."""
+    def ids(self, prompt: Prompt) -> tuple[list[int], list[int]]:
+        """What the engine's own tokenizer makes of the texts of ``prompt``, with BOS in front of the first."""
         ...
 
     def encode(self, pixels: NDArray[np.uint8]) -> object:
@@ -88,11 +87,15 @@ class Engine(Protocol):
 
 
 def measure(open_engine: Callable[[], Engine], job: Job) -> dict[str, float]:
-    """The figures of one round in this process, which must not have loaded the engine before."""
+    """The figures of one round in this process, which must not have loaded the engine before.
+
+    Raises:
+        RunnerError: the engine fails, or its tokenizer gives other ids for the prompt than the checkpoint's.
+    """
     pixels, prompt = np.load(job.pixels)[0], job.prompts[0]
     imports_bytes = memory_bytes()
     open_s, engine = timed(open_engine)
-    engine.require_ids(prompt)
+    _require_ids(engine, prompt, job)
     first_s = sum(_ask(engine, prompt, pixels))
     prepare_s, question_s = _ask(engine, prompt, pixels)
     # Engines put off work to the first ask: weights that are packed, pages that are read.
@@ -115,27 +118,32 @@ def measure(open_engine: Callable[[], Engine], job: Job) -> dict[str, float]:
 
 
 def answers(open_engine: Callable[[], Engine], job: Job) -> list[list[int]]:
-    """Token ids of the answers to all prompts."""
+    """Token ids of the answers to all prompts; errors as :func:`measure`."""
     engine = open_engine()
     given = []
     for prompt, pixels in zip(job.prompts, np.load(job.pixels), strict=True):
-        engine.require_ids(prompt)
+        _require_ids(engine, prompt, job)
         _prepare(engine, prompt, pixels)
         given.append(engine.generate(prompt.after_ids, job.answers))
     return given
 
 
 def run(open_engine: Callable[[Job], Engine]) -> None:
-    """The program of a round's process: the job is the file that the first argument names; prints the result as JSON."""
-    try:
-        job = Job.from_json(json.loads(Path(json.loads(sys.argv[1])["job"]).read_text(encoding="utf-8")))
+    """The program of a round's process, which is asked for the job in a file."""
+
+    def figures(request: Mapping[str, str]) -> object:
+        job = Job.from_json(json.loads(Path(request["job"]).read_text(encoding="utf-8")))
         if job.answers:
-            result: object = {"answers": answers(lambda: open_engine(job), job)}
-        else:
-            result = measure(lambda: open_engine(job), job)
-    except MobileVLMError as error:
-        sys.exit(str(error))
-    print(json.dumps(result))
+            return {"answers": answers(lambda: open_engine(job), job)}
+        return measure(lambda: open_engine(job), job)
+
+    print_figures(figures)
+
+
+def _require_ids(engine: Engine, prompt: Prompt, job: Job) -> None:
+    got, expected = engine.ids(prompt), (prompt.before_ids, prompt.after_ids)
+    if got != expected:
+        raise RunnerError(f"{job.files[0]}: its tokenizer gives {got} for the prompt, expected {expected}")
 
 
 def _ask(engine: Engine, prompt: Prompt, pixels: NDArray[np.uint8]) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -31,8 +32,9 @@ class Diary:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def require_ids(self, asked: Prompt) -> None:
+    def ids(self, asked: Prompt) -> tuple[list[int], list[int]]:
         self.lines.append("ids")
+        return asked.before_ids, asked.after_ids
 
     def encode(self, pixels: NDArray[np.uint8]) -> object:
         self.lines.append(f"encode {pixels.shape}")
@@ -124,7 +126,9 @@ def test_other_ids_of_the_prompt_are_refused(
     other = replace(job.prompts[0], after_ids=[5, *job.prompts[0].after_ids])
     wrong = replace(job, files=[str(tiny_bundle.path)], prompts=[other])
     (tmp_path / "job.json").write_text(json.dumps(wrong.to_json()))
-    with pytest.raises(RunnerError, match="expected the checkpoint's ids"):
+    given = str([job.prompts[0].before_ids, job.prompts[0].after_ids])[1:-1]
+    said = f"{tiny_bundle.path}: its tokenizer gives ({given}) for the prompt, expected "
+    with pytest.raises(RunnerError, match=re.escape(said)):
         in_child("benchmarks.kit_engine", {"job": str(tmp_path / "job.json")})
 
 

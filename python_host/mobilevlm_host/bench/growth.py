@@ -7,7 +7,6 @@ the shapes hold on a busy one. They aren't what a user waits.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import time
@@ -26,9 +25,9 @@ from mobilevlm_export.manifest import MANIFEST, read_manifest
 from mobilevlm_export.terminal import print_table
 from mobilevlm_export.whole_file import whole_file
 from mobilevlm_host import charts
-from mobilevlm_host.bench.measure import in_child
+from mobilevlm_host.bench.measure import in_child, print_figures
 from mobilevlm_host.bench.operations import text_decoder_ops
-from mobilevlm_host.bench.session import doublings, filled, print_figures, token_ids
+from mobilevlm_host.bench.session import doublings, filled, token_ids
 from mobilevlm_host.charts import Line
 from mobilevlm_host.generation import import_engine
 from mobilevlm_host.native_output import native_output_hidden
@@ -193,7 +192,7 @@ def print_growth(found: Sequence[Growth]) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Measure, print and draw; or, as the child, measure the session in the first argument (JSON)."""
     if arguments and arguments[0].startswith("{"):
-        print_figures(lambda: measure(json.loads(arguments[0])["bundle"]))
+        print_figures(lambda request: measure(request["bundle"]))
         return
     parser = argparse.ArgumentParser(
         prog="python -m mobilevlm_host.bench.growth", description="How a bundle's costs grow."

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mobilevlm_export.errors import RunnerError
+from mobilevlm_export.errors import MobileVLMError, RunnerError
 from mobilevlm_export.progress import Progress, silent
 
 _T = TypeVar("_T")
@@ -81,6 +81,15 @@ def in_child(module: str, request: Mapping[str, Any]) -> Figures:
         raise RunnerError(said[-1] if said else f"{module}: ended with exit code {done.returncode}, expected figures")
     figures: Figures = json.loads(done.stdout.strip().splitlines()[-1])
     return figures
+
+
+def print_figures(measure: Callable[[Mapping[str, Any]], object]) -> None:
+    """What ``module`` does in :func:`in_child`: print what ``measure`` makes of the request, or end with an error's one line."""
+    try:
+        figures = measure(json.loads(sys.argv[1]))
+    except MobileVLMError as error:
+        sys.exit(str(error))
+    print(json.dumps(figures))
 
 
 def timed(call: Callable[..., _T], *arguments: Any, **named: Any) -> tuple[float, _T]:

@@ -5,9 +5,7 @@ Names tell units: ``_s`` seconds, ``_tok_s`` tokens a second, ``_bytes``. After 
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,10 +13,9 @@ import torch
 from PIL.Image import Image
 
 from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_export.manifest import MANIFEST, read_manifest
 from mobilevlm_export.preprocess import open_image, preprocess
-from mobilevlm_host.bench.measure import Figures, in_child, memory_bytes, peak_memory_bytes, timed
+from mobilevlm_host.bench.measure import Figures, in_child, memory_bytes, peak_memory_bytes, print_figures, timed
 from mobilevlm_host.generation import import_engine
 from mobilevlm_host.methods import thread_count
 from mobilevlm_host.native_output import native_output_hidden
@@ -147,14 +144,5 @@ def token_ids(runner: Runner, count: int) -> list[int]:
     return [(7919 * at) % runner.tokenizer.vocab_size for at in range(1, count + 1)]
 
 
-def print_figures(measured: Callable[[], Figures]) -> None:
-    """What a child does: print the figures, or end with an error's one line."""
-    try:
-        figures = measured()
-    except MobileVLMError as error:
-        sys.exit(str(error))
-    print(json.dumps(figures))
-
-
 if __name__ == "__main__":
-    print_figures(lambda: measure(Session(**json.loads(sys.argv[1]))))
+    print_figures(lambda request: measure(Session(**request)))
