@@ -22,7 +22,6 @@ demo: setup  ## Export the demo model, ask it about pictures, compare it with fp
 
 # llama.cpp is compiled for this very machine, as the kit's kernels choose by what they find on it.
 BENCH_READY := $(VENV)/.bench-ready
-SIZE ?= demo
 
 $(BENCH_READY): $(READY)
 	@echo "make bench: installing llama.cpp into $(VENV), compiled for this machine (about 15 minutes, once)" >&2
@@ -32,7 +31,7 @@ $(BENCH_READY): $(READY)
 	@touch $@
 
 bench: $(BENCH_READY)  ## Measure the kit beside llama.cpp on the same weights: SIZE=demo, 1.7b, 3b or a checkpoint
-	@$(BIN)/python -m benchmarks $(SIZE)
+	@$(BIN)/python -m benchmarks $(if $(SIZE),"$(SIZE)")
 
 ARM64_TOOLS := "the tests on an emulated ARM CPU" qemu-aarch64-static:qemu-user-static aarch64-linux-gnu-g++:g++-aarch64-linux-gnu
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from mobilevlm_export.cli import examples, json_option
-from mobilevlm_export.errors import MobileVLMError, RunnerError
+from mobilevlm_export.cli import examples, hide_library_warnings, json_option, one_line_errors
+from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.hub import DEMO
 from mobilevlm_export.terminal import drawn_progress, print_json
 
@@ -40,7 +40,7 @@ _QUESTIONS = 200
     type=click.Path(path_type=Path),
     default=_WORK,
     show_default="benchmarks/build",
-    help="Where GGUF files and made-up checkpoints are kept.",
+    help="Where GGUF files and made-up checkpoints are kept, and a bundle until it is measured.",
 )
 @json_option
 def main(checkpoint: str, bundle: Path | None, rounds: int, threads: int, work: Path, as_json: bool) -> None:
@@ -48,7 +48,8 @@ def main(checkpoint: str, bundle: Path | None, rounds: int, threads: int, work: 
 
     Image, prompt and token ids are the same. Of the demo, the answers to held-out questions are compared too.
     """
-    try:
+    hide_library_warnings()
+    with one_line_errors():
         _require_peer()
         from benchmarks.comparison import compare
         from benchmarks.files import bundle_of, checkpoint_of, llama_cpp_files
@@ -56,18 +57,17 @@ def main(checkpoint: str, bundle: Path | None, rounds: int, threads: int, work: 
 
         with drawn_progress() as progress:
             folder = checkpoint_of(checkpoint, work, progress)
-            peers = llama_cpp_files(folder, work, threads, progress)
-            with bundle_of(folder, bundle, progress) as opened:
+            work.mkdir(parents=True, exist_ok=True)
+            with bundle_of(folder, bundle, work, progress) as opened:
+                peers = llama_cpp_files(folder, work, threads, progress)
                 questions = _QUESTIONS if checkpoint == DEMO else 0
                 found = compare(
                     folder, opened, peers, threads=threads, rounds=rounds, questions=questions, progress=progress
                 )
-    except MobileVLMError as error:
-        raise click.ClickException(str(error)) from error
-    if as_json:
-        print_json(found.to_json())
-    else:
-        print_comparison(found)
+        if as_json:
+            print_json(found.to_json())
+        else:
+            print_comparison(found)
 
 
 def _require_peer() -> None:

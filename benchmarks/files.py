@@ -17,7 +17,7 @@ from benchmarks.gguf_files import Q8_0, write_language_model, write_projector
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.checkpoint import checkpoint_sha256
 from mobilevlm_export.config import PRESETS
-from mobilevlm_export.errors import BundleError
+from mobilevlm_export.errors import BundleError, CheckpointError
 from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.progress import Progress, silent
@@ -63,10 +63,18 @@ def kit_bytes_per_token(bundle: Bundle) -> int:
 
 
 def checkpoint_of(size: str, work: Path, progress: Progress = silent) -> Path:
-    """The checkpoint that ``size`` names: ``demo``; a preset, with random weights, made in ``work`` if it isn't there; or a folder."""
+    """The checkpoint that ``size`` names: ``demo``; a preset, with random weights, made in ``work`` if it isn't there; or a folder.
+
+    Raises:
+        CheckpointError: it is none of these, or can't be made.
+    """
     if size == DEMO:
         return DEMO_CHECKPOINT
     if size not in PRESETS:
+        if not Path(size).is_dir():
+            raise CheckpointError(
+                f"{size}: no such folder, expected {DEMO}, {', '.join(PRESETS)} or a checkpoint's folder"
+            )
         return Path(size)
     folder = work / f"random-{size}"
     if not folder.is_dir():
@@ -75,19 +83,21 @@ def checkpoint_of(size: str, work: Path, progress: Progress = silent) -> Path:
 
 
 @contextmanager
-def bundle_of(checkpoint: Path, given: Path | None, progress: Progress = silent) -> Iterator[Bundle]:
-    """The bundle ``given``, verified, or a new one in int4 for as long as it is used.
+def bundle_of(checkpoint: Path, given: Path | None, work: Path, progress: Progress = silent) -> Iterator[Bundle]:
+    """The bundle ``given``, verified, or a new one in int4, in ``work`` for as long as it is used.
 
     Raises:
-        BundleError: ``given`` was made from another checkpoint.
+        CheckpointError: ``checkpoint`` isn't one.
+        BundleError: ``given`` is damaged, not for ExecuTorch, or was made from another checkpoint.
     """
     if given is None:
-        with TemporaryDirectory(prefix="mvlm-bench-") as folder:
+        with TemporaryDirectory(prefix="bundle-", dir=work) as folder:
             yield export_bundle(ExportJob(checkpoint, Path(folder) / "int4.mvlm", RECIPES["int4"]), progress)
         return
     with Bundle.open(given, progress=progress) as opened:
         if opened.manifest.source_sha256 != checkpoint_sha256(checkpoint, progress):
             raise BundleError(f"{given}: was made from another checkpoint than {checkpoint}")
+        opened.artifact("executorch")
         yield opened
 
 

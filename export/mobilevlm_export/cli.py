@@ -6,7 +6,9 @@ by the host's runner; the host hands its function in as click's ``obj``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,20 +41,35 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+def hide_library_warnings() -> None:
+    """Keep from the terminal what libraries log of themselves when they are imported: a user can do nothing about it."""
+    # torchao: a deprecation of its own.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+    # coremltools: what it can't do on this system or hasn't tried with this torch.
+    logging.getLogger("coremltools").setLevel(logging.ERROR)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn the kit's errors and the system's into click's: one line and exit code 1, never a traceback."""
+    try:
+        yield
+    except MobileVLMError as error:
+        raise click.ClickException(str(error)) from error
+    except BrokenPipeError:
+        raise  # click ends quietly when the reader of a pipe has gone
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{where}{error.strerror or error}") from error
+
+
 class OneLineErrors(click.Group):
-    """A group whose commands end a user's mistake with one line and exit code 1, never a traceback."""
+    """A group whose commands end a user's mistake as :func:`one_line_errors` does."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn the kit's errors and the system's into click's one line."""
-        try:
+        """Run the command."""
+        with one_line_errors():
             return super().invoke(ctx)
-        except MobileVLMError as error:
-            raise click.ClickException(str(error)) from error
-        except BrokenPipeError:
-            raise  # click ends quietly when the reader of a pipe has gone
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror or error}") from error
 
 
 @click.command(

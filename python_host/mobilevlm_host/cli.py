@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,10 +33,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Take a MobileVLM V2 checkpoint to phones, and prove that it answers there as it does here."""
-    # torchao logs a deprecation of its own when it is imported; a user can do nothing about it.
-    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
-    # coremltools says what it can't do on this system or hasn't tried with this torch.
-    logging.getLogger("coremltools").setLevel(logging.ERROR)
+    cli.hide_library_warnings()
     ctx.obj = _add_golden
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +14,8 @@ from numpy.typing import NDArray
 from tiny import TINY, random_model
 
 from benchmarks.rounds import Job, Prompt, answers, measure
-from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import RunnerError
-from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.bench.measure import in_child
 
 ROOT = Path(__file__).parents[2]
@@ -52,20 +48,6 @@ class Diary:
     def generate(self, ids: list[int], max_new_tokens: int) -> list[int]:
         self.lines.append(f"generate {len(ids)} {max_new_tokens}")
         return [max_new_tokens]
-
-
-@pytest.fixture
-def job(tmp_path: Path, tiny_tokenizer_model: Path) -> Job:
-    """Two prompts about two pictures."""
-    pixels = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
-    pixels[:, 0, 0, 0] = 1, 2
-    np.save(tmp_path / "pixels.npy", pixels)
-    tokenizer, before = Tokenizer(tiny_tokenizer_model), prompt.prefix()
-    prompts = []
-    for question in ("What is this?", "a red circle"):
-        after = prompt.after_image(question)
-        prompts.append(Prompt(before, [1, *tokenizer.encode(before)], after, tokenizer.encode(after)))
-    return Job([], str(tmp_path / "pixels.npy"), prompts, 1, 256, 2, list(range(5, 35)))
 
 
 def test_a_round_asks_twice_then_prefills_and_decodes_and_encodes(job: Job) -> None:
@@ -137,14 +119,6 @@ def test_limits_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = in_child("benchmarks.limits", {"threads": 1})
     assert limits["memory_bytes_s"] > 1e8
     assert limits["int8_ops_s"] > 1e8
-
-
-def test_without_the_peer_one_line_says_how_to_get_it() -> None:
-    hide = "import sys; sys.modules['llama_cpp'] = None; from benchmarks.__main__ import main; main([])"
-    done = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: llama.cpp: llama_cpp can't be imported; make bench installs")
-    assert len(done.stderr.splitlines()) == 1
 
 
 def test_load_counts_what_the_first_ask_takes_longer(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,34 @@
+"""A job of two prompts about two pictures, and llama.cpp's stand-in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_llama_cpp import FakeLlamaCpp
+from tiny import TINY
+
+from benchmarks.rounds import Job, Prompt
+from mobilevlm_export import prompt
+from mobilevlm_export.tokenizer import Tokenizer
+
+
+@pytest.fixture
+def job(tmp_path: Path, tiny_tokenizer_model: Path) -> Job:
+    """Two prompts about two pictures."""
+    side = TINY.vision.image_size
+    pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    pixels[:, 0, 0, 0] = 1, 2
+    np.save(tmp_path / "pixels.npy", pixels)
+    tokenizer, before = Tokenizer(tiny_tokenizer_model), prompt.prefix()
+    prompts = []
+    for question in ("What is this?", "a red circle"):
+        after = prompt.after_image(question)
+        prompts.append(Prompt(before, [1, *tokenizer.encode(before)], after, tokenizer.encode(after)))
+    return Job([], str(tmp_path / "pixels.npy"), prompts, 1, 256, 2, list(range(5, 35)))
+
+
+@pytest.fixture
+def llama_cpp(tiny_tokenizer_model: Path) -> FakeLlamaCpp:
+    return FakeLlamaCpp(Tokenizer(tiny_tokenizer_model))
