@@ -54,9 +54,8 @@ extension AppModel {
         if let action, loop === liveSession { live?.isResting = action == .pause }
     }
 
-    /// Shows what the session has come to say of the newest frame.
-    func followLive(_ state: SessionState) async {
-        guard let loop = liveSession, let age = await loop.frameAge(state), loop === liveSession else { return }
+    /// Shows what the session has come to say of the newest frame, of the age `age`.
+    func followLive(_ state: SessionState, _ age: Duration) {
         guard let turn = state.turns.last, !turn.answer.isEmpty else { return }
         let isNew = turn.ended != nil && live?.isWhole == false
         live?.answer = turn.answer

@@ -64,10 +64,13 @@ public final class AppModel {
     }
 
     private func onSession(_ state: SessionState) async {
+        let loop = liveSession
+        let frameAge = await loop?.frameAge(state)
+        // From here on without a pause: the session and what live mode shows of it are seen to change at once.
         let before = session
         session = state
         announceNews(since: before)
-        await followLive(state)
+        if let frameAge, loop === liveSession { followLive(state, frameAge) }
     }
 
     func wish(_ wish: @escaping @Sendable (VLMSession) async -> Void) {

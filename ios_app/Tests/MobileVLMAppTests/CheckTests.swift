@@ -91,7 +91,8 @@ final class CheckTests: XCTestCase, @unchecked Sendable {
             await stage.engine.hold(at: 1)
             stage.model.go(.check)
             let check = Task { await stage.model.startCheck() }
-            try await stage.eventually("it runs") { await stage.engine.isHeld }
+            try await eventually("it runs") { await stage.engine.isHeld }
+            try await eventually("it is seen") { stage.model.check != nil && stage.model.session.phase == .checking }
             XCTAssertEqual(stage.model.check?.verdict, Words("check_running"))
             XCTAssertTrue(stage.model.staysAwake)
             XCTAssertFalse(stage.model.canCheck)

@@ -17,16 +17,16 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
         for isBackground in [false, true] {
             if isBackground { stage.model.enterBackground() } else { stage.model.go(.settings) }
             XCTAssertEqual(stage.model.camera, .off)
-            try await stage.eventually("the camera closes") { !stage.camera.isOpen }
+            try await eventually("the camera closes") { !stage.camera.isOpen }
             if isBackground { stage.model.enterForeground() } else { stage.model.back() }
-            try await stage.eventually("the camera opens again") { stage.camera.isOpen }
+            try await eventually("the camera opens again") { stage.camera.isOpen }
             XCTAssertEqual(stage.model.camera, .open)
         }
         try await stage.take(20)
         XCTAssertEqual(stage.model.camera, .off)
-        try await stage.eventually("the camera closes") { !stage.camera.isOpen }
+        try await eventually("the camera closes") { !stage.camera.isOpen }
         stage.model.newPicture()
-        try await stage.eventually("the camera opens again") { stage.camera.isOpen }
+        try await eventually("the camera opens again") { stage.camera.isOpen }
     }
 
     func testTheCameraIsNotOpenedWithoutAModel() async throws {
@@ -60,9 +60,9 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
         ] {
             let stage = try Stage()
             try await stage.start()
-            try await stage.eventually("the camera opens") { stage.camera.isOpen }
+            try await eventually("the camera opens") { stage.camera.isOpen }
             stage.camera.fail(problem)
-            try await stage.eventually("it is told") { stage.model.pictureNotice == expected }
+            try await eventually("it is told") { stage.model.pictureNotice == expected }
             stage.model.go(.settings)
             stage.model.back()
             XCTAssertEqual(stage.camera.opened, 1)
@@ -78,7 +78,7 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
         try await stage.start()
         stage.camera.frame(20)
         stage.camera.frame(30)
-        try await stage.eventually("the frames were seen") { stage.camera.isIdle }
+        try await eventually("the frames were seen") { stage.camera.isIdle }
         XCTAssertNil(stage.model.picture)
         try await stage.take(40)
         XCTAssertEqual(stage.model.picture?.pixels[39], 0xDCDCDC)
@@ -124,7 +124,7 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
                 return Data([7])
             }
         }
-        try await stage.eventually("it is being read") { stage.model.isReadingPicture }
+        try await eventually("it is being read") { stage.model.isReadingPicture }
         XCTAssertEqual(stage.model.pictureNotice, PictureNotice("picture_reading"))
         try await stage.take(20)
         opener.yield()

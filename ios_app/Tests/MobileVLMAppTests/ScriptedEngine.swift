@@ -22,6 +22,9 @@ actor ScriptedEngine: VLMEngine, ModelMethods {
     /// Waits before its token number `token` until `release`.
     func hold(at token: Int) { holdAt = token }
 
+    /// Waits before it ends its answer until `release`.
+    func holdAtTheEnd() { holdAt = answer.count }
+
     var isHeld: Bool { held != nil }
 
     func release() {

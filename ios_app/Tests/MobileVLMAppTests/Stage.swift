@@ -35,11 +35,13 @@ final class FakeCamera: Camera, Sendable {
 
     func frames() -> AsyncThrowingStream<Frame, any Error> {
         let (numbered, reader) = AsyncThrowingStream.makeStream(of: (Int, Frame).self, bufferingPolicy: .bufferingNewest(1))
-        reader.onTermination = { _ in self.state.withLock { $0.reader = nil } }
-        state.withLock { state in
+        let mine = state.withLock { state in
             state.reader = reader
             state.opened += 1
+            return state.opened
         }
+        // It may come when the camera is open again.
+        reader.onTermination = { _ in self.state.withLock { if $0.opened == mine { $0.reader = nil } } }
         return AsyncThrowingStream {
             self.state.withLock { $0.isAwaited = true }
             for try await (number, frame) in numbered {
@@ -112,6 +114,7 @@ final class Stage {
         var units = [CoreMLSpec.ComputeUnits?]()
         var beforeImport: @Sendable () -> Void = {}
         var afterImport: @Sendable () -> Void = {}
+        var beforeClock: @Sendable () -> Void = {}
     }
 
     let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
@@ -163,7 +166,11 @@ final class Stage {
             keepFromBackup: { [facts] folder in facts.change { $0.keptFromBackup.insert(folder.lastPathComponent) } },
             sweep: { [facts] ids in facts.change { $0.there = ids } },
             speaker: speaker,
-            announce: { [announced] words in announced.change { $0.append(words) } }, now: { [facts] in facts.value.clock })
+            announce: { [announced] words in announced.change { $0.append(words) } },
+            now: { [facts] in
+                facts.value.beforeClock()
+                return facts.value.clock
+            })
     }
 
     /// Puts a bundle where the app looks, as a computer would.
@@ -209,17 +216,6 @@ final class Stage {
         let isAsked = await model.ask(question)
         XCTAssertTrue(isAsked, question)
         await model.settle()
-    }
-
-    func eventually(_ what: String, line: UInt = #line, _ isSo: () async -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(30)
-        while await !isSo() {
-            if ContinuousClock.now > end {
-                XCTFail("expected that \(what)", line: line)
-                throw CancellationError()
-            }
-            try await Task.sleep(for: .milliseconds(1))
-        }
     }
 }
 

@@ -109,27 +109,24 @@ final class FakeClock: @unchecked Sendable {
 final class States: @unchecked Sendable {
     private let lock = NSLock()
     private var told = [SessionState]()
-    private var trigger: (@Sendable (SessionState) -> Bool)?
-    private var action: (@Sendable () async -> Void)?
 
     var all: [SessionState] { lock.withLock { told } }
 
-    /// Does `action` once, when a state fits.
-    func when(_ fits: @escaping @Sendable (SessionState) -> Bool, _ action: @escaping @Sendable () async -> Void) {
-        lock.withLock {
-            trigger = fits
-            self.action = action
-        }
-    }
+    func add(_ state: SessionState) { lock.withLock { told.append(state) } }
+}
 
-    func add(_ state: SessionState) {
-        let due = lock.withLock {
-            told.append(state)
-            guard trigger?(state) == true else { return nil as (@Sendable () async -> Void)? }
-            trigger = nil
-            return action
+/// Waits until `isSo`, which nothing but what runs beside the test can bring about; fails after half a minute.
+func eventually(
+    _ what: String, isolation: isolated (any Actor)? = #isolation, file: StaticString = #filePath, line: UInt = #line,
+    _ isSo: () async -> Bool
+) async throws {
+    let end = ContinuousClock.now + .seconds(30)
+    while await !isSo() {
+        if ContinuousClock.now > end {
+            XCTFail("expected that \(what)", file: file, line: line)
+            throw CancellationError()
         }
-        if let due { Task { await due() } }
+        try await Task.sleep(for: .milliseconds(1))
     }
 }
 

@@ -27,8 +27,8 @@
         var compiled = [String]()
         var loads = [Load]()
         var calls = [Call]()
-        /// When each call came.
-        var began = [ContinuousClock.Instant]()
+        /// When each call came, and when it was done.
+        var times = [(began: ContinuousClock.Instant, ended: ContinuousClock.Instant)]()
         /// As the vision encoder saw it: red, green, blue planes.
         var pixels = [[UInt8]]()
         /// Rows by state and position.
@@ -60,7 +60,8 @@
             _ package: URL, _ function: String?, _ inputs: [String: MLFeatureValue], _ state: MLState?
         ) throws -> [String: MLMultiArray] {
             try lock.withLock {
-                began.append(.now)
+                let began = ContinuousClock.now
+                defer { times.append((began, .now)) }
                 try failIf(function ?? "main")
                 switch (package.lastPathComponent, function, state) {
                 case ("vision_encoder.mlpackage", nil, nil): return spoil(look(inputs["image"]!.imageBufferValue!))

@@ -53,7 +53,7 @@ final class SessionCheckTests: XCTestCase {
         await scene.requireSound(1, endsOften: false)
     }
 
-    func testReleasingFreesTheEngine() async {
+    func testReleasingFreesTheEngine() async throws {
         final class Engine: VLMEngine {
             let chunk = 1
             let gone: Log
@@ -80,7 +80,8 @@ final class SessionCheckTests: XCTestCase {
         await session.background()
         await session.releaseMemory()
         await session.settle()
-        XCTAssertEqual(gone.all.count, 2)
+        // The thread that loaded it may still hold it for a moment.
+        try await eventually("it is freed in the background too") { gone.all.count == 2 }
     }
 
     func testWithoutAModelOrInTheBackgroundThereIsNothingToCheck() async {

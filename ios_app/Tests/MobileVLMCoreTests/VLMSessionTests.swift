@@ -28,7 +28,16 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertEqual(phases, [.loading, .ready, .looking, .seen, .answering, .seen])
         let answers = states.all.compactMap { $0.turns.last?.answer }
         XCTAssertEqual(answers, answers.sorted { $0.count < $1.count }, "the answer grows")
-        XCTAssertTrue(states.all.contains { $0.loadProgress > 0 })
+    }
+
+    func testTheProgressOfALoadIsTold() async throws {
+        let scene = Scene(whileLoading: { session in
+            try await eventually("it is told") { await session.state.loadProgress > 0 }
+        })
+        await scene.session.open(Scene.folder)
+        await scene.session.settle()
+        await expect(scene.session, .ready)
+        XCTAssertEqual(scene.states.all.map(\.loadProgress), [0, 0.5, 0])
     }
 
     func testAFollowUpFeedsOnlyWhatIsNew() async throws {
@@ -87,28 +96,32 @@ final class VLMSessionTests: XCTestCase {
     }
 
     func testAQuestionMayBeAskedWhileAllIsLoading() async throws {
-        let session = scene.session
-        await session.open(Scene.folder)
-        await session.show(Scene.picture(1))
-        await session.ask("What is this?")
-        let isAskedTwice = await session.ask("And this?")
-        XCTAssertFalse(isAskedTwice)
-        await session.settle()
-        await requireSound(1)
+        let asked = Log()
+        let scene = Scene(whileLoading: { session in
+            await session.show(Scene.picture(1))
+            for question in ["What is this?", "And this?"] { asked.add("\(await session.ask(question))") }
+        })
+        await scene.session.open(Scene.folder)
+        await scene.session.settle()
+        XCTAssertEqual(asked.all, ["true", "false"])
+        let turns = await scene.session.state.turns
+        XCTAssertEqual(turns.map(\.question), ["What is this?"])
+        await scene.requireSound(1)
     }
 
     // MARK: - stopping, memory, the background
 
     func testStoppingKeepsWhatWasSaid() async throws {
-        let session = await asked()
-        states.when({ $0.turns.last?.answer.isEmpty == false }) { await session.stop() }
-        await session.ask("Tell me more than nine words about this, please.")
-        await session.settle()
-        let first = await session.state.turns.last
-        XCTAssertNotNil(first?.ended)
-        await session.ask("Why?")
-        await session.settle()
-        await requireSound(1)
+        let scene = await Scene(FakeEngine(endsOften: false)).seen(), calls = Log()
+        await scene.engine.meanwhile { [session = scene.session] call in
+            if call == "next", calls.addAndCount(call) == 3 { await session.stop() }
+        }
+        await scene.asked("What is this?")
+        await scene.asked("Why?", maxNewTokens: 2)
+        let turns = await scene.session.state.turns
+        XCTAssertEqual(turns.map(\.ended), [.stopped, .length])
+        XCTAssertEqual(turns.map(\.tokenIDs.count), [3, 2])
+        await scene.requireSound(1, endsOften: false)
     }
 
     func testTheBackgroundStopsAndMayFreeTheModelTheConversationComesBack() async throws {
@@ -256,17 +269,19 @@ final class VLMSessionTests: XCTestCase {
     }
 
     func testOpeningAnotherBundleWhileOneLoads() async throws {
-        let session = scene.session
-        await session.open(Scene.folder)
-        await session.open(URL(filePath: "/two.mvlm"))
-        await session.settle()
-        let name = await session.state.bundle
+        let two = URL(filePath: "/two.mvlm")
+        let scene = Scene(whileLoading: { session in
+            if await session.wanted == Scene.folder { await session.open(two) }
+        })
+        await scene.session.open(Scene.folder)
+        await scene.session.settle()
+        let name = await scene.session.state.bundle
         XCTAssertEqual(name, "two")
-        await expect(session, .ready)
-        await session.open(Scene.folder)
-        await session.close()
-        await session.settle()
-        await expect(session, .idle)
+        await expect(scene.session, .ready)
+        let closed = Scene(whileLoading: { await $0.close() })
+        await closed.session.open(Scene.folder)
+        await closed.session.settle()
+        await expect(closed.session, .idle)
     }
 
     /// It was imported anew meanwhile, and what was read is of both.
