@@ -96,8 +96,7 @@ extension AppModel {
 
     func endCheck() {
         guard check != nil else { return }
-        checkTask?.cancel()
-        checkTask = nil
+        checks += 1
         check = nil
         stop()
     }
@@ -107,6 +106,10 @@ extension AppModel {
         _ first: Check,
         _ work: @escaping @Sendable (LoadedModel, @escaping @Sendable (@escaping Change) -> Void) async throws -> Void
     ) async {
+        let before = check
+        check = first
+        checks += 1
+        let mine = checks
         let (changes, told) = AsyncStream.makeStream(of: Change.self)
         let isBegun = await wishes.then { [vlm] in
             await vlm.check { model in
@@ -119,19 +122,21 @@ extension AppModel {
                     let line = (error as? any MobileVLMError)?.message ?? "check: \(error)"
                     told.yield { $0.failure = line }
                 }
-                told.yield { check in
-                    check.isRunning = false
-                    check.isCapturing = false
-                }
             }
         }.value
-        guard isBegun else { return }
-        check = first
-        let following = Task {
-            for await change in changes where !Task.isCancelled && check != nil { change(&check!) }
+        guard isBegun else {
+            if mine == checks { check = before }
+            return
         }
-        checkTask = following
-        await following.value
-        await vlm.settle()  // it has the model back
+        let settling = Task { [vlm] in
+            await vlm.settle()  // it has the model back
+            told.finish()  // also if it let the work go before that began
+        }
+        for await change in changes where mine == checks { change(&check!) }
+        if mine == checks {
+            check!.isRunning = false
+            check!.isCapturing = false
+        }
+        await settling.value
     }
 }

@@ -41,7 +41,7 @@ public final class AppModel {
     @ObservationIgnored var cameraTask: Task<Void, Never>?
     @ObservationIgnored var isShutterPressed = false
     @ObservationIgnored var liveSession: LiveSession?
-    @ObservationIgnored var checkTask: Task<Void, Never>?
+    @ObservationIgnored var checks = 0  // counts those begun and those left: what an old one finds isn't a newer one's
     @ObservationIgnored var isInForeground = false { didSet { runCamera() } }
     @ObservationIgnored private var isToRestore = false
     @ObservationIgnored private var spoken = 0  // counts answers: an old one's end isn't a newer one's

@@ -110,6 +110,55 @@ final class CheckTests: XCTestCase, @unchecked Sendable {
         }
     }
 
+    func testLeavingBeforeItBeginsEndsItToo() async throws {
+        let stage = try Stage()
+        try await stage.says("a red circle")
+        try await stage.start(try bundle(answer: "a red circle"))
+        stage.model.go(.check)
+        let (gate, opener) = AsyncStream.makeStream(of: Void.self)
+        stage.model.wishes.then { for await _ in gate { break } }
+        let check = Task { await stage.model.startCheck() }
+        try await eventually("it is seen") { stage.model.check?.verdict == Words("check_running") }
+        stage.model.back()
+        XCTAssertNil(stage.model.check)
+        opener.yield()
+        await check.value
+        await stage.model.settle()
+        XCTAssertNil(stage.model.check)
+        XCTAssertFalse(stage.model.staysAwake)
+        XCTAssertEqual(stage.model.session.phase, .ready)
+        await stage.model.startCheck()
+        XCTAssertEqual(stage.model.check?.verdict, Words("check_same", .count(3)))
+    }
+
+    func testTheBackgroundEndsItBeforeItBegins() async throws {
+        let stage = try Stage()
+        try await stage.says("a red circle")
+        try await stage.start(try bundle(answer: "a red circle"))
+        try await stage.take(20)
+        await stage.engine.hold(at: 1)
+        await stage.model.ask("Why?")
+        try await eventually("it answers") { await stage.engine.isHeld }
+        stage.model.go(.check)
+        let check = Task { await stage.model.startCheck() }  // once the answer has stopped
+        try await eventually("it is seen") { stage.model.session.phase == .checking }
+        stage.model.enterBackground()
+        await stage.model.wishes.settle()
+        await stage.engine.release()
+        await check.value
+        XCTAssertEqual(stage.model.check?.verdict, Words("check_interrupted"))
+        XCTAssertFalse(stage.model.staysAwake)
+    }
+
+    func testWhatTheSessionRefusesToBeginIsNotSeen() async throws {
+        let stage = try Stage()
+        try await stage.start()
+        stage.model.wish { await $0.close() }  // which isn't seen yet
+        await stage.model.startCheck()
+        XCTAssertNil(stage.model.check)
+        XCTAssertFalse(stage.model.staysAwake)
+    }
+
     /// With one golden record, right but for its answer.
     private func bundle(answer: String) throws -> TestBundle {
         var bundle = try TestBundle(largest: 1000)

@@ -103,6 +103,26 @@ final class SessionCheckTests: XCTestCase {
         XCTAssertEqual(ran.all, ["ran"])
     }
 
+    func testAModelThatIsToBeFreedIsNotLent() async {
+        let wishes: [@Sendable (isolated VLMSession) -> Void] = [{ $0.close() }, { $0.open(URL(filePath: "/b.mvlm")) }]
+        for wish in wishes {
+            let scene = await asked(), ran = Log()
+            let isBegun = await Self.check(scene.session, after: wish) { _ in ran.add("ran") }
+            XCTAssertFalse(isBegun)
+            await scene.session.settle()
+            XCTAssertEqual(ran.all, [])
+        }
+    }
+
+    /// Nothing is between the two.
+    private static func check(
+        _ session: isolated VLMSession, after wish: @Sendable (isolated VLMSession) -> Void,
+        _ work: @escaping @Sendable (LoadedModel) async throws -> Void
+    ) -> Bool {
+        wish(session)
+        return session.check(work)
+    }
+
     func testAnAnswerThatIsComingIsStoppedFirst() async {
         let scene = await asked(), ran = Log()
         await scene.engine.meanwhile { [session = scene.session] call in

@@ -175,11 +175,11 @@ public actor VLMSession {
     /// the conversation is put back afterwards, and the model loaded again if `work` has released it. What `work` throws becomes a
     /// `Problem.check`.
     ///
-    /// `stop`, `show`, `clear`, `open` of another bundle, `close` and `background` cancel the task that `work` runs in. False, and nothing
-    /// happens, if no model is loaded, or a check is under way.
+    /// `stop`, `show`, `clear`, `open` of another bundle, `close` and `background` cancel the task that `work` runs in, or let `work` go
+    /// if it hasn't begun. False, and nothing happens, if the bundle's model isn't loaded, or a check is under way.
     @discardableResult
     public func check(_ work: @escaping @Sendable (LoadedModel) async throws -> Void) -> Bool {
-        guard model != nil, check == nil, checking == nil, !isInBackground else { return false }
+        guard let model, model.folder == wanted, check == nil, checking == nil, !isInBackground else { return false }
         problem = nil
         check = work
         stopAnswer()

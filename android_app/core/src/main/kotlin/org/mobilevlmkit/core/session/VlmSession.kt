@@ -122,10 +122,11 @@ class VlmSession(
      * throws becomes a [Problem.Check].
      *
      * `stop`, `show`, `open` of another bundle, `close` and `background` cancel the job; [work] may then throw CancellationException.
-     * False, and nothing happens, if no model is loaded, or a check is under way.
+     * False, and nothing happens, if the bundle's model isn't loaded, or a check is under way.
      */
     fun check(work: (LoadedModel, Job) -> Unit): Boolean = wish {
-        if (model == null || check != null || checking != null || isInBackground) return@wish false
+        val isThere = model != null && model?.folder == wanted
+        if (!isThere || check != null || checking != null || isInBackground) return@wish false
         problem = null
         check = work
         stopAnswer()

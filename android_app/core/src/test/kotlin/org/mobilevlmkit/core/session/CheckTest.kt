@@ -66,6 +66,15 @@ class CheckTest {
     }
 
     @Test
+    fun aModelThatIsToBeFreedIsNotLent() {
+        for (wish in listOf("open", "close")) {
+            val scene = Scene().seen()
+            leaving.getValue(wish)(scene.session)
+            assertFalse(wish, scene.session.check { _, _ -> error(wish) })
+        }
+    }
+
+    @Test
     fun anAnswerThatIsComingIsStoppedFirst() {
         scene.engine.answers = { List(9) { "▁a" } }
         scene.engine.meanwhile = { if (it == "piece 1") assertTrue(check()) }
