@@ -135,6 +135,9 @@ class FakeParts(context: Context) : Parts(context) {
         check(tasks.isEmpty()) { "the app never comes to rest" }
     }
 
+    /** Runs the oldest task. */
+    fun step() = tasks.remove().run()
+
     /** Runs the oldest task on a thread that ends with the tests, if it doesn't end by itself. */
     fun runInBackground() {
         val task = tasks.poll()

@@ -170,8 +170,7 @@ class WelcomeScreenTest : OnStage() {
     fun thePackedBundleCanBeCancelledAndHadLater() {
         stage.parts.packed = TestBundle().zipped()
         stage.controller = org.robolectric.Robolectric.buildActivity(MainActivity::class.java).setup()
-        stage.parts.runInBackground() // the first list
-        awaitImport()
+        listAndBeginToImport()
         stage.press(stage.string(R.string.cancel))
         stage.parts.settle()
         assertTrue(stage.state.bundles.isEmpty())
@@ -180,9 +179,10 @@ class WelcomeScreenTest : OnStage() {
         assertEquals("demo.mvlm", stage.state.session.bundle)
     }
 
-    private fun awaitImport() {
-        val end = System.nanoTime() + 10_000_000_000
-        while (stage.state.library.importing == null && System.nanoTime() < end) stage.idle()
+    /** The first list is there, and the import of the packed bundle is the next task. */
+    private fun listAndBeginToImport() {
+        stage.parts.step()
+        stage.idle()
         assertEquals("demo.mvlm.zip", stage.state.library.importing)
     }
 
@@ -198,8 +198,7 @@ class WelcomeScreenTest : OnStage() {
     fun thePackedBundleIsTriedAgainIfTheAppDiedMeanwhile() {
         stage.parts.packed = TestBundle().zipped()
         stage.controller = org.robolectric.Robolectric.buildActivity(MainActivity::class.java).setup()
-        stage.parts.runInBackground()
-        awaitImport()
+        listAndBeginToImport()
         val packed = stage.parts.packed
         stage.app.die()
         stage.parts.packed = packed

@@ -46,6 +46,7 @@ class EndToEnd {
     @After
     fun close() {
         session.close()
+        repeat(2) { worker.submit {}.get(180, TimeUnit.SECONDS) } // what ran has come back, and what it left to do is done
         worker.shutdown()
         assertTrue(worker.awaitTermination(60, TimeUnit.SECONDS))
     }
@@ -77,7 +78,7 @@ class EndToEnd {
 
     private fun ask(question: String, maxNewTokens: Int): ChatTurn {
         assertTrue(session.ask(question, maxNewTokens))
-        val asked = session.state.turns.size + if (session.state.waitingQuestion != null) 1 else 0
+        val asked = session.state.run { turns.size + if (waitingQuestion != null) 1 else 0 }
         return await(question) { it.picture == shown && it.turns.size >= asked && it.turns.last().ended != null }.turns.last()
     }
 

@@ -158,6 +158,7 @@ class VlmSessionRandomTest {
         assertEquals(Ended.LENGTH, session.state.turns.single().ended)
         assertEquals("a a a", session.state.turns.single().answer)
         assertEquals(1, made.count { !it.isClosed })
+        worker.submit {}.get(60, TimeUnit.SECONDS) // it has come back from the answer, and takes what is left to do before it ends
         session.close()
         worker.shutdown()
         assertTrue(worker.awaitTermination(60, TimeUnit.SECONDS))
