@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from mobilevlm_export.bundle import Bundle
 
 LLM_SCHEMES = ("fp32", "int8", "int4", "int4-calibrated")
-VISION_SCHEMES = ("fp32", "int8")
-EMBEDDING_SCHEMES = ("fp32", "int8", "int4")
-RECIPE_NAMES = ("int4", "int4-calibrated", "int8", "fp32")
+PART_SCHEMES = ("fp32", "int8", "int4")
+RECIPE_NAMES = ("int4", "int8", "int4-calibrated", "int4-all", "fp32")
 BACKENDS = ("executorch", "coreml")
 CACHE_UPDATES = ("slice", "one-hot")
 
@@ -104,9 +103,9 @@ class OneLineErrors(click.Group):
 )
 @click.option("--llm", type=click.Choice(LLM_SCHEMES), help="The text decoder's weights, instead of the recipe's.")
 @click.option("--lm-head", type=click.Choice(LLM_SCHEMES), help="The decoder's last linear. [default: goes with --llm]")
-@click.option("--vision", type=click.Choice(VISION_SCHEMES), help="The vision tower's weights.")
-@click.option("--projector", type=click.Choice(VISION_SCHEMES), help="LDPv2's weights.")
-@click.option("--embedding", type=click.Choice(EMBEDDING_SCHEMES), help="The token embedding's weights.")
+@click.option("--vision", type=click.Choice(PART_SCHEMES), help="The vision tower's weights.")
+@click.option("--projector", type=click.Choice(PART_SCHEMES), help="LDPv2's weights.")
+@click.option("--embedding", type=click.Choice(PART_SCHEMES), help="The token embedding's weights.")
 @click.option("--max-context", type=click.IntRange(min=64), help="Longest conversation in tokens. [default: 1024]")
 @click.option(
     "--coreml-cache-update",

@@ -16,16 +16,14 @@ from mobilevlm_export.weight_files import open_weights
 _DEFAULT_CONTEXT, _DEFAULT_PREFILL = 1024, 512
 # Bytes a weight takes: int8 and a scale a row; int4, and a scale of two bytes a group of 32.
 _WEIGHT_BYTES = {"fp32": 4.0, "int8": 1.0, "int4": 0.5 + 2 / 32}
+_PARTS = ("vision_encoder", "projector", "token_embedding", "text_decoder", "lm_head")
+_INT8 = dict.fromkeys(_PARTS, "int8")
 _RECIPE_SCHEMES = {
-    "int4": {
-        "vision_encoder": "int8",
-        "projector": "int8",
-        "token_embedding": "int8",
-        "text_decoder": "int4",
-        "lm_head": "int4",
-    },
-    "int8": dict.fromkeys(("vision_encoder", "projector", "token_embedding", "text_decoder", "lm_head"), "int8"),
-    "fp32": dict.fromkeys(("vision_encoder", "projector", "token_embedding", "text_decoder", "lm_head"), "fp32"),
+    "int4": _INT8 | {"text_decoder": "int4", "lm_head": "int4"},
+    "int4-calibrated": _INT8 | {"text_decoder": "int4"},
+    "int4-all": dict.fromkeys(_PARTS, "int4"),
+    "int8": _INT8,
+    "fp32": dict.fromkeys(_PARTS, "fp32"),
 }
 
 

@@ -31,8 +31,8 @@ CALIBRATED = "int4-calibrated"
 KNOBS = {
     "llm": ("fp32", "int8", "int4", CALIBRATED),
     "lm_head": ("fp32", "int8", "int4", CALIBRATED),
-    "vision": ("fp32", "int8"),
-    "projector": ("fp32", "int8"),
+    "vision": ("fp32", "int8", "int4"),
+    "projector": ("fp32", "int8", "int4"),
     "embedding": ("fp32", "int8", "int4"),
 }
 _LAYERS = re.compile(r"(\d+)-(\d+)=([\w-]+)")
@@ -99,6 +99,7 @@ RECIPES = {
     "int4": Recipe("int4", llm="int4", lm_head="int4", vision="int8", projector="int8", embedding="int8"),
     "int8": Recipe("int8", llm="int8", lm_head="int8", vision="int8", projector="int8", embedding="int8"),
     CALIBRATED: Recipe(CALIBRATED, llm=CALIBRATED, lm_head="int8", vision="int8", projector="int8", embedding="int8"),
+    "int4-all": Recipe("int4-all", llm="int4", lm_head="int4", vision="int4", projector="int4", embedding="int4"),
     "fp32": Recipe("fp32", llm="fp32", lm_head="fp32", vision="fp32", projector="fp32", embedding="fp32"),
 }
 

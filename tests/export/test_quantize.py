@@ -15,7 +15,7 @@ from torch.nn.functional import cosine_similarity
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize import KNOBS, RECIPES, is_quantized, make_recipe, quantize, shipped_bytes
+from mobilevlm_export.quantize import KNOBS, RECIPES, is_int4, is_quantized, make_recipe, quantize, shipped_bytes
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_knob_of_none_keeps_the_recipe() -> None:
     ("name", "knobs", "named"),
     [
         ("int3", {}, "int3"),
-        ("int4", {"vision": "int4"}, "vision"),
+        ("int4", {"vision": "int3"}, "vision"),
         ("int4", {"projector": "bf16"}, "projector"),
         ("int4", {"tower": "int8"}, "tower"),
     ],
@@ -110,6 +110,14 @@ def test_int4_shrinks_every_linear_and_says_what_stays(model: MobileVLM) -> None
     assert all(entry.reason for entry in report.unquantized)
     for part in (model.text_decoder, model.vision_encoder):
         assert all(is_quantized(module.weight) for module in part.modules() if isinstance(module, nn.Linear))
+
+
+def test_int4_all_has_four_bits_wherever_there_is_a_linear_or_a_row(model: MobileVLM) -> None:
+    report = quantize(model, RECIPES["int4-all"])
+    for component in report.components:
+        assert component.bytes_after <= component.bytes_before * 6 / 32  # embeddings have scales of four bytes
+        assert "4" in component.scheme
+    assert all(is_int4(module.weight) for module in model.modules() if isinstance(module, nn.Linear | nn.Embedding))
 
 
 def test_everything_is_counted_once(model: MobileVLM) -> None:

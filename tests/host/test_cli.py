@@ -20,6 +20,7 @@ from PIL import Image
 from mobilevlm_export import __version__
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.checkpoint import load_checkpoint, save_checkpoint
+from mobilevlm_export.quantize import RECIPES
 from mobilevlm_host.cli import main
 
 
@@ -257,7 +258,8 @@ def test_inspect_prints_parameters(tiny_checkpoint: Path) -> None:
     shown = json.loads(_run("inspect", tiny_checkpoint, "--json").stdout)
     assert shown["parameters"]["lm_head"] == shown["parameters"]["token_embedding"] == 340 * 96
     assert shown["image_tokens"] == 4
-    assert shown["bundle_bytes"]["int4"] < shown["bundle_bytes"]["int8"] < shown["bundle_bytes"]["fp32"]
+    assert set(shown["bundle_bytes"]) == set(RECIPES)
+    assert shown["bundle_bytes"]["int4-all"] < shown["bundle_bytes"]["int4"] < shown["bundle_bytes"]["fp32"]
     table = _run("inspect", tiny_checkpoint).stdout
     assert "parameters: projector" in table
 

@@ -68,6 +68,7 @@ def int4(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
         (RECIPES["fp32"], {"fp32": 15}, {"fp32": 14}, "fp32"),
         (make_recipe("int4", vision="fp32", embedding="int4"), {"int4": 15}, {"fp32": 12, "int8": 2}, "int4"),
         (make_recipe("int8", projector="fp32", llm="fp32"), {"fp32": 15}, {"int8": 12, "fp32": 2}, "int8"),
+        (RECIPES["int4-all"], {"int4": 15}, {"int4": 14}, "int4"),
         (make_recipe("int4", lm_head="int8"), {"int4": 14, "int8": 1}, {"int8": 14}, "int8"),
         (make_recipe("int4", lm_head="fp32"), {"int4": 14, "fp32": 1}, {"int8": 14}, "int8"),
     ],

@@ -82,6 +82,11 @@ def lower(recipe: Recipe, folder: Path, layers: int = 2) -> Lowered:
     return Lowered(model, info, Runtime.get().load_program(info.file), stages)
 
 
+@pytest.fixture(autouse=True)
+def _the_same_inputs_in_any_order() -> None:
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="module")
 def fp32(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
     return lower(RECIPES["fp32"], tmp_path_factory.mktemp("fp32"))
@@ -97,7 +102,12 @@ def int8(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
     return lower(make_recipe("int8", embedding="int4"), tmp_path_factory.mktemp("int8"), layers=1)
 
 
-@pytest.fixture(params=["fp32", "int4", "int8"])
+@pytest.fixture(scope="module")
+def int4_all(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
+    return lower(RECIPES["int4-all"], tmp_path_factory.mktemp("int4-all"), layers=1)
+
+
+@pytest.fixture(params=["fp32", "int4", "int8", "int4_all"])
 def lowered(request: pytest.FixtureRequest) -> Lowered:
     return request.getfixturevalue(request.param)
 
