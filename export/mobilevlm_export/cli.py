@@ -16,7 +16,7 @@ import click
 
 from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_export.progress import Progress
-from mobilevlm_export.terminal import drawn_progress, megabytes, print_facts, print_json
+from mobilevlm_export.terminal import drawn_progress, megabytes, print_facts, print_json, print_table
 
 if TYPE_CHECKING:
     from mobilevlm_export.bundle import Bundle
@@ -194,8 +194,8 @@ def export(
         "time": f"{values['export_s']:.0f} s",
     }
     facts |= {f"{part['component']}": part["scheme"] for part in values["quantization"]["components"]}
-    facts |= {f"not quantized: {item['component']}": f"{item['what']} ({item['reason']})" for item in left}
-    print_facts(f"Wrote {output}", facts)
+    rows = [(f"not quantized: {item['component']}", f"{item['what']} ({item['reason']})") for item in left]
+    print_table(f"Wrote {output}", ("", ""), [*facts.items(), *rows])
 
 
 @click.command(epilog=examples("mvlm inspect demo", "mvlm inspect ./MobileVLM_V2-1.7B --json"))

@@ -119,6 +119,8 @@ def test_one_bundle_for_both_phones(tiny_checkpoint: Path, tmp_path: Path) -> No
         assert "all as the manifest says" in _run("verify", path).stdout
     with Bundle.open(output.with_name("both.mvlm.zip")) as bundle:
         values = bundle.manifest.values
+    for left in values["quantization"]["unquantized"]:
+        assert re.search(rf"not quantized: {left['component']} +{left['what']}", done.stdout)
     artifacts = values["artifacts"]
     assert list(artifacts) == ["executorch", "coreml"]
     assert artifacts["executorch"]["file"] == "model.pte"
