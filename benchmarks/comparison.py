@@ -46,6 +46,7 @@ class _Asked:
 
     def job(self, name: str, questions: Sequence[tuple[Image, str]], answers: int = 0) -> Job:
         tokenizer, manifest = Tokenizer(self.bundle.tokenizer()), self.bundle.manifest
+        # Square and of the model's size already: neither engine has to resize.
         pixels = np.stack([preprocess(image, self.bundle.config).permute(1, 2, 0).numpy() for image, _ in questions])
         file = self.folder / f"{name}.npy"
         np.save(file, pixels)
@@ -87,9 +88,7 @@ def compare(
     """
     with TemporaryDirectory(prefix="mvlm-bench-") as folder:
         asked = _Asked(Path(folder), bundle, threads)
-        # Square and of the model's size already: neither engine has to resize.
-        side = bundle.config.vision.image_size
-        job = asked.job("picture", [(open_image(_PICTURE).resize((side, side)), QUESTION)])
+        job = asked.job("picture", [(open_image(_PICTURE), QUESTION)])
         engines = {KIT: ("benchmarks.kit_engine", [bundle.path])}
         engines |= {peer.name: ("benchmarks.llama_cpp_engine", [peer.language_model, peer.projector]) for peer in peers}
         runs: dict[str, Callable[[], Figures]] = {

@@ -55,7 +55,7 @@ class KitEngine:
 
         def take(token: int) -> None:
             tokens.append(token)
-            if token == self._eos_id:
+            if self._eos_id in tokens:  # asked again at the next one: a stop at the very first token is forgotten
                 self._generation.stop()
 
         self._generation.generate(ids, max_new_tokens, 0.0, take, lambda: False)

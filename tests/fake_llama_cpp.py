@@ -93,7 +93,13 @@ class FakeLlamaCpp:
     def _fails(self, name: str) -> bool:
         if name != self.failing:
             return False
-        for level, text in ((2, b"so far so good\n"), (4, f"{name} is out of luck\n".encode()), (3, b"a warning\n")):
+        lines = (
+            (2, b"so far so good\n"),
+            (4, b"trouble\n"),
+            (4, f"{name} is out of luck\n".encode()),
+            (3, b"a warning\n"),
+        )
+        for level, text in lines:
             self.loggers["mtmd_log_set" if name.startswith("mtmd") else "llama_log_set"](level, text, None)
         return True
 
