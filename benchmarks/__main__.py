@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -71,12 +71,14 @@ def main(checkpoint: str, bundle: Path | None, rounds: int, threads: int, work: 
 
 
 def _require_peer() -> None:
-    missing = [name for name in ("llama_cpp", "gguf") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise RunnerError(
-            f"llama.cpp: {' and '.join(missing)} can't be imported; make bench installs them (about 15 minutes, once), "
-            "or: pip install -e '.[bench]'"
-        )
+    for name in ("llama_cpp.mtmd_cpp", "gguf"):
+        try:
+            import_module(name)
+        except (ImportError, OSError, RuntimeError) as error:  # missing, or compiled for another machine
+            raise RunnerError(
+                f"llama.cpp: {name} can't be imported ({str(error).splitlines()[0]}); make bench installs it "
+                "(about 15 minutes, once), or: pip install -e '.[bench]'"
+            ) from None
 
 
 if __name__ == "__main__":

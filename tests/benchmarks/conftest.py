@@ -1,4 +1,4 @@
-"""A job of two prompts about two pictures, and llama.cpp's stand-in."""
+"""A job of two prompts about two pictures, the answers to it, and llama.cpp's stand-in."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fake_llama_cpp import FakeLlamaCpp
-from tiny import TINY
+from tiny import TINY, random_model
 
 from benchmarks.rounds import Job, Prompt
 from mobilevlm_export import prompt
@@ -27,6 +28,18 @@ def job(tmp_path: Path, tiny_tokenizer_model: Path) -> Job:
         after = prompt.after_image(question)
         prompts.append(Prompt(before, [1, *tokenizer.encode(before)], after, tokenizer.encode(after)))
     return Job([], str(tmp_path / "pixels.npy"), prompts, 1, 256, 2, list(range(5, 35)))
+
+
+@pytest.fixture
+def expected(job: Job) -> list[list[int]]:
+    """The eager model's answers to the job's prompts, of at most 12 tokens."""
+    model = random_model()
+    said = [
+        model.generate([each.before_ids, torch.from_numpy(image).permute(2, 0, 1), each.after_ids], 12)
+        for each, image in zip(job.prompts, np.load(job.pixels), strict=True)
+    ]
+    assert said[0] != said[1]
+    return said
 
 
 @pytest.fixture

@@ -123,16 +123,30 @@ def run_alone(modules: dict[str, str], *arguments: str) -> tuple[int, str]:
 
 def test_libraries_add_nothing_to_the_line() -> None:
     said = "Error: 1.8b: no such folder, expected demo, 1.7b, 3b, 7b or a checkpoint's folder\n"
-    assert run_alone({"llama_cpp": "sys"}, "1.8b") == (1, said)
+    assert run_alone({"llama_cpp": "sys", "llama_cpp.mtmd_cpp": "sys"}, "1.8b") == (1, said)
 
 
-@pytest.mark.parametrize("hidden", ["llama_cpp", "gguf"])
+@pytest.mark.parametrize("hidden", ["llama_cpp.mtmd_cpp", "gguf"])
 def test_without_the_peer_one_line_says_how_to_get_it(hidden: str) -> None:
-    assert run_alone({"llama_cpp": "sys", "gguf": "sys", hidden: "None"}) == (
-        1,
-        f"Error: llama.cpp: {hidden} can't be imported; make bench installs them (about 15 minutes, once), "
-        "or: pip install -e '.[bench]'\n",
+    modules = {"llama_cpp": "sys", "llama_cpp.mtmd_cpp": "sys", hidden: "None"}
+    said = f"{hidden} can't be imported (import of {hidden} halted; None in sys.modules)"
+    how = "make bench installs it (about 15 minutes, once), or: pip install -e '.[bench]'"
+    assert run_alone(modules) == (1, f"Error: llama.cpp: {said}; {how}\n")
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_peer_of_another_machine_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> None:
+        raise RuntimeError("Failed to load shared library 'libllama.so': libgomp.so.1\nmore")
+
+    monkeypatch.setattr("benchmarks.__main__.import_module", load)
+    done = run()
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    said = (
+        "llama_cpp.mtmd_cpp can't be imported (Failed to load shared library 'libllama.so': libgomp.so.1); make bench"
     )
+    assert line.startswith(f"Error: llama.cpp: {said} ")
 
 
 def test_an_engine_that_fails_is_one_line(

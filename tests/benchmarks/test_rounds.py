@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from tiny import TINY, random_model
+from tiny import TINY
 
 from benchmarks.rounds import Job, Prompt, answers, measure
 from mobilevlm_export.bundle import Bundle
@@ -78,18 +77,12 @@ def test_a_job_survives_its_file(job: Job) -> None:
 
 
 def test_the_kits_engine_answers_as_the_model(
-    job: Job, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job, expected: list[list[int]], tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     (tmp_path / "job.json").write_text(json.dumps(replace(job, files=[str(tiny_bundle.path)], answers=12).to_json()))
     got = in_child("benchmarks.kit_engine", {"job": str(tmp_path / "job.json")})
-    model, pixels = random_model(), np.load(job.pixels)
-    expected = [
-        model.generate([each.before_ids, torch.from_numpy(image).permute(2, 0, 1), each.after_ids], 12)
-        for each, image in zip(job.prompts, pixels, strict=True)
-    ]
     assert got == {"answers": expected}
-    assert expected[0] != expected[1]
 
 
 def test_the_kits_engine_is_measured(
