@@ -145,9 +145,9 @@ final class CheckTests: XCTestCase, @unchecked Sendable {
         stage.model.enterBackground()
         await stage.model.wishes.settle()
         await stage.engine.release()
-        await check.value
-        XCTAssertEqual(stage.model.check?.verdict, Words("check_interrupted"))
+        try await eventually("it is told") { stage.model.check?.verdict == Words("check_interrupted") }
         XCTAssertFalse(stage.model.staysAwake)
+        await check.value
     }
 
     func testWhatTheSessionRefusesToBeginIsNotSeen() async throws {
