@@ -25,12 +25,14 @@ class AppModel(val parts: Parts) {
     private val session = VlmSession(loader::load, parts.worker, parts::nanoTime, listener = { parts.main.execute(::onSession) })
     private val library = BundleLibrary(parts.store, parts.io) { parts.main.execute(::onLibrary) }
     private val kept = KeptPicture(parts)
-    private var live: LiveLoop? = null
     private var check: PhoneCheck? = null
     private var shown: Picture? = null
     private var previous: Previous? = null
     private var takes = 0 // pictures asked for; one that comes late is dropped
     private var toRestore: List<ChatTurn>? = null // until a bundle is in use
+
+    @Volatile
+    private var live: LiveLoop? = null
 
     @Volatile
     private var isInForeground = false
