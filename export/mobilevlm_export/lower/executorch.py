@@ -19,6 +19,7 @@ from typing import Any
 import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401 — registers torch.ops.llama
 import torch
 from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
+from executorch.exir.lowered_backend_module import get_lowered_backend_modules
 from executorch.exir.program import EdgeProgramManager, ExecutorchProgramManager
 from torch import nn
 from torch.export import Dim, ExportedProgram
@@ -27,7 +28,7 @@ from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.graph_checks import Expected, MethodInfo, check_method
 from mobilevlm_export.lower.graph_passes import share_activation_quantization
 from mobilevlm_export.lower.job_checks import require_context, require_recipe
-from mobilevlm_export.lower.lean_xnnpack import lean_xnnpack
+from mobilevlm_export.lower.lean_xnnpack import lean_xnnpack, release_weights
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
 from mobilevlm_export.lower.partitioner import LevelPartitioner
 from mobilevlm_export.model.mobilevlm import MobileVLM
@@ -96,6 +97,9 @@ def lower_executorch(
         del programs
         progress("delegate", delegates, delegates)
         methods = {name: check_method(name, edge.exported_program(name), expected[name]) for name in expected}
+        lowered = [
+            part for name in expected for part in get_lowered_backend_modules(edge.exported_program(name).graph_module)
+        ]
         progress("emit", 0, 1)
         program = edge.to_executorch(
             ExecutorchBackendConfig(extract_delegate_segments=True, do_quant_fusion_and_const_prop=True)
@@ -104,6 +108,8 @@ def lower_executorch(
         _check_embedding(program, recipe)
         progress("emit", 1, 1)
     _write(program, out_path)
+    del program
+    release_weights(lowered)
     llm = model.config.llm
     return ArtifactInfo(
         file=out_path,

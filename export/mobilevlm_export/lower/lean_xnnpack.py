@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -13,6 +13,7 @@ from executorch.backends.xnnpack._passes import XNNPACKPassManager, XNNPACKRemov
 from executorch.backends.xnnpack._passes.channels_last_tagged_reshape_pass import ChannelsLastTaggedReshapePass
 from executorch.backends.xnnpack._passes.remove_redundant_copy_pass import RemoveRedundantCopyPass
 from executorch.backends.xnnpack.xnnpack_preprocess import XnnpackBackend
+from executorch.exir.lowered_backend_module import LoweredBackendModule
 from torch.export import ExportedProgram
 
 # Of XNNPACK's seventeen rewrites of a delegate's graph, those that find something in this model's. The others look for
@@ -44,3 +45,15 @@ def _copy_all_but_weights(program: ExportedProgram, compile_specs: Any) -> Expor
     """
     weights = [*program.state_dict.values(), *program.constants.values()]
     return copy.deepcopy(program, {id(weight): weight for weight in weights})
+
+
+def release_weights(delegates: Iterable[LoweredBackendModule]) -> None:
+    """Let go of the weights of ``delegates``, once they are written: as they were and packed.
+
+    torch remembers the shapes of calls with the delegate as a key, and XNNPACK the last node that it didn't take: each holds its
+    graph for as long as the process lives.
+    """
+    for delegate in delegates:
+        delegate.original_module.state_dict.clear()
+        delegate.original_module.constants.clear()
+        delegate.named_data_store_output.buffers.clear()

@@ -53,6 +53,8 @@ def test_lowering_adds_what_it_writes_and_not_another_copy_of_the_weights(tmp_pa
 
     lower_executorch(model, RECIPES["int4"], tmp_path / "model.pte", max_context=64, max_prefill=24, progress=watch)
     assert packed < most < packed + weights
+    del model
+    assert resident() < before  # nothing holds the weights any more, as they were or packed
 
 
 def test_xnnpack_is_itself_again_afterwards() -> None:
