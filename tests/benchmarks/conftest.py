@@ -1,13 +1,16 @@
-"""A job of two prompts about two pictures, the answers to it, and llama.cpp's stand-in."""
+"""A job of two prompts about two pictures, the answers to it, other checkpoints, and llama.cpp's stand-in."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fake_llama_cpp import FakeLlamaCpp
+from safetensors.torch import load_file, save_file
 from tiny import TINY, random_model
 
 from benchmarks.rounds import Job, Prompt
@@ -40,6 +43,30 @@ def expected(job: Job) -> list[list[int]]:
     ]
     assert said[0] != said[1]
     return said
+
+
+@pytest.fixture
+def tied_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    """Whose token embedding is the head, too."""
+    folder = tmp_path / "tied"
+    shutil.copytree(tiny_checkpoint, folder)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["lm_head.weight"]
+    save_file(tensors, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
+    return folder
+
+
+@pytest.fixture
+def other_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    """Of the same sizes, but for one weight's value."""
+    folder = tmp_path / "other"
+    shutil.copytree(tiny_checkpoint, folder)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"][0] += 1
+    save_file(tensors, folder / "model.safetensors")
+    return folder
 
 
 @pytest.fixture
