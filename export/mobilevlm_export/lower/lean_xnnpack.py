@@ -1,4 +1,4 @@
-"""XNNPACK's lowering without what this model doesn't need: most passes, and a second copy of every weight."""
+"""XNNPACK's lowering without what this model doesn't need: most passes, second copies of weights, and weights once written."""
 
 from __future__ import annotations
 
