@@ -18,6 +18,8 @@ from torch.fx import Node
 from mobilevlm_export.errors import LoweringError
 
 PRODUCTS = ("linear", "addmm", "mm", "bmm", "matmul", "convolution", "conv2d")
+# Which arguments XNNPACK packs when it compiles a delegate: weights and biases. It reads every other constant in place.
+_PACKED = {"linear": (1, 2), "convolution": (1, 2), "addmm": (2, 0), "mm": (1,)}
 _PLUMBING = {"getitem", "executorch_call_delegate", "alloc", "sym_size", "ge", "le", "add", "_assert_scalar"}
 
 
@@ -66,8 +68,8 @@ def check_method(method: str, program: ExportedProgram, expected: Expected) -> M
     """Describe ``program`` and require that it is as ``expected``.
 
     Raises:
-        LoweringError: an operator is outside the delegates that mustn't be (it is named, with its module), or a count
-            or size isn't as expected.
+        LoweringError: an operator is outside the delegates that mustn't be (it is named, with its module), a delegate
+            holds a constant that XNNPACK doesn't pack (it is named), or a count or size isn't as expected.
     """
     for node in _bare(program):
         if operator_name(node) not in expected.outside:
@@ -75,6 +77,8 @@ def check_method(method: str, program: ExportedProgram, expected: Expected) -> M
                 f"{method}: {operator_name(node)} of {module_path(node)} was left outside the delegate, "
                 "expected it inside"
             )
+    for module in get_lowered_backend_modules(program.graph_module):
+        require_packed(method, module.original_module)
     info = describe_method(program)
     for name, count in expected.outside.items():
         if count is not None and info.outside.get(name, 0) != count:
@@ -92,6 +96,30 @@ def check_method(method: str, program: ExportedProgram, expected: Expected) -> M
             f"{expected.max_delegate_bytes}: weights are not as small as the recipe makes them"
         )
     return info
+
+
+def require_packed(method: str, delegate: ExportedProgram) -> None:
+    """Require that XNNPACK packs every constant of ``delegate``, one of ``method``'s.
+
+    Engines with XNNPACK's weights cache free a delegate's constants once it is compiled. ExecuTorch's packages for Android
+    and Apple have it, the one for Python hasn't: there the program would answer as it should.
+
+    Raises:
+        LoweringError: a constant is read in place. It is named, with the module that reads it.
+    """
+    signature = delegate.graph_signature
+    constants = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    for node in delegate.graph.nodes:
+        if node.op == "placeholder" and node.name in constants:
+            for reader in _readers_in_place(node):
+                raise LoweringError(
+                    f"{method}: the constant {constants[node.name]} is inside a delegate where {operator_name(reader)} of "
+                    f"{module_path(reader)} reads it in place, expected it outside: engines free what isn't packed"
+                )
 
 
 def operator_name(node: Node) -> str:
@@ -118,6 +146,19 @@ def _calls(program: ExportedProgram) -> Iterator[Node]:
 
 def _bare(program: ExportedProgram) -> Iterator[Node]:
     return (node for node in _calls(program) if operator_name(node) not in _PLUMBING)
+
+
+def _readers_in_place(constant: Node) -> Iterator[Node]:
+    """The nodes that read ``constant``, or what it is dequantized to, otherwise than as a weight or bias to pack."""
+    for user in constant.users:
+        if "dequantize" in operator_name(user):
+            yield from _readers_in_place(user)
+            continue
+        at = [
+            index for index, argument in enumerate(user.args) if argument is constant
+        ]  # none: in a list, such as cat's
+        if not at or not set(at).issubset(_PACKED.get(operator_name(user), ())):
+            yield user
 
 
 def _is_quantized_linear(node: Node) -> bool:

@@ -19,8 +19,11 @@ class LevelPartitioner(XnnpackPartitioner):  # type: ignore[misc]
     """Delegates everything that XNNPACK takes, grouped by how many bare operators must have run before.
 
     A node's level is the greatest number of crossings from a delegate to a bare operator on any way to it. Nodes of one
-    level never wait for each other through a bare operator, so a level is one delegate. Constants go inside.
-    (XNNPACK's own grouping grows delegates along the graph, splits levels, and takes longer.)
+    level never wait for each other through a bare operator, so a level is one delegate. (XNNPACK's own grouping grows
+    delegates along the graph, splits levels, and takes longer.)
+
+    Only the weights and biases that XNNPACK packs go inside. Every other constant is an input of the delegate: an engine
+    with XNNPACK's weights cache, as Android's and Apple's are, frees what is inside once the delegate is compiled.
     """
 
     def ops_to_not_decompose(
@@ -38,7 +41,8 @@ class LevelPartitioner(XnnpackPartitioner):  # type: ignore[misc]
         """
         graph = exported_program.graph
         groups = self.get_matched_nodes_from_configs(exported_program)
-        taken = {node for group in groups for node in group if node.op == "call_function"}
+        matched = {node for group in groups for node in group}
+        taken = {node for node in matched if node.op == "call_function"}
         _require_products(exported_program, taken)
         constant = _constant_nodes(exported_program)
         level: dict[Node, int] = {}
@@ -50,7 +54,7 @@ class LevelPartitioner(XnnpackPartitioner):  # type: ignore[misc]
                 level[node] = min((level[user] for user in node.users), default=0)
         tags: dict[str, DelegationSpec] = {}
         for node in graph.nodes:
-            if node in taken or (node.op == "placeholder" and not taken.isdisjoint(node.users) and node in constant):
+            if node in taken or (node in matched and node in constant):
                 node.meta["delegation_tag"] = f"level{level[node]}"
                 tags[f"level{level[node]}"] = self.delegation_spec
         return PartitionResult(tagged_exported_program=exported_program, partition_tags=tags)

@@ -15,6 +15,8 @@ import pytest
 import sentencepiece
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.nn import functional
 from torch.nn.functional import cosine_similarity
 
 from mobilevlm_export.config import MobileVLMConfig
@@ -26,6 +28,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # ExecuTorch's own, while it is imported
     import executorch.kernels.quantized
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+    from executorch.exir.backend.canonical_partitioners.config_partitioner import is_constant_data
+    from executorch.exir.backend.partitioner import PartitionResult
+    from executorch.exir.lowered_backend_module import get_lowered_backend_modules
     from executorch.extension.llm.runner import GenerationConfig, MultimodalRunner, make_image_input, make_text_input
     from executorch.runtime import Runtime
 
@@ -259,10 +264,14 @@ def lower_linear(partitioner: LevelPartitioner) -> Any:
         def forward(self, x: Tensor) -> Tensor:
             return self.mlp(x)
 
+    return lower_module(Method(), partitioner)
+
+
+def lower_module(module: nn.Module, partitioner: LevelPartitioner) -> Any:
     config = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.export.export(Method().eval(), (torch.zeros(1, 32),))
+        program = torch.export.export(module.eval(), (torch.zeros(1, 32),))
         return to_edge_transform_and_lower(program, partitioner=[partitioner], compile_config=config).exported_program()
 
 
@@ -286,6 +295,59 @@ def test_an_operator_left_outside_is_named() -> None:
     assert check_method("method", lower_linear(LevelPartitioner()), expected).delegates == 1
     with pytest.raises(LoweringError, match=r"^method: tanh of mlp\.2\.1 was left outside the delegate"):
         check_method("method", lower_linear(leaving(LevelPartitioner(), "tanh.default")), expected)
+
+
+class Scaled(nn.Module):
+    """A linear, and constants that no operator packs: ``scale``, and ``row``, which a linear packs and an addition doesn't."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(32, 32)
+        self.scale, self.row = nn.Parameter(torch.rand(32)), nn.Parameter(torch.rand(1, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(self.linear(x) * self.scale, self.row)
+
+
+class Sharing(Scaled):
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(self.linear(x), self.row) + self.row
+
+
+class Greedy(LevelPartitioner):
+    """Tags every constant that a delegate reads, as custom partitioners often do."""
+
+    def partition(self, exported_program: ExportedProgram) -> PartitionResult:
+        result = super().partition(exported_program)
+        for node in exported_program.graph.nodes:
+            if is_constant_data(exported_program, node):
+                node.meta["delegation_tag"] = next(iter(node.users)).meta["delegation_tag"]
+        return result
+
+
+def test_constants_that_nothing_packs_stay_outside_the_delegate() -> None:
+    [delegate] = get_lowered_backend_modules(lower_module(Scaled(), LevelPartitioner()).graph_module)
+    inside = delegate.original_module.graph_signature.inputs_to_parameters
+    assert sorted(inside.values()) == ["linear.bias", "linear.weight", "row"]
+
+
+@pytest.mark.parametrize(
+    ("module", "partitioner", "named"),
+    [
+        (
+            Scaled(),
+            Greedy(),
+            r"^method: the constant scale is inside a delegate where mul of the method itself reads it",
+        ),
+        (Sharing(), LevelPartitioner(), r"^method: the constant row is inside a delegate where add of"),
+    ],
+)
+def test_a_constant_in_a_delegate_that_nothing_packs_is_named(
+    module: nn.Module, partitioner: LevelPartitioner, named: str
+) -> None:
+    expected = Expected(outside={}, delegated={"linear": 2}, quantized_linears=0, max_delegate_bytes=10_000)
+    with pytest.raises(LoweringError, match=named):
+        check_method("method", lower_module(module, partitioner), expected)
 
 
 @pytest.mark.parametrize(
