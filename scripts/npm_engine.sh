@@ -12,7 +12,7 @@ if [ ! -d "$folder" ]; then
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   if ! [ -f "$archive" ]; then
-    echo "fetching $package through npm (32 MB, once)" >&2
+    echo "fetching $package through npm (38 MB, once)" >&2
     (cd "$work" && npm pack --silent "$package" >/dev/null)
     mv "$work"/*.tgz "$archive"
   fi

@@ -3,6 +3,7 @@
 package org.pytorch.executorch.extension.llm
 
 import java.io.Closeable
+import java.nio.ByteBuffer
 
 // Signatures of org.pytorch:executorch-android 1.5, as far as the app calls them: it must compile against these too. Never packed.
 
@@ -12,17 +13,29 @@ interface LlmCallback {
     fun onError(errorCode: Int, message: String) {}
 }
 
-class LlmModule(modelType: Int, modulePath: String, tokenizerPath: String, temperature: Float) : Closeable {
+class LlmModuleConfig private constructor() {
+    class Builder internal constructor() {
+        fun modulePath(modulePath: String): Builder = this
+        fun tokenizerPath(tokenizerPath: String): Builder = this
+        fun temperature(temperature: Float): Builder = this
+        fun modelType(modelType: Int): Builder = this
+        fun build(): LlmModuleConfig = LlmModuleConfig()
+    }
+
+    companion object {
+        @JvmStatic
+        fun create(): Builder = Builder()
+    }
+}
+
+class LlmModule(config: LlmModuleConfig) : Closeable {
     fun load() = Unit
     fun resetContext() = Unit
     fun prefillPrompt(prompt: String) = Unit
-    fun prefillImages(image: IntArray, width: Int, height: Int, channels: Int) = Unit
+    fun prefillImages(image: ByteBuffer, width: Int, height: Int, channels: Int) = Unit
     fun generate(prompt: String, seqLen: Int, llmCallback: LlmCallback, echo: Boolean) = Unit
     fun stop() = Unit
     override fun close() = Unit
-
-    @Deprecated("Use close() instead", replaceWith = ReplaceWith("close()"))
-    fun resetNative() = close()
 
     companion object {
         const val MODEL_TYPE_MULTIMODAL = 2
