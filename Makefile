@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench test test-android test-arm64 apk test-ios check format clean
+.PHONY: help setup demo bench test test-android test-arm64 test-engine test-engine-arm64 apk test-ios check format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,9 +44,16 @@ test-android:  ## Compile and test the Android app, on the JVM
 	@scripts/test_android.sh
 	@scripts/test_android_app.sh
 
-test-arm64: setup  ## Run the demo's bundle with the kernels of phones, on emulated ARM CPUs
+test-arm64: setup  ## Run the demo's bundle with the kernels of phones, and by Android's engine, on emulated ARM CPUs
 	@scripts/apt_packages.sh $(ARM64_TOOLS) || [ $$? = 75 ]
-	@$(BIN)/pytest tests/host/arm64
+	@$(BIN)/pytest tests/host/arm64 tests/host/android -k arm64
+
+# ENGINE=some.aar: another engine than the one that `make apk` packs, such as the stock one that a Gradle build ships.
+test-engine: setup  ## Run the demo's bundle by Android's own engine and the app's code, in a JVM on this machine
+	@ENGINE=$(abspath $(ENGINE)) $(BIN)/pytest tests/host/android -k "not arm64"
+
+test-engine-arm64: setup  ## The same on an emulated ARM CPU, a whole session: ten minutes
+	@LONG=1 ENGINE=$(abspath $(ENGINE)) $(BIN)/pytest tests/host/android -k arm64
 
 test-ios: setup  ## Build and test the iOS app, with Swift
 	@scripts/test_ios.sh $(CURDIR)/$(BIN)/python

@@ -49,15 +49,22 @@ core_tests() {
     kotlinc "$compiler" $build/core-test -module-name core-test -Xjdk-release=8 -Xfriend-paths=$build/core -cp "$build/core:$compiler" $core/test/kotlin
 }
 
+# engine_parts [ENGINE.aar]: ExecuTorch's engine, the locked one or that of an Android library, with what it needs.
+# Sets android, r8, fbjni, engine (a folder with classes.jar and ABI/libexecutorch.so) and libraries.
+engine_parts() {
+  local nativeloader
+  IFS=: read -r android r8 fbjni nativeloader <<<"$(scripts/maven_jars.sh android_app/apk.lock)"
+  if [ -n "${1:-}" ]; then engine=$(scripts/aar_engine.sh "$1"); else engine=$(scripts/npm_engine.sh android_app/engine.lock); fi
+  libraries=("$stdlib" "$engine/classes.jar" "$fbjni" "$nativeloader")
+}
+
 # app_classes: the app's resources (build/apk/resources) and classes (build/apk/app), and those of core.
-# Sets what both the APK and its tests are made with: android, r8, fbjni, engine, libraries, sources.
+# Sets what both the APK and its tests are made with: what engine_parts sets, and sources.
 app_classes() {
-  local version resources_in nativeloader
+  local version resources_in
   version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' export/mobilevlm_export/__init__.py)
   core_classes
-  IFS=: read -r android r8 fbjni nativeloader <<<"$(scripts/maven_jars.sh android_app/apk.lock)"
-  engine=$(scripts/npm_engine.sh android_app/engine.lock)
-  libraries=("$stdlib" "$engine/classes.jar" "$fbjni" "$nativeloader")
+  engine_parts
   mapfile -t resources_in < <(files $app/res '*' && files $app/assets '*' && echo $app/AndroidManifest.xml)
   mapfile -t sources < <(files $core/main '*.kt' && files $app/kotlin '*.kt')
   keyed apk/resources "${resources_in[@]}" android_app/apk.lock scripts/android_build.sh -- link_resources apk/resources "$version"

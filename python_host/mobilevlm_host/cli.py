@@ -13,6 +13,7 @@ from mobilevlm_export.cli import OneLineErrors, examples, json_option
 from mobilevlm_export.progress import Progress
 from mobilevlm_export.terminal import drawn_progress, print_facts, print_json, print_table
 from mobilevlm_export.train.cli import train_group
+from mobilevlm_host.android.cli import android_options
 from mobilevlm_host.arm64.cli import arm64_options
 from mobilevlm_host.bench.cli import bench
 from mobilevlm_host.evaluate.cli import evaluate, score
@@ -20,6 +21,7 @@ from mobilevlm_host.sensitivity.cli import sensitivity
 
 if TYPE_CHECKING:
     from mobilevlm_export.bundle import Bundle
+    from mobilevlm_host.android.host import AndroidHost
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -215,25 +217,31 @@ def parity(
 
 @main.command(
     epilog=examples(
-        "mvlm golden demo.mvlm", "mvlm golden demo.mvlm --check --json", "mvlm golden demo.mvlm --check --arm64"
+        "mvlm golden demo.mvlm",
+        "mvlm golden demo.mvlm --check --json",
+        "mvlm golden demo.mvlm --check --arm64",
+        "mvlm golden demo.mvlm --check --android",
+        "mvlm golden demo.mvlm --check --android --arm64 --engine executorch-android-1.5.1.aar",
     )
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Change nothing: compare this machine with the records that BUNDLE holds.")
 @arm64_options
+@android_options
 @json_option
-def golden(bundle: Path, check: bool, arm64_cpu: str | None, as_json: bool) -> None:
+def golden(bundle: Path, check: bool, android: AndroidHost | None, arm64_cpu: str | None, as_json: bool) -> None:
     """Ask BUNDLE about a few pictures and keep in it what each stage gave, for phones to check themselves against."""
     from mobilevlm_export.bundle import Bundle
     from mobilevlm_host import golden
 
-    if arm64_cpu and not check:
-        raise click.UsageError("--arm64 checks an emulated CPU against the records: give --check too")
+    if (arm64_cpu or android) and not check:
+        given = "--android" if android else "--arm64"
+        raise click.UsageError(f"{given} checks another engine against the records: give --check too")
     with drawn_progress() as progress:
         if not check:
             golden.remake_golden(bundle, progress)
         with Bundle.open(bundle, progress=progress) as opened:
-            replays = golden.check_golden(opened, progress, arm64_cpu=arm64_cpu) if check else {}
+            replays = golden.check_golden(opened, progress, arm64_cpu=arm64_cpu, android=android) if check else {}
             records = golden.read_golden(opened)
     if as_json:
         found = {"checked": {name: replay.to_json() for name, replay in replays.items()}} if check else {}

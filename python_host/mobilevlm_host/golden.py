@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_export.preprocess import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.android.engine import AndroidEngine
+from mobilevlm_host.android.host import AndroidHost
 from mobilevlm_host.arm64.engine import Arm64Engine
 from mobilevlm_host.capture import Capture, manifest_id
-from mobilevlm_host.parity.engine import BundleEngine, Engine
+from mobilevlm_host.methods import Methods
+from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.record import Record, make_record
-from mobilevlm_host.replay import Replay, replay
+from mobilevlm_host.replay import Finding, Replay, replay
 from mobilevlm_host.runner import Runner
 
 FOLDER, INDEX = "golden", "golden.json"
@@ -99,12 +103,17 @@ def read_golden(bundle: Bundle) -> list[tuple[str, Image, Record]]:
     return golden
 
 
-def check_golden(bundle: Bundle, progress: Progress = silent, *, arm64_cpu: str | None = None) -> dict[str, Replay]:
-    """Compute each golden record of ``bundle`` again on this machine, or on the emulated ``arm64_cpu``: by picture, what differs.
+def check_golden(
+    bundle: Bundle, progress: Progress = silent, *, arm64_cpu: str | None = None, android: AndroidHost | None = None
+) -> dict[str, Replay]:
+    """Compute each golden record of ``bundle`` again on this machine: by picture, what differs.
+
+    On the emulated ``arm64_cpu`` instead, or by ``android``: then the stages are what the app's own check finds, and what its
+    engine's methods give one by one.
 
     Raises:
         CaptureError: as :func:`read_golden`.
-        ParityError: nothing here can emulate ``arm64_cpu``.
+        ParityError: nothing here can emulate ``arm64_cpu`` or run ``android``.
         RunnerError: the engine can't load the bundle.
     """
     golden = read_golden(bundle)
@@ -112,8 +121,13 @@ def check_golden(bundle: Bundle, progress: Progress = silent, *, arm64_cpu: str 
     replays: dict[str, Replay] = {}
     phone, tokenizer = PhoneInputs(bundle), Tokenizer(bundle.tokenizer())
     with ExitStack() as opened:
-        engine: Engine
-        if arm64_cpu:
+        engine: Methods
+        app: dict[str, list[dict[str, Any]]] = {}
+        if android:
+            engine = served = opened.enter_context(AndroidEngine(bundle, android, progress))
+            progress("the app's own check", 0, 0)
+            app, backend = served.check(), "executorch"
+        elif arm64_cpu:
             engine, backend = opened.enter_context(Arm64Engine(bundle, arm64_cpu, progress=progress)), "executorch"
         else:
             runner = opened.enter_context(Runner(bundle))
@@ -121,9 +135,17 @@ def check_golden(bundle: Bundle, progress: Progress = silent, *, arm64_cpu: str 
         for name, picture, record in golden:
             progress("golden records", len(replays), len(golden))
             capture = Capture(here, record, phone.pixels(picture), picture, device={}, stats={})
-            replays[name] = Replay(replay(capture, engine, phone, bundle, tokenizer), backend)
+            found = replay(capture, engine, phone, bundle, tokenizer)
+            replays[name] = Replay(_by_the_app(found, app[name]) if android else found, backend)
         progress("golden records", len(golden), len(golden))
     return replays
+
+
+def _by_the_app(found: tuple[Finding, ...], app: list[dict[str, Any]]) -> tuple[Finding, ...]:
+    """``found``, with pixels and token ids as the app makes them, and the answer of its runner at the end."""
+    said = {finding["stage"]: Finding(finding["stage"], finding["same"], finding["detail"]) for finding in app}
+    stages = [said.get(finding.stage, finding) if finding.stage != "decoder" else finding for finding in found]
+    return (*stages, replace(said["decoder"], stage="answer"))
 
 
 def _engine(runner: Runner) -> dict[str, str]:

@@ -16,7 +16,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from mobilevlm_export.errors import CaptureError
-from mobilevlm_host.methods import prefill
+from mobilevlm_host.methods import Methods, prefill
 from mobilevlm_host.parity.engine import Engine
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.runner import Runner
@@ -148,7 +148,7 @@ def pixels_sha256(pixels: Tensor) -> str:
     return hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest()
 
 
-def prompt_embeds(engine: Engine, before: Sequence[int], image: Tensor, after: Sequence[int]) -> Tensor:
+def prompt_embeds(engine: Methods, before: Sequence[int], image: Tensor, after: Sequence[int]) -> Tensor:
     """Embeddings [1, T, D] of ids, ``image`` [1, N, D] and ids, by ``engine``."""
     texts = [engine.token_embedding(torch.tensor([list(ids)])) for ids in (before, after)]
     return torch.cat([texts[0], image, texts[1]], dim=1)

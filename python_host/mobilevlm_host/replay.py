@@ -20,9 +20,9 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.capture import Capture, manifest_id
-from mobilevlm_host.methods import prefill
+from mobilevlm_host.methods import Methods, prefill
 from mobilevlm_host.parity import thresholds
-from mobilevlm_host.parity.engine import BundleEngine, Engine
+from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.metrics import distance
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.record import Record, Sketch, pixels_sha256, prompt_embeds
@@ -108,7 +108,7 @@ def replay_capture(
 
 @torch.inference_mode()
 def replay(
-    capture: Capture, engine: Engine, phone: PhoneInputs, bundle: Bundle, tokenizer: Tokenizer
+    capture: Capture, engine: Methods, phone: PhoneInputs, bundle: Bundle, tokenizer: Tokenizer
 ) -> tuple[Finding, ...]:
     """The findings of all stages, by ``engine`` and ``phone``."""
     record, recipe = capture.record, bundle.manifest.values["quantization"]["recipe"]
@@ -166,7 +166,7 @@ def _vision_encoder(theirs: Sketch, ours: Sketch, scheme: str) -> Finding:
 
 
 def _decoder(
-    record: Record, engine: Engine, embeds: Tensor, bundle: Bundle, tokenizer: Tokenizer, recipe: dict[str, str]
+    record: Record, engine: Methods, embeds: Tensor, bundle: Bundle, tokenizer: Tokenizer, recipe: dict[str, str]
 ) -> Finding:
     """The first logits, then every token of the captured answer where it stood: would this machine have chosen it?"""
     logits = prefill(engine, embeds, bundle.manifest.max_prefill)

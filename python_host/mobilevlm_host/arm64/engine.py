@@ -36,7 +36,9 @@ class Arm64Engine:
         require_sound(emulator, cpu, progress)
         self._phone, self._eos_id = PhoneInputs(bundle), bundle.config.eos_id
         self._max_prefill = bundle.manifest.max_prefill
-        self._process = MethodsProcess(emulator, cpu, program or toolchain.build_methods(progress=progress), model)
+        self._process = MethodsProcess.emulated(
+            emulator, cpu, program or toolchain.build_methods(progress=progress), model
+        )
 
     def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """See the protocol."""

@@ -1,4 +1,4 @@
-"""``run_methods`` under the emulator: one process that keeps the KV cache, asked by pipes. The protocol is in ``run_methods.cpp``."""
+"""A program in a process of its own that keeps the KV cache, asked by pipes. The protocol is in ``run_methods.cpp``."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def emulated(emulator: str, cpu: str, *command: str) -> list[str]:
 
 
 class MethodsProcess:
-    """A running ``run_methods``: calls one method at a time."""
+    """A running ``run_methods``, or what speaks as it does: calls one method at a time."""
 
-    def __init__(self, emulator: str, cpu: str, program: Path, model: Path) -> None:
-        """Start it with the .pte ``model``; a fault shows at the first call."""
-        self._cpu = cpu
+    def __init__(self, command: list[str], engine: str, machine: str) -> None:
+        """Start ``command``; a fault shows at the first call. ``engine`` and ``machine`` are what errors name."""
+        self._engine, self._machine = engine, machine
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
-        self._process = subprocess.Popen(
-            emulated(emulator, cpu, str(program), str(model)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-        )
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log)
+
+    @classmethod
+    def emulated(cls, emulator: str, cpu: str, program: Path, model: Path) -> MethodsProcess:
+        """``program``, which is ``run_methods``, on an emulated ``cpu`` with the .pte ``model``."""
+        return cls(emulated(emulator, cpu, str(program), str(model)), "arm64", cpu)
 
     def call(self, method: str, *inputs: Tensor) -> list[Tensor]:
         """The outputs of ``method``; tensors of uint8, int64 and float32 go in and out.
@@ -45,7 +45,9 @@ class MethodsProcess:
         try:
             return self._call(method, inputs)
         except (BrokenPipeError, EOFError):
-            raise ParityError(f"arm64: {method} on {self._cpu}: {self._last_words()}, expected its result") from None
+            raise ParityError(
+                f"{self._engine}: {method} on {self._machine}: {self._last_words()}, expected its result"
+            ) from None
 
     def close(self) -> None:
         """End the process."""
@@ -62,7 +64,9 @@ class MethodsProcess:
         self._process.stdin.flush()
         kind, _, rest = self._read_line().partition(" ")
         if kind != "ok":
-            raise ParityError(f"arm64: on {self._cpu}: got the error {rest!r}, expected the result of {method}")
+            raise ParityError(
+                f"{self._engine}: on {self._machine}: got the error {rest!r}, expected the result of {method}"
+            )
         return [self._read_tensor() for _ in range(int(rest))]
 
     def _read_tensor(self) -> Tensor:
@@ -86,8 +90,9 @@ class MethodsProcess:
         return got
 
     def _last_words(self) -> str:
-        """What the process said last on standard error, and how it ended."""
+        """What the process said last on standard error, or the signal that a JVM names there, and how it ended."""
         code = self._process.wait()
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return f"got {lines[-1].strip() if lines else 'nothing'!r} and exit code {code}"
+        said = next((line for line in lines if line.startswith("#  SIG")), lines[-1] if lines else "nothing")
+        return f"got {said.strip('# ')!r} and exit code {code}"

@@ -58,7 +58,7 @@ def attention_pte(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def process(run_methods: Path, attention_pte: Path) -> Iterator[MethodsProcess]:
-    running = MethodsProcess(toolchain.emulator(), DEFAULT_CPU, run_methods, attention_pte)
+    running = MethodsProcess.emulated(toolchain.emulator(), DEFAULT_CPU, run_methods, attention_pte)
     yield running
     running.close()
 
@@ -93,7 +93,7 @@ def test_what_does_not_fit_the_cache_is_an_error_and_the_process_goes_on(process
 
 
 def test_a_process_that_dies_says_its_last_words(run_methods: Path, tmp_path: Path) -> None:
-    running = MethodsProcess(toolchain.emulator(), "no-such-cpu", run_methods, tmp_path / "no.pte")
+    running = MethodsProcess.emulated(toolchain.emulator(), "no-such-cpu", run_methods, tmp_path / "no.pte")
     with pytest.raises(ParityError, match=r"forward on no-such-cpu: got .*no-such-cpu.* and exit code 1, expected"):
         running.call("forward", torch.zeros(2))
     running.close()
@@ -101,7 +101,7 @@ def test_a_process_that_dies_says_its_last_words(run_methods: Path, tmp_path: Pa
 
 def test_a_file_that_is_no_program_is_an_error(run_methods: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.pte").write_bytes(b"not a program" * 9)
-    running = MethodsProcess(toolchain.emulator(), DEFAULT_CPU, run_methods, tmp_path / "bad.pte")
+    running = MethodsProcess.emulated(toolchain.emulator(), DEFAULT_CPU, run_methods, tmp_path / "bad.pte")
     with pytest.raises(ParityError, match="got the error 'forward: "):
         running.call("forward", torch.zeros(2))
     running.close()

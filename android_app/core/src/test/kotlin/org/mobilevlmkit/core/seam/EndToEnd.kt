@@ -7,41 +7,41 @@ import org.junit.Rule
 import org.junit.Test
 import org.junit.rules.TemporaryFolder
 import org.mobilevlmkit.core.bundle.BundleStore
+import org.mobilevlmkit.core.bundle.Manifest
 import org.mobilevlmkit.core.check.CaptureWriter
 import org.mobilevlmkit.core.check.CheckReport
+import org.mobilevlmkit.core.check.ModelMethods
 import org.mobilevlmkit.core.check.SelfCheck
-import org.mobilevlmkit.core.json.JsonReader
-import org.mobilevlmkit.core.pixels.ArrayPicture
 import org.mobilevlmkit.core.session.ChatTurn
 import org.mobilevlmkit.core.session.ModelLoader
 import org.mobilevlmkit.core.session.Phase
 import org.mobilevlmkit.core.session.SessionState
+import org.mobilevlmkit.core.session.VlmEngine
 import org.mobilevlmkit.core.session.VlmSession
 import java.io.File
 import java.util.concurrent.Executors
 import java.util.concurrent.LinkedBlockingQueue
 import java.util.concurrent.TimeUnit
-import javax.imageio.ImageIO
 
 /**
- * The core with ExecuTorch's C++ runner behind its engine's seam: a zipped bundle is imported, verified, loaded and asked, and says what
- * Python's runner said. `tests/host/test_android_session.py` runs it, on the folder that the environment's `SEAM` names: `demo.mvlm.zip`,
- * PNG pictures, and `cases.json` with the engine's `command` and `cases`, each a `picture` and `turns`.
+ * The core with an engine behind its seam: a zipped bundle is imported, verified, loaded and asked, and says what Python's runner said.
+ * On the folder that [Seam] reads.
  */
-class EndToEnd {
+abstract class EndToEnd {
     @get:Rule
     val temporary = TemporaryFolder()
-    private val seam = File(checkNotNull(System.getenv("SEAM")) { "SEAM isn't set; run pytest tests/host/test_android_session.py" })
-    private val given = JsonReader.read(File(seam, "cases.json").readBytes()) as Map<*, *>
-    private val command = (given["command"] as List<*>).map { "$it" }
     private val worker = Executors.newSingleThreadExecutor()
     private val states = LinkedBlockingQueue<SessionState>()
     private var shown = 0
     private val session = VlmSession(
-        load = ModelLoader("executorch", { folder, _ -> PipeEngine(Pipe(command, folder)) }, availableMemory = { 1L shl 40 })::load,
+        load = ModelLoader("executorch", { folder, manifest -> openEngine(folder, manifest) }, availableMemory = { 1L shl 40 })::load,
         worker = worker,
         listener = { states.add(it) },
     )
+
+    protected abstract fun openEngine(folder: File, manifest: Manifest): VlmEngine
+
+    protected abstract fun openMethods(folder: File, manifest: Manifest): ModelMethods
 
     @After
     fun close() {
@@ -61,19 +61,14 @@ class EndToEnd {
 
     private fun open() {
         val store = BundleStore(File(temporary.root, "bundles"))
-        val bundle = store.import("demo.mvlm.zip", { File(seam, "demo.mvlm.zip").inputStream() })
+        val bundle = store.import("demo.mvlm.zip", { Seam.file("demo.mvlm.zip").inputStream() })
         session.open(bundle.folder)
         await("model") { it.phase == Phase.READY }
     }
 
     private fun show(case: Map<*, *>) {
-        shown = session.show(picture(File(seam, case["picture"] as String)))
+        shown = session.show(Seam.picture(case["picture"] as String))
         await("picture") { it.picture == shown && it.phase == Phase.SEEN }
-    }
-
-    private fun picture(file: File): ArrayPicture {
-        val image = ImageIO.read(file)
-        return ArrayPicture(image.width, image.height, image.getRGB(0, 0, image.width, image.height, null, 0, image.width))
     }
 
     private fun ask(question: String, maxNewTokens: Int): ChatTurn {
@@ -81,10 +76,6 @@ class EndToEnd {
         val asked = session.state.run { turns.size + if (waitingQuestion != null) 1 else 0 }
         return await(question) { it.picture == shown && it.turns.size >= asked && it.turns.last().ended != null }.turns.last()
     }
-
-    private val cases = (given["cases"] as List<*>).map { it as Map<*, *> }
-
-    private fun turns(case: Map<*, *>) = (case["turns"] as List<*>).map { it as Map<*, *> }
 
     /** One session from the import to the capture: loading the engine takes most of the time. */
     @Test
@@ -97,9 +88,9 @@ class EndToEnd {
     }
 
     private fun everyAnswerIsThatOfMvlmAsk() {
-        for (case in cases) {
+        for (case in Seam.cases) {
             show(case)
-            for (turn in turns(case)) {
+            for (turn in Seam.turns(case)) {
                 val got = ask(turn["question"] as String, (turn["max_new_tokens"] as Long).toInt())
                 val where = "${case["picture"]}: ${turn["question"]}"
                 assertEquals(where, turn["answer"], got.answer)
@@ -108,13 +99,13 @@ class EndToEnd {
             }
             assertEquals("${case["picture"]}: tokens in the KV cache", case["used_tokens"], session.state.usedTokens.toLong())
         }
-        assertEquals(given["turns"], cases.sumOf { turns(it).size }.toLong())
+        assertEquals(Seam.given["turns"], Seam.cases.sumOf { Seam.turns(it).size }.toLong())
     }
 
     /** What the engine has forgotten is put back as text, and the next answer is the same. */
     private fun anUndoneQuestionLeavesNoTrace() {
-        val case = cases.first { turns(it).size > 1 }
-        val (first, second) = turns(case)
+        val case = Seam.cases.first { Seam.turns(it).size > 1 }
+        val (first, second) = Seam.turns(case)
         show(case)
         ask(first["question"] as String, 80)
         ask("What color is the object at the top right?", 3)
@@ -124,25 +115,25 @@ class EndToEnd {
     }
 
     private fun stoppingEndsTheAnswerAndTheNextOneIsWhole() {
-        val case = cases.first { turns(it).size > 1 }
+        val case = Seam.cases.first { Seam.turns(it).size > 1 }
         show(case)
         session.ask("Describe the image.")
         await("first words") { it.turns.lastOrNull()?.answer?.isNotEmpty() == true }
         session.stop()
         val stopped = await("the end") { it.turns.lastOrNull()?.ended != null }.turns.last()
-        assertTrue(stopped.answer, (given["described"] as String).startsWith(stopped.answer))
+        assertTrue(stopped.answer, (Seam.given["described"] as String).startsWith(stopped.answer))
         session.newChat()
         await("new chat") { it.phase == Phase.SEEN && it.turns.isEmpty() }
-        assertEquals(turns(case).first()["answer"], ask(turns(case).first()["question"] as String, 80).answer)
+        assertEquals(Seam.turns(case).first()["answer"], ask(Seam.turns(case).first()["question"] as String, 80).answer)
     }
 
     private fun thePhoneIsCheckedAndCaptured() {
         var report: CheckReport? = null
         session.check { model, job ->
-            report = SelfCheck(model, ::picture).run(job)
+            report = SelfCheck(model, Seam::picture).run(job)
             model.release()
-            val capture = PipeMethods(Pipe(command, model.folder)).use { report!!.capture(report!!.telling!!, model, it, mapOf("model" to "a JVM")) }
-            CaptureWriter.write(capture, File(seam, "capture.zip"))
+            val capture = openMethods(model.folder, model.manifest).use { report!!.capture(report!!.telling!!, model, it, mapOf("model" to "a JVM")) }
+            CaptureWriter.write(capture, Seam.file("capture.zip"))
         }
         await("the check") { it.phase == Phase.CHECKING }
         await("its end") { it.phase != Phase.CHECKING }

@@ -1,0 +1,77 @@
+"""``python -m mobilevlm_host.android``: how fast Android's engine is with a bundle, and what it holds, in a JVM on this machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mobilevlm_export.cli import examples, json_option
+from mobilevlm_export.errors import MobileVLMError
+from mobilevlm_export.terminal import drawn_progress, megabytes, print_facts, print_json, print_table
+from mobilevlm_host.android.engine import AndroidEngine
+from mobilevlm_host.android.host import AndroidHost
+
+_FIGURES = {
+    "load_s": "load, files in the file cache",
+    "very_first_token_s": "first token, right after loading",
+    "image_encode_s": "picture",
+    "first_token_s": "first token",
+    "prepared_first_token_s": "first token, picture prepared",
+}
+
+
+@click.command(
+    epilog=examples(
+        "python -m mobilevlm_host.android demo.mvlm",
+        "python -m mobilevlm_host.android random-1.7b.mvlm --engine executorch-android-1.5.1.aar --json",
+    ),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--engine", type=click.Path(path_type=Path), metavar="AAR", help="Another engine than make apk packs.")
+@json_option
+def main(bundle: Path, engine: Path | None, as_json: bool) -> None:
+    """Measure BUNDLE by Android's engine: seconds, tokens a second, and memory less the JVM's.
+
+    Private memory is what the system can't take back; mapped is the program's file, whose pages can go and come back.
+    """
+    from mobilevlm_export.bundle import Bundle
+
+    try:
+        with (
+            drawn_progress() as progress,
+            Bundle.open(bundle, progress=progress) as opened,
+            AndroidEngine(opened, AndroidHost(engine=engine), progress) as running,
+        ):
+            progress("measuring", 0, 0)
+            figures = less_the_jvm(running.bench())
+    except MobileVLMError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    if as_json:
+        print_json({"bundle": str(bundle)} | figures)
+        return
+    speeds = [(name, f"{figures[key]:.3g} s") for key, name in _FIGURES.items()]
+    speeds += [
+        (key.removesuffix("_tok_s").replace("_", " "), f"{value:.3g} tok/s")
+        for key, value in figures.items()
+        if key.endswith("_tok_s")
+    ]
+    print_table(str(bundle), ("figure", "here"), speeds)
+    rows = [(at["at"], megabytes(at["private_bytes"]), megabytes(at["file_bytes"])) for at in figures["memory"]]
+    print_table("memory, less the JVM's", ("after", "private", "mapped"), rows)
+    print_facts("need", {"that the manifest says": megabytes(figures["needed_bytes"])})
+
+
+def less_the_jvm(figures: dict[str, Any]) -> dict[str, Any]:
+    """``figures`` with memory counted from the JVM with nothing loaded, which is the first entry."""
+    empty, *later = figures["memory"]
+    kinds = ("private_bytes", "file_bytes")
+    return figures | {"memory": [{"at": at["at"]} | {kind: at[kind] - empty[kind] for kind in kinds} for at in later]}
+
+
+if __name__ == "__main__":
+    main()

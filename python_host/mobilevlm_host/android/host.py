@@ -1,0 +1,51 @@
+"""Prepares the JVM with Android's engine: the work is done by ``scripts/engine_host.sh`` of the kit's repository."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobilevlm_export.errors import ParityError
+from mobilevlm_export.progress import Progress, silent
+
+_REPOSITORY = Path(__file__).parents[3]
+_SERVER = "org.mobilevlmkit.enginehost.EngineServer"
+
+
+@dataclass(frozen=True)
+class AndroidHost:
+    """Which engine is run, and on what: the locked one on x86-64 unless told.
+
+    ``arm64`` takes the library for phones, on an emulated CPU; ``engine`` is an Android library (.aar) of ExecuTorch.
+    """
+
+    arm64: bool = False
+    engine: Path | None = None
+
+    @property
+    def machine(self) -> str:
+        """What errors and reports call it."""
+        return "an emulated cortex-a76" if self.arm64 else "x86-64"
+
+    def command(self, progress: Progress = silent, repository: Path = _REPOSITORY) -> list[str]:
+        """The command that serves a bundle, whose folder comes behind it.
+
+        Raises:
+            ParityError: this is no checkout of the kit's repository, a tool is missing, or the engine can't be had or built.
+        """
+        script = repository / "scripts" / "engine_host.sh"
+        if not script.is_file():
+            raise ParityError(
+                f"android: got no {script}, expected the kit's repository, whose Android app is run: "
+                "git clone it, then pip install -e ."
+            )
+        progress("preparing Android's engine", 0, 0)
+        arguments = ["arm64-v8a" if self.arm64 else "x86_64", *([str(self.engine.resolve())] if self.engine else [])]
+        done = subprocess.run(
+            [script, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            raise ParityError(f"android: {lines[-1]}")
+        return [*done.stdout.splitlines(), _SERVER]

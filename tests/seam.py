@@ -1,0 +1,80 @@
+"""What Python's runner says, in a folder for the Android core's tests: ``Seam.kt`` reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from conversations import conversations
+
+from mobilevlm_export.bundle import Bundle, zip_bundle
+from mobilevlm_export.preprocess import open_image
+from mobilevlm_host.cli import main
+from mobilevlm_host.runner import Runner
+
+REPOSITORY = Path(__file__).parents[1]
+ENDED = {"eos": "COMPLETE", "length": "LENGTH"}
+
+
+def make_seam(bundle: Bundle, folder: Path) -> Path:
+    """Fill ``folder`` with ``bundle`` (also zipped), the pictures, and ``cases.json``."""
+    shutil.copytree(bundle.path, folder / "demo.mvlm")
+    zip_bundle(bundle.path, folder / "demo.mvlm.zip")
+    cases = _cases(bundle, folder)
+    with Runner(bundle) as runner:
+        "".join(runner.ask(open_image(folder / str(cases[3]["picture"])), "Describe the image.", max_new_tokens=80))
+        described = runner.answer.text
+    values = {
+        "command": [sys.executable, str(REPOSITORY / "tests" / "pipe_engine.py")],
+        "cases": cases,
+        "turns": sum(len(case["turns"]) for case in cases),
+        "described": described,
+    }
+    (folder / "cases.json").write_text(json.dumps(values), encoding="utf-8")
+    return folder
+
+
+def run_tests(seam: Path, *command: str, timeout: float = 600, **environment: str) -> str:
+    """What the script ``command`` prints, which runs JUnit's tests on ``seam``; skips where a tool is missing, but not in CI."""
+    variables = os.environ | {"SEAM": str(seam), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | environment
+    script = [str(REPOSITORY / "scripts" / command[0]), *command[1:]]
+    done = subprocess.run(script, env=variables, capture_output=True, text=True, timeout=timeout)
+    if done.returncode in (0, 75) and "skipped" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def require_capture_replays(seam: Path) -> None:
+    """``mvlm replay`` finds no difference in the capture that the session wrote, of the first golden record."""
+    command = ["replay", str(seam / "capture.zip"), str(seam / "demo.mvlm"), "--json"]
+    replayed = json.loads(CliRunner().invoke(main, command).stdout)
+    assert replayed["differs"] == "none", replayed
+    assert all(stage["same"] for stage in replayed["stages"].values()), replayed
+
+
+def _cases(bundle: Bundle, folder: Path) -> list[dict[str, Any]]:
+    """Every conversation: its picture in ``folder``, and what the runner says."""
+    cases: list[dict[str, Any]] = []
+    for conversation in conversations(bundle, "executorch"):
+        picture = f"{conversation.name}.png"
+        conversation.picture.save(folder / picture)
+        turns = [
+            {
+                "question": said.question,
+                "max_new_tokens": said.max_new_tokens,
+                "answer": said.answer.text,
+                "ended": ENDED[said.answer.stop_reason],
+                "tokens": len(said.answer.token_ids or ()),
+            }
+            for said in conversation.said
+        ]
+        cases.append({"picture": picture, "turns": turns, "used_tokens": conversation.runner._position})
+    return cases
