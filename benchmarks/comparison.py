@@ -23,7 +23,7 @@ from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.checkpoint import load_checkpoint
 from mobilevlm_export.demo.questions import QA, is_right
 from mobilevlm_export.hub import DEMO_SAMPLES
-from mobilevlm_export.preprocess import open_image, preprocess
+from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.bench.measure import Figures, in_child, interleaved

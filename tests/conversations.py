@@ -11,7 +11,7 @@ from PIL.Image import Image
 
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.hub import DEMO_SAMPLES
-from mobilevlm_export.preprocess import open_image
+from mobilevlm_export.pixels import open_image
 from mobilevlm_host.golden import read_golden
 from mobilevlm_host.runner import Answer, Runner
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from conversations import conversations
 
 from mobilevlm_export.bundle import Bundle, zip_bundle
-from mobilevlm_export.preprocess import open_image
+from mobilevlm_export.pixels import open_image
 from mobilevlm_host.cli import main
 from mobilevlm_host.runner import Runner
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer as JsonTokenizer
 from mobilevlm_export import prompt
 from mobilevlm_export.errors import BundleError
 from mobilevlm_export.manifest import read_manifest
-from mobilevlm_export.preprocess import open_image, square_pixels
+from mobilevlm_export.pixels import open_image, square_pixels
 from mobilevlm_host.text_stream import TextStream
 
 GOLDEN = Path(__file__).parent / "golden"

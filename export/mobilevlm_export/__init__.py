@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mobilevlm_export.checkpoint import load_checkpoint, save_checkpoint
     from mobilevlm_export.pipeline import ExportJob, export_bundle
-    from mobilevlm_export.preprocess import open_image, preprocess
+    from mobilevlm_export.pixels import open_image, preprocess
 
 __version__ = "0.1.0"
 __all__ = ["ExportJob", "export_bundle", "load_checkpoint", "open_image", "preprocess", "save_checkpoint"]
@@ -18,8 +18,8 @@ _HOMES = {
     "export_bundle": "pipeline",
     "load_checkpoint": "checkpoint",
     "save_checkpoint": "checkpoint",
-    "open_image": "preprocess",
-    "preprocess": "preprocess",
+    "open_image": "pixels",
+    "preprocess": "pixels",
 }
 
 

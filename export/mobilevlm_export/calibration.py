@@ -21,7 +21,7 @@ from mobilevlm_export.demo.scenes import TRAIN_SEEDS, make_scene, render
 from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.model.mobilellama import DecoderLayer, rope_tables
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.preprocess import open_images, preprocess
+from mobilevlm_export.pixels import open_images, preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import widen
 from mobilevlm_export.tokenizer import Tokenizer

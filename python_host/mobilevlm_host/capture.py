@@ -24,7 +24,7 @@ from mobilevlm_export import __version__
 from mobilevlm_export.bundle import Bundle, file_sha256
 from mobilevlm_export.errors import CaptureError, ImageError
 from mobilevlm_export.manifest import MANIFEST
-from mobilevlm_export.preprocess import open_image
+from mobilevlm_export.pixels import open_image
 from mobilevlm_export.whole_file import whole_file
 from mobilevlm_host.methods import BACKENDS
 from mobilevlm_host.parity.engine import BundleEngine

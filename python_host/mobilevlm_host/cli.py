@@ -81,7 +81,7 @@ def ask(
     Without a QUESTION it is a conversation: one question a line, an empty line or Ctrl-D ends it.
     """
     from mobilevlm_export.errors import PromptError
-    from mobilevlm_export.preprocess import open_image
+    from mobilevlm_export.pixels import open_image
     from mobilevlm_host.chat import Asked, chat, stream_answer
 
     if question is not None and not question.strip():

@@ -21,7 +21,7 @@ from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT, DEMO_SAMPLES
 from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
-from mobilevlm_export.preprocess import open_image, preprocess
+from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import make_recipe
 from mobilevlm_export.terminal import megabytes, print_table

@@ -16,7 +16,7 @@ from mobilevlm_export import __version__
 from mobilevlm_export.bundle import Bundle, complete_bundle
 from mobilevlm_export.errors import CaptureError, RunnerError
 from mobilevlm_export.hub import DEMO_SAMPLES
-from mobilevlm_export.preprocess import open_image
+from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.android.engine import AndroidEngine

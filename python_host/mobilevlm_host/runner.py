@@ -21,7 +21,7 @@ from torch import Tensor
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import RunnerError
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.coreml import open_coreml
 from mobilevlm_host.generation import CppGeneration, Generation, MethodsGeneration

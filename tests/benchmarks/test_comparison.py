@@ -23,7 +23,7 @@ from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.demo.questions import QA
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.hub import DEMO_SAMPLES
-from mobilevlm_export.preprocess import open_image, preprocess
+from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.demo import answer_fp32
 

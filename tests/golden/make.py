@@ -26,7 +26,7 @@ from mobilevlm_export.demo.recipe import write_tokenizer
 from mobilevlm_export.hub import DEMO_CHECKPOINT, DEMO_SAMPLES
 from mobilevlm_export.lower.token_table import read_token_table, write_token_table
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.preprocess import PAD_COLOR, square_pixels
+from mobilevlm_export.pixels import PAD_COLOR, square_pixels
 from mobilevlm_export.quantize import make_recipe, quantize
 from mobilevlm_export.tokenizer import AWKWARD_TEXTS, Tokenizer, make_tokenizer_json
 

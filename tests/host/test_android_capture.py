@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.hub import DEMO_CHECKPOINT
-from mobilevlm_export.preprocess import PAD_COLOR, open_image, square_pixels
+from mobilevlm_export.pixels import PAD_COLOR, open_image, square_pixels
 from mobilevlm_export.prompt import Turn, encode_segments
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.capture import read_capture

@@ -15,7 +15,7 @@ from mobilevlm_export.checkpoint import load_checkpoint
 from mobilevlm_export.errors import CaptureError, RunnerError
 from mobilevlm_export.manifest import MANIFEST, read_manifest
 from mobilevlm_export.pipeline import ExportJob, export_bundle
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.quantize import RECIPES
 from mobilevlm_host.cli import main
 from mobilevlm_host.golden import add_golden, check_golden, read_golden, remake_golden

@@ -13,7 +13,7 @@ from tiny import random_model
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import PromptError, RunnerError
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.prompt import IMAGE, Turn
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.runner import Runner

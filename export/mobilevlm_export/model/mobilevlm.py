@@ -16,7 +16,7 @@ from mobilevlm_export.errors import PromptError
 from mobilevlm_export.model.ldpv2 import LDPv2
 from mobilevlm_export.model.mobilellama import MobileLlama
 from mobilevlm_export.model.vision_encoder import CLIPVisionTower
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
 
 Segment = Tensor | Image | str | Sequence[int]

@@ -21,7 +21,7 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.demo.questions import caption
 from mobilevlm_export.demo.scenes import COLORS, DIGITS, SHAPES, WORDS, make_scene, regions, render
 from mobilevlm_export.model.vision_encoder import CLIPVisionTower
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_export.train.schedule import learning_rate_scale

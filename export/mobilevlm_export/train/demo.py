@@ -20,7 +20,7 @@ from mobilevlm_export.demo.recipe import DEMO_CONFIG, train_tokenizer
 from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS, make_scene, render
 from mobilevlm_export.errors import TrainError
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_export.train.contrastive import ContrastiveConfig, is_camera, train_tower

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import TrainError
-from mobilevlm_export.preprocess import open_image, preprocess
+from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_export.train.conversation import Sample, Template, tokenize
 from mobilevlm_export.train.stage import Example

@@ -9,7 +9,7 @@ from pathlib import Path
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.hub import DEMO_SAMPLES
-from mobilevlm_export.preprocess import open_image
+from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.bench.measure import interleaved
 from mobilevlm_host.bench.report import BenchReport, System

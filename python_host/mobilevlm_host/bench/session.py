@@ -14,7 +14,7 @@ from PIL.Image import Image
 
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.manifest import MANIFEST, read_manifest
-from mobilevlm_export.preprocess import open_image, preprocess
+from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_host.bench.measure import Figures, in_child, memory_bytes, peak_memory_bytes, print_figures, timed
 from mobilevlm_host.generation import import_engine
 from mobilevlm_host.methods import thread_count

@@ -13,7 +13,7 @@ from torch import Tensor
 from mobilevlm_export import prompt
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.methods import Methods, decode, prefill
 from mobilevlm_host.native_output import native_output_hidden

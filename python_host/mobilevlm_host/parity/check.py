@@ -15,7 +15,7 @@ from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.hub import DEMO_CHECKPOINT, DEMO_SAMPLES
 from mobilevlm_export.manifest import MANIFEST
-from mobilevlm_export.preprocess import open_image, open_images
+from mobilevlm_export.pixels import open_image, open_images
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.terminal import print_table
 from mobilevlm_export.tokenizer import Tokenizer

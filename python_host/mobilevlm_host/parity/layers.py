@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.methods import load_methods

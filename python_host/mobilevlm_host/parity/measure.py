@@ -20,7 +20,7 @@ from torch import Tensor
 from mobilevlm_export import prompt
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.methods import prefill
 from mobilevlm_host.parity.engine import Engine

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import BundleError
-from mobilevlm_export.preprocess import square_pixels
+from mobilevlm_export.pixels import square_pixels
 from mobilevlm_export.tokenizer import Tokenizer
 
 _RESAMPLE = "pillow-bicubic-8bit"

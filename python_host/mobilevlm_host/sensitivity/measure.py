@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mobilevlm_export.calibration import DecoderInputs, scenes
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import CALIBRATED, KNOBS, RECIPES, Recipe, quantize, shipped_bytes
 from mobilevlm_export.tokenizer import Tokenizer

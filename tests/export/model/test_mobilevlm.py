@@ -13,7 +13,7 @@ from mobilevlm_export.checkpoint import load_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import PromptError
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 
 
 @pytest.fixture

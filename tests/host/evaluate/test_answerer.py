@@ -11,7 +11,7 @@ from tiny import random_model
 
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.preprocess import preprocess
+from mobilevlm_export.pixels import preprocess
 from mobilevlm_host.evaluate.answerer import Answerer
 from mobilevlm_host.evaluate.system import Source, open_system
 from mobilevlm_host.runner import Runner

@@ -13,7 +13,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from mobilevlm_export.config import MobileVLMConfig, preset
 from mobilevlm_export.errors import ImageError
-from mobilevlm_export.preprocess import open_image, preprocess
+from mobilevlm_export.pixels import open_image, preprocess
 
 CONFIG = preset("1.7b")
 MEAN_COLOR = (122, 116, 104)
