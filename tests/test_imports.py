@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+import mobilevlm_export
+import mobilevlm_host
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,6 +31,19 @@ def test_imports_go_one_way(folder: str, forbidden: tuple[str, ...]) -> None:
             if isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
             assert not any(name.startswith(forbidden) for name in names), file
+
+
+@pytest.mark.parametrize("package", [mobilevlm_export, mobilevlm_host])
+def test_no_module_shadows_a_public_name(package: ModuleType) -> None:
+    """Once a module is imported, its package has an attribute of that name: so none may be called as what the package offers."""
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    assert modules
+    assert not modules & set(package.__all__)
+    assert set(package._HOMES) == set(package.__all__)
+    for home in package._HOMES.values():
+        import_module(f"{package.__name__}.{home}" if "." not in home else home)
+    for name in package.__all__:
+        assert callable(getattr(package, name))
 
 
 def test_help_loads_nothing_heavy() -> None:
