@@ -53,12 +53,11 @@ class KitEngine:
         """See :class:`benchmarks.rounds.Engine`."""
         tokens: list[int] = []
 
-        def take(token: int) -> None:
+        def take(token: int) -> bool:
             tokens.append(token)
-            if self._eos_id in tokens:  # asked again at the next one: a stop at the very first token is forgotten
-                self._generation.stop()
+            return self._eos_id not in tokens
 
-        self._generation.generate(ids, max_new_tokens, 0.0, take, lambda: False)
+        self._generation.generate(ids, max_new_tokens, 0.0, take)
         return tokens[: tokens.index(self._eos_id)] if self._eos_id in tokens else tokens
 
 

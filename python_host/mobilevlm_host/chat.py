@@ -14,7 +14,7 @@ from PIL.Image import Image
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import PromptError, RunnerError
 from mobilevlm_export.progress import Progress
-from mobilevlm_host.runner import Runner
+from mobilevlm_host.runner import Runner, require_limits
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Asked:
     max_new_tokens: int
     temperature: float
     threads: int | None
+
+    def __post_init__(self) -> None:
+        require_limits(self.max_new_tokens, self.temperature)
 
     def open_runner(self, progress: Progress) -> Runner:
         """Verify and load the bundle."""

@@ -59,7 +59,7 @@ def _add_golden(bundle: Bundle, progress: Progress) -> None:
 @click.argument("question", required=False)
 @cli.backend_option
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=128, show_default=True)
-@click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy.")
+@click.option("--temperature", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="0 is greedy.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: the engine's choice]")
 @click.option(
     "--capture", type=click.Path(path_type=Path), help="Keep what each stage gave in this zip, for mvlm replay."
@@ -92,8 +92,8 @@ def ask(
         raise click.UsageError("a conversation reads its questions from standard input: give the image as a file")
     if capture and (question is None or temperature):
         raise click.UsageError("--capture keeps one greedy answer: give a question, and no temperature")
-    picture = open_image(sys.stdin.buffer if image == "-" else image)
     asked = Asked(bundle, backend, max_new_tokens, temperature, threads)
+    picture = open_image(sys.stdin.buffer if image == "-" else image)
     with drawn_progress() as progress:
         runner = asked.open_runner(progress)
     with runner:

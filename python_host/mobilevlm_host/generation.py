@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +17,10 @@ from mobilevlm_host.native_output import native_output_hidden
 
 
 class Generation(Protocol):
-    """Everything is appended at the cache's end; :meth:`reset` goes back to its beginning."""
+    """Everything is appended at the cache's end; :meth:`reset` goes back to its beginning.
+
+    All but :meth:`reset` raise RunnerError, or another MobileVLMError, if the engine fails.
+    """
 
     def reset(self) -> None:
         """Forget all that was fed."""
@@ -31,27 +35,18 @@ class Generation(Protocol):
         ...
 
     def generate(
-        self,
-        ids: list[int],
-        max_new_tokens: int,
-        temperature: float,
-        on_token: Callable[[int], None],
-        stopped: Callable[[], bool],
+        self, ids: list[int], max_new_tokens: int, temperature: float, on_token: Callable[[int], bool]
     ) -> None:
-        """Feed ``ids``, at most max_prefill, and hand each new token to ``on_token``: the likeliest first, then sampled at
-        ``temperature`` (0: the likeliest), until the end of text, which is handed on too, or ``stopped``.
+        """Feed ``ids``, at most max_prefill, and hand each new token to ``on_token``: the most likely first, then sampled at
+        ``temperature`` (0: the most likely), until that returns False or there are ``max_new_tokens``.
 
-        A token is fed when the next one is wanted: the last one never is.
+        A token is fed when the next one is computed: the last one never is.
         """
-        ...
-
-    def stop(self) -> None:
-        """End :meth:`generate` after its current token; from any thread."""
         ...
 
 
 class CppGeneration:
-    """ExecuTorch's C++ multimodal runner, the one of phones. It prints much: nothing of that is shown."""
+    """ExecuTorch's C++ multimodal runner, the one of phones. It prints much: none of it is shown."""
 
     def __init__(self, bundle: Bundle, tokenizer: Tokenizer, threads: int | None) -> None:
         """Load the program of ``bundle``; ``threads`` sets ExecuTorch's CPU threads of the whole process.
@@ -60,7 +55,7 @@ class CppGeneration:
             BundleError: the bundle has none for ExecuTorch.
             RunnerError: the runner can't load it.
         """
-        program = bundle.artifact("executorch")
+        self._program = bundle.artifact("executorch")
         # The runner hands out pieces, not ids.
         self._ids = {tokenizer.piece(token): token for token in range(tokenizer.vocab_size)}
         import_engine()
@@ -70,9 +65,9 @@ class CppGeneration:
             if threads is not None:
                 set_threads(threads)
             try:
-                self._runner: Any = MultimodalRunner(str(program), str(bundle.tokenizer("json")))
+                self._runner: Any = MultimodalRunner(str(self._program), str(bundle.tokenizer("json")))
             except RuntimeError as error:
-                raise RunnerError(f"{program}: the engine can't load it ({str(error).splitlines()[0]})") from None
+                raise RunnerError(f"{self._program}: the engine can't load it ({str(error).splitlines()[0]})") from None
 
     def reset(self) -> None:
         """See :class:`Generation`."""
@@ -83,34 +78,37 @@ class CppGeneration:
         """See :class:`Generation`."""
         from executorch.extension.llm.runner import make_token_input
 
-        with native_output_hidden():
+        with self._running():
             self._runner.prefill([make_token_input(ids)])
 
     def show(self, pixels: Tensor) -> None:
         """See :class:`Generation`."""
         from executorch.extension.llm.runner import make_image_input
 
-        with native_output_hidden():
+        with self._running():
             self._runner.prefill([make_image_input(pixels)])
 
     def generate(
-        self,
-        ids: list[int],
-        max_new_tokens: int,
-        temperature: float,
-        on_token: Callable[[int], None],
-        stopped: Callable[[], bool],
+        self, ids: list[int], max_new_tokens: int, temperature: float, on_token: Callable[[int], bool]
     ) -> None:
-        """See :class:`Generation`; after a first token that is the end of text it goes on until :meth:`stop`."""
+        """See :class:`Generation`; where the first token was to be the last, one more comes: told to stop there, the runner forgets it."""
         from executorch.extension.llm.runner import GenerationConfig, make_token_input
 
-        options = GenerationConfig(max_new_tokens=max_new_tokens, temperature=temperature, echo=False)
-        with native_output_hidden():
-            self._runner.generate([make_token_input(ids)], options, lambda piece: on_token(self._ids.get(piece, -1)))
+        def on_piece(piece: str) -> None:
+            if not on_token(self._ids.get(piece, -1)):
+                self._runner.stop()
 
-    def stop(self) -> None:
-        """See :class:`Generation`."""
-        self._runner.stop()
+        options = GenerationConfig(max_new_tokens=max_new_tokens, temperature=temperature, echo=False)
+        with self._running():
+            self._runner.generate([make_token_input(ids)], options, on_piece)
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        with native_output_hidden():
+            try:
+                yield
+            except RuntimeError as error:
+                raise RunnerError(f"{self._program}: the engine can't run it ({str(error).splitlines()[0]})") from None
 
 
 def import_engine() -> None:
@@ -123,8 +121,9 @@ def import_engine() -> None:
 class MethodsGeneration:
     """The same by a bundle's three methods, for engines without a runner of their own."""
 
-    def __init__(self, methods: Methods, *, eos_id: int, max_prefill: int) -> None:
-        self._methods, self._eos_id, self._max_prefill = methods, eos_id, max_prefill
+    def __init__(self, methods: Methods, *, pieces: int, max_prefill: int) -> None:
+        """Only the first ``pieces`` rows of the vocabulary are chosen from: those that the tokenizer has a piece for."""
+        self._methods, self._pieces, self._max_prefill = methods, pieces, max_prefill
         self._position = 0
 
     def reset(self) -> None:
@@ -143,24 +142,15 @@ class MethodsGeneration:
 
     @torch.inference_mode()
     def generate(
-        self,
-        ids: list[int],
-        max_new_tokens: int,
-        temperature: float,
-        on_token: Callable[[int], None],
-        stopped: Callable[[], bool],
+        self, ids: list[int], max_new_tokens: int, temperature: float, on_token: Callable[[int], bool]
     ) -> None:
         """See :class:`Generation`."""
         for step in range(max_new_tokens):
-            logits = self._feed(self._methods.token_embedding(torch.tensor([ids])))
+            logits = self._feed(self._methods.token_embedding(torch.tensor([ids])))[: self._pieces]
             token = _sampled(logits, temperature if step else 0.0)
-            on_token(token)
-            if token == self._eos_id or stopped():
+            if not on_token(token):
                 break
             ids = [token]
-
-    def stop(self) -> None:
-        """Nothing to do: :meth:`generate` asks whether it is stopped after each token."""
 
     def _feed(self, embeds: Tensor) -> Tensor:
         logits = prefill(self._methods, embeds, self._max_prefill, self._position)

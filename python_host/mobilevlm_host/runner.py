@@ -1,34 +1,36 @@
 """Ask a bundle on the desktop: ExecuTorch's through the C++ multimodal runner that phones use, Core ML's by its saved programs.
 
-Token ids go in, so the prompt is the reference's; pieces of single tokens come out. The engine keeps one conversation about
-one image in its KV cache: what is cached is mirrored here, so that a follow-up feeds only what is new.
+Token ids go in, so the prompt is the reference's; pieces of single tokens come out. A conversation is a prompt that grows: the
+engine's KV cache is mirrored (:mod:`mobilevlm_host.kv_cache`), so that only what is new in it is fed.
 """
 
 from __future__ import annotations
 
-import queue
 import resource
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 from PIL.Image import Image
-from torch import Tensor
 
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.errors import RunnerError
+from mobilevlm_export.errors import MobileVLMError, RunnerError
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.answering import Answering, Request
 from mobilevlm_host.coreml import open_coreml
 from mobilevlm_host.generation import CppGeneration, Generation, MethodsGeneration
+from mobilevlm_host.kv_cache import KVCache, Part, Shown, token_count
 from mobilevlm_host.methods import ComputedBy, ExecuTorchMethods, Methods, chosen_backend, computed_by
 from mobilevlm_host.text_stream import TextStream
 
 StopReason = Literal["eos", "length", "stopped"]
+_BUSY = "runner: it is still answering, expected its answer to be read to the end or dropped"
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Answer:
 class Stats:
     """Seconds, tokens and bytes of the last answer.
 
-    ``image_encode_s`` is the time to encode the image and put its embeddings through the text decoder (0 for a follow-up);
-    ``ttft_s`` runs from the question to the first token; ``peak_rss_bytes`` is the whole process's.
+    ``image_encode_s`` is the time to encode the image and put its embeddings through the text decoder (0 if it was cached for an
+    earlier answer), ``prefill_s`` the rest of the time to the first token, ``ttft_s`` the two together; ``peak_rss_bytes`` is
+    the whole process's.
     """
 
     load_s: float
@@ -58,8 +61,20 @@ class Stats:
     peak_rss_bytes: int
 
 
+def require_limits(max_new_tokens: int, temperature: float) -> None:
+    """Refuse what no answer can be generated with.
+
+    Raises:
+        RunnerError: ``max_new_tokens`` is below 1, or ``temperature`` is not from 0 to 1.
+    """
+    if max_new_tokens < 1:
+        raise RunnerError(f"max_new_tokens: got {max_new_tokens}, expected at least 1")
+    if not 0 <= temperature <= 1:
+        raise RunnerError(f"temperature: got {temperature}, expected 0 (greedy) to 1")
+
+
 class Runner:
-    """An opened bundle that answers questions; use it as a context manager, from one thread at a time (but see stop)."""
+    """An opened bundle that answers questions, one at a time; use it as a context manager."""
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, backend: str | None = None) -> None:
         """Load the program of ``bundle`` for ``backend`` (default: executorch if it is there, else what is); ``threads`` sets the
@@ -79,65 +94,69 @@ class Runner:
                 f"{bundle.path}: got a prefill of {self.manifest.max_prefill} tokens, "
                 f"expected at least the image's {self.config.image_tokens}"
             )
-        self._engine: Generation
         self._coreml = open_coreml(bundle, threads) if self.backend == "coreml" else None
+        engine: Generation
         if self._coreml:
-            self._engine = MethodsGeneration(
-                self._coreml, eos_id=self.config.eos_id, max_prefill=self.manifest.max_prefill
+            engine = MethodsGeneration(
+                self._coreml, pieces=self.tokenizer.vocab_size, max_prefill=self.manifest.max_prefill
             )
         else:
-            self._engine = CppGeneration(bundle, self.tokenizer, threads)
+            engine = CppGeneration(bundle, self.tokenizer, threads)
+        self._cache: KVCache | None = KVCache(engine, self.manifest.max_prefill)  # None: closed
         self._load_s = time.perf_counter() - begin
-        self._image: Tensor | None = None  # pixels of the image in the KV cache
-        self._cached: list[int] | None = None  # ids in the KV cache behind the image; None: nothing is prepared
-        self._pending: list[int] = []  # ids of the last answer that the engine hasn't fed yet
-        self._image_encode_s = 0.0
-        self._asking = threading.Lock()
-        self._stopped = False
-        self._closed = False
+        self._before_image = [self.tokenizer.bos_id, *self.tokenizer.encode(prompt.prefix())]
+        self._conversation: list[Part] = []  # what a follow-up follows, cached or not
+        self._prepare_s = 0.0  # seconds of a prepared image that no answer has reported
+        self._busy = threading.Lock()
+        self._answering: Answering | None = None  # the latest, running or not
+        self._stopped = threading.Event()  # ends the answer that was asked for last
         self._answer: Answer | None = None
         self._stats: Stats | None = None
 
     def prepare(self, image: Image) -> None:
         """Put the constant prompt and ``image`` (RGB) into the KV cache before a question is known; forgets all before."""
-        self._require_open()
-        self._prefill_image(preprocess(image, self.config))
+        with self._alone() as cache:
+            self._conversation = self._shown(image)
+            self._prepare_s = cache.hold(self._conversation)
 
-    def ask(self, image: Image, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0) -> Iterator[str]:
-        """Answer ``question`` about ``image`` (RGB) piece by piece. The first token is always the likeliest one.
+    def ask(
+        self, image: Image, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0
+    ) -> Generator[str, None, None]:
+        """Answer ``question`` about ``image`` (RGB) piece by piece. The first token is always the most likely one.
+
+        Nothing runs before the first piece is asked for. Until the pieces are read to their end, or the generator is closed or
+        dropped, the runner does nothing else.
 
         Raises:
             PromptError: the question is empty.
-            RunnerError: it doesn't fit the context (before anything runs), the runner is closed, or it is answering already.
+            RunnerError: it doesn't fit the context, ``max_new_tokens`` is below 1, ``temperature`` isn't from 0 to 1, the runner is
+                closed, or it is answering already. While pieces are read: the engine fails.
         """
-        ids = self._first_question(question, max_new_tokens)
-        self.prepare(image)
-        return self._generate(ids, max_new_tokens, temperature)
+        stopped = self._begin()
+        return self._ask(self._shown(image), question, max_new_tokens, temperature, stopped)
 
-    def ask_prepared(self, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0) -> Iterator[str]:
+    def ask_prepared(
+        self, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0
+    ) -> Generator[str, None, None]:
         """As :meth:`ask`, about the image given to :meth:`prepare`; a conversation since then is forgotten."""
-        ids = self._first_question(question, max_new_tokens)
-        if self._cached is None:
+        stopped = self._begin()
+        if not self._conversation:
             raise RunnerError("ask_prepared: got no image, expected prepare(image) before")
-        if self._cached:
-            assert self._image is not None
-            self._prefill_image(self._image)
-        return self._generate(ids, max_new_tokens, temperature)
+        shown = self._conversation[: len(self._before_image) + 1]
+        return self._ask(shown, question, max_new_tokens, temperature, stopped)
 
-    def follow_up(self, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0) -> Iterator[str]:
-        """Answer another ``question`` in the same conversation; the image and all before stay in the KV cache."""
-        self._require_open()
-        if not self._cached:
+    def follow_up(
+        self, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0
+    ) -> Generator[str, None, None]:
+        """As :meth:`ask`, in the same conversation: the image and all before stay in the KV cache."""
+        stopped = self._begin()
+        if len(self._conversation) <= len(self._before_image) + 1:
             raise RunnerError("follow_up: got no finished answer, expected ask() before")
-        ids = [*self._pending, *prompt.follow_up_ids(self.tokenizer, question)]
-        self._require_room(self._position + len(ids), max_new_tokens)
-        self._image_encode_s = 0.0
-        return self._generate(ids, max_new_tokens, temperature)
+        return self._ask(self._conversation, question, max_new_tokens, temperature, stopped)
 
     def stop(self) -> None:
-        """End the running answer after its current token; may be called from any thread."""
-        self._stopped = True
-        self._engine.stop()
+        """End the answer that was asked for last after its current token; may be called from any thread, and at any time."""
+        self._stopped.set()
 
     @property
     def answer(self) -> Answer:
@@ -158,23 +177,22 @@ class Runner:
         return self._stats
 
     def methods(self) -> Methods:
-        """The program's methods, with a KV cache of their own.
+        """The program's methods, with a KV cache of their own; of a closed runner too.
 
         Raises:
             RunnerError: the runtime can't load it.
         """
         return self._coreml.with_own_cache() if self._coreml else ExecuTorchMethods(self.bundle)
 
-    @property
-    def engine(self) -> Generation:
-        """What this runner drives, to measure it: after feeding it directly, begin with :meth:`ask` or :meth:`prepare`.
+    @contextmanager
+    def lent_engine(self) -> Iterator[Generation]:
+        """What this runner drives, to measure it: meanwhile nothing can be asked; afterwards the conversation goes on as before.
 
         Raises:
             RunnerError: the runner is closed, or still answering.
         """
-        self._require_open()
-        self._cached = None
-        return self._engine
+        with self._alone() as cache, cache.lent() as engine:
+            yield engine
 
     @property
     def computed_by(self) -> ComputedBy:
@@ -182,10 +200,11 @@ class Runner:
         return computed_by(self.backend)
 
     def close(self) -> None:
-        """Free the engine. The bundle stays open for whoever opened it."""
-        if not self._closed:
-            self._closed = True
-            del self._engine
+        """Stop a running answer and free the engine. The bundle stays open for whoever opened it."""
+        self._cache = None
+        self.stop()
+        if self._answering:
+            self._answering.end()
 
     def __enter__(self) -> Runner:
         return self
@@ -195,134 +214,99 @@ class Runner:
     ) -> None:
         self.close()
 
-    @property
-    def _prefix(self) -> list[int]:
-        return [self.tokenizer.bos_id, *self.tokenizer.encode(prompt.prefix())]
+    @contextmanager
+    def _alone(self) -> Iterator[KVCache]:
+        """The engine, with every other caller kept out, from this thread and others."""
+        if not self._busy.acquire(blocking=False):
+            raise RunnerError(_BUSY)
+        try:
+            yield self._require_open()
+        finally:
+            self._busy.release()
 
-    @property
-    def _position(self) -> int:
-        """Tokens in the KV cache."""
-        return len(self._prefix) + self.config.image_tokens + len(self._cached or ())
+    def _require_open(self) -> KVCache:
+        if self._cache is None:
+            raise RunnerError("runner: it is closed, expected an open one")
+        return self._cache
 
-    def _first_question(self, question: str, max_new_tokens: int) -> list[int]:
+    def _begin(self) -> threading.Event:
+        """Another question comes: what stops its answer, from now on."""
         self._require_open()
-        ids = self.tokenizer.encode(prompt.after_image(prompt.Turn(question).question))
-        self._require_room(len(self._prefix) + self.config.image_tokens + len(ids), max_new_tokens)
-        return ids
+        if self._busy.locked():
+            raise RunnerError(_BUSY)
+        self._stopped = stopped = threading.Event()
+        return stopped
 
-    def _require_room(self, prompt_tokens: int, max_new_tokens: int) -> None:
-        limit = self.manifest.max_context
-        if prompt_tokens + max_new_tokens > limit:
+    def _shown(self, image: Image) -> list[Part]:
+        """The prompt up to ``image``."""
+        return [*self._before_image, Shown(preprocess(image, self.config), self.config.image_tokens)]
+
+    def _ask(
+        self, before: list[Part], question: str, max_new_tokens: int, temperature: float, stopped: threading.Event
+    ) -> Generator[str, None, None]:
+        """Answer ``question`` after ``before``, which ends with an image or with an answer."""
+        require_limits(max_new_tokens, temperature)
+        if isinstance(before[-1], Shown):
+            ids = self.tokenizer.encode(prompt.after_image(prompt.Turn(question).question))
+        else:
+            ids = prompt.follow_up_ids(self.tokenizer, question)
+        tokens, limit = token_count(before) + len(ids), self.manifest.max_context
+        if tokens + max_new_tokens > limit:
             raise RunnerError(
-                f"question: got a prompt of {prompt_tokens} tokens and up to {max_new_tokens} new ones, "
+                f"question: got a prompt of {tokens} tokens and up to {max_new_tokens} new ones, "
                 f"expected at most {limit} together (the bundle's context)"
             )
+        request = Request((*before, *ids), max_new_tokens, temperature, self.config.eos_id, stopped)
+        return self._pieces(before, request)
 
-    def _require_open(self) -> None:
-        if self._closed:
-            raise RunnerError("runner: it is closed, expected an open one")
-        if self._asking.locked():
-            raise RunnerError("runner: it is still answering, expected its answer to be read to the end or stopped")
+    def _pieces(self, before: list[Part], request: Request) -> Generator[str, None, None]:
+        with self._alone() as cache:
+            self._conversation, self._stopped = before, request.stopped
+            self._answer = self._stats = None
+            begin = time.perf_counter()
+            self._answering = answering = Answering(cache, request)
+            del cache  # for close to free it
+            said = list(request.prompt)
+            ids, times = list[int](), list[float]()
+            stream, text = TextStream(), ""
+            try:
+                for token, came_s in answering:
+                    times.append(came_s)
+                    self._conversation = said
+                    if token == request.eos_id:
+                        continue
+                    said.append(token)
+                    ids.append(token)
+                    if new := stream.add(self.tokenizer.piece(token)):
+                        text += new
+                        yield new
+                is_stopped = request.stopped.is_set()
+                if rest := stream.finish():
+                    text += rest
+                    yield rest
+            except MobileVLMError:
+                self._conversation = before
+                raise
+            finally:
+                answering.end()
+            stop_reason: StopReason = "stopped" if is_stopped and len(ids) < request.max_new_tokens else "length"
+            self._answer = Answer(text, ids, "eos" if len(times) > len(ids) else stop_reason)
+            self._stats = self._measured(answering.image_s, begin, times, request, len(ids))
 
-    def _prefill_image(self, pixels: Tensor) -> None:
-        self._engine.reset()
-        self._engine.feed(self._prefix)
-        begin = time.perf_counter()
-        self._engine.show(pixels)
-        self._image, self._cached, self._pending = pixels, [], []
-        self._image_encode_s = time.perf_counter() - begin
-
-    def _generate(self, ids: list[int], max_new_tokens: int, temperature: float) -> Iterator[str]:
-        """Feed ``ids`` and hand out the answer's text; the engine runs in a thread of its own."""
-        begin = time.perf_counter()
-        prompt_tokens = self._position + len(ids)
-        self._stopped = False
-        self._answer, self._stats = None, None
-        tokens: queue.Queue[int | BaseException | None] = queue.Queue()
-        worker = threading.Thread(
-            target=self._run_engine, args=(ids, max_new_tokens, temperature, tokens), name="mvlm-generate", daemon=True
-        )
-        self._asking.acquire()
-        worker.start()
-        return self._pieces(worker, tokens, ids, prompt_tokens, max_new_tokens, begin)
-
-    def _run_engine(self, ids: list[int], max_new_tokens: int, temperature: float, tokens: queue.Queue[Any]) -> None:
-        longest = self.manifest.max_prefill
-        chunks = [ids[at : at + longest] for at in range(0, len(ids), longest)]
-        try:
-            for chunk in chunks[:-1]:
-                self._engine.feed(chunk)
-            self._engine.generate(chunks[-1], max_new_tokens, temperature, tokens.put, lambda: self._stopped)
-            tokens.put(None)
-        except BaseException as error:
-            tokens.put(error)
-
-    def _pieces(
-        self,
-        worker: threading.Thread,
-        tokens: queue.Queue[int | BaseException | None],
-        ids: list[int],
-        prompt_tokens: int,
-        max_new_tokens: int,
-        begin: float,
-    ) -> Iterator[str]:
-        stream, text, got = TextStream(), "", list[int]()
-        ended = after_end = False
-        first = last = 0.0
-        try:
-            while (token := tokens.get()) is not None:
-                if isinstance(token, BaseException):
-                    self._cached = None
-                    raise RunnerError(
-                        f"engine: {str(token).splitlines()[0] if str(token) else type(token).__name__}"
-                    ) from token
-                last = time.perf_counter()
-                first = first or last
-                if ended:
-                    after_end = True  # an engine that goes on after a first token that is the end of text
-                    continue
-                if token == self.config.eos_id:
-                    ended = True
-                    self._engine.stop()
-                    continue
-                got.append(token)
-                if new := stream.add(self.tokenizer.piece(token)):
-                    text += new
-                    yield new
-            if rest := stream.finish():
-                text += rest
-                yield rest
-        finally:
-            if worker.is_alive():
-                self.stop()
-            worker.join()
-            self._asking.release()
-            # The engine feeds a token when it asks for the next: the last one is fed only if the end of text followed it.
-            fed = got if ended else got[:-1]
-            if self._cached is not None:
-                self._cached += [*ids, *fed]
-                self._pending = got[len(fed) :]
-                if after_end:
-                    self._rebuild()
-        reason: StopReason = "eos" if ended else "stopped" if self._stopped and len(got) < max_new_tokens else "length"
-        self._answer = Answer(text, got, reason)
-        decode_s = last - first
-        self._stats = Stats(
+    def _measured(
+        self, image_s: float, begin: float, times: list[float], request: Request, generated_tokens: int
+    ) -> Stats:
+        """The figures of an answer whose tokens came at ``times``, asked at ``begin``; its image took ``image_s`` since then."""
+        first, last = (times[0], times[-1]) if times else (time.perf_counter(), 0.0)
+        image_encode_s, self._prepare_s = image_s or self._prepare_s, 0.0
+        prefill_s = first - begin - image_s
+        return Stats(
             load_s=self._load_s,
-            image_encode_s=self._image_encode_s,
-            prefill_s=first - begin,
-            ttft_s=first - begin + self._image_encode_s,
-            prompt_tokens=prompt_tokens,
-            generated_tokens=len(got),
-            decode_tok_s=(len(got) - 1) / decode_s if len(got) > 1 and decode_s > 0 else 0.0,
+            image_encode_s=image_encode_s,
+            prefill_s=prefill_s,
+            ttft_s=image_encode_s + prefill_s,
+            prompt_tokens=token_count(request.prompt),
+            generated_tokens=generated_tokens,
+            decode_tok_s=(len(times) - 1) / (last - first) if last > first else 0.0,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
-
-    def _rebuild(self) -> None:
-        """Fill the KV cache anew with the conversation as it was said."""
-        said = self._cached or []
-        assert self._image is not None
-        self._prefill_image(self._image)
-        for at in range(0, len(said), self.manifest.max_prefill):
-            self._engine.feed(said[at : at + self.manifest.max_prefill])
-        self._cached = said

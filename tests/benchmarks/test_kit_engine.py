@@ -27,9 +27,9 @@ def test_the_end_of_text_ends_an_answer_and_not_the_next(
     computed: list[list[int]] = []
     generate = CppGeneration.generate
 
-    def watched(self, ids, new, temperature, on_token, stopped):  # type: ignore[no-untyped-def]
+    def watched(self, ids, new, temperature, on_token):  # type: ignore[no-untyped-def]
         computed.append([])
-        generate(self, ids, new, temperature, lambda token: (computed[-1].append(token), on_token(token)), stopped)
+        generate(self, ids, new, temperature, lambda token: computed[-1].append(token) or on_token(token))
 
     monkeypatch.setattr(CppGeneration, "generate", watched)
     ended = replace(job, eos_id=expected[0][length])

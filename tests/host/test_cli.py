@@ -273,6 +273,10 @@ def test_inspect_prints_parameters(tiny_checkpoint: Path) -> None:
         (("ask", "{bundle}", "absent.png", "What?"), "absent.png: No such file"),
         (("ask", "{bundle}", "{picture}", " "), "question: got an empty text"),
         (("ask", "{bundle}", "{picture}", "What?", "--max-new-tokens", "999"), "expected at most 256 together"),
+        (
+            ("ask", "{tmp}", "{picture}", "What?", "--temperature", "nan"),
+            "temperature: got nan, expected 0 (greedy) to 1",
+        ),
         (("export", "absent", "-o", "{tmp}/x.mvlm"), "absent: no such folder"),
         (("export", "{tmp}", "-o", "{tmp}/x.mvlm"), "config.json: no such file"),
         (("export", "{checkpoint}", "-o", "{tmp}/x.mvlm", "--max-context", "4096"), "4096"),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
+import subprocess
+import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny import random_model
 
@@ -16,6 +21,7 @@ from mobilevlm_export.errors import PromptError, RunnerError
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.prompt import IMAGE, Turn
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.generation import Generation
 from mobilevlm_host.runner import Runner
 
 NEW = 12
@@ -29,6 +35,17 @@ def runner(request: pytest.FixtureRequest) -> Runner:
 
 def _image(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (70, 90, 3), dtype=np.uint8))
+
+
+def _engine(runner: Runner) -> Generation:
+    assert runner._cache is not None
+    return runner._cache._engine
+
+
+def _expect_right(runner: Runner, seed: int) -> None:
+    """Asked again, ``runner`` says what the eager model says."""
+    list(runner.ask(_image(seed), "What is this?", max_new_tokens=NEW))
+    assert runner.answer.token_ids == _eager(runner, _image(seed), *_ask_ids(runner.tokenizer, "What is this?"))
 
 
 def _eager(runner: Runner, image: Image.Image, *ids_after_image: int, new: int = NEW) -> list[int]:
@@ -54,7 +71,7 @@ def test_answers_are_the_eager_models(runner: Runner, question: str) -> None:
     assert shown == decoded
     assert runner.answer.stop_reason == ("length" if len(expected) == NEW else "eos")
     assert runner.stats.generated_tokens == len(expected)
-    assert runner.stats.prompt_tokens == len(_ask_ids(runner.tokenizer, question)) + 4 + len(runner._prefix)
+    assert runner.stats.prompt_tokens == len(_ask_ids(runner.tokenizer, question)) + 4 + len(runner._before_image)
 
 
 def test_images_do_not_leak_into_each_other(runner: Runner) -> None:
@@ -98,6 +115,33 @@ def test_what_does_not_fit_is_refused_before_it_runs(runner: Runner) -> None:
         runner.follow_up("and?", max_new_tokens=200)
 
 
+@pytest.mark.parametrize(
+    ("max_new_tokens", "temperature", "said"),
+    [
+        (0, 0.0, "max_new_tokens: got 0, expected at least 1"),
+        (-1, 0.0, "max_new_tokens: got -1, expected at least 1"),
+        (4, math.nan, "temperature: got nan, expected 0 (greedy) to 1"),
+        (4, math.inf, "temperature: got inf, expected 0 (greedy) to 1"),
+        (4, -0.5, "temperature: got -0.5, expected 0 (greedy) to 1"),
+        (4, 1.5, "temperature: got 1.5, expected 0 (greedy) to 1"),
+    ],
+)
+def test_limits_that_no_answer_can_have_are_refused_before_anything_runs(
+    runner: Runner, max_new_tokens: int, temperature: float, said: str
+) -> None:
+    with pytest.raises(RunnerError) as caught:
+        runner.ask(_image(1), "What is this?", max_new_tokens=max_new_tokens, temperature=temperature)
+    assert str(caught.value) == said
+
+
+def test_a_warm_answer_is_of_pieces_and_ends(runner: Runner) -> None:
+    list(runner.ask(_image(1), "What is this?", max_new_tokens=NEW, temperature=1.0))
+    ids = runner.answer.token_ids
+    assert ids is not None
+    assert all(0 <= token < runner.tokenizer.vocab_size for token in ids)
+    assert ids[:1] == _eager(runner, _image(1), *_ask_ids(runner.tokenizer, "What is this?"))[:1]
+
+
 def test_stop_from_another_thread(runner: Runner) -> None:
     pieces = runner.ask(_image(1), "What is this?", max_new_tokens=120)
     next(pieces)
@@ -106,8 +150,118 @@ def test_stop_from_another_thread(runner: Runner) -> None:
     list(pieces)
     stopper.join()
     assert runner.answer.stop_reason in ("stopped", "length")
-    list(runner.ask(_image(1), "What is this?", max_new_tokens=NEW))
+    _expect_right(runner, 1)
+
+
+@pytest.mark.parametrize(("during", "tokens"), [("ask", 0), ("reset", 0), ("feed", 0), ("show", 0), ("generate", 1)])
+def test_a_stop_before_the_first_token_is_heeded(
+    runner: Runner, during: str, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if during != "ask":
+        call = getattr(_engine(runner), during)
+        monkeypatch.setattr(_engine(runner), during, lambda *given: (runner.stop(), call(*given)))
+    pieces = runner.ask(_image(1), "What is this?", max_new_tokens=120)
+    if during == "ask":
+        runner.stop()
+    text = "".join(pieces)
+    assert (runner.answer.text, runner.answer.stop_reason) == (text, "stopped")
+    assert len(runner.answer.token_ids or ()) == runner.stats.generated_tokens == tokens
+    monkeypatch.undo()
+    if tokens:
+        said = [*_ask_ids(runner.tokenizer, "What is this?"), *(runner.answer.token_ids or ())]
+        list(runner.follow_up("Why?", max_new_tokens=NEW))
+        said += prompt.follow_up_ids(runner.tokenizer, "Why?")
+        assert runner.answer.token_ids == _eager(runner, _image(1), *said)
+    else:
+        with pytest.raises(RunnerError, match="expected ask"):
+            runner.follow_up("Why?")
+        list(runner.ask_prepared("What is this?", max_new_tokens=NEW))
+        assert runner.answer.token_ids == _eager(runner, _image(1), *_ask_ids(runner.tokenizer, "What is this?"))
+
+
+def test_an_answer_of_which_nothing_was_read_leaves_the_runner_free(runner: Runner) -> None:
+    dropped = runner.ask(_image(1), "What is this?")
+    del dropped
+    runner.ask(_image(1), "What is this?").close()
+    overtaken = runner.ask(_image(2), "What is this?", max_new_tokens=NEW)
+    _expect_right(runner, 1)
+    list(overtaken)
+    assert runner.answer.token_ids == _eager(runner, _image(2), *_ask_ids(runner.tokenizer, "What is this?"))
+
+
+def test_a_follow_up_follows_what_was_read_of_a_dropped_answer(runner: Runner) -> None:
+    asked = _ask_ids(runner.tokenizer, "What is this?")
+    answer = _eager(runner, _image(1), *asked, new=60)
+    pieces = runner.ask(_image(1), "What is this?", max_new_tokens=60)
+    next(pieces)
+    pieces.close()
+    read = len(runner._conversation) - len(runner._before_image) - 1 - len(asked)
+    assert 0 < read < 60
+    list(runner.follow_up("Why?", max_new_tokens=NEW))
+    said = [*asked, *answer[:read], *prompt.follow_up_ids(runner.tokenizer, "Why?")]
+    assert runner.answer.token_ids == _eager(runner, _image(1), *said)
+
+
+def test_only_one_thread_is_let_in(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    show = _engine(runner).show
+
+    def slow(pixels: torch.Tensor) -> None:
+        inside.set()
+        assert go_on.wait(60)
+        show(pixels)
+
+    monkeypatch.setattr(_engine(runner), "show", slow)
+    begun_elsewhere = runner.ask(_image(2), "What is this?")
+    other = threading.Thread(target=lambda: list(runner.ask(_image(1), "What is this?", max_new_tokens=NEW)))
+    other.start()
+    assert inside.wait(60)
+    for call in (
+        lambda: runner.ask(_image(2), "What is this?"),
+        lambda: runner.ask_prepared("What is this?"),
+        lambda: runner.follow_up("What is this?"),
+        lambda: runner.prepare(_image(2)),
+        lambda: next(begun_elsewhere),
+    ):
+        with pytest.raises(RunnerError, match="still answering"):
+            call()
+    go_on.set()
+    other.join()
     assert runner.answer.token_ids == _eager(runner, _image(1), *_ask_ids(runner.tokenizer, "What is this?"))
+
+
+def test_an_engine_that_fails_is_one_line_and_loses_nothing(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    list(runner.ask(_image(1), "What is this?", max_new_tokens=5))
+    said = [*_ask_ids(runner.tokenizer, "What is this?"), *(runner.answer.token_ids or ())]
+    said += prompt.follow_up_ids(runner.tokenizer, "Why?")
+    generate = _engine(runner).generate
+
+    def failing(ids, new, temperature, on_token):  # type: ignore[no-untyped-def]
+        generate(ids, 2, temperature, on_token)
+        raise ValueError("got the sky,\nfallen")
+
+    monkeypatch.setattr(_engine(runner), "generate", failing)
+    with pytest.raises(RunnerError, match=r"^engine: got the sky,$"):
+        list(runner.follow_up("Why?", max_new_tokens=5))
+    with pytest.raises(RunnerError, match="none is finished"):
+        _ = runner.answer
+    monkeypatch.undo()
+    list(runner.follow_up("Why?", max_new_tokens=5))
+    assert runner.answer.token_ids == _eager(runner, _image(1), *said, new=5)
+
+
+@pytest.mark.parametrize("call", ["feed", "show", "generate"])
+def test_what_the_cpp_engine_cannot_run_is_one_line(tiny_bundle: Bundle, call: str) -> None:
+    too_many = [5] * (tiny_bundle.manifest.max_prefill + 1)
+    given = {
+        "feed": (too_many,),
+        "show": (torch.zeros(3, 20, 20, dtype=torch.uint8),),
+        "generate": (too_many, 4, 0.0, lambda token: True),
+    }
+    with Runner(tiny_bundle) as runner, runner.lent_engine() as engine:
+        with pytest.raises(RunnerError, match=r"model.pte: the engine can't run it \(.+\)$") as caught:
+            getattr(engine, call)(*given[call])
+        assert "\n" not in str(caught.value)
 
 
 def test_an_unread_answer_ends_when_it_is_dropped(runner: Runner) -> None:
@@ -115,9 +269,8 @@ def test_an_unread_answer_ends_when_it_is_dropped(runner: Runner) -> None:
     next(pieces)
     with pytest.raises(RunnerError, match="still answering"):
         runner.ask(_image(1), "What is this?")
-    pieces.close()  # type: ignore[attr-defined]
-    list(runner.ask(_image(2), "What is this?", max_new_tokens=NEW))
-    assert runner.answer.token_ids == _eager(runner, _image(2), *_ask_ids(runner.tokenizer, "What is this?"))
+    pieces.close()
+    _expect_right(runner, 2)
 
 
 def test_the_engines_prints_stay_away(runner: Runner, capfd: pytest.CaptureFixture[str]) -> None:
@@ -128,9 +281,45 @@ def test_the_engines_prints_stay_away(runner: Runner, capfd: pytest.CaptureFixtu
     assert "PyTorchObserver" not in captured.out + captured.err
 
 
-def test_a_closed_runner_and_a_missing_artifact(tiny_bundle: Bundle) -> None:
-    bundle = Bundle(tiny_bundle.path, tiny_bundle.manifest)
-    with Runner(bundle) as opened:
-        pass
-    with pytest.raises(RunnerError, match="closed"):
-        opened.ask(_image(1), "What is this?")
+def test_a_closed_runner_answers_nothing(tiny_bundle: Bundle) -> None:
+    with Runner(tiny_bundle) as opened:
+        begun_too_late = opened.ask(_image(1), "What is this?")
+    opened.stop()
+    opened.close()
+    for call in (
+        lambda: opened.ask(_image(1), "What is this?"),
+        lambda: opened.prepare(_image(1)),
+        lambda: next(begun_too_late),
+    ):
+        with pytest.raises(RunnerError, match="closed"):
+            call()
+
+
+def test_closing_stops_an_answer_that_is_half_read(tiny_bundle: Bundle) -> None:
+    with Runner(tiny_bundle) as runner:
+        pieces = runner.ask(_image(1), "What is this?", max_new_tokens=140)
+        first = next(pieces)
+        engine = weakref.ref(_engine(runner))
+    assert engine() is None
+    text = first + "".join(pieces)
+    assert runner.answer.text == text
+    with Runner(tiny_bundle) as runner:
+        pieces = runner.ask(_image(1), "What is this?", max_new_tokens=140)
+        next(pieces)
+    del pieces
+
+
+def test_a_process_may_end_in_the_middle_of_an_answer(tiny_bundle: Bundle) -> None:
+    code = """if True:
+        import sys
+        from PIL import Image
+        from mobilevlm_host import Bundle, Runner
+
+        runner = Runner(Bundle.open(sys.argv[1]))
+        unread = runner.ask(Image.new("RGB", (9, 9)), "What is this?", max_new_tokens=140)
+        pieces = runner.ask(Image.new("RGB", (9, 9)), "What is this?", max_new_tokens=140)
+        print(len(next(pieces)))
+    """
+    command = [sys.executable, "-c", code, str(tiny_bundle.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

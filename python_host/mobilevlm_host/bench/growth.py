@@ -29,7 +29,7 @@ from mobilevlm_host.bench.measure import in_child, print_figures
 from mobilevlm_host.bench.operations import text_decoder_ops
 from mobilevlm_host.bench.session import doublings, filled, token_ids
 from mobilevlm_host.charts import Line
-from mobilevlm_host.generation import import_engine
+from mobilevlm_host.generation import Generation, import_engine
 from mobilevlm_host.native_output import native_output_hidden
 from mobilevlm_host.runner import Runner
 
@@ -78,7 +78,11 @@ def measure(bundle: str) -> dict[str, float]:
     import_engine()
     folder = Path(bundle)
     with Runner(Bundle(folder, read_manifest(folder / MANIFEST)), threads=1) as runner, native_output_hidden():
-        return dict(chain(_pictures(runner), _prefill(runner), _answer(runner), _context(runner)))
+        pictures = dict(_pictures(runner))
+        with runner.lent_engine() as engine:
+            return dict(
+                chain(pictures.items(), _prefill(runner, engine), _answer(runner, engine), _context(runner, engine))
+            )
 
 
 def _pictures(runner: Runner) -> Iterator[tuple[str, float]]:
@@ -90,14 +94,13 @@ def _pictures(runner: Runner) -> Iterator[tuple[str, float]]:
             yield f"picture@{at}", spent
 
 
-def _prefill(runner: Runner) -> Iterator[tuple[str, float]]:
+def _prefill(runner: Runner, engine: Generation) -> Iterator[tuple[str, float]]:
     for length in doublings(32, runner.manifest.max_prefill):
-        runner.engine.reset()
-        yield f"prefill@{length}", _cpu_ms(runner.engine.feed, token_ids(runner, length)) / length
+        engine.reset()
+        yield f"prefill@{length}", _cpu_ms(engine.feed, token_ids(runner, length)) / length
 
 
-def _answer(runner: Runner) -> Iterator[tuple[str, float]]:
-    engine = runner.engine
+def _answer(runner: Runner, engine: Generation) -> Iterator[tuple[str, float]]:
     engine.reset()
     engine.feed(token_ids(runner, _PROMPT))
     spent, said = 0.0, 0
@@ -107,9 +110,8 @@ def _answer(runner: Runner) -> Iterator[tuple[str, float]]:
         yield f"answer@{length}", spent / length
 
 
-def _context(runner: Runner) -> Iterator[tuple[str, float]]:
-    engine = runner.engine
-    for context in filled(runner, 64, _STEPS):
+def _context(runner: Runner, engine: Generation) -> Iterator[tuple[str, float]]:
+    for context in filled(runner, engine, 64, _STEPS):
         yield f"context@{context}", sum(_cpu_ms(engine.feed, [token]) for token in token_ids(runner, _STEPS)) / _STEPS
 
 

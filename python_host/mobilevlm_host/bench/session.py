@@ -16,7 +16,7 @@ from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.manifest import MANIFEST, read_manifest
 from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_host.bench.measure import Figures, in_child, memory_bytes, peak_memory_bytes, print_figures, timed
-from mobilevlm_host.generation import import_engine
+from mobilevlm_host.generation import Generation, import_engine
 from mobilevlm_host.methods import thread_count
 from mobilevlm_host.native_output import native_output_hidden
 from mobilevlm_host.runner import Runner
@@ -62,9 +62,9 @@ def measure(session: Session) -> dict[str, float]:
         figures |= {"peak_memory_bytes": peak_bytes, "imports_memory_bytes": imports_bytes}
         figures |= {"threads": thread_count() if session.backend == "executorch" else torch.get_num_threads()}
         # C++ prints at each call: hidden once for all of them, not while one is timed.
-        with native_output_hidden():
-            figures |= dict(_prefill(runner))
-            figures |= dict(_decode(runner))
+        with runner.lent_engine() as engine, native_output_hidden():
+            figures |= dict(_prefill(runner, engine))
+            figures |= dict(_decode(runner, engine))
     return figures | dict(_methods(runner, image))
 
 
@@ -77,32 +77,32 @@ def _ask(runner: Runner, image: Image) -> dict[str, float]:
     return {"image_encode_s": prepare_s, "ttft_s": prepare_s + prepared_s, "ttft_prepared_s": prepared_s}
 
 
-def _prefill(runner: Runner) -> Iterator[tuple[str, float]]:
+def _prefill(runner: Runner, engine: Generation) -> Iterator[tuple[str, float]]:
     """Tokens a second at the beginning of a context, by how many are fed in one call."""
     for length in doublings(_SHORTEST_PREFILL, runner.manifest.max_prefill):
-        runner.engine.reset()
-        seconds, _ = timed(runner.engine.feed, token_ids(runner, length))
+        engine.reset()
+        seconds, _ = timed(engine.feed, token_ids(runner, length))
         yield f"prefill_tok_s@{length}", length / seconds
 
 
-def _decode(runner: Runner) -> Iterator[tuple[str, float]]:
+def _decode(runner: Runner, engine: Generation) -> Iterator[tuple[str, float]]:
     """Tokens a second fed one by one, as decoding does, by the context before them."""
-    for context in filled(runner, _SHORTEST_CONTEXT, _STEPS):
-        seconds = sum(timed(runner.engine.feed, [token])[0] for token in token_ids(runner, _STEPS))
+    for context in filled(runner, engine, _SHORTEST_CONTEXT, _STEPS):
+        seconds = sum(timed(engine.feed, [token])[0] for token in token_ids(runner, _STEPS))
         yield f"decode_tok_s@{context}", _STEPS / seconds
 
 
-def filled(runner: Runner, first: int, steps: int) -> Iterator[int]:
-    """Fill the KV cache to ``first`` tokens, its doublings, and the most that leaves room for ``steps`` more.
+def filled(runner: Runner, engine: Generation, first: int, steps: int) -> Iterator[int]:
+    """Fill the KV cache of the lent ``engine`` to ``first`` tokens, its doublings, and the most that leaves room for ``steps`` more.
 
     The caller feeds those ``steps`` at each.
     """
     position = 0
-    runner.engine.reset()
+    engine.reset()
     for context in doublings(first, runner.manifest.max_context - steps):
         while position < context:
             fed = min(runner.manifest.max_prefill, context - position)
-            runner.engine.feed(token_ids(runner, fed))
+            engine.feed(token_ids(runner, fed))
             position += fed
         yield context
         position += steps

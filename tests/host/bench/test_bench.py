@@ -149,7 +149,7 @@ def test_core_ml_itself_is_measured_alike(
     }  # fmt: skip
 
 
-def test_each_context_is_filled_before_it_is_measured(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_context_is_filled_before_it_is_measured(tiny_bundle: Bundle) -> None:
     with Runner(tiny_bundle) as runner:
         fed: list[int] = []
 
@@ -161,25 +161,27 @@ def test_each_context_is_filled_before_it_is_measured(tiny_bundle: Bundle, monke
                 assert all(0 <= token < runner.tokenizer.vocab_size for token in ids)
                 fed.append(len(ids))
 
-        monkeypatch.setattr(runner, "_engine", Counting())
-        for name, _ in session._decode(runner):
+        for name, _ in session._decode(runner, Counting()):  # type: ignore[arg-type]
             context = int(name.partition("@")[2])
             assert fed[-session._STEPS :] == [1] * session._STEPS
             assert sum(fed[: -session._STEPS]) == context
         assert sum(fed) == runner.manifest.max_context
 
 
-def test_measuring_the_engine_leaves_no_conversation(tiny_bundle: Bundle) -> None:
+def test_measuring_the_engine_leaves_the_conversation_as_it_is(tiny_bundle: Bundle) -> None:
     image = Image.new("RGB", (60, 60), "red")
+    answers = []
     with Runner(tiny_bundle) as runner:
-        list(runner.ask(image, "What is this?", max_new_tokens=6))
-        expected = runner.answer
-        runner.engine.feed([5, 6, 7])
-        for ask in (runner.ask_prepared, runner.follow_up):
-            with pytest.raises(RunnerError, match="expected"):
-                ask("What is this?")
-        list(runner.ask(image, "What is this?", max_new_tokens=6))
-        assert runner.answer == expected
+        for is_lent in (False, True):
+            list(runner.ask(image, "What is this?", max_new_tokens=6))
+            if is_lent:
+                with runner.lent_engine() as engine:
+                    engine.feed([5, 6, 7])
+                    with pytest.raises(RunnerError, match="still answering"):
+                        runner.follow_up("Why?")
+            list(runner.follow_up("Why?", max_new_tokens=6))
+            answers.append(runner.answer)
+    assert answers[0] == answers[1]
 
 
 def test_threads_are_those_of_attention_too() -> None:
