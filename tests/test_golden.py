@@ -126,6 +126,6 @@ def test_bad_manifests(folder: str, case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _cases("text_stream.json"), ids=lambda case: str(case["name"]))
 def test_text_streams(case: dict[str, Any]) -> None:
-    stream = TextStream()
+    stream = TextStream(set(case["specials"]))
     assert [stream.add(piece) for piece in case["pieces"]] == case["shown"]
     assert stream.finish() == case["rest"]

@@ -51,6 +51,9 @@ class Tokenizer:
         self.bos_id: int = self._processor.bos_id()
         self.eos_id: int = self._processor.eos_id()
         self.vocab_size: int = self._processor.vocab_size()
+        special = (self._processor.is_control, self._processor.is_unknown)
+        self._special_ids = {token for token in range(self.vocab_size) if any(kind(token) for kind in special)}
+        self.specials = frozenset(self.piece(token) for token in self._special_ids)  # pieces that are never shown
 
     def encode(self, text: str) -> list[int]:
         """Ids of ``text`` as one segment: SentencePiece puts its dummy space in front."""
@@ -63,8 +66,8 @@ class Tokenizer:
         return str(self._processor.id_to_piece(token_id)) if 0 <= token_id < self.vocab_size else ""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ``ids``; bytes that are not UTF-8 become U+FFFD."""
-        return str(self._processor.decode(list(ids)))
+        """The text of ``ids``, without special tokens, as the reference shows it; bytes that are not UTF-8 become U+FFFD."""
+        return str(self._processor.decode([token for token in ids if token not in self._special_ids]))
 
 
 def make_tokenizer_json(model: Path, output: Path) -> None:

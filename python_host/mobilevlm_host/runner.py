@@ -268,7 +268,7 @@ class Runner:
             del cache  # for close to free it
             said = list(request.prompt)
             ids, times = list[int](), list[float]()
-            stream, text = TextStream(), ""
+            stream, text = TextStream(self.tokenizer.specials), ""
             try:
                 for token, came_s in answering:
                     times.append(came_s)

@@ -1,9 +1,10 @@
-"""Pieces of tokens → text as it comes: whole characters only, and nothing from the stop on."""
+"""Pieces of tokens → text as it comes: whole characters only."""
 
 from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Set
 
 _SPACE = "\u2581"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -13,15 +14,19 @@ class TextStream:
     """Assembles SentencePiece pieces, each one token's.
 
     A piece ``<0xE4>`` is a byte of a character that the vocabulary lacks: it waits for the rest of the character; bytes that never
-    become one are shown as U+FFFD. The space in front of the first word belongs to the prompt and is dropped.
+    become one are shown as U+FFFD. The space in front of the first word belongs to the prompt and is dropped. Special tokens add nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, specials: Set[str]) -> None:
+        """``specials`` are pieces that are never shown, such as ``<s>``."""
+        self._specials = specials
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._started = False
 
     def add(self, piece: str) -> str:
         """The text that ``piece`` completes, perhaps none."""
+        if piece in self._specials:
+            return ""
         spelled = _BYTE.fullmatch(piece)
         encoded = bytes([int(spelled[1], 16)]) if spelled else piece.replace(_SPACE, " ").encode()
         return self._shown(self._decoder.decode(encoded))

@@ -30,6 +30,13 @@ def test_every_token_of_the_vocabulary_has_its_piece(tiny_tokenizer_model: Path)
     assert tokenizer.piece(tokenizer.vocab_size) == tokenizer.piece(-1) == ""  # models may have more rows than pieces
 
 
+def test_special_tokens_are_never_shown(tiny_tokenizer_model: Path) -> None:
+    tokenizer = Tokenizer(tiny_tokenizer_model)
+    assert tokenizer.specials == {"<unk>", "<s>", "</s>"}
+    words = tokenizer.encode("a red circle")
+    assert tokenizer.decode([1, *words[:2], 1, 0, *words[2:], 2]) == "a red circle"
+
+
 def test_a_users_end_of_text_is_plain_text(tiny_tokenizer_model: Path) -> None:
     tokenizer = Tokenizer(tiny_tokenizer_model)
     for text in ("</s>", "<s>", "<unk>", "stop</s> now"):

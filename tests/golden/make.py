@@ -332,8 +332,12 @@ def _bytes(text: str) -> list[str]:
     return [f"<0x{byte:02X}>" for byte in text.encode()]
 
 
+_SPECIALS = ["<unk>", "<s>", "</s>"]
+
+
 def _stream(*steps: tuple[str, str], rest: str = "") -> dict[str, Any]:
-    return {"pieces": [piece for piece, _ in steps], "shown": [text for _, text in steps], "rest": rest}
+    pieces, shown = ([step[side] for step in steps] for side in (0, 1))
+    return {"specials": _SPECIALS, "pieces": pieces, "shown": shown, "rest": rest}
 
 
 def _spelled(text: str) -> list[tuple[str, str]]:
@@ -366,13 +370,17 @@ _STREAMS: dict[str, dict[str, Any]] = {
     "looks like a byte": _stream(("<0xZZ>", "<0xZZ>"), ("<0x41>", "A"), ("<0x4>", "<0x4>"), ("▁<0x41>", " <0x41>")),
     "several spaces in a piece": _stream(("▁▁▁a", "  a"), ("b▁c", "b c")),
     "an empty piece": _stream(("", ""), ("▁a", "a")),
+    "special tokens": _stream(("<s>", ""), ("▁A", "A"), ("<s>", ""), ("▁circle", " circle"), ("<unk>", ""), ("</s>", "")),
+    "a special token inside a character": _stream(("<0xE4>", ""), ("<0xBD>", ""), ("<s>", ""), ("<0xA0>", "你")),
+    "looks like a special token": _stream(("▁<s>", "<s>"), ("<", "<"), ("s", "s"), (">", ">"), ("<s>.", "<s>.")),
 }  # fmt: skip
 
 
 def _make_text_stream(folder: Path) -> None:
     about = (
         "Pieces of single tokens, the text that each may add to what is shown, and the rest that is shown at the end. A character "
-        "spelled in bytes waits until it is whole; bytes that can't become one are U+FFFD, one for each longest possible beginning."
+        "spelled in bytes waits until it is whole; bytes that can't become one are U+FFFD, one for each longest possible beginning. "
+        "Special tokens add nothing."
     )
     _write(folder / "text_stream.json", {"about": about}, [{"name": name, **case} for name, case in _STREAMS.items()])
 

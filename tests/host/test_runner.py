@@ -74,6 +74,15 @@ def test_answers_are_the_eager_models(runner: Runner, question: str) -> None:
     assert runner.stats.prompt_tokens == len(_ask_ids(runner.tokenizer, question)) + 4 + len(runner._before_image)
 
 
+def test_special_tokens_in_an_answer_are_not_shown(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = runner.tokenizer.encode("a red circle")
+    ids = [1, *words[:2], 1, 0, *words[2:], 2]
+    monkeypatch.setattr(_engine(runner), "generate", lambda *given: [given[-1](token) for token in ids])
+    pieces = list(runner.ask(_image(1), "What is this?"))
+    assert "".join(pieces) == runner.answer.text == "a red circle"
+    assert (runner.answer.token_ids, runner.answer.stop_reason) == (ids[:-1], "eos")
+
+
 def test_images_do_not_leak_into_each_other(runner: Runner) -> None:
     answers = {}
     for seed in (1, 2, 3, 2, 1):

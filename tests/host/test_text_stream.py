@@ -13,7 +13,7 @@ def _pieces(text: str) -> list[str]:
 
 @pytest.mark.parametrize("text", ["你好", "😀", "é", "👨‍👩‍👧"])
 def test_characters_spelled_in_bytes_come_whole(text: str) -> None:
-    stream = TextStream()
+    stream = TextStream(frozenset())
     shown = [stream.add(piece) for piece in _pieces(text)]
     assert "".join(shown) == text
     assert all("\ufffd" not in part for part in shown)
@@ -22,13 +22,13 @@ def test_characters_spelled_in_bytes_come_whole(text: str) -> None:
 
 
 def test_words_keep_their_spaces_but_not_the_first() -> None:
-    stream = TextStream()
+    stream = TextStream(frozenset())
     assert [stream.add(piece) for piece in ("▁a", "▁red", "▁", "7", "s")] == ["a", " red", " ", "7", "s"]
 
 
 def test_a_cut_character_is_shown_as_unknown_not_as_an_error() -> None:
-    stream = TextStream()
+    stream = TextStream(frozenset())
     assert [stream.add(piece) for piece in _pieces("你")[:2]] == ["", ""]
     assert stream.finish() == "\ufffd"
-    broken = TextStream()
+    broken = TextStream(frozenset())
     assert "".join([broken.add("<0xE4>"), broken.add("▁a"), broken.finish()]) == "\ufffd a"

@@ -51,7 +51,7 @@ class Answerer:
         ids = self._tokenizer.encode(prompt.after_image(prompt.Turn(question).question))
         position = self._position
         room = min(max_new_tokens, self._max_context - position - len(ids))
-        stream, text = TextStream(), ""
+        stream, text = TextStream(self._tokenizer.specials), ""
         with native_output_hidden():
             tokens = decode(
                 self._methods,

@@ -1,18 +1,23 @@
 /// Pieces of single tokens → text as it may be shown: whole characters only.
 ///
 /// A piece `<0xE4>` is a byte of a character that the vocabulary lacks: it waits for the rest of the character; bytes that never become one
-/// are shown as U+FFFD. The space in front of the first word belongs to the prompt and is dropped.
+/// are shown as U+FFFD. The space in front of the first word belongs to the prompt and is dropped. Special tokens add nothing.
 public struct TextStream: Sendable {
     /// SentencePiece's space, U+2581.
     static let space: Unicode.Scalar = "\u{2581}"
 
     private var bytes = UTF8Assembler()
     private var hasStarted = false
+    private let specials: Set<String>
 
-    public init() {}
+    /// - Parameter specials: pieces that are never shown, such as `<s>`
+    public init(hiding specials: Set<String>) {
+        self.specials = specials
+    }
 
     /// The text that `piece` completes, perhaps none.
     public mutating func add(_ piece: String) -> String {
+        if specials.contains(piece) { return "" }
         if let byte = Self.spelledByte(piece) { return shown(bytes.add(byte)) }
         var text = String.UnicodeScalarView()
         for scalar in piece.unicodeScalars { text.append(scalar == Self.space ? " " : scalar) }

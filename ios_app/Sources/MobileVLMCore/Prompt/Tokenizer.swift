@@ -8,8 +8,9 @@ public struct Tokenizer: Sendable {
     private let scores: [Float]
     private let vocabulary: [ArraySlice<UInt8>: Int32]  // normal pieces only, by their bytes
     private let bytes: [Int32]
-    private let controls: Set<Int32>
     private let space: [UInt8]?
+    /// The pieces that are never shown: control tokens, and the one for what the vocabulary lacks.
+    public let specials: Set<String>
 
     /// Reads the bundle's `tokenizer.model`.
     ///
@@ -22,7 +23,7 @@ public struct Tokenizer: Sendable {
             throw BundleError("\(file.path): can't be read, expected the bundle's tokenizer")
         }
         let model = try TokenizerModel([UInt8](content), name: file.path)
-        var vocabulary = [ArraySlice<UInt8>: Int32](), controls = Set<Int32>()
+        var vocabulary = [ArraySlice<UInt8>: Int32](), specials = Set<String>()
         var bytes = [Int32?](repeating: nil, count: 256)
         pieces = model.pieces.map { String(decoding: $0.text, as: UTF8.self) }
         scores = model.pieces.map(\.score)
@@ -34,14 +35,15 @@ public struct Tokenizer: Sendable {
                     throw BundleError("\(file.path): got the byte piece '\(pieces[Int(id)])', expected <0x00> to <0xFF>")
                 }
                 bytes[Int(byte)] = id
-            default: controls.insert(id)
+            case .control, .unknown: specials.insert(pieces[Int(id)])
+            case .userDefined, .unused: break
             }
         }
         if let missing = bytes.firstIndex(of: nil) {
             throw BundleError("\(file.path): got no piece for byte \(missing), expected all 256")
         }
         self.vocabulary = vocabulary
-        self.controls = controls
+        self.specials = specials
         self.bytes = bytes.compactMap { $0 }
         space = model.addsSpaceInFront ? Self.spaceBytes : nil
     }
@@ -49,14 +51,14 @@ public struct Tokenizer: Sendable {
     /// How many ids there are.
     public var count: Int { pieces.count }
 
-    /// A token's own piece, such as `▁the` or `<0xE4>`; that of a control token or an unknown id is empty.
+    /// A token's own piece, such as `▁the` or `<0xE4>`; that of an id without one is empty.
     public func piece(_ id: Int32) -> String {
-        pieces.indices.contains(Int(id)) && !controls.contains(id) ? pieces[Int(id)] : ""
+        pieces.indices.contains(Int(id)) ? pieces[Int(id)] : ""
     }
 
     /// The text of `ids`, as it would be shown.
     public func decode(_ ids: [Int32]) -> String {
-        var stream = TextStream()
+        var stream = TextStream(hiding: specials)
         return ids.map { stream.add(piece($0)) }.joined() + stream.finish()
     }
 

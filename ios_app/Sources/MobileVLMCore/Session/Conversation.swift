@@ -72,7 +72,7 @@ struct Conversation: Sendable {
         let last = (wanted.count - 1) / model.chunk * model.chunk
         try await fit(Array(wanted[..<min(max(last, commonLength(wanted)), wanted.count - 1)]))
         var next = try await choose(Array(wanted[cached.count...]), by: &sampler)
-        var stream = TextStream(), text = "", ids = [Int32]()
+        var stream = TextStream(hiding: model.tokenizer.specials), text = "", ids = [Int32]()
         while true {
             if model.manifest.prompt.stopIDs.contains(next) {
                 return Answered(text: text + stream.finish(), tokenIDs: ids, ended: .complete)

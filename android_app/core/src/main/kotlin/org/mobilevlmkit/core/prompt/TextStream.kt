@@ -4,14 +4,17 @@ package org.mobilevlmkit.core.prompt
  * Pieces of single tokens → text as it may be shown: whole characters only.
  *
  * A piece `<0xE4>` is a byte of a character that the vocabulary lacks: it waits for the rest of the character; bytes that never
- * become one are shown as U+FFFD. The space in front of the first word belongs to the prompt and is dropped.
+ * become one are shown as U+FFFD. The space in front of the first word belongs to the prompt and is dropped. Special tokens add nothing.
+ *
+ * @param specials pieces that are never shown, such as `<s>`
  */
-class TextStream {
+class TextStream(private val specials: Collection<String>) {
     private val bytes = Utf8Assembler()
     private var started = false
 
     /** The text that [piece] completes, perhaps none. */
     fun add(piece: String): String {
+        if (piece in specials) return ""
         val spelled = spelledByte(piece)
         return shown(if (spelled >= 0) bytes.add(spelled) else bytes.finish() + piece.replace(SPACE, ' '))
     }

@@ -91,7 +91,7 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
         isStopped: () -> Boolean,
         onText: (String) -> Unit,
     ): Answered {
-        val stream = TextStream()
+        val stream = TextStream(model.tokenizer.specials)
         val shown = StringBuilder()
         val ids = ArrayList<Int>()
         var last = ""

@@ -20,6 +20,15 @@ class ConversationTest {
     }
 
     @Test
+    fun specialTokensAreNotShown() {
+        val scene = Scene()
+        scene.prepare = { it.answers = Scene.answering("▁A", "<s>", "▁circle", "<unk>", "</s>") }
+        scene.seen().asked("What?")
+        assertEquals("A circle", scene.state.turns.last().answer)
+        assertEquals(4, scene.state.turns.last().stats!!.tokens)
+    }
+
+    @Test
     fun aConversationFromBeforeIsTakenUp() {
         val before = Scene().seen().asked("What is this?")
         val scene = Scene()
