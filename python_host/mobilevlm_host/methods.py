@@ -59,12 +59,15 @@ def prefill(methods: Methods, embeds: Tensor, max_prefill: int, position: int = 
 
 
 def decode(
-    methods: Methods, ids: list[int], position: int, *, eos_id: int, max_prefill: int, max_new_tokens: int
+    methods: Methods, ids: list[int], position: int, *, eos_id: int, pieces: int, max_prefill: int, max_new_tokens: int
 ) -> Iterator[int]:
-    """Greedy token ids after ``ids``, fed at cache ``position``: at most ``max_new_tokens``, without the end of text."""
+    """Greedy token ids after ``ids``, fed at cache ``position``: at most ``max_new_tokens``, without the end of text.
+
+    Only the first ``pieces`` rows of the vocabulary are chosen from: those that the tokenizer has a piece for.
+    """
     for _ in range(max_new_tokens):
         embeds = methods.token_embedding(torch.tensor([ids]))
-        token = int(prefill(methods, embeds, max_prefill, position).argmax())
+        token = int(prefill(methods, embeds, max_prefill, position)[:pieces].argmax())
         if token == eos_id:
             return
         yield token
@@ -141,7 +144,7 @@ def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[...,
     """The methods ``names`` of the .pte ``program`` in ExecuTorch's runtime: tensors in, tensors out. They share their KV cache.
 
     Raises:
-        RunnerError: the runtime can't load it.
+        RunnerError: the runtime can't load it; from a method: it can't run it.
     """
     # The import prints lines about the CPU, in C++ but by way of sys.stderr.
     with native_output_hidden(), redirect_stderr(io.StringIO()):
@@ -157,7 +160,11 @@ def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[...,
     def call(name: str, *inputs: Tensor) -> list[Tensor]:
         with native_output_hidden():
             # Outputs live in the program's memory, which the next call uses again.
-            return [output.clone() for output in methods[name].execute(inputs)]
+            try:
+                return [output.clone() for output in methods[name].execute(inputs)]
+            except RuntimeError as error:
+                said = str(error).splitlines()[0]
+                raise RunnerError(f"{program}: {name}: the runtime can't run it ({said})") from None
 
     return {name: partial(call, name) for name in methods}
 

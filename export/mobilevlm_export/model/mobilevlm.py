@@ -87,6 +87,10 @@ class MobileVLM(nn.Module):
             return image
         return segment[None]
 
+    def likeliest(self, logits: Tensor) -> int:
+        """The id of the highest of ``logits`` [V]. Rows of the vocabulary that the tokenizer has no piece for are never chosen."""
+        return int(logits[: self.tokenizer.vocab_size if self.tokenizer else None].argmax())
+
     @torch.inference_mode()
     def generate_ids(self, segments: Sequence[Segment], max_new_tokens: int) -> Iterator[int]:
         """Greedy token ids one by one, ended by ``max_new_tokens`` or the end-of-text id (not given out).
@@ -104,7 +108,7 @@ class MobileVLM(nn.Module):
         for _ in range(max_new_tokens):
             logits = self.text_decoder(embeds, torch.tensor([position]))
             position += embeds.shape[1]
-            token = int(logits[0, -1].argmax())
+            token = self.likeliest(logits[0, -1])
             if token == self.config.eos_id:
                 return
             yield token

@@ -10,6 +10,16 @@ final class SamplerTests: XCTestCase {
         XCTAssertEqual(sampler.next(([0, 1, 9, 1] as [Float])[1...]), 1, "ids count from the slice's start")
     }
 
+    func testRowsWithoutAPieceAreNeverChosen() {
+        var sampler = Sampler.greedy
+        sampler.pieces = 3
+        XCTAssertEqual(sampler.next([0.5, 3, 3, 9, 9] as [Float]), 1)
+        XCTAssertEqual(sampler.next(([0, 1, 9, 1, 99] as [Float])[1...]), 1)
+        sampler = Sampler(temperature: 1, topP: 1, seed: 5)
+        sampler.pieces = 2
+        XCTAssertEqual(Set((0..<200).map { _ in sampler.next([0, 0, 50] as [Float]) }), [0, 1])
+    }
+
     func testTemperatureDrawsAsOftenAsTheSoftmaxSays() {
         // softmax([0, ln 2, ln 4] / 1) = 1/7, 2/7, 4/7; at temperature 0.5: 1/21, 4/21, 16/21
         let logits = [0, 0.693147, 1.386294] as [Double]

@@ -13,6 +13,7 @@ from torch import Tensor
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.arm64 import DEFAULT_CPU, toolchain
 from mobilevlm_host.arm64.process import MethodsProcess, emulated
 from mobilevlm_host.methods import decode, prefill
@@ -35,7 +36,7 @@ class Arm64Engine:
         emulator = toolchain.emulator()
         require_sound(emulator, cpu, progress)
         self._phone, self._eos_id = PhoneInputs(bundle), bundle.config.eos_id
-        self._max_prefill = bundle.manifest.max_prefill
+        self._pieces, self._max_prefill = Tokenizer(bundle.tokenizer()).vocab_size, bundle.manifest.max_prefill
         self._process = MethodsProcess.emulated(
             emulator, cpu, program or toolchain.build_methods(progress=progress), model
         )
@@ -63,7 +64,13 @@ class Arm64Engine:
             prefill(self, embeds, self._max_prefill, position)
             position += embeds.shape[1]
         tokens = decode(
-            self, after, position, eos_id=self._eos_id, max_prefill=self._max_prefill, max_new_tokens=max_new_tokens
+            self,
+            after,
+            position,
+            eos_id=self._eos_id,
+            pieces=self._pieces,
+            max_prefill=self._max_prefill,
+            max_new_tokens=max_new_tokens,
         )
         return list(tokens)
 

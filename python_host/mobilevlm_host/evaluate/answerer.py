@@ -58,6 +58,7 @@ class Answerer:
                 ids,
                 position,
                 eos_id=self._config.eos_id,
+                pieces=self._tokenizer.vocab_size,
                 max_prefill=self._max_prefill,
                 max_new_tokens=room,
             )

@@ -172,13 +172,13 @@ def walk(model: MobileVLM, embeds: Tensor, steps: int, new_tokens: int) -> Walk:
     eos, length = model.config.eos_id, embeds.shape[1]
     model.text_decoder.setup_cache()
     logits = [model.text_decoder(embeds, torch.tensor([0]))[0, -1]]
-    likeliest = [int(logits[-1].argmax())]
+    likeliest = [model.likeliest(logits[-1])]
     for step in range(1, max(steps, new_tokens)):
         if step >= steps and (eos in likeliest or step == new_tokens):
             break
         following, position = model.embed([likeliest[-1:]]), length + step - 1
         after = model.text_decoder(following, torch.tensor([position]))[0, -1]
-        likeliest.append(int(after.argmax()))
+        likeliest.append(model.likeliest(after))
         if step < steps:
             logits.append(after)
             embeds = torch.cat([embeds, following], dim=1)

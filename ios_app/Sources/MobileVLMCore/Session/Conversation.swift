@@ -70,6 +70,7 @@ struct Conversation: Sendable {
         let most = min(room, maxNewTokens)
         // The last chunk, of one row at least, is what tells the first token.
         let last = (wanted.count - 1) / model.chunk * model.chunk
+        sampler.pieces = model.tokenizer.count
         try await fit(Array(wanted[..<min(max(last, commonLength(wanted)), wanted.count - 1)]))
         var next = try await choose(Array(wanted[cached.count...]), by: &sampler)
         var stream = TextStream(hiding: model.tokenizer.specials), text = "", ids = [Int32]()

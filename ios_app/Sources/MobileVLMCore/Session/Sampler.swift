@@ -6,6 +6,8 @@ public struct Sampler: Sendable, Equatable {
     public let temperature: Double
     /// Only the likeliest tokens that together have this probability are drawn from.
     public let topP: Double
+    /// Only the first rows of the vocabulary, those that the tokenizer has a piece for, are chosen from.
+    var pieces = Int.max
     private var random: SplitMix64
 
     /// Greedy, as parity is measured.
@@ -36,14 +38,15 @@ public struct Sampler: Sendable, Equatable {
     @inline(__always)
     private mutating func choose<Logits: RandomAccessCollection>(_ logits: Logits) -> Int32
     where Logits.Element: BinaryFloatingPoint, Logits.Index == Int {
+        let rows = logits.startIndex..<logits.startIndex + min(logits.count, pieces)
         var best = logits.startIndex, most = -Double.infinity
-        for index in logits.indices where Double(logits[index]) > most {
+        for index in rows where Double(logits[index]) > most {
             best = index
             most = Double(logits[index])
         }
         guard temperature > 0, most > -.infinity else { return Int32(best - logits.startIndex) }
         var weights = [(id: Int, weight: Double)]()
-        for index in logits.indices where !logits[index].isNaN {
+        for index in rows where !logits[index].isNaN {
             weights.append((index - logits.startIndex, ((Double(logits[index]) - most) / temperature).exponential))
         }
         if topP < 1 { weights = nucleus(weights) }
