@@ -17,6 +17,7 @@ from conversations import conversations
 from mobilevlm_export.bundle import Bundle, zip_bundle
 from mobilevlm_export.pixels import open_image
 from mobilevlm_host.cli import main
+from mobilevlm_host.kv_cache import token_count
 from mobilevlm_host.runner import Runner
 
 REPOSITORY = Path(__file__).parents[1]
@@ -76,5 +77,8 @@ def _cases(bundle: Bundle, folder: Path) -> list[dict[str, Any]]:
             }
             for said in conversation.said
         ]
-        cases.append({"picture": picture, "turns": turns, "used_tokens": conversation.runner._position})
+        cache = conversation.runner._cache
+        assert cache is not None
+        used_tokens = token_count(cache._cached or ())
+        cases.append({"picture": picture, "turns": turns, "used_tokens": used_tokens})
     return cases
