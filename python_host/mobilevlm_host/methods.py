@@ -146,11 +146,10 @@ def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[...,
     Raises:
         RunnerError: the runtime can't load it; from a method: it can't run it.
     """
-    # The import prints lines about the CPU, in C++ but by way of sys.stderr.
-    with native_output_hidden(), redirect_stderr(io.StringIO()):
-        register_operators()
-        from executorch.runtime import Runtime
+    import_runtime()
+    from executorch.runtime import Runtime
 
+    with native_output_hidden():
         try:
             loaded: Any = Runtime.get().load_program(str(program))
             methods = {name: loaded.load_method(name) for name in names}
@@ -167,6 +166,14 @@ def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[...,
                 raise RunnerError(f"{program}: {name}: the runtime can't run it ({said})") from None
 
     return {name: partial(call, name) for name in methods}
+
+
+def import_runtime() -> None:
+    """Load ExecuTorch's runtime into this process, with the operators that programs call."""
+    # The import prints lines about the CPU, in C++ but by way of sys.stderr.
+    with native_output_hidden(), redirect_stderr(io.StringIO()):
+        register_operators()
+        import executorch.runtime  # noqa: F401
 
 
 def register_operators() -> None:

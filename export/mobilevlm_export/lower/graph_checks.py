@@ -154,9 +154,8 @@ def _readers_in_place(constant: Node) -> Iterator[Node]:
         if "dequantize" in operator_name(user):
             yield from _readers_in_place(user)
             continue
-        at = [
-            index for index, argument in enumerate(user.args) if argument is constant
-        ]  # none: in a list, such as cat's
+        # None at all if it is in a list, such as what cat joins.
+        at = [index for index, argument in enumerate(user.args) if argument is constant]
         if not at or not set(at).issubset(_PACKED.get(operator_name(user), ())):
             yield user
 

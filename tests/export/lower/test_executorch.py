@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -14,10 +15,10 @@ from typing import Any
 import pytest
 import sentencepiece
 import torch
+from program_outputs import STEPS, plain_and_cached
 from torch import Tensor, nn
-from torch.export import ExportedProgram
-from torch.nn import functional
 from torch.nn.functional import cosine_similarity
+from unpacked import Greedy, Scaled, Shared, lower_module
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import LoweringError
@@ -27,9 +28,6 @@ from mobilevlm_export.quantize import RECIPES, Recipe, make_recipe, quantize, sh
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # ExecuTorch's own, while it is imported
     import executorch.kernels.quantized
-    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
-    from executorch.exir.backend.canonical_partitioners.config_partitioner import is_constant_data
-    from executorch.exir.backend.partitioner import PartitionResult
     from executorch.exir.lowered_backend_module import get_lowered_backend_modules
     from executorch.extension.llm.runner import GenerationConfig, MultimodalRunner, make_image_input, make_text_input
     from executorch.runtime import Runtime
@@ -72,9 +70,20 @@ class Lowered:
         return [output.clone() if isinstance(output, Tensor) else output for output in outputs]
 
 
-def lower(recipe: Recipe, folder: Path, layers: int = 2) -> Lowered:
+@dataclass(frozen=True)
+class AllAlike:
+    """What the linears of ``model`` are fed, as if each of their inputs were as large as the others and alone."""
+
+    model: MobileVLM
+    called: str = "nothing"
+
+    def hessian(self, path: str) -> Tensor:
+        return torch.eye(self.model.text_decoder.get_submodule(path).in_features)
+
+
+def lower(recipe: Recipe, folder: Path, layers: int) -> Lowered:
     model = tiny_model(layers)
-    quantize(model, recipe)
+    quantize(model, recipe, inputs=AllAlike(model))
     stages: list[tuple[str, int, int]] = []
     info = lower_executorch(
         model,
@@ -93,28 +102,29 @@ def _the_same_inputs_in_any_order() -> None:
 
 
 @pytest.fixture(scope="module")
-def fp32(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
-    return lower(RECIPES["fp32"], tmp_path_factory.mktemp("fp32"))
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Lowered]:
+    """The tiny model lowered by the recipe of a name, once."""
+
+    @functools.cache
+    def program(recipe: str) -> Lowered:
+        return lower(RECIPES[recipe], tmp_path_factory.mktemp(recipe), layers=2 if recipe in ("fp32", "int4") else 1)
+
+    return program
 
 
 @pytest.fixture(scope="module")
-def int4(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
-    return lower(RECIPES["int4"], tmp_path_factory.mktemp("int4"))
+def fp32(programs: Callable[[str], Lowered]) -> Lowered:
+    return programs("fp32")
 
 
 @pytest.fixture(scope="module")
-def int8(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
-    return lower(make_recipe("int8", embedding="int4"), tmp_path_factory.mktemp("int8"), layers=1)
+def int4(programs: Callable[[str], Lowered]) -> Lowered:
+    return programs("int4")
 
 
-@pytest.fixture(scope="module")
-def int4_all(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
-    return lower(RECIPES["int4-all"], tmp_path_factory.mktemp("int4-all"), layers=1)
-
-
-@pytest.fixture(params=["fp32", "int4", "int8", "int4_all"])
-def lowered(request: pytest.FixtureRequest) -> Lowered:
-    return request.getfixturevalue(request.param)
+@pytest.fixture(params=RECIPES)
+def lowered(request: pytest.FixtureRequest, programs: Callable[[str], Lowered]) -> Lowered:
+    return programs(request.param)
 
 
 @torch.inference_mode()
@@ -131,6 +141,16 @@ def test_token_embedding_equals_eager(lowered: Lowered) -> None:
         ids = torch.randint(0, VOCABULARY, (1, length))
         [embeddings] = lowered.run("token_embedding", ids)
         torch.testing.assert_close(embeddings, lowered.model.token_embedding(ids))
+
+
+def test_phones_compute_the_same(lowered: Lowered) -> None:
+    """To the bit: with XNNPACK's weights cache, which frees what a delegate holds once it is compiled."""
+    plain, cached = plain_and_cached(lowered.info.file)
+    assert len(plain) == len(cached) == 2 * 2 + 2 * STEPS
+    for output, other in zip(plain, cached, strict=True):
+        assert output.isfinite().all()
+        assert output.std() > 0
+        assert torch.equal(output, other)
 
 
 @torch.inference_mode()
@@ -264,15 +284,7 @@ def lower_linear(partitioner: LevelPartitioner) -> Any:
         def forward(self, x: Tensor) -> Tensor:
             return self.mlp(x)
 
-    return lower_module(Method(), partitioner)
-
-
-def lower_module(module: nn.Module, partitioner: LevelPartitioner) -> Any:
-    config = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.export.export(module.eval(), (torch.zeros(1, 32),))
-        return to_edge_transform_and_lower(program, partitioner=[partitioner], compile_config=config).exported_program()
+    return lower_module(Method(), partitioner).exported_program()
 
 
 def leaving(partitioner: LevelPartitioner, operator: str) -> LevelPartitioner:
@@ -297,36 +309,8 @@ def test_an_operator_left_outside_is_named() -> None:
         check_method("method", lower_linear(leaving(LevelPartitioner(), "tanh.default")), expected)
 
 
-class Scaled(nn.Module):
-    """A linear, and constants that no operator packs: ``scale``, and ``row``, which a linear packs and an addition doesn't."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(32, 32)
-        self.scale, self.row = nn.Parameter(torch.rand(32)), nn.Parameter(torch.rand(1, 32))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(self.linear(x) * self.scale, self.row)
-
-
-class Sharing(Scaled):
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(self.linear(x), self.row) + self.row
-
-
-class Greedy(LevelPartitioner):
-    """Tags every constant that a delegate reads, as custom partitioners often do."""
-
-    def partition(self, exported_program: ExportedProgram) -> PartitionResult:
-        result = super().partition(exported_program)
-        for node in exported_program.graph.nodes:
-            if is_constant_data(exported_program, node):
-                node.meta["delegation_tag"] = next(iter(node.users)).meta["delegation_tag"]
-        return result
-
-
 def test_constants_that_nothing_packs_stay_outside_the_delegate() -> None:
-    [delegate] = get_lowered_backend_modules(lower_module(Scaled(), LevelPartitioner()).graph_module)
+    [delegate] = get_lowered_backend_modules(lower_module(Scaled(), LevelPartitioner()).exported_program().graph_module)
     inside = delegate.original_module.graph_signature.inputs_to_parameters
     assert sorted(inside.values()) == ["linear.bias", "linear.weight", "row"]
 
@@ -339,7 +323,7 @@ def test_constants_that_nothing_packs_stay_outside_the_delegate() -> None:
             Greedy(),
             r"^method: the constant scale is inside a delegate where mul of the method itself reads it",
         ),
-        (Sharing(), LevelPartitioner(), r"^method: the constant row is inside a delegate where add of"),
+        (Shared(), LevelPartitioner(), r"^method: the constant row is inside a delegate where add of"),
     ],
 )
 def test_a_constant_in_a_delegate_that_nothing_packs_is_named(
@@ -347,7 +331,7 @@ def test_a_constant_in_a_delegate_that_nothing_packs_is_named(
 ) -> None:
     expected = Expected(outside={}, delegated={"linear": 2}, quantized_linears=0, max_delegate_bytes=10_000)
     with pytest.raises(LoweringError, match=named):
-        check_method("method", lower_module(module, partitioner), expected)
+        check_method("method", lower_module(module, partitioner).exported_program(), expected)
 
 
 @pytest.mark.parametrize(
