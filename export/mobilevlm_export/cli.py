@@ -220,11 +220,14 @@ def inspect(checkpoint: str, vision_tower: Path | None, as_json: bool) -> None:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @json_option
 def verify(bundle: Path, as_json: bool) -> None:
-    """Check every file of BUNDLE against its manifest."""
+    """Check every file of BUNDLE against its manifest, and that its ExecuTorch program holds nothing that phones free."""
     from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.lower.unpacked_constants import require_no_unpacked_constants
 
     with drawn_progress() as progress, Bundle.open(bundle, progress=progress) as opened:
         files = opened.manifest.files
+        if "executorch" in opened.manifest.values["artifacts"]:
+            require_no_unpacked_constants(opened.artifact("executorch"))
     total = sum(file.bytes for file in files)
     if as_json:
         print_json({"bundle": str(bundle), "verified": True, "files": len(files), "bytes": total})

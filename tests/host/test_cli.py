@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from unpacked import write_unpacked
 
 from mobilevlm_export import __version__
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle import Bundle, write_bundle
 from mobilevlm_export.checkpoint import load_checkpoint, save_checkpoint
 from mobilevlm_export.quantize import RECIPES
 from mobilevlm_host.cli import main
@@ -254,6 +257,28 @@ def test_verify_refuses_a_damaged_bundle(tiny_bundle: Bundle, tmp_path: Path) ->
     done = _run("verify", broken)
     assert done.exit_code == 1
     assert "tokenizer.json: got 2 bytes" in done.stderr
+
+
+def _copied(bundle: Bundle, folder: Path, change: Callable[[Path], dict[str, Any]]) -> Path:
+    """``bundle`` in ``folder``, its files changed by ``change``, which gives what else the manifest then says."""
+
+    def fill(beside: Path) -> dict[str, Any]:
+        shutil.copytree(bundle.path, beside, dirs_exist_ok=True)
+        return {**bundle.manifest.values, **change(beside)}
+
+    output = folder / "copied.mvlm"
+    write_bundle(output, fill)
+    return output
+
+
+def test_verify_refuses_a_program_whose_constants_phones_free(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    def change(folder: Path) -> dict[str, Any]:
+        write_unpacked(folder / "model.pte")
+        return {}
+
+    done = _run("verify", _copied(tiny_bundle, tmp_path, change))
+    assert done.exit_code == 1
+    assert re.search(r"model\.pte: forward: XNNMultiply reads a constant \[32\] in place", done.stderr)
 
 
 def test_inspect_prints_parameters(tiny_checkpoint: Path) -> None:

@@ -42,6 +42,11 @@ def check_apk(path: Path, program: Path | None = None) -> list[Finding]:
             Finding("libraries and resources are uncompressed", len(libraries), apk.compressed()),
         ]
     needs = program_needs(program) if program is not None else None
+    if needs is not None:
+        unpacked = [str(constant) for constant in needs.unpacked_constants]
+        findings.append(
+            Finding("the program's delegates hold no constant that engines free", len(needs.backends), unpacked)
+        )
     if not libraries:
         findings.append(Finding("engine", 0, ["no native library, expected lib/ABI/*.so"]))
     for abi, files in sorted(libraries.items()):

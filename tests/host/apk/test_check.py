@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from unpacked import write_unpacked
 
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import ApkError
@@ -127,6 +128,15 @@ def test_an_engine_that_has_all_passes(tmp_path: Path, tiny_bundle: Bundle) -> N
     all_texts = (*needs.operators, *needs.backends, METHOD.name, METHOD.type, f"L{METHOD.owner};")
     path = apk(tmp_path, {"lib/arm64-v8a/libexecutorch.so": library(texts=all_texts)})
     assert wrong(path, program) == []
+
+
+def test_a_program_whose_constants_engines_free_is_refused(tmp_path: Path) -> None:
+    program = tmp_path / "model.pte"
+    write_unpacked(program)
+    needs = program_needs(program)
+    texts = (*needs.operators, *needs.backends, METHOD.name, METHOD.type, f"L{METHOD.owner};")
+    path = apk(tmp_path, {"lib/arm64-v8a/libexecutorch.so": library(texts=texts)})
+    assert wrong(path, program) == ["forward: XNNMultiply reads a constant [32] in place, in delegate 0"]
 
 
 @pytest.mark.parametrize(

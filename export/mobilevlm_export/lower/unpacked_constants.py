@@ -1,0 +1,91 @@
+"""Which constants inside a finished program's delegates XNNPACK reads in place, because no operator packs them.
+
+Engines with XNNPACK's weights cache, as phones have, free a delegate's constants once it is compiled: such a program gives
+garbage there or crashes, though it is right where the cache is off.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.lower.program_file import ProgramFile, read_flatbuffer
+
+_BACKEND = "XnnpackBackend"
+_SCHEMA = "backends/xnnpack/serialization/schema.fbs"
+# A header before the graph: zeros, magic, its length, then where the graph begins and its size.
+_HEADER, _HEADER_MAGIC = struct.Struct("<4x4sHII"), b"XH00"
+# As XNNCompiler has it: these operators copy their filter and bias when they are made.
+_PACKING = {"XNNFullyConnected", "XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d"}
+_PACKED = {"filter_id", "bias_id"}
+
+
+@dataclass(frozen=True)
+class UnpackedConstant:
+    """A constant of ``shape`` that ``operator`` reads in place, in the delegate number ``delegate`` of ``method``."""
+
+    method: str
+    delegate: int
+    operator: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.method}: {self.operator} reads a constant {list(self.shape)} in place, in delegate {self.delegate}"
+        )
+
+
+def unpacked_constants(program: Path) -> list[UnpackedConstant]:
+    """Those of the ``.pte`` ``program``; a good one has none.
+
+    Raises:
+        LoweringError: it can't be read.
+    """
+    try:
+        return [
+            UnpackedConstant(delegate.method, delegate.index, operator, shape)
+            for delegate in ProgramFile(program).delegates()
+            if delegate.backend == _BACKEND
+            for operator, shape in _read_in_place(_graph(delegate.data, program))
+        ]
+    except (LookupError, TypeError) as error:
+        raise LoweringError(f"{program}: got a delegate without {error}, expected a whole program") from None
+
+
+def require_no_unpacked_constants(program: Path) -> None:
+    """Require that the ``.pte`` ``program`` has none.
+
+    Raises:
+        LoweringError: it has, and one is named; or it can't be read.
+    """
+    found = unpacked_constants(program)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise LoweringError(
+            f"{program}: {found[0]}{more}, expected packed weights alone: phones free the others; export again"
+        )
+
+
+def _graph(data: bytes, where: Path) -> dict[str, Any]:
+    if len(data) < _HEADER.size or data[4:8] != _HEADER_MAGIC:
+        raise LoweringError(
+            f"{where}: got a delegate that begins with {data[:8]!r}, expected XNNPACK's ({_HEADER_MAGIC!r})"
+        )
+    _, _, begin, size = _HEADER.unpack_from(data)
+    return read_flatbuffer(data[begin : begin + size], _SCHEMA, where)
+
+
+def _read_in_place(graph: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Operators of ``graph`` and the shapes of the constants that they read otherwise than as a filter or bias to pack."""
+    values = [value["xvalue_union"].get("tensor_value", value["xvalue_union"]) for value in graph["xvalues"]]
+    constants = {value["id_out"]: tuple(value["dims"]) for value in values if value["constant_buffer_idx"]}
+    for node in graph["xnodes"]:
+        operator = node["xnode_union_type"]
+        for name, value in node["xnode_union"].items():
+            is_packed = operator in _PACKING and name in _PACKED
+            if name.endswith("_id") and value in constants and not is_packed:
+                yield operator, constants[value]
