@@ -14,6 +14,7 @@ from PIL import Image
 from tokenizers import Tokenizer as JsonTokenizer
 
 from mobilevlm_export import prompt
+from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import BundleError
 from mobilevlm_export.manifest import read_manifest
 from mobilevlm_export.pixels import open_image, square_pixels
@@ -47,6 +48,7 @@ def test_the_command_makes_the_same_files(tmp_path: Path) -> None:
         "prompts/prompts.json",
         "manifests/bad.json",
         "manifests/bad_coreml.json",
+        "manifests/outdated.json",
         "text_stream.json",
         "token_tables/token_tables.json",
     ):
@@ -106,6 +108,17 @@ def test_good_manifests(path: Path) -> None:
     manifest = read_manifest(path)
     assert manifest.config.name == "MobileVLM_V2-demo"
     assert len(manifest.files) >= 3
+
+
+@pytest.mark.parametrize("case", _cases("manifests/outdated.json"), ids=lambda case: str(case["file"]))
+def test_outdated_manifests(case: dict[str, Any]) -> None:
+    path = GOLDEN / "manifests" / "outdated" / case["file"]
+    bundle = Bundle(path.parent, read_manifest(path))
+    with pytest.raises(BundleError) as caught:
+        bundle.artifact("executorch")
+    assert case["error_names"] in str(caught.value)
+    if "coreml" in bundle.manifest.values["artifacts"]:
+        assert bundle.artifact("coreml").is_relative_to(path.parent)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,14 @@ from typing import Any
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import BundleError
-from mobilevlm_export.manifest import FORMAT_VERSION, MANIFEST, Manifest, read_manifest, require_inside
+from mobilevlm_export.manifest import (
+    EXECUTORCH_SINCE,
+    FORMAT_VERSION,
+    MANIFEST,
+    Manifest,
+    read_manifest,
+    require_inside,
+)
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.whole_file import whole_file
 
@@ -64,11 +71,16 @@ class Bundle:
         """The program of ``backend``.
 
         Raises:
-            BundleError: the bundle has none for it.
+            BundleError: the bundle has none for it, or one for ExecuTorch of format 1: phones free constants that it reads.
         """
         artifacts = self.manifest.values["artifacts"]
         if backend not in artifacts:
             raise BundleError(f"{self.path}: got artifacts for {', '.join(artifacts) or 'nothing'}, expected {backend}")
+        if backend == "executorch" and self.manifest.format_version < EXECUTORCH_SINCE:
+            raise BundleError(
+                f"{self.path}: got an ExecuTorch program of bundle format {self.manifest.format_version}, which answers wrongly "
+                f"on phones, expected format {EXECUTORCH_SINCE}: export it again"
+            )
         return self.path / str(artifacts[backend]["file"])
 
     def tokenizer(self, kind: str = "model") -> Path:

@@ -1,4 +1,4 @@
-"""``manifest.json``: all that a phone must know of a bundle. Schema version 1, described in ``docs/bundle-format.md``.
+"""``manifest.json``: all that a phone must know of a bundle. Schema version 2, described in ``docs/bundle-format.md``.
 
 ``tests/golden/manifests`` holds good and bad ones, for every reader in every language.
 """
@@ -15,7 +15,9 @@ from typing import Any
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import BundleError, ConfigError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# The first format whose ExecuTorch programs are right on phones; before, delegates held constants that phones free.
+EXECUTORCH_SINCE = 2
 MANIFEST = "manifest.json"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _KINDS: dict[type, str] = {str: "a text", int: "a number", dict: "an object", list: "a list"}
@@ -93,6 +95,11 @@ class Manifest:
     values: Mapping[str, Any]
     files: tuple[FileEntry, ...]
     config: MobileVLMConfig
+
+    @property
+    def format_version(self) -> int:
+        """The version of the schema that it was written in."""
+        return int(self.values["format_version"])
 
     @property
     def source_sha256(self) -> str:

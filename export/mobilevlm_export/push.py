@@ -22,11 +22,13 @@ def push_bundle(path: Path, serial: str | None = None, progress: Progress = sile
     Files go to a temporary folder that is renamed when all have arrived, so the app never sees half a bundle.
 
     Raises:
-        BundleError: the bundle is damaged, adb is not installed, or no phone (or more than one) answers.
+        BundleError: the bundle is damaged or has no program for the app, adb is not installed, or no phone (or more than one)
+            answers.
     """
     adb = [_adb(), *(("-s", serial) if serial else ())]
     _require_phone(adb)
     with Bundle.open(path, progress=progress) as bundle:
+        bundle.artifact("executorch")
         name = path.name.removesuffix(".zip")
         target, incoming = f"{APP_FOLDER}/{name}", f"{APP_FOLDER}/.incoming-{name}"
         files = sorted(file for file in bundle.path.rglob("*") if file.is_file())

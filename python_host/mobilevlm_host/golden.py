@@ -16,6 +16,7 @@ from mobilevlm_export import __version__
 from mobilevlm_export.bundle import Bundle, complete_bundle
 from mobilevlm_export.errors import CaptureError, RunnerError
 from mobilevlm_export.hub import DEMO_SAMPLES
+from mobilevlm_export.manifest import MANIFEST, read_manifest
 from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
@@ -23,7 +24,7 @@ from mobilevlm_host.android.engine import AndroidEngine
 from mobilevlm_host.android.host import AndroidHost
 from mobilevlm_host.arm64.engine import Arm64Engine
 from mobilevlm_host.capture import Capture, manifest_id
-from mobilevlm_host.methods import Methods
+from mobilevlm_host.methods import Methods, chosen_backend
 from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.record import Record, make_record
@@ -72,6 +73,8 @@ def remake_golden(path: Path, progress: Progress = silent) -> None:
         BundleError: it is no folder, or damaged.
         RunnerError: as :func:`add_golden`.
     """
+    if path.is_dir():
+        chosen_backend(Bundle(path, read_manifest(path / MANIFEST)))  # refused before anything is copied
     complete_bundle(path, lambda bundle: add_golden(bundle, progress), without=FOLDER, progress=progress)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from mobilevlm_export.bundle import Bundle, complete_bundle, write_bundle, zip_bundle
 from mobilevlm_export.errors import BundleError
-from mobilevlm_export.manifest import MANIFEST, read_manifest
+from mobilevlm_export.manifest import FORMAT_VERSION, MANIFEST, read_manifest
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def test_the_manifest_says_everything_a_phone_needs(tiny_bundle: Bundle) -> None
         "pad_color": [122, 116, 104],
         "resample": "pillow-bicubic-8bit",
     }
+    assert values["format_version"] == FORMAT_VERSION == 2
     assert values["prompt"]["before_image"].endswith("USER: ")
     assert values["prompt"]["after_image"] == "\n{question} ASSISTANT:"
     assert values["prompt"]["stop_ids"] == [2]

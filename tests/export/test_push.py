@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle import Bundle, write_bundle
 from mobilevlm_export.errors import BundleError
 from mobilevlm_export.push import APP_FOLDER, push_bundle
 
@@ -36,6 +38,23 @@ def test_a_serial_is_passed_on(tiny_bundle: Bundle, tmp_path: Path, monkeypatch:
     log = _adb(tmp_path, monkeypatch, '[ "$3" = get-state ] && echo device; exit 0')
     push_bundle(tiny_bundle.path, serial="emulator-5554")
     assert all(call.startswith("-s emulator-5554 ") for call in log.read_text().splitlines())
+
+
+def test_what_the_app_can_not_use_is_not_pushed(
+    tiny_bundle: Bundle, tiny_coreml_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = _adb(tmp_path, monkeypatch, '[ "$1" = get-state ] && echo device; exit 0')
+
+    def fill(folder: Path) -> dict[str, Any]:
+        shutil.copytree(tiny_bundle.path, folder, dirs_exist_ok=True)
+        return {**tiny_bundle.manifest.values, "format_version": 1}
+
+    write_bundle(tmp_path / "old.mvlm", fill)
+    with pytest.raises(BundleError, match=r"got an ExecuTorch program of bundle format 1.*: export it again"):
+        push_bundle(tmp_path / "old.mvlm")
+    with pytest.raises(BundleError, match="got artifacts for coreml, expected executorch"):
+        push_bundle(tiny_coreml_bundle.path)
+    assert log.read_text().splitlines() == ["get-state"] * 2
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ Kotlin and Swift read without a library: JSON, and binary PPM for pictures.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import sys
@@ -227,7 +226,7 @@ _WRONG: dict[str, tuple[str, Any, str]] = {
     "no-format-version": ("format_version", _ABSENT, "format_version"),
     "format-version-text": ("format_version", "1", "format_version"),
     "format-version-zero": ("format_version", 0, "format_version"),
-    "newer-format": ("format_version", 2, "update"),
+    "newer-format": ("format_version", 3, "update"),
     "no-source": ("source", _ABSENT, "source"),
     "source-hash-number": ("source.sha256", 7, "source.sha256"),
     "no-model": ("model", _ABSENT, "model"),
@@ -289,29 +288,40 @@ _WRONG_COREML: dict[str, tuple[str, Any, str]] = {
     "package-not-listed": (f"{_COREML}.vision_encoder.package", "x.mlpackage", f"{_COREML}.vision_encoder"),
     "table-not-listed": (f"{_COREML}.token_embedding.file", "x.safetensors", f"{_COREML}.token_embedding"),
 }
+# Good ones as they were written before ExecuTorch programs were right on phones: only that artifact must be refused.
+_OUTDATED = dict.fromkeys(("demo", "executorch-and-coreml"), ("format_version", 1, "export it again"))
 _BROKEN = {"not-json": "{", "empty": "", "a-list": "[]", "a-number": "1", "not-utf-8": "\udcff", "deep": "[" * 100_000}
 
 
 def _make_manifests(folder: Path) -> None:
     manifests = folder / "manifests"
-    cases = _make_wrong(manifests, "demo", "bad", _WRONG)
+    cases = _make_wrong(manifests, "bad", _WRONG, of="demo")
     for name, content in _BROKEN.items():
         (manifests / "bad" / f"{name}.json").write_bytes(content.encode("utf-8", "surrogateescape"))
         cases.append({"file": f"{name}.json", "error_names": "format_version" if content in ("[]", "1") else "JSON"})
     about = "Manifests that a reader must refuse, and what its one line of error names. Those in good/ it must accept."
     _write(manifests / "bad.json", {"about": about}, cases)
-    cases = _make_wrong(manifests, "executorch-and-coreml", "bad_coreml", _WRONG_COREML)
+    cases = _make_wrong(manifests, "bad_coreml", _WRONG_COREML, of="executorch-and-coreml")
     about = "As bad.json, but wrong in what only a reader that runs Core ML must read and refuse; others accept them."
     _write(manifests / "bad_coreml.json", {"about": about}, cases)
+    cases = _make_wrong(manifests, "outdated", _OUTDATED)
+    about = (
+        "Manifests that a reader must accept, whose artifact for executorch must be refused when it is to be used, and what that "
+        "line of error names. Their artifact for coreml is as good as ever."
+    )
+    _write(manifests / "outdated.json", {"about": about}, cases)
 
 
-def _make_wrong(manifests: Path, good: str, bad: str, wrong: dict[str, tuple[str, Any, str]]) -> list[dict[str, Any]]:
-    """Write the manifest ``good`` with one thing wrong into the folder ``bad``, for each of ``wrong``; returns the cases."""
+def _make_wrong(
+    manifests: Path, bad: str, wrong: dict[str, tuple[str, Any, str]], of: str | None = None
+) -> list[dict[str, Any]]:
+    """Write into the folder ``bad``, for each of ``wrong``, the good manifest ``of`` (or of the same name) with one thing wrong;
+    returns the cases.
+    """
     (manifests / bad).mkdir(parents=True, exist_ok=True)
-    text = (manifests / "good" / f"{good}.json").read_text(encoding="utf-8")
     cases = []
     for name, (field, value, named) in wrong.items():
-        values = copy.deepcopy(json.loads(text))
+        values = json.loads((manifests / "good" / f"{of or name}.json").read_text(encoding="utf-8"))
         *path, last = field.split(".")
         target = values
         for step in path:

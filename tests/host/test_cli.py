@@ -26,6 +26,8 @@ from mobilevlm_export.checkpoint import load_checkpoint, save_checkpoint
 from mobilevlm_export.quantize import RECIPES
 from mobilevlm_host.cli import main
 
+ROOT = Path(__file__).parents[1]
+
 
 def _run(*arguments: object, stdin: bytes | None = None) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin)
@@ -279,6 +281,32 @@ def test_verify_refuses_a_program_whose_constants_phones_free(tiny_bundle: Bundl
     done = _run("verify", _copied(tiny_bundle, tmp_path, change))
     assert done.exit_code == 1
     assert re.search(r"model\.pte: forward: XNNMultiply reads a constant \[32\] in place", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "ask {old} {picture} What?",
+        "bench {old}",
+        "evaluate {old} --benchmark demo --limit 1",
+        "golden {old}",
+        "parity {checkpoint} {old}",
+        "parity {checkpoint} {old} --layers",
+        "replay {capture} {old} --force",
+        "verify {old}",
+    ],
+)
+def test_an_executorch_program_of_format_1_is_refused(
+    tiny_bundle: Bundle, tiny_checkpoint: Path, picture: Path, tmp_path: Path, arguments: str
+) -> None:
+    old = _copied(tiny_bundle, tmp_path, lambda folder: {"format_version": 1})
+    capture = ROOT / "golden" / "capture" / "android.zip"
+    places = {"old": old, "picture": picture, "checkpoint": tiny_checkpoint, "capture": capture}
+    done = _run(*(argument.format(**places) for argument in arguments.split()))
+    assert done.exit_code == 1, done.output
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert error.startswith(f"Error: {old}: got an ExecuTorch program of bundle format 1")
+    assert error.endswith("expected format 2: export it again")
 
 
 def test_inspect_prints_parameters(tiny_checkpoint: Path) -> None:

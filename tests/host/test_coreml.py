@@ -87,6 +87,19 @@ def test_a_bundle_with_both_answers_by_executorch_unless_told(both: Bundle, tiny
     assert answers["coreml"] == answers["executorch"]
 
 
+def test_a_bundle_of_format_1_still_answers_by_core_ml(both: Bundle, tiny_coreml_bundle: Bundle) -> None:
+    def old(bundle: Bundle) -> Bundle:
+        values = MappingProxyType({**bundle.manifest.values, "format_version": 1})
+        return Bundle(bundle.path, replace(bundle.manifest, values=values))
+
+    with pytest.raises(BundleError, match="got an ExecuTorch program of bundle format 1"):
+        chosen_backend(old(both))
+    assert chosen_backend(old(tiny_coreml_bundle)) == "coreml"
+    runner = Runner(old(both), backend="coreml")
+    list(runner.ask(_image(), QUESTION, max_new_tokens=4))
+    assert runner.answer.token_ids
+
+
 def test_methods_equal_the_model_however_a_prompt_is_cut(tiny_coreml_bundle: Bundle, tiny_checkpoint: Path) -> None:
     methods, model = CoreMLMethods(tiny_coreml_bundle), load_checkpoint(tiny_checkpoint)
     ids = torch.randint(0, 300, (1, 150), generator=torch.Generator().manual_seed(0))

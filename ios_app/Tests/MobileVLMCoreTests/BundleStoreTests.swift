@@ -93,7 +93,7 @@ final class BundleStoreTests: XCTestCase {
         let changed = bundle.entries.map { ($0.name, $0.name == "tokenizer.json" ? Data("[]".utf8) : $0.content) }
         refused(TestBundle.zip([(ManifestReader.fileName, bundle.manifestBytes)] + changed), "the file is damaged")
         var newer = bundle
-        newer.manifest["format_version"] = 2
+        newer.manifest["format_version"] = 3
         refused(newer.zipped(), "update the app")
     }
 

@@ -44,6 +44,17 @@ final class ManifestTests: XCTestCase {
         }
     }
 
+    /// What must be exported again is ExecuTorch's program, which isn't this app's.
+    func testOutdatedManifestsAreRead() throws {
+        let cases: [Case] = try Golden.cases("manifests/outdated.json")
+        XCTAssertGreaterThanOrEqual(cases.count, 2)
+        for golden in cases {
+            let manifest = try ManifestReader.read(Golden.folder.appending(path: "manifests/outdated/\(golden.file)"))
+            let good = try ManifestReader.read(Golden.folder.appending(path: "manifests/good/\(golden.file)"))
+            XCTAssertEqual(manifest.coreML, good.coreML)
+        }
+    }
+
     func testAMissingManifestIsNamed() {
         assertThrows("/nowhere/manifest.json", "no such file") {
             try ManifestReader.read(URL(filePath: "/nowhere/manifest.json"))

@@ -3,7 +3,8 @@ import Foundation
 /// `manifest.json` → `Manifest`, as `docs/bundle-format.md` has it; `tests/golden/manifests` holds good and bad ones.
 public enum ManifestReader {
     public static let fileName = "manifest.json"
-    public static let formatVersion = 1
+    /// The newest that is read. Format 1 differs in ExecuTorch's program alone.
+    public static let formatVersion = 2
 
     /// The resize that `SquarePixels` computes.
     static let resample = "pillow-bicubic-8bit"

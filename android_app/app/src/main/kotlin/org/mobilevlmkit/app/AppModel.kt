@@ -53,7 +53,8 @@ class AppModel(val parts: Parts) {
 
     private fun openFirst(found: List<StoredBundle>) {
         val usable = found.filter { it.manifest != null }
-        val chosen = usable.firstOrNull { it.folder.name == parts.settings.bundle } ?: usable.firstOrNull()
+        // One that must be exported again is opened, to say so, if it was in use or there is no other.
+        val chosen = usable.firstOrNull { it.folder.name == parts.settings.bundle } ?: usable.firstOrNull { !it.isOutdated } ?: usable.firstOrNull()
         when {
             chosen == null -> change { copy(screen = Screen.WELCOME) }
             !state.hasCrashed -> use(chosen)

@@ -43,6 +43,7 @@ class ProblemView(private val ui: Ui, private val model: AppModel, private val a
         val models = R.string.menu_models to { model.go(Screen.BUNDLES) }
         return when (problem) {
             is Problem.Bundle -> Shown(R.string.problem_bundle, model.plain(problem.message), listOf(models))
+            is Problem.Outdated -> Shown(R.string.problem_outdated, ui.string(R.string.problem_outdated_detail, problem.name), listOf(models))
             is Problem.Memory -> Shown(
                 R.string.problem_memory,
                 ui.string(R.string.problem_memory_detail, size(problem.neededBytes), size(problem.availableBytes)),

@@ -54,9 +54,10 @@ class ImportView(private val ui: Ui, private val model: AppModel) {
         val library = state.library
         val name = library.importing
         importing.shown(name != null)
-        failed.shown(library.problem != null)
-        view.shown(name != null || library.problem != null)
-        reason.say(model.plain(library.problem ?: ""))
+        val problem = library.outdated?.let { ui.string(R.string.problem_outdated_detail, it) } ?: library.problem?.let(model::plain)
+        failed.shown(problem != null)
+        view.shown(name != null || problem != null)
+        reason.say(problem ?: "")
         if (name == null) return
         val isSearching = library.importProgress < 0
         title.say(ui.string(R.string.import_title, name))

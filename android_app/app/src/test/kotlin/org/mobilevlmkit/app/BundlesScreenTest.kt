@@ -108,6 +108,36 @@ class BundlesScreenTest : OnStage() {
     }
 
     @Test
+    fun oneThatMustBeExportedAgainSaysSoAndIsNotUsed() {
+        stage.push("street.mvlm", TestBundle { it + ("format_version" to 1) })
+        stage.aiming()
+        assertEquals("demo.mvlm", stage.state.session.bundle)
+        model.go(Screen.BUNDLES)
+        stage.parts.settle()
+        assertTrue(stage.texts(), stage.isSeen(R.string.problem_outdated_detail, "street"))
+        assertNull(stage.find(stage.string(R.string.bundle_use_named, "street")))
+        stage.touch(R.string.bundle_delete_named, "street")
+        stage.touch(R.string.bundle_delete)
+        assertEquals(listOf("demo"), stage.state.bundles.map { it.name })
+    }
+
+    @Test
+    fun theOneLastInUseSaysThatItMustBeExportedAgain() {
+        stage.seen()
+        stage.app.die()
+        stage.push(bundle = TestBundle { it + ("format_version" to 1) })
+        stage.push("street.mvlm", TestBundle(seed = 2))
+        stage.start()
+        assertEquals(Screen.CHAT, stage.state.screen)
+        assertTrue(stage.texts(), stage.isSeen(R.string.problem_outdated_detail, "demo"))
+        assertTrue(stage.parts.fakes.isEmpty())
+        stage.touch(R.string.menu_models)
+        stage.touch(R.string.bundle_use_named, "street")
+        assertEquals("street.mvlm", stage.state.session.bundle)
+        assertNull(stage.state.session.problem)
+    }
+
+    @Test
     fun anImportIsSeenHereToo() {
         stage.aiming()
         model.go(Screen.BUNDLES)

@@ -75,7 +75,7 @@ private object English {
         val causes = listOfNotNull(state.library.problem, state.pictureProblem, state.check?.failure, session.problem?.let(::cause)) +
             state.bundles.mapNotNull { it.problem } + state.check?.findings.orEmpty().map { it.detail }
         val shown = causes.map(stage.app.model::plain)
-        val files = state.bundles.map { it.name } + CheckedBundle.pictures.map { it.name } + listOfNotNull(state.library.importing)
+        val files = state.bundles.map { it.name } + CheckedBundle.pictures.map { it.name } + listOfNotNull(state.library.importing, state.library.outdated)
         val licences = stage.app.assets.open("NOTICE.txt").use { it.readBytes().toString(Charsets.UTF_8) }
         return (said + shown + files + state.presets + stage.parts.settings.liveQuestion + licences).filter { it.isNotEmpty() }.sortedByDescending { it.length }
     }
@@ -86,6 +86,6 @@ private object English {
         is org.mobilevlmkit.core.session.Problem.ContextFull -> problem.question
         is org.mobilevlmkit.core.session.Problem.Check -> problem.message
         is org.mobilevlmkit.core.session.Problem.Input -> problem.message
-        is org.mobilevlmkit.core.session.Problem.Memory -> null
+        is org.mobilevlmkit.core.session.Problem.Memory, is org.mobilevlmkit.core.session.Problem.Outdated -> null
     }
 }

@@ -59,6 +59,11 @@ object Scenes {
             app.model.import("broken.mvlm.zip") { byteArrayOf(1, 2, 3).inputStream() }
             parts.settle()
         },
+        Scene("import of what must be exported again") {
+            start()
+            app.model.import("old.mvlm.zip", TestBundle.opening(outdated.zipped()))
+            parts.settle()
+        },
         Scene("camera to be allowed") {
             push()
             start()
@@ -144,6 +149,11 @@ object Scenes {
             folder("demo.mvlm/model.pte").writeText("short")
             start()
         },
+        Scene("a model that must be exported again") {
+            allowCamera()
+            push(bundle = outdated)
+            start()
+        },
         Scene("after a crash") {
             Settings(app).isEngineBusy = true
             aiming()
@@ -167,6 +177,9 @@ object Scenes {
             parts.settle()
         },
         Scene("bundles") { bundles() },
+        Scene("bundles of which one must be exported again") {
+            bundles(street = outdated)
+        },
         Scene("bundle to be deleted", open = { touch(R.string.bundle_delete_named, "street") }) { bundles() },
         Scene("import beside bundles") {
             bundles()
@@ -204,8 +217,11 @@ object Scenes {
     /** What the demo's manifest says that a model needs. */
     val MEMORY = org.mobilevlmkit.core.check.CheckScene().manifest.memoryBytes
 
-    private fun Stage.bundles() {
-        push("street.mvlm", TestBundle(seed = 2))
+    /** Of before ExecuTorch programs were right on phones. */
+    private val outdated = TestBundle(seed = 3) { it + ("format_version" to 1) }
+
+    private fun Stage.bundles(street: TestBundle = TestBundle(seed = 2)) {
+        push("street.mvlm", street)
         folder("broken.mvlm").mkdirs()
         aiming()
         model().go(Screen.BUNDLES)

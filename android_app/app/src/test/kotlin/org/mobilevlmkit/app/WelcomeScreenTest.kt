@@ -117,6 +117,17 @@ class WelcomeScreenTest : OnStage() {
     }
 
     @Test
+    fun whatMustBeExportedAgainIsNotImported() {
+        stage.start()
+        choose { TestBundle { it + ("format_version" to 1) }.zipped().inputStream() }
+        stage.parts.settle()
+        assertTrue(stage.isSeen(R.string.import_failed))
+        assertTrue(stage.texts(), stage.isSeen(R.string.problem_outdated_detail, "demo"))
+        assertEquals(emptyList<String>(), stage.folder("").list().orEmpty().toList())
+        assertTrue(stage.isSeen(R.string.choose_bundle))
+    }
+
+    @Test
     fun turningThePhoneLeavesTheImportAlone() {
         stage.start()
         choose(readingHalf(TestBundle(programBytes = 400_000).zipped()) { stage.change("w720dp-h360dp-land-hdpi") })

@@ -1,10 +1,18 @@
 package org.mobilevlmkit.core
 
+import org.mobilevlmkit.core.bundle.ManifestReader
+
 /** What can go wrong and is to be told to the user: one line, "what was got, what was expected, where". */
 abstract class MobileVlmException(message: String, cause: Throwable? = null) : Exception(message, cause)
 
 /** A bundle is missing, damaged, unsafe to unpack, or of a newer format. */
 class BundleException(message: String) : MobileVlmException(message)
+
+/** The program of the bundle [name] is from before such programs were right on phones: the bundle must be exported again. */
+class OutdatedException(val name: String, where: String) : MobileVlmException(
+    "$where: got an ExecuTorch program of an older bundle format, which answers wrongly on phones, expected format " +
+        "${ManifestReader.EXECUTORCH_SINCE}: export it again",
+)
 
 /** A picture has no pixels, or planes that don't fit its size. */
 class PictureException(message: String) : MobileVlmException(message)

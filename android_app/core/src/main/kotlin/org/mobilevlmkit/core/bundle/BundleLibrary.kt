@@ -2,6 +2,7 @@ package org.mobilevlmkit.core.bundle
 
 import org.mobilevlmkit.core.BundleException
 import org.mobilevlmkit.core.Job
+import org.mobilevlmkit.core.OutdatedException
 import java.io.IOException
 import java.io.InputStream
 import java.util.concurrent.CancellationException
@@ -16,6 +17,7 @@ import java.util.concurrent.Executor
  * @property importProgress share of it that is unpacked and checked, 0 to 1; below 0 while the archive is searched for its manifest
  * @property imported the bundle that came last, to be opened
  * @property problem why the last import or removal failed
+ * @property outdated the name of the bundle that was last to be imported and wasn't, because it must be exported again
  */
 data class LibraryState(
     val isReady: Boolean = false,
@@ -24,6 +26,7 @@ data class LibraryState(
     val importProgress: Float = -1f,
     val imported: StoredBundle? = null,
     val problem: String? = null,
+    val outdated: String? = null,
 )
 
 /**
@@ -61,7 +64,7 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
         synchronized(lock) {
             if (job != null) return false
             job = mine
-            publish { it.copy(importing = fileName, importProgress = -1f, imported = null, problem = null) }
+            publish { it.copy(importing = fileName, importProgress = -1f, imported = null, problem = null, outdated = null) }
         }
         worker.execute { run(fileName, open, mine) }
         return true
@@ -78,16 +81,19 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
     }
 
     /** The problem was seen. */
-    fun dismiss() = publish { it.copy(problem = null) }
+    fun dismiss() = publish { it.copy(problem = null, outdated = null) }
 
     private fun run(fileName: String, open: () -> InputStream, mine: Job) {
         var imported: StoredBundle? = null
         var problem: String? = null
+        var outdated: String? = null
         try {
             mine.step(0, 0)
             imported = store.import(fileName, open, mine)
         } catch (_: CancellationException) {
             // As the user wished.
+        } catch (error: OutdatedException) {
+            outdated = error.name
         } catch (error: BundleException) {
             problem = error.message
         } catch (error: Throwable) { // a document's provider may throw anything
@@ -96,7 +102,12 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
         val bundles = store.list()
         synchronized(lock) {
             job = null
-            publish { it.copy(isReady = true, bundles = bundles, importing = null, importProgress = -1f, imported = imported, problem = problem) }
+            publish {
+                it.copy(
+                    isReady = true, bundles = bundles, importing = null, importProgress = -1f, imported = imported, problem = problem,
+                    outdated = outdated,
+                )
+            }
         }
     }
 

@@ -2,6 +2,7 @@ package org.mobilevlmkit.core.bundle
 
 import org.mobilevlmkit.core.BundleException
 import org.mobilevlmkit.core.Job
+import org.mobilevlmkit.core.OutdatedException
 import java.io.File
 import java.io.FileOutputStream
 import java.io.IOException
@@ -44,12 +45,14 @@ class BundleStore internal constructor(private val folder: File, private val onC
      * replaced; another one of that name stays, and this one gets a number.
      *
      * @throws BundleException the archive is damaged, unsafe, of a newer format, or doesn't fit the disk.
+     * @throws OutdatedException its program would answer wrongly; nothing is unpacked.
      * @throws java.util.concurrent.CancellationException [job] was cancelled; nothing is left.
      */
     fun import(fileName: String, open: () -> InputStream, job: Job = Job()): StoredBundle {
         val archive = BundleArchive(fileName, open)
         val bytes = archive.manifestBytes(job)
         val manifest = ManifestReader.read(bytes, "$fileName: ${ManifestReader.FILE_NAME}")
+        if (manifest.isOutdated) throw OutdatedException(fileName.removeSuffix(".zip").removeSuffix(SUFFIX), fileName)
         folder.mkdirs()
         val room = folder.usableSpace
         if (room < manifest.totalBytes + RESERVE) {

@@ -24,6 +24,7 @@ data class PromptSpec(
  * A bundle's `manifest.json`, read and checked: all that a phone must know of a model.
  *
  * @property id SHA-256 of the manifest's bytes: what tells one bundle from another
+ * @property formatVersion of the manifest, from 1 to [ManifestReader.FORMAT_VERSION]
  * @property artifacts program files by backend, such as `executorch`
  * @property recipe how each part is quantized: `name`, `llm`, `vision`, `projector`, `embedding`
  * @property maxContext tokens of a conversation, the picture's included
@@ -32,6 +33,7 @@ data class PromptSpec(
  */
 data class Manifest(
     val id: String,
+    val formatVersion: Int,
     val kitVersion: String,
     val sourceName: String,
     val sourceSha256: String,
@@ -49,4 +51,7 @@ data class Manifest(
 ) {
     /** Bytes of all files that the manifest lists. */
     val totalBytes: Long get() = files.sumOf { it.bytes }
+
+    /** Whether its ExecuTorch program is from before such programs were right on phones: the bundle must be exported again. */
+    val isOutdated: Boolean get() = formatVersion < ManifestReader.EXECUTORCH_SINCE && "executorch" in artifacts
 }

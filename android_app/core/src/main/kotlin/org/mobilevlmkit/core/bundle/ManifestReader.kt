@@ -11,7 +11,10 @@ import java.io.IOException
 /** `manifest.json` → [Manifest], as `docs/bundle-format.md` has it; `tests/golden/manifests` holds good and bad ones. */
 object ManifestReader {
     const val FILE_NAME = "manifest.json"
-    const val FORMAT_VERSION = 1
+    const val FORMAT_VERSION = 2
+
+    /** The first format whose ExecuTorch programs are right on phones; before, engines freed constants that they read. */
+    const val EXECUTORCH_SINCE = 2
 
     /** The resize that [org.mobilevlmkit.core.pixels.SquarePixels] computes. */
     const val RESAMPLE = "pillow-bicubic-8bit"
@@ -48,10 +51,11 @@ object ManifestReader {
             throw fail("${error.message}; expected a JSON object")
         }
         val fields = JsonFields(values as? Map<*, *> ?: emptyMap<String, Any?>(), fail)
-        requireKnownFormat(fields, fail)
+        val version = knownFormat(fields, fail)
         val image = image(fields)
         val manifest = Manifest(
             id = Sha256.of(bytes),
+            formatVersion = version,
             kitVersion = fields.text("kit_version"),
             sourceName = fields.find("source.name") as? String ?: "",
             sourceSha256 = fields.anObject("source").let { fields.text("source.sha256") },
@@ -80,10 +84,11 @@ object ManifestReader {
 
     private fun parts(path: String) = path.split('/').filter { it.isNotEmpty() && it != "." }
 
-    private fun requireKnownFormat(fields: JsonFields, fail: (String) -> Exception) {
+    private fun knownFormat(fields: JsonFields, fail: (String) -> Exception): Int {
         val version = fields.find("format_version")
         if (version !is Long || version < 1) throw fields.wrong("format_version", version, "$FORMAT_VERSION")
         if (version > FORMAT_VERSION) throw fail("got format version $version, expected at most $FORMAT_VERSION: update the app")
+        return version.toInt()
     }
 
     private fun image(fields: JsonFields): ImageSpec {

@@ -11,5 +11,6 @@ import java.io.File
  */
 data class StoredBundle(val folder: File, val bytes: Long, val addedMillis: Long, val manifest: Manifest?, val problem: String?) {
     val name: String get() = folder.name.removeSuffix(BundleStore.SUFFIX)
+    val isOutdated: Boolean get() = manifest?.isOutdated == true
     val recipe: String get() = manifest?.recipe?.get("name") ?: ""
 }

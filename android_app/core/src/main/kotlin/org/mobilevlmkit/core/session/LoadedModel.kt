@@ -4,8 +4,11 @@ import org.mobilevlmkit.core.BundleException
 import org.mobilevlmkit.core.EngineException
 import org.mobilevlmkit.core.Job
 import org.mobilevlmkit.core.MobileVlmException
+import org.mobilevlmkit.core.OutdatedException
 import org.mobilevlmkit.core.bundle.BundleFiles
+import org.mobilevlmkit.core.bundle.BundleStore
 import org.mobilevlmkit.core.bundle.Manifest
+import org.mobilevlmkit.core.bundle.ManifestReader
 import org.mobilevlmkit.core.pixels.Picture
 import org.mobilevlmkit.core.pixels.SquarePixels
 import org.mobilevlmkit.core.prompt.Prompt
@@ -63,12 +66,16 @@ class ModelLoader(
     /**
      * Loads the bundle in [folder].
      *
+     * @throws OutdatedException its program would answer wrongly; its files aren't read.
      * @throws BundleException it is damaged, or has no program for this app.
      * @throws MemoryException the phone has too little memory.
      * @throws EngineException the engine can't load the program.
      * @throws java.util.concurrent.CancellationException [job] was cancelled.
      */
     fun load(folder: File, job: Job): LoadedModel {
+        if (ManifestReader.read(File(folder, ManifestReader.FILE_NAME)).isOutdated) {
+            throw OutdatedException(folder.name.removeSuffix(BundleStore.SUFFIX), "$folder")
+        }
         val manifest = BundleFiles.verify(folder, job)
         if (backend !in manifest.artifacts) {
             throw BundleException("$folder: got artifacts for ${manifest.artifacts.keys.joinToString().ifEmpty { "nothing" }}, expected $backend")

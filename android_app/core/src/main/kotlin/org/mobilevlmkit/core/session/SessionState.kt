@@ -50,6 +50,9 @@ sealed class Problem {
     /** The bundle can't be used: damaged, of a newer format, without a program for this app. */
     data class Bundle(val message: String) : Problem()
 
+    /** The program of the bundle [name] would answer wrongly: it must be exported again. */
+    data class Outdated(val name: String) : Problem()
+
     /** The phone has [availableBytes] for a model that needs [neededBytes]. */
     data class Memory(val neededBytes: Long, val availableBytes: Long) : Problem()
 

@@ -3,6 +3,7 @@ package org.mobilevlmkit.core.session
 import org.mobilevlmkit.core.BundleException
 import org.mobilevlmkit.core.Job
 import org.mobilevlmkit.core.MobileVlmException
+import org.mobilevlmkit.core.OutdatedException
 import org.mobilevlmkit.core.PictureException
 import org.mobilevlmkit.core.PromptException
 import java.io.File
@@ -97,6 +98,7 @@ internal class SessionWorker(
                     if (openings == mine) {
                         hasFailedToLoad = true
                         problem = when (error) {
+                            is OutdatedException -> Problem.Outdated(error.name)
                             is BundleException -> Problem.Bundle(error.message ?: "")
                             is MemoryException -> Problem.Memory(error.neededBytes, error.availableBytes)
                             else -> Problem.Engine(lineOf(error))

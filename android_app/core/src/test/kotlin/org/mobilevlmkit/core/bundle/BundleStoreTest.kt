@@ -10,6 +10,7 @@ import org.junit.Rule
 import org.junit.Test
 import org.mobilevlmkit.core.BundleException
 import org.mobilevlmkit.core.Job
+import org.mobilevlmkit.core.OutdatedException
 import java.io.File
 import java.io.FilterInputStream
 import java.io.IOException
@@ -115,6 +116,16 @@ class BundleStoreTest {
         refused(changed("model.pte") { it.copyOf(it.size + 1) }, "more than the 20000 bytes")
         refused(changed("model.pte") { bytes -> bytes.also { it[777] = (it[777] + 1).toByte() } }, "the file is damaged")
         refused(changed("manifest.json") { ByteArray(ManifestReader.MAX_BYTES + 1) }, "more than the")
+    }
+
+    @Test
+    fun refusesWhatMustBeExportedAgainBeforeItIsUnpacked() {
+        val old = TestBundle { it + ("format_version" to 1) }
+        val error = assertThrows(OutdatedException::class.java) { import(old.zipped()) }
+        assertEquals("demo", error.name)
+        requireNothingLeft()
+        old.writeTo(File(folder, "old.mvlm")) // pushed
+        assertEquals(listOf(true), store.list().map { it.isOutdated })
     }
 
     @Test

@@ -54,6 +54,17 @@ class ManifestReaderTest {
     }
 
     @Test
+    fun tellsWhatMustBeExportedAgain() {
+        for (case in Golden.cases("manifests/outdated.json", least = 2)) {
+            val manifest = ManifestReader.read(Golden.file("manifests/outdated/${case["file"]}"))
+            assertEquals(1 to true, manifest.formatVersion to manifest.isOutdated)
+            assertFalse(manifest.copy(artifacts = manifest.artifacts - "executorch").isOutdated)
+        }
+        val manifest = ManifestReader.read(demo)
+        assertEquals(ManifestReader.FORMAT_VERSION to false, manifest.formatVersion to manifest.isOutdated)
+    }
+
+    @Test
     fun refusesWhatThisAppCannotServe() {
         val wrong = mapOf(
             "image.resample" to "lanczos", "image.size" to 0L, "image.size" to 100_000L, "image.pad_color" to listOf(1L, 2L),

@@ -7,7 +7,9 @@ import org.junit.Rule
 import org.junit.Test
 import org.junit.rules.TemporaryFolder
 import org.mobilevlmkit.core.BundleException
+import org.mobilevlmkit.core.Golden
 import org.mobilevlmkit.core.Job
+import org.mobilevlmkit.core.OutdatedException
 import org.mobilevlmkit.core.bundle.TestBundle
 import org.mobilevlmkit.core.prompt.Tokenizer
 import java.io.File
@@ -51,6 +53,18 @@ class ModelLoaderTest {
         assertThrows(CancellationException::class.java) { loader().load(folder, Job().also { it.cancel() }) }
         File(folder, "model.pte").appendText("x")
         assertThrows(BundleException::class.java) { loader().load(folder, Job()) }
+        assertTrue(opened.isEmpty())
+    }
+
+    /** Without a look at its gigabyte. */
+    @Test
+    fun refusesWhatMustBeExportedAgain() {
+        val old = temporary.newFolder("old.mvlm")
+        TestBundle { it + ("format_version" to 1) }.writeTo(old)
+        File(old, "model.pte").delete()
+        val error = assertThrows(OutdatedException::class.java) { loader().load(old, Job()) }
+        assertEquals("old", error.name)
+        for (case in Golden.cases("manifests/outdated.json", least = 2)) assertTrue(error.message, case["error_names"] as String in error.message!!)
         assertTrue(opened.isEmpty())
     }
 
