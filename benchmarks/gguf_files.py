@@ -20,6 +20,7 @@ from mobilevlm_export.config import LlamaConfig, MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.key_map import TOWER
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.published_config import read_config
 from mobilevlm_export.weight_files import Weights, open_weights
 from mobilevlm_export.whole_file import whole_file
 
@@ -87,7 +88,7 @@ def write_language_model(checkpoint: Path, path: Path, progress: Progress = sile
         CheckpointError: a weight or the tokenizer is missing or damaged.
         ConfigError: ``config.json`` is not of a MobileVLM V2.
     """
-    config, weights = MobileVLMConfig.from_checkpoint(checkpoint), open_weights(checkpoint)
+    config, weights = read_config(checkpoint), open_weights(checkpoint)
     llm = config.llm
     entries = {name: _language_entry(key, llm) for key, name in _language_names(config, weights).items()}
     with whole_file(path) as beside:
@@ -120,7 +121,7 @@ def write_projector(
         CheckpointError: a weight is missing or damaged.
         ConfigError: ``config.json`` is not of a MobileVLM V2.
     """
-    config, weights = MobileVLMConfig.from_checkpoint(checkpoint), open_weights(checkpoint)
+    config, weights = read_config(checkpoint), open_weights(checkpoint)
     vision = config.vision
     entries = {name: _Entry(key, _vision_kind(name, linears)) for key, name in _vision_names(config).items()}
     with whole_file(path) as beside:

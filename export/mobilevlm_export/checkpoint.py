@@ -18,6 +18,7 @@ from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.key_map import TOWER, is_ignored, never_run, published_names
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.published_config import read_config
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_export.weight_files import Weights, open_weights
 
@@ -44,7 +45,7 @@ def load_checkpoint(
     folder = Path(path)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder, expected a checkpoint in the published layout")
-    config = MobileVLMConfig.from_checkpoint(folder, vision_tower)
+    config = read_config(folder, vision_tower)
     weights = open_weights(folder)
     sources = _sources(config, weights, folder, vision_tower)
     with torch.device("meta"):

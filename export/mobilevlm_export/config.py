@@ -1,4 +1,4 @@
-"""Sizes of a MobileVLM V2 model, and the published ``config.json`` they are read from.
+"""Sizes of a MobileVLM V2 model. ``published_config`` reads them from a checkpoint's ``config.json``.
 
 Configs are frozen, checked once when built, and never changed. Sources: the MobileVLM V2 paper (arXiv
 2402.03766, section 3), the authors' ``config.json`` and transformers' ``CLIPVisionConfig``/``LlamaConfig``.
@@ -6,10 +6,7 @@ Configs are frozen, checked once when built, and never changed. Sources: the Mob
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mobilevlm_export.errors import ConfigError
@@ -195,33 +192,6 @@ class MobileVLMConfig:
             name="tiny",
         )
 
-    @classmethod
-    def from_checkpoint(cls, folder: Path, vision_tower: Path | None = None) -> MobileVLMConfig:
-        """Read the sizes of the checkpoint in ``folder`` (the published layout).
-
-        The tower's sizes come from ``vision_tower`` (a CLIP folder) if given, else from ``vision_config.json``,
-        else from ``vision_config`` in ``config.json``, else from the tower's name. Normalisation comes from a
-        ``preprocessor_config.json`` beside the weights, else it is CLIP's.
-
-        Raises:
-            ConfigError: a file or key is missing, malformed, or describes something that is not MobileVLM V2.
-        """
-        path = folder / "config.json"
-        published = read_json_object(path)
-        llm = _llama_from_json(published, path)
-        vision = _vision_from_folder(folder, published, path, vision_tower)
-        _require_published_choices(published, path)
-        return cls(
-            vision=vision,
-            projector=ProjectorConfig(vision.hidden_size, llm.hidden_size),
-            llm=llm,
-            bos_id=_integer(published, "bos_token_id", path, 1),
-            eos_id=_integer(published, "eos_token_id", path, 2),
-            vision_tower=str(published.get("mm_vision_tower", "openai/clip-vit-large-patch14-336")),
-            name=str(published.get("_name_or_path") or folder.resolve().name),
-            tie_word_embeddings=bool(published.get("tie_word_embeddings", False)),
-        )
-
     def to_json(self) -> dict[str, Any]:
         """The published ``config.json`` of this model; the tower's sizes stand in ``vision_config``."""
         return {
@@ -244,6 +214,7 @@ class MobileVLMConfig:
             "mm_projector_type": PROJECTOR_TYPE,
             "mm_hidden_size": self.vision.hidden_size,
             "mm_vision_tower": self.vision_tower,
+            "vision_tower_type": "clip",
             "mm_vision_select_layer": self.vision.select_layer,
             "mm_vision_select_feature": "patch",
             "image_aspect_ratio": "pad",
@@ -266,29 +237,9 @@ class MobileVLMConfig:
             "image_std": list(self.vision.image_std),
         }
 
-    @classmethod
-    def from_json(cls, published: Mapping[str, Any], source: Path) -> MobileVLMConfig:
-        """The inverse of :meth:`to_json`; ``source`` is named in errors."""
-        llm = _llama_from_json(published, source)
-        tower = published.get("vision_config")
-        if not isinstance(tower, Mapping):
-            raise ConfigError(f"{source}: vision_config: got {tower!r}, expected an object with the tower's sizes")
-        vision = _vision_from_json(tower, published, source)
-        _require_published_choices(published, source)
-        return cls(
-            vision=vision,
-            projector=ProjectorConfig(vision.hidden_size, llm.hidden_size),
-            llm=llm,
-            bos_id=_integer(published, "bos_token_id", source, 1),
-            eos_id=_integer(published, "eos_token_id", source, 2),
-            vision_tower=str(published.get("mm_vision_tower", "")),
-            name=str(published.get("_name_or_path", "")),
-            tie_word_embeddings=bool(published.get("tie_word_embeddings", False)),
-        )
-
 
 _CLIP_L_336 = VisionConfig()
-_TOWERS = {
+TOWERS = {
     "clip-vit-large-patch14-336": _CLIP_L_336,
     "clip-vit-large-patch14": VisionConfig(image_size=224),
 }
@@ -319,143 +270,3 @@ def preset(size: str) -> MobileVLMConfig:
     llm = _PRESETS[size]
     projector = ProjectorConfig(_CLIP_L_336.hidden_size, llm.hidden_size)
     return MobileVLMConfig(projector=projector, llm=llm, name=f"MobileVLM_V2-{size.upper()}")
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in ``path``; anything else is a ConfigError that names the file."""
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file, expected a checkpoint's configuration") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ConfigError(f"{path}: got {error}, expected a JSON object") from None
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: got a JSON {type(loaded).__name__}, expected an object")
-    return loaded
-
-
-def _number(values: Mapping[str, Any], key: str, path: Path, default: float | None = None) -> float:
-    value = values.get(key, default)
-    if value is None:
-        raise ConfigError(f"{path}: {key} is missing, expected a number")
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f"{path}: {key}: got {value!r}, expected a number")
-    return float(value)
-
-
-def _integer(values: Mapping[str, Any], key: str, path: Path, default: int | None = None) -> int:
-    number = _number(values, key, path, default)
-    if number != int(number):
-        raise ConfigError(f"{path}: {key}: got {number}, expected a whole number")
-    return int(number)
-
-
-def _require_published_choices(published: Mapping[str, Any], path: Path) -> None:
-    """Refuse what would load but answer wrongly: another projector, feature choice or padding."""
-    expected = {
-        "mm_projector_type": PROJECTOR_TYPE,
-        "mm_vision_select_feature": "patch",
-        "image_aspect_ratio": "pad",
-        "hidden_act": "silu",
-    }
-    for key, value in expected.items():
-        got = published.get(key, value if key != "mm_projector_type" else None)
-        if got != value:
-            raise ConfigError(f"{path}: {key}: got {got!r}, expected {value!r} (MobileVLM V2)")
-    if published.get("rope_scaling") is not None:
-        raise ConfigError(f"{path}: rope_scaling: got {published['rope_scaling']!r}, expected none (MobileVLM V2)")
-
-
-def _llama_from_json(published: Mapping[str, Any], path: Path) -> LlamaConfig:
-    heads = _integer(published, "num_attention_heads", path)
-    try:
-        return LlamaConfig(
-            vocab_size=_integer(published, "vocab_size", path),
-            hidden_size=_integer(published, "hidden_size", path),
-            intermediate_size=_integer(published, "intermediate_size", path),
-            num_layers=_integer(published, "num_hidden_layers", path),
-            num_heads=heads,
-            num_kv_heads=_integer(published, "num_key_value_heads", path, heads),
-            rms_norm_eps=_number(published, "rms_norm_eps", path, 1e-6),
-            rope_theta=_number(published, "rope_theta", path, 10000.0),
-            max_position_embeddings=_integer(published, "max_position_embeddings", path, 2048),
-        )
-    except ConfigError as error:
-        raise _naming(path, error) from None
-
-
-def _naming(path: Path, error: ConfigError) -> ConfigError:
-    return error if str(error).startswith(str(path)) else ConfigError(f"{path}: {error}")
-
-
-def _vision_from_folder(
-    folder: Path, published: Mapping[str, Any], path: Path, vision_tower: Path | None
-) -> VisionConfig:
-    if vision_tower is not None:
-        return _vision_of_clip_folder(vision_tower, published)
-    own = folder / "vision_config.json"
-    normalisation = _normalisation(folder)
-    if own.is_file():
-        return _vision_from_json(normalisation | read_json_object(own), published, own)
-    tower = published.get("vision_config")
-    if isinstance(tower, Mapping):
-        return _vision_from_json(normalisation | dict(tower), published, path)
-    name = str(published.get("mm_vision_tower", ""))
-    known = _TOWERS.get(name.rstrip("/").rsplit("/", 1)[-1])
-    if known is None:
-        raise ConfigError(
-            f"{path}: mm_vision_tower: got {name!r}, whose sizes are not known; expected one of "
-            f"{', '.join(_TOWERS)}, a vision_config.json beside it, or --vision-tower DIR"
-        )
-    by_name = MobileVLMConfig(vision=known).vision_json() | normalisation
-    return _vision_from_json(by_name, published, path)
-
-
-def _vision_of_clip_folder(tower: Path, published: Mapping[str, Any]) -> VisionConfig:
-    """Sizes from a CLIP folder's ``config.json``: a vision model's own, or a whole CLIP's ``vision_config``."""
-    path = tower / "config.json"
-    sizes = read_json_object(path)
-    nested = sizes.get("vision_config")
-    if isinstance(nested, Mapping):
-        sizes = dict(nested)
-    return _vision_from_json(_normalisation(tower) | sizes, published, path)
-
-
-def _normalisation(folder: Path) -> dict[str, Any]:
-    """Mean and std of the folder's ``preprocessor_config.json``, or nothing."""
-    path = folder / "preprocessor_config.json"
-    if not path.is_file():
-        return {}
-    values = read_json_object(path)
-    return {key: values[key] for key in ("image_mean", "image_std") if key in values}
-
-
-def _vision_from_json(values: Mapping[str, Any], published: Mapping[str, Any], path: Path) -> VisionConfig:
-    activation = values.get("hidden_act", "quick_gelu")
-    if activation != "quick_gelu":
-        raise ConfigError(f"{path}: hidden_act: got {activation!r}, expected 'quick_gelu' (OpenAI's CLIP)")
-    # transformers leaves out what equals its defaults, which are those of CLIP ViT-B/32.
-    try:
-        return VisionConfig(
-            image_size=_integer(values, "image_size", path, 224),
-            patch_size=_integer(values, "patch_size", path, 32),
-            hidden_size=_integer(values, "hidden_size", path, 768),
-            intermediate_size=_integer(values, "intermediate_size", path, 3072),
-            num_layers=_integer(values, "num_hidden_layers", path, 12),
-            num_heads=_integer(values, "num_attention_heads", path, 12),
-            layer_norm_eps=_number(values, "layer_norm_eps", path, 1e-5),
-            select_layer=_integer(published, "mm_vision_select_layer", path, -2),
-            image_mean=_triple(values, "image_mean", path, CLIP_MEAN),
-            image_std=_triple(values, "image_std", path, CLIP_STD),
-        )
-    except ConfigError as error:
-        raise _naming(path, error) from None
-
-
-def _triple(
-    values: Mapping[str, Any], key: str, path: Path, default: tuple[float, float, float]
-) -> tuple[float, float, float]:
-    got = values.get(key, default)
-    if not isinstance(got, (list, tuple)) or len(got) != 3 or not all(isinstance(v, (int, float)) for v in got):
-        raise ConfigError(f"{path}: {key}: got {got!r}, expected three numbers")
-    return float(got[0]), float(got[1]), float(got[2])

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.key_map import is_ignored
 from mobilevlm_export.memory import memory_need
+from mobilevlm_export.published_config import read_config
 from mobilevlm_export.terminal import megabytes
 from mobilevlm_export.weight_files import open_weights
 
@@ -75,7 +75,7 @@ def inspect_checkpoint(folder: Path, *, vision_tower: Path | None = None) -> Ins
         CheckpointError: weights are missing or damaged.
         ConfigError: ``config.json`` is malformed or not of a MobileVLM V2.
     """
-    config = MobileVLMConfig.from_checkpoint(folder, vision_tower)
+    config = read_config(folder, vision_tower)
     weights = open_weights(folder)
     parameters: Counter[str] = Counter()
     dtypes: Counter[str] = Counter()

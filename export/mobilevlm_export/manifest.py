@@ -14,6 +14,7 @@ from typing import Any
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import BundleError, ConfigError
+from mobilevlm_export.published_config import config_from_json
 
 FORMAT_VERSION = 2
 # The first format whose ExecuTorch programs are right on phones; before, delegates held constants that phones free.
@@ -140,7 +141,7 @@ def read_manifest(path: Path) -> Manifest:
     for field, kind in _FIELDS.items():
         _require(values, field, kind, path)
     try:
-        config = MobileVLMConfig.from_json(values["model"], path)
+        config = config_from_json(values["model"], path)
     except ConfigError as error:
         raise BundleError(str(error)) from None
     manifest = Manifest(values, tuple(_file_entry(entry, path) for entry in values["files"]), config)

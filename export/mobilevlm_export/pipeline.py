@@ -21,6 +21,7 @@ from mobilevlm_export.hub import resolve_checkpoint
 from mobilevlm_export.memory import memory_need
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.published_config import read_config
 from mobilevlm_export.quantize import CALIBRATED, RECIPES, QuantizeReport, Recipe, quantize
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
 
@@ -62,7 +63,7 @@ def export_bundle(
     if "coreml" in job.backends and importlib.util.find_spec("coremltools") is None:
         raise LoweringError("backend: coreml needs Core ML Tools, which isn't installed here: pip install coremltools")
     folder = resolve_checkpoint(job.checkpoint, progress)
-    config = MobileVLMConfig.from_checkpoint(folder, job.vision_tower)
+    config = read_config(folder, job.vision_tower)
     tokenizer = _tokenizer(folder, config)
 
     def fill(beside: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tokenizers import AddedToken, models, normalizers
 from tokenizers import Tokenizer as JsonTokenizer
 
 from mobilevlm_export.errors import CheckpointError
+from mobilevlm_export.not_the_file import not_the_file
 
 _SPACE = "\u2581"
 # What tokenizers commonly get wrong: odd spaces, scripts without them, characters spelled in bytes, control characters.
@@ -44,9 +45,8 @@ class Tokenizer:
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
         except (RuntimeError, OSError):
-            raise CheckpointError(
-                f"{path}: got {path.stat().st_size} bytes that are not a SentencePiece model"
-            ) from None
+            got = not_the_file(path) or f"{path.stat().st_size} bytes"
+            raise CheckpointError(f"{path}: got {got}, expected a SentencePiece model") from None
         self.path = path
         self.bos_id: int = self._processor.bos_id()
         self.eos_id: int = self._processor.eos_id()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ def test_it_loads_and_every_tensor_has_its_own_values(tmp_path: Path, monkeypatc
     assert len(list((tmp_path / "a").glob("model-*.safetensors"))) > 3
     model = load_checkpoint(tmp_path / "a")
     assert model.config == TINY
+    # The authors' loader asks for the tower's kind.
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["vision_tower_type"] == "clip"
     sums = [float(tensor.sum()) for tensor in model.state_dict().values()]
     assert len(set(sums)) == len(sums)
     logits = model.text_decoder(torch.randn(1, 5, 96))

@@ -67,5 +67,5 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         Tokenizer(missing)
     garbage.write_bytes(b"not a model")
-    with pytest.raises(CheckpointError, match="11 bytes that are not a SentencePiece model"):
+    with pytest.raises(CheckpointError, match="got 11 bytes, expected a SentencePiece model"):
         Tokenizer(garbage)

@@ -20,6 +20,7 @@ from mobilevlm_export.errors import EvaluateError
 from mobilevlm_export.hub import resolve_checkpoint
 from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.published_config import read_config
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.evaluate.answerer import Answerer, TorchMethods
 from mobilevlm_host.methods import chosen_backend, computed_by, open_methods
@@ -123,7 +124,7 @@ def _belongs(path: str, bundle: Bundle, backend: str) -> bool:
 
 
 def _checkpoint_system(source: Source, folder: Path, progress: Progress) -> System:
-    config = MobileVLMConfig.from_checkpoint(folder, source.vision_tower)
+    config = read_config(folder, source.vision_tower)
     tokenizer = Tokenizer(folder / "tokenizer.model")
     context = config.llm.max_position_embeddings
     folders = [folder] if source.vision_tower is None else [folder, source.vision_tower]

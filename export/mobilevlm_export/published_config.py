@@ -1,0 +1,258 @@
+"""The published ``config.json`` → :class:`MobileVLMConfig`. What would compute another model is refused by its key.
+
+:mod:`config_keys` lists every key. Beside ``config.json``, the tower's sizes may be in ``vision_config.json``, its normalization in
+``preprocessor_config.json``, and the end of a text in ``generation_config.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mobilevlm_export.config import (
+    CLIP_MEAN,
+    CLIP_STD,
+    TOWERS,
+    LlamaConfig,
+    MobileVLMConfig,
+    ProjectorConfig,
+    VisionConfig,
+)
+from mobilevlm_export.config_keys import CONFIG, GENERATION, PREPROCESSOR, VISION
+from mobilevlm_export.errors import ConfigError
+from mobilevlm_export.not_the_file import not_the_file
+
+_MODEL_TYPE = "mobilevlm"
+_TOWER = "openai/clip-vit-large-patch14-336"
+_ROPE = frozenset({"rope_theta", "rope_type", "type", "partial_rotary_factor"})
+
+
+def read_config(folder: Path, vision_tower: Path | None = None) -> MobileVLMConfig:
+    """The sizes of the checkpoint in ``folder`` (the published layout).
+
+    The tower's sizes come from ``vision_tower`` (a CLIP folder) if given, else from ``vision_config.json``, else from ``vision_config``
+    in ``config.json``, else from the tower's name. Its normalization comes from a ``preprocessor_config.json`` next to the
+    weights, else it is CLIP's.
+
+    Raises:
+        ConfigError: a file or key is missing, malformed, or describes something that is not MobileVLM V2.
+    """
+    path = folder / "config.json"
+    published = read_json_object(path)
+    _require_model_type(published, path)
+    CONFIG.require_fixed(published, path)
+    CONFIG.require_known(published, path)
+    vision = _vision_from_folder(folder, published, path, vision_tower)
+    config = _compose(published, vision, path, _TOWER, folder.resolve().name)
+    _require_same_end(folder / "generation_config.json", config)
+    return config
+
+
+def config_from_json(published: Mapping[str, Any], source: Path) -> MobileVLMConfig:
+    """The inverse of :meth:`MobileVLMConfig.to_json`, as manifests hold it; ``source`` is named in errors.
+
+    Raises:
+        ConfigError: a key is missing, malformed, or describes something that is not MobileVLM V2.
+    """
+    _require_model_type(published, source)
+    CONFIG.require_fixed(published, source)
+    tower = published.get("vision_config")
+    if not isinstance(tower, Mapping):
+        raise ConfigError(f"{source}: vision_config: got {tower!r}, expected an object with the tower's sizes")
+    return _compose(published, _vision_from_json(tower, published, source), source, "", "")
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in ``path``; anything else is a ConfigError that names the file."""
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file, expected a checkpoint's configuration") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: got {error.strerror}, expected a JSON object") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: got {not_the_file(path) or error}, expected a JSON object") from None
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: got a JSON {type(loaded).__name__}, expected an object")
+    return loaded
+
+
+def _require_model_type(published: Mapping[str, Any], path: Path) -> None:
+    got = published.get("model_type", _MODEL_TYPE)
+    if got != _MODEL_TYPE:
+        raise ConfigError(
+            f"{path}: model_type: got {got!r}, expected {_MODEL_TYPE!r}: MobileVLM V2 as its authors publish it "
+            "(1.7B, 3B, 7B), or fine-tuned from that"
+        )
+
+
+def _compose(published: Mapping[str, Any], vision: VisionConfig, path: Path, tower: str, name: str) -> MobileVLMConfig:
+    llm = _llama_from_json(published, path)
+    width = _integer(published, "mm_hidden_size", path, vision.hidden_size)
+    if width != vision.hidden_size:
+        raise ConfigError(f"{path}: mm_hidden_size: got {width}, expected the tower's width {vision.hidden_size}")
+    tied = published.get("tie_word_embeddings") or False
+    if not isinstance(tied, bool):
+        raise ConfigError(f"{path}: tie_word_embeddings: got {tied!r:.60}, expected true or false")
+    try:
+        return MobileVLMConfig(
+            vision=vision,
+            projector=ProjectorConfig(vision.hidden_size, llm.hidden_size),
+            llm=llm,
+            bos_id=_integer(published, "bos_token_id", path, 1),
+            eos_id=_integer(published, "eos_token_id", path, 2),
+            vision_tower=str(published.get("mm_vision_tower", tower)),
+            name=str(published.get("_name_or_path") or name),
+            tie_word_embeddings=tied,
+        )
+    except ConfigError as error:
+        raise _naming(path, error) from None
+
+
+def _llama_from_json(published: Mapping[str, Any], path: Path) -> LlamaConfig:
+    heads = _integer(published, "num_attention_heads", path)
+    try:
+        llm = LlamaConfig(
+            vocab_size=_integer(published, "vocab_size", path),
+            hidden_size=_integer(published, "hidden_size", path),
+            intermediate_size=_integer(published, "intermediate_size", path),
+            num_layers=_integer(published, "num_hidden_layers", path),
+            num_heads=heads,
+            num_kv_heads=_integer(published, "num_key_value_heads", path, heads),
+            rms_norm_eps=_number(published, "rms_norm_eps", path, 1e-6),
+            rope_theta=_rope_theta(published, path),
+            max_position_embeddings=_integer(published, "max_position_embeddings", path, 2048),
+        )
+    except ConfigError as error:
+        raise _naming(path, error) from None
+    width = _integer(published, "head_dim", path, llm.head_dim)
+    if width != llm.head_dim:
+        raise ConfigError(f"{path}: head_dim: got {width}, expected hidden_size / num_attention_heads = {llm.head_dim}")
+    return llm
+
+
+def _rope_theta(published: Mapping[str, Any], path: Path) -> float:
+    """RoPE's base: ``rope_theta`` by itself, or in ``rope_parameters`` (transformers 5) or ``rope_scaling``, which may scale nothing."""
+    found = {"rope_theta": _number(published, "rope_theta", path)} if published.get("rope_theta") is not None else {}
+    for key in ("rope_parameters", "rope_scaling"):
+        values = published.get(key) or {}
+        kind = values.get("rope_type", values.get("type", "default")) if isinstance(values, Mapping) else None
+        is_plain = (
+            isinstance(values, Mapping) and values.keys() <= _ROPE and values.get("partial_rotary_factor", 1) == 1
+        )
+        if kind != "default" or not is_plain:
+            raise ConfigError(f"{path}: {key}: got {values!r:.90}, expected RoPE without scaling (MobileVLM V2)")
+        if values.get("rope_theta") is not None:
+            found[f"{key}.rope_theta"] = _number(values, "rope_theta", path)
+    if len(set(found.values())) > 1:
+        shown = ", ".join(f"{key} {theta:g}" for key, theta in found.items())
+        raise ConfigError(f"{path}: got {shown}, expected one base of RoPE")
+    return next(iter(found.values()), 10000.0)
+
+
+def _vision_from_folder(
+    folder: Path, published: Mapping[str, Any], path: Path, vision_tower: Path | None
+) -> VisionConfig:
+    sizes, source = _tower_sizes(folder, published, path, vision_tower)
+    preprocessor = (vision_tower or folder) / "preprocessor_config.json"
+    pixels = read_json_object(preprocessor) if preprocessor.is_file() else {}
+    normalization = {key: pixels[key] for key in ("image_mean", "image_std") if key in pixels}
+    VISION.require_known(sizes, source)
+    vision = _vision_from_json(normalization | sizes, published, source)
+    PREPROCESSOR.require_fixed(pixels, preprocessor)
+    for key in ("size", "crop_size"):
+        sides = pixels.get(key, vision.image_size)
+        if any(side != vision.image_size for side in (sides.values() if isinstance(sides, Mapping) else [sides])):
+            raise ConfigError(
+                f"{preprocessor}: {key}: got {pixels[key]!r:.60}, expected the tower's {vision.image_size} pixels"
+            )
+    return vision
+
+
+def _tower_sizes(
+    folder: Path, published: Mapping[str, Any], path: Path, vision_tower: Path | None
+) -> tuple[dict[str, Any], Path]:
+    """The tower's keys, and the file that they are from."""
+    if vision_tower is not None:
+        own = vision_tower / "config.json"
+        sizes = read_json_object(own)
+        nested = sizes.get("vision_config")  # of a whole CLIP
+        return (dict(nested) if isinstance(nested, Mapping) else sizes), own
+    own = folder / "vision_config.json"
+    if own.is_file():
+        return read_json_object(own), own
+    tower = published.get("vision_config")
+    if isinstance(tower, Mapping):
+        return dict(tower), path
+    name = str(published.get("mm_vision_tower", ""))
+    known = TOWERS.get(name.rstrip("/").rsplit("/", 1)[-1])
+    if known is None:
+        raise ConfigError(
+            f"{path}: mm_vision_tower: got {name!r}, whose sizes are not known; expected one of "
+            f"{', '.join(TOWERS)}, a vision_config.json next to it, or --vision-tower DIR"
+        )
+    sizes = MobileVLMConfig(vision=known).vision_json()
+    return {key: value for key, value in sizes.items() if not key.startswith("image_") or key == "image_size"}, path
+
+
+def _vision_from_json(values: Mapping[str, Any], published: Mapping[str, Any], path: Path) -> VisionConfig:
+    VISION.require_fixed(values, path)
+    # transformers leaves out what equals its defaults, which are those of CLIP ViT-B/32.
+    try:
+        return VisionConfig(
+            image_size=_integer(values, "image_size", path, 224),
+            patch_size=_integer(values, "patch_size", path, 32),
+            hidden_size=_integer(values, "hidden_size", path, 768),
+            intermediate_size=_integer(values, "intermediate_size", path, 3072),
+            num_layers=_integer(values, "num_hidden_layers", path, 12),
+            num_heads=_integer(values, "num_attention_heads", path, 12),
+            layer_norm_eps=_number(values, "layer_norm_eps", path, 1e-5),
+            select_layer=_integer(published, "mm_vision_select_layer", path, -2),
+            image_mean=_triple(values, "image_mean", path, CLIP_MEAN),
+            image_std=_triple(values, "image_std", path, CLIP_STD),
+        )
+    except ConfigError as error:
+        raise _naming(path, error) from None
+
+
+def _require_same_end(path: Path, config: MobileVLMConfig) -> None:
+    """Generation, as ``generation_config.json`` (which may be missing) sets it for the reference, ends and goes as here."""
+    if not path.is_file():
+        return
+    values = read_json_object(path)
+    GENERATION.require_fixed(values, path)
+    got = values.get("eos_token_id")
+    if got not in (None, config.eos_id, [config.eos_id]):
+        raise ConfigError(f"{path}: eos_token_id: got {got!r:.60}, expected {config.eos_id} as in config.json")
+
+
+def _naming(path: Path, error: ConfigError) -> ConfigError:
+    return error if str(error).startswith(str(path)) else ConfigError(f"{path}: {error}")
+
+
+def _number(values: Mapping[str, Any], key: str, path: Path, default: float | None = None) -> float:
+    value = values.get(key)
+    value = default if value is None else value  # null means the default, as in transformers
+    if value is None:
+        raise ConfigError(f"{path}: {key} is missing, expected a number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{path}: {key}: got {value!r:.60}, expected a number")
+    return float(value)
+
+
+def _integer(values: Mapping[str, Any], key: str, path: Path, default: int | None = None) -> int:
+    number = _number(values, key, path, default)
+    if not number.is_integer():
+        raise ConfigError(f"{path}: {key}: got {number}, expected a whole number")
+    return int(number)
+
+
+def _triple(
+    values: Mapping[str, Any], key: str, path: Path, default: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    got = values.get(key, default)
+    if not isinstance(got, (list, tuple)) or len(got) != 3 or not all(isinstance(v, (int, float)) for v in got):
+        raise ConfigError(f"{path}: {key}: got {got!r:.60}, expected three numbers")
+    return float(got[0]), float(got[1]), float(got[2])
