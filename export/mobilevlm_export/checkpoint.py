@@ -64,6 +64,10 @@ def load_checkpoint(
             raise CheckpointError(f"{folder}: {key}: got values that are not finite numbers ({tensor.dtype})")
         filled[name] = tensor.to(dtype or tensor.dtype, copy=True)
         progress("loading weights", index + 1, len(names))
+    if config.tie_word_embeddings and not torch.equal(filled[names[_LM_HEAD]], filled[names[_EMBEDDING]]):
+        raise CheckpointError(
+            f"{folder}: {_LM_HEAD}: got other values than {_EMBEDDING}, expected the same by config.json's tie_word_embeddings"
+        )
     model.load_state_dict(filled, assign=True)
     if (folder / "tokenizer.model").is_file():
         model.tokenizer = Tokenizer(folder / "tokenizer.model")
@@ -78,12 +82,8 @@ def _sources(
     sources: dict[str, tuple[Weights, str]] = {}
     missing = []
     for key in published_names(config):
-        source, spelled = weights, key
-        if tower is not None and key.startswith(TOWER):
-            bare = key.removeprefix(TOWER)
-            # transformers 5 saves a tower alone without its prefix.
-            source, spelled = tower, bare if bare in tower else f"vision_model.{bare}"
-        elif key == _LM_HEAD and key not in weights and config.tie_word_embeddings:
+        source, spelled = tower if tower is not None and key.startswith(TOWER) else weights, key
+        if key == _LM_HEAD and key not in weights and config.tie_word_embeddings:
             spelled = _EMBEDDING
         sources[key] = (source, spelled)
         if spelled not in source:

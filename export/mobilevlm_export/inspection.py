@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mobilevlm_export.key_map import is_ignored
+from mobilevlm_export.key_map import TOWER, is_ignored
 from mobilevlm_export.memory import memory_need
 from mobilevlm_export.published_config import read_config
 from mobilevlm_export.terminal import megabytes
@@ -79,10 +79,10 @@ def inspect_checkpoint(folder: Path, *, vision_tower: Path | None = None) -> Ins
     weights = open_weights(folder)
     parameters: Counter[str] = Counter()
     dtypes: Counter[str] = Counter()
-    sources = [weights, *([open_weights(vision_tower)] if vision_tower else [])]
-    for source in sources:
+    tower = open_weights(vision_tower) if vision_tower else None
+    for source in [weights] if tower is None else [weights, tower]:
         for key in source:
-            if not is_ignored(key):
+            if not is_ignored(key) and key.startswith(TOWER if source is tower else ""):
                 tensor = source.read(key)
                 parameters[_part(key)] += tensor.numel()
                 dtypes[str(tensor.dtype).removeprefix("torch.")] += 1

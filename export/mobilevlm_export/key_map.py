@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from mobilevlm_export.config import MobileVLMConfig
 
@@ -50,6 +51,31 @@ _LLAMA_LAYER = (
 )
 # Buffers of old saves, which hold nothing that isn't computed.
 _IGNORED = re.compile(r"(^|\.)(rotary_emb\.inv_freq|position_ids)$")
+
+
+# The one weight of the tower, and of the language model, whose place says what is in front of its other weights' names.
+_IN_TOWER, _IN_MODEL = "embeddings.class_embedding", "model.embed_tokens.weight"
+
+
+def published_spelling(keys: Collection[str]) -> dict[str, str]:
+    """Published key → the one of ``keys``, as a file spells it.
+
+    A wrapper may have put a prefix such as ``module.`` in front of all; transformers 5 leaves ``vision_model.`` out of the tower's;
+    a CLIP folder has the tower's alone.
+    """
+    tower, model = _before(_IN_TOWER, keys), _before(_IN_MODEL, keys)
+    spelled: dict[str, str] = {}
+    for key in keys:
+        if tower is not None and key.startswith(tower):
+            spelled[TOWER + key.removeprefix(tower)] = key
+        else:
+            spelled[key.removeprefix(model or "")] = key
+    return spelled
+
+
+def _before(suffix: str, keys: Collection[str]) -> str | None:
+    found = (key.removesuffix(suffix) for key in keys if key.endswith(suffix))
+    return next((prefix for prefix in found if not prefix or prefix.endswith(".")), None)
 
 
 def published_names(config: MobileVLMConfig) -> dict[str, str]:

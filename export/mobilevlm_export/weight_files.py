@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -12,9 +12,17 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mobilevlm_export.errors import CheckpointError
+from mobilevlm_export.key_map import published_spelling
+from mobilevlm_export.not_the_file import not_the_file
 
-_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-_SINGLES = ("model.safetensors", "pytorch_model.bin")
+INDEX = ".index.json"
+# As transformers looks for them: a whole file before an index, safetensors before bin.
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 
 
 class Weights:
@@ -34,41 +42,71 @@ class Weights:
         return self._readers[key]()
 
 
+def chosen_weights(names: Container[str]) -> str | None:
+    """The file to read weights from, of the ``names`` in a folder: a whole file or an index; None if there is none."""
+    return next((name for name in WEIGHT_FILES if name in names), None)
+
+
+def shards(index: Path) -> list[str]:
+    """The files that ``index`` names, each once.
+
+    Raises:
+        CheckpointError: it is malformed, or names a file elsewhere.
+    """
+    return sorted(set(_places(index).values()))
+
+
 def open_weights(folder: Path) -> Weights:
-    """Find and open the weights in ``folder``: an index's shards first, then a single file; safetensors before bin.
+    """Open the weights in ``folder`` under their published names (:func:`published_spelling`).
 
     Raises:
         CheckpointError: there are none, a shard is missing, or a file is damaged or holds code.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder, expected a checkpoint in the published layout")
-    for name in _INDEXES:
-        if (folder / name).is_file():
-            return _open_sharded(folder, folder / name)
-    for name in _SINGLES:
-        if (folder / name).is_file():
-            path = folder / name
-            return Weights(_form(path), [path], _readers(path))
-    expected = ", ".join((*_SINGLES, *_INDEXES))
-    raise CheckpointError(f"{folder}: got no weights, expected one of {expected}")
+    name = chosen_weights({file.name for file in folder.iterdir() if file.is_file()})
+    if name is None:
+        raise CheckpointError(f"{folder}: got no weights, expected one of {', '.join(WEIGHT_FILES)}")
+    path, form = folder / name, _form(Path(name.removesuffix(INDEX)))
+    if name.endswith(INDEX):
+        form, files, readers = f"sharded {form}", *_open_sharded(path)
+    else:
+        files, readers = [path], _readers(path)
+    return Weights(form, files, {key: readers[spelled] for key, spelled in published_spelling(readers).items()})
 
 
-def _open_sharded(folder: Path, index: Path) -> Weights:
+def _places(index: Path) -> dict[str, str]:
+    """Weight → the file that holds it."""
+    _require_the_file(index, "the names of shards")
     try:
-        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        shards = sorted({str(shard) for shard in places.values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise CheckpointError(f"{index}: got a malformed index, expected an object with weight_map") from None
+        places = {str(key): str(shard) for key, shard in json.loads(index.read_bytes())["weight_map"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        places = {}
+    if not places:
+        raise CheckpointError(f"{index}: got a malformed index, expected an object with weight_map")
+    for shard in places.values():
+        if Path(shard).name != shard:
+            raise CheckpointError(f"{index}: got the shard {shard!r}, expected a file next to the index")
+    return places
+
+
+def _open_sharded(index: Path) -> tuple[list[Path], dict[str, Callable[[], Tensor]]]:
+    places = _places(index)
     readers: dict[str, Callable[[], Tensor]] = {}
-    for shard in shards:
-        path = folder / shard
-        if path.parent != folder or not path.is_file():
+    files = [index.parent / shard for shard in shards(index)]
+    for path in files:
+        if not path.is_file():
             raise CheckpointError(f"{path}: no such file, expected the shard that {index.name} names")
         readers |= _readers(path)
     absent = [key for key in places if key not in readers]
     if absent:
         raise CheckpointError(f"{index}: names {absent[0]} (and {len(absent) - 1} more) that no shard holds")
-    return Weights(f"sharded {_form(folder / shards[0])}", [folder / shard for shard in shards], readers)
+    return files, readers
+
+
+def _require_the_file(path: Path, expected: str) -> None:
+    if got := not_the_file(path):
+        raise CheckpointError(f"{path}: got {got}, expected {expected}")
 
 
 def _form(path: Path) -> str:
@@ -76,8 +114,7 @@ def _form(path: Path) -> str:
 
 
 def _readers(path: Path) -> dict[str, Callable[[], Tensor]]:
-    if path.stat().st_size == 0:
-        raise CheckpointError(f"{path}: got an empty file, expected weights")
+    _require_the_file(path, "weights")
     return _safetensors(path) if _form(path) == "safetensors" else _bin(path)
 
 

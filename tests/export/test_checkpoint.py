@@ -118,6 +118,11 @@ def test_a_tied_head_is_the_embedding_only_if_the_config_says_so(saved: Path) ->
     (saved / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
     loaded = load_checkpoint(saved)
     assert torch.equal(loaded.text_decoder.lm_head.weight, loaded.token_embedding.weight)
+    _change(saved, lm_head__weight=loaded.token_embedding.weight.detach().clone())
+    assert torch.equal(load_checkpoint(saved).text_decoder.lm_head.weight, loaded.token_embedding.weight)
+    _change(saved, lm_head__weight=torch.ones_like(loaded.token_embedding.weight))
+    with pytest.raises(CheckpointError, match=r"lm_head\.weight: got other values than model\.embed_tokens\.weight"):
+        load_checkpoint(saved)
 
 
 class _Code:
@@ -134,7 +139,12 @@ class _Code:
         ("model.safetensors", b"junk" * 10, "expected safetensors"),
         ("model.safetensors.index.json", b"{", "got a malformed index"),
         ("model.safetensors.index.json", b'{"weight_map": {"a": "gone.safetensors"}}', "no such file"),
-        ("model.safetensors.index.json", b'{"weight_map": {"a": "../x.safetensors"}}', "no such file"),
+        (
+            "model.safetensors.index.json",
+            b'{"weight_map": {"a": "../x.safetensors"}}',
+            "got the shard '../x.safetensors'",
+        ),
+        ("model.safetensors.index.json", b'{"weight_map": {}}', "got a malformed index"),
     ],
 )
 def test_damaged_files_are_refused(saved: Path, name: str, data: bytes, message: str) -> None:

@@ -6,24 +6,40 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
+from tiny import random_model
 
-from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.checkpoint import load_checkpoint, save_checkpoint
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.hub import DEMO_CHECKPOINT, resolve_checkpoint
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NOWHERE = "http://127.0.0.1:9"  # nothing listens there
+
+
+@dataclass
+class Hub:
+    """A hub with the model owner/tiny: its files by name, its address, and which were asked of it."""
+
+    files: dict[str, bytes]
+    endpoint: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def resolve(self, cache: Path, name: str = "owner/tiny") -> Path:
+        self.asked.clear()
+        return resolve_checkpoint(name, endpoint=self.endpoint, cache=cache)
 
 
 @pytest.fixture
-def hub(tiny_checkpoint: Path) -> Iterator[tuple[str, list[str]]]:
-    """The address of a hub with one model, owner/tiny, and the files that were asked of it."""
-    asked: list[str] = []
+def hub(tiny_checkpoint: Path) -> Iterator[Hub]:
+    hub = Hub({file.name: file.read_bytes() for file in tiny_checkpoint.iterdir()})
 
-    class Hub(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self._answer(body=False)
 
@@ -32,26 +48,22 @@ def hub(tiny_checkpoint: Path) -> Iterator[tuple[str, list[str]]]:
 
         def _answer(self, *, body: bool) -> None:
             path = self.path.split("?")[0]
-            files = {file.name: file for file in tiny_checkpoint.iterdir()}
-            if path.startswith("/api/models/owner/tiny"):
-                extra = ["pytorch_model.bin", "README.md"]
-                listed = [{"rfilename": name} for name in [*files, *extra]]
+            asked = path.removeprefix(f"/owner/tiny/resolve/{COMMIT}/").removeprefix("/owner/tiny/resolve/main/")
+            if path.startswith("/api/models/owner/tiny/tree/"):
+                entries = [
+                    {"type": "file", "oid": "0" * 40, "size": len(data), "path": name}
+                    for name, data in hub.files.items()
+                ]
+                self._send(200, json.dumps(entries).encode(), body, {})
+            elif path.startswith("/api/models/owner/tiny"):
+                listed = [{"rfilename": name} for name in hub.files]
                 value = {"id": "owner/tiny", "modelId": "owner/tiny", "sha": COMMIT, "siblings": listed}
-                if "/tree/" in path:
-                    entries = [
-                        {"type": "file", "oid": "0" * 40, "size": file.stat().st_size, "path": name}
-                        for name, file in files.items()
-                    ]
-                    self._send(200, json.dumps(entries).encode(), body, {})
-                    return
                 self._send(200, json.dumps(value).encode(), body, {})
-            elif path.startswith(f"/owner/tiny/resolve/{COMMIT}/") and path.rsplit("/", 1)[1] in files:
-                name = path.rsplit("/", 1)[1]
-                data = files[name].read_bytes()
+            elif asked in hub.files:
                 if body:
-                    asked.append(name)
-                etag = hashlib.sha256(data).hexdigest()
-                self._send(200, data, body, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT})
+                    hub.asked.append(asked)
+                etag = hashlib.sha256(hub.files[asked]).hexdigest()
+                self._send(200, hub.files[asked], body, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT})
             else:
                 self._send(404, b"{}", body, {"X-Error-Code": "RepoNotFound"})
 
@@ -66,28 +78,75 @@ def hub(tiny_checkpoint: Path) -> Iterator[tuple[str, list[str]]]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
+    hub.endpoint = f"http://127.0.0.1:{server.server_port}"
+    yield hub
     server.shutdown()
     server.server_close()
     thread.join()
 
 
-def test_a_model_id_is_downloaded_once_and_only_what_is_needed(hub: tuple[str, list[str]], tmp_path: Path) -> None:
-    endpoint, asked = hub
-    folder = resolve_checkpoint("owner/tiny", endpoint=endpoint, cache=tmp_path)
+SMALL = {"config.json", "tokenizer.model", "vision_config.json"}
+
+
+def test_a_model_id_is_downloaded_once_and_only_what_is_needed(hub: Hub, tmp_path: Path) -> None:
+    hub.files |= {
+        "pytorch_model.bin": b"old",
+        "README.md": b"#",
+        "sub/model.safetensors": b"other",
+        "sub/config.json": b"{}",
+    }
+    folder = hub.resolve(tmp_path)
     assert load_checkpoint(folder).config.llm.hidden_size == 96
-    assert sorted(asked) == ["config.json", "model.safetensors", "tokenizer.model", "vision_config.json"]
-    asked.clear()
-    assert resolve_checkpoint("owner/tiny", endpoint=endpoint, cache=tmp_path) == folder
-    assert asked == []
+    assert set(hub.asked) == {*SMALL, "model.safetensors"}
+    assert hub.resolve(tmp_path) == folder
+    assert hub.asked == []
 
 
-def test_an_unknown_model_is_one_line(hub: tuple[str, list[str]], tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"owner/none: couldn't be downloaded") as caught:
-        resolve_checkpoint("owner/none", endpoint=hub[0], cache=tmp_path)
+@pytest.mark.parametrize("form", ["safetensors", "bin"])
+def test_an_index_comes_with_its_shards(hub: Hub, tmp_path: Path, tiny_checkpoint: Path, form: str) -> None:
+    folder = tmp_path / "sharded"
+    save_checkpoint(
+        random_model(), folder, tokenizer_model=tiny_checkpoint / "tokenizer.model", form=form, dtype=torch.float32,
+        max_shard_bytes=200_000,
+    )  # fmt: skip
+    hub.files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    hub.files["sub/model.safetensors"] = b"safetensors of another model"
+    needed = set(hub.files) - {"sub/model.safetensors"}
+    found = hub.resolve(tmp_path / "cache")
+    assert {file.name for file in found.iterdir()} == needed
+    assert torch.equal(load_checkpoint(found).token_embedding.weight, random_model().token_embedding.weight)
+
+
+def test_without_weights_at_its_top_there_is_no_model(hub: Hub, tmp_path: Path) -> None:
+    hub.files["sub/model.safetensors"] = hub.files.pop("model.safetensors")
+    with pytest.raises(CheckpointError, match=r"owner/tiny: the hub has no weights of it, expected one of model\.safe"):
+        hub.resolve(tmp_path)
+
+
+def test_what_was_downloaded_needs_no_connection(hub: Hub, tmp_path: Path) -> None:
+    folder = hub.resolve(tmp_path)
+    hub.endpoint = NOWHERE
+    assert hub.resolve(tmp_path) == folder
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"isn't complete in the hub's cache") as caught:
+        hub.resolve(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_connection_and_a_cache_it_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"^owner/tiny: couldn't be downloaded \(.*refused\), isn't") as caught:
+        Hub({}, NOWHERE).resolve(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_model_is_one_line(hub: Hub, tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"owner/none: the hub refused it \(.*\), and there is no folder"
+    ) as caught:
+        hub.resolve(tmp_path, "owner/none")
     assert "\n" not in str(caught.value)
 
 
