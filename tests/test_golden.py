@@ -18,6 +18,7 @@ from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import BundleError
 from mobilevlm_export.manifest import read_manifest
 from mobilevlm_export.pixels import open_image, square_pixels
+from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.text_stream import TextStream
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -101,6 +102,23 @@ def test_prompts(name: str) -> None:
             else:
                 sides[-1] += tokenizer.encode(segment["text"], add_special_tokens=False).ids
         assert sides == [case["ids"][name]["before_image"], case["ids"][name]["after_image"]]
+
+
+def test_prompts_of_a_tokenizer_that_adds_no_space() -> None:
+    golden = json.loads((GOLDEN / "prompts" / "plain.json").read_text(encoding="utf-8"))
+    assert len(golden["cases"]) >= 60
+    template = prompt.Template(**golden["prompt"])
+    made = JsonTokenizer.from_file(str(GOLDEN / "prompts" / "plain.tokenizer.json"))
+    made.encode_special_tokens = True
+    read = Tokenizer(GOLDEN / "prompts" / "plain.model")
+    for case in golden["cases"]:
+        turns = [prompt.Turn(turn["question"], turn["answer"]) for turn in case["turns"]]
+        assert prompt.encode_segments(read, turns, template) == [
+            case["before_image"], prompt.IMAGE, case["after_image"]
+        ]  # fmt: skip
+        for segment in prompt.text_segments(turns, template):
+            if isinstance(segment, str):
+                assert made.encode(segment, add_special_tokens=False).ids == read.encode(segment)
 
 
 @pytest.mark.parametrize("path", sorted((GOLDEN / "manifests" / "good").iterdir()), ids=lambda path: path.stem)

@@ -19,10 +19,18 @@ from mobilevlm_export.key_map import TOWER, is_ignored, never_run, published_nam
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
-from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_export.tokenizer import checkpoint_tokenizer
 from mobilevlm_export.weight_files import Weights, open_weights
 
 _NAMED = 6  # how many names an error lists
+# What decides the answers beside the weights.
+_SMALL_FILES = (
+    "config.json",
+    "preprocessor_config.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vision_config.json",
+)
 _LM_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 
 
@@ -70,7 +78,7 @@ def load_checkpoint(
         )
     model.load_state_dict(filled, assign=True)
     if (folder / "tokenizer.model").is_file():
-        model.tokenizer = Tokenizer(folder / "tokenizer.model")
+        model.tokenizer = checkpoint_tokenizer(folder)
     return model.eval().requires_grad_(False)
 
 
@@ -143,6 +151,8 @@ def save_checkpoint(
         _write_json(beside / "config.json", model.config.to_json() | {"torch_dtype": str(dtype).removeprefix("torch.")})
         _write_json(beside / "vision_config.json", model.config.vision_json())
         shutil.copyfile(tokenizer_model, beside / "tokenizer.model")
+        if (companion := tokenizer_model.with_name("tokenizer_config.json")).is_file():
+            shutil.copyfile(companion, beside / companion.name)
         _write_weights(tensors, beside, form, max_shard_bytes)
         beside.chmod(0o755)
         beside.rename(folder)
@@ -182,7 +192,7 @@ def checkpoint_sha256(folder: Path, progress: Progress = silent) -> str:
     """One hash over the configuration, tokenizer and weights in ``folder``: the source that a bundle names."""
     files = {
         *open_weights(folder).files,
-        *(folder / name for name in ("config.json", "vision_config.json", "tokenizer.model")),
+        *(folder / name for name in _SMALL_FILES),
     }
     present = sorted(file for file in files if file.is_file())
     whole = hashlib.sha256()

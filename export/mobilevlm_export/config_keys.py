@@ -144,3 +144,8 @@ PREPROCESSOR = Keys(
     used=frozenset({"image_mean", "image_std", "size", "crop_size"}),
     fixed={"do_resize": True, "do_rescale": True, "do_normalize": True, "resample": 3, "rescale_factor": 1 / 255},
 )
+
+TOKENIZER = Keys(
+    used=frozenset({"legacy", "bos_token", "eos_token"}),
+    fixed={"add_bos_token": True, "add_eos_token": False, "sp_model_kwargs": None},
+)

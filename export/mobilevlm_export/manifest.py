@@ -14,6 +14,7 @@ from typing import Any
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import BundleError, ConfigError
+from mobilevlm_export.prompt import Template
 from mobilevlm_export.published_config import config_from_json
 
 FORMAT_VERSION = 2
@@ -106,6 +107,12 @@ class Manifest:
     def source_sha256(self) -> str:
         """The hash of the checkpoint that the bundle was made from."""
         return str(self.values["source"]["sha256"])
+
+    @property
+    def template(self) -> Template:
+        """The conversation's texts."""
+        prompt = self.values["prompt"]
+        return Template(prompt["before_image"], prompt["after_image"], prompt["follow_up"])
 
     @property
     def max_context(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
 from mobilevlm_export.quantize import CALIBRATED, RECIPES, QuantizeReport, Recipe, quantize
-from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
+from mobilevlm_export.tokenizer import Tokenizer, checkpoint_tokenizer, make_tokenizer_json
 
 PROGRAM = "model.pte"
 BACKENDS = ("executorch", "coreml")
@@ -67,8 +66,8 @@ def export_bundle(
     tokenizer = _tokenizer(folder, config)
 
     def fill(beside: Path) -> dict[str, Any]:
-        shutil.copyfile(tokenizer.path, beside / "tokenizer.model")
-        make_tokenizer_json(tokenizer.path, beside / "tokenizer.json")
+        tokenizer.write_plain(beside / "tokenizer.model")
+        make_tokenizer_json(beside / "tokenizer.model", beside / "tokenizer.json")
         source = {"name": config.name, "sha256": checkpoint_sha256(folder, progress)}
         # Weights stay as they are stored, mostly half precision, until each is quantized.
         model = load_checkpoint(folder, vision_tower=job.vision_tower, dtype=None, progress=progress)
@@ -82,7 +81,9 @@ def export_bundle(
         del model  # what answers from the bundle next needs as much
         collect()
         artifacts = {name: lowered[name] for name in BACKENDS if name in lowered}
-        return _manifest(config, source, quantized, artifacts) | {"export_s": round(time.monotonic() - begin, 1)}
+        return _manifest(config, tokenizer, source, quantized, artifacts) | {
+            "export_s": round(time.monotonic() - begin, 1)
+        }
 
     write_bundle(job.output, fill, complete=complete, force=job.force)
     if job.zipped:
@@ -128,11 +129,13 @@ def _lower_coreml(
 
 
 def _tokenizer(folder: Path, config: MobileVLMConfig) -> Tokenizer:
-    tokenizer = Tokenizer(folder / "tokenizer.model")
+    tokenizer = checkpoint_tokenizer(folder)
     if tokenizer.vocab_size > config.llm.vocab_size:
         raise CheckpointError(
             f"{tokenizer.path}: got {tokenizer.vocab_size} pieces, expected at most the model's {config.llm.vocab_size}"
         )
+    if (got := tokenizer.piece(tokenizer.eos_id)) != prompt.STOP_TEXT:
+        raise CheckpointError(f"{tokenizer.path}: got {got!r} as the end of a text, expected {prompt.STOP_TEXT!r}")
     ids = (tokenizer.bos_id, tokenizer.eos_id)
     if ids != (config.bos_id, config.eos_id):
         raise CheckpointError(f"{tokenizer.path}: got BOS and EOS {ids}, expected {(config.bos_id, config.eos_id)}")
@@ -140,8 +143,13 @@ def _tokenizer(folder: Path, config: MobileVLMConfig) -> Tokenizer:
 
 
 def _manifest(
-    config: MobileVLMConfig, source: dict[str, str], quantized: QuantizeReport, artifacts: dict[str, dict[str, Any]]
+    config: MobileVLMConfig,
+    tokenizer: Tokenizer,
+    source: dict[str, str],
+    quantized: QuantizeReport,
+    artifacts: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
+    template = prompt.V1.spelled_for(tokenizer)
     return {
         "kit_version": __version__,
         "source": source,
@@ -158,9 +166,9 @@ def _manifest(
             "template": prompt.TEMPLATE,
             "system": prompt.SYSTEM,
             "roles": [prompt.USER, prompt.ASSISTANT],
-            "before_image": prompt.prefix(),
-            "after_image": prompt.after_image("{question}"),
-            "follow_up": prompt.follow_up("{question}"),
+            "before_image": template.before_image,
+            "after_image": template.after_image,
+            "follow_up": template.follow_up,
             "bos_id": config.bos_id,
             "stop_ids": [config.eos_id],
             "stop_text": prompt.STOP_TEXT,

@@ -22,6 +22,7 @@ SYSTEM = (
 )
 USER, ASSISTANT = "USER", "ASSISTANT"
 STOP_TEXT = "</s>"
+QUESTION = "{question}"
 
 
 class Mark(Enum):
@@ -50,31 +51,61 @@ class Turn:
             raise PromptError("question: got an empty text, expected a question")
 
 
+@dataclass(frozen=True)
+class Template:
+    """The texts of a conversation, as a manifest holds them; the last two have ``{question}`` where a question goes."""
+
+    before_image: str
+    after_image: str
+    follow_up: str
+
+    def first(self, question: str) -> str:
+        """The text after the image that asks the first ``question``."""
+        return self.after_image.replace(QUESTION, question, 1)
+
+    def next(self, question: str) -> str:
+        """The text after a finished answer and its end that asks another ``question``."""
+        return self.follow_up.replace(QUESTION, question, 1)
+
+    def spelled_for(self, tokenizer: Tokenizer) -> Template:
+        """These texts for the file that :meth:`Tokenizer.write_plain` writes: with the space in front that it doesn't add."""
+        if tokenizer.legacy:
+            return self
+        return Template(f" {self.before_image}", f" {self.after_image}", self.follow_up)
+
+
+V1 = Template(
+    before_image=f"{SYSTEM} {USER}: ",
+    after_image=f"\n{QUESTION} {ASSISTANT}:",
+    follow_up=f"{USER}: {QUESTION} {ASSISTANT}:",
+)
+
+
 def prefix() -> str:
     """The constant text before the image."""
-    return f"{SYSTEM} {USER}: "
+    return V1.before_image
 
 
 def after_image(question: str) -> str:
     """The text after the image that asks the first ``question``."""
-    return f"\n{question} {ASSISTANT}:"
+    return V1.first(question)
 
 
 def follow_up(question: str) -> str:
     """The text after a finished answer that asks another ``question``."""
-    return f"{USER}: {question} {ASSISTANT}:"
+    return V1.next(question)
 
 
-def text_segments(turns: Sequence[Turn]) -> list[TextSegment]:
-    """``turns`` in the template: texts, the image in the first turn, and the end of each answer.
+def text_segments(turns: Sequence[Turn], template: Template = V1) -> list[TextSegment]:
+    """``turns`` in ``template``: texts, the image in the first turn, and the end of each answer.
 
     Raises:
         PromptError: there is no turn, or one that isn't the last has no answer.
     """
     if not turns:
         raise PromptError("conversation: got no turn, expected at least one question")
-    segments: list[TextSegment] = [prefix(), IMAGE]
-    text = after_image(turns[0].question)
+    segments: list[TextSegment] = [template.before_image, IMAGE]
+    text = template.first(turns[0].question)
     for index, turn in enumerate(turns):
         last = index == len(turns) - 1
         if turn.answer is None:
@@ -86,29 +117,31 @@ def text_segments(turns: Sequence[Turn]) -> list[TextSegment]:
             break
         segments += [f"{text} {turn.answer}", END]
         if not last:
-            text = follow_up(turns[index + 1].question)
+            text = template.next(turns[index + 1].question)
     return segments
 
 
-def encode_segments(tokenizer: Tokenizer, turns: Sequence[Turn]) -> list[IdSegment]:
+def encode_segments(tokenizer: Tokenizer, turns: Sequence[Turn], template: Template = V1) -> list[IdSegment]:
     """Token ids of ``turns`` before and after the image, BOS once at the start."""
     encoded: list[IdSegment] = []
     ids = [tokenizer.bos_id]
-    for segment in text_segments(turns):
+    encode = tokenizer.encode
+    for segment in text_segments(turns, template):
         if segment is IMAGE:
             encoded += [ids, IMAGE]
             ids = []
         elif isinstance(segment, str):
-            ids += tokenizer.encode(segment)
+            ids += encode(segment)
         else:
             ids.append(tokenizer.eos_id)
+            encode = tokenizer.encode_after_end
     return [*encoded, ids]
 
 
-def follow_up_ids(tokenizer: Tokenizer, question: str) -> list[int]:
+def follow_up_ids(tokenizer: Tokenizer, question: str, template: Template = V1) -> list[int]:
     """Ids that ask another ``question`` when the KV cache ends with an answer: its end, then the next turn.
 
     Raises:
         PromptError: the question is empty.
     """
-    return [tokenizer.eos_id, *tokenizer.encode(follow_up(Turn(question).question))]
+    return [tokenizer.eos_id, *tokenizer.encode_after_end(template.next(Turn(question).question))]

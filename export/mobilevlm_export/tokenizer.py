@@ -10,12 +10,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import sentencepiece
+from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2 as pb
 from tokenizers import AddedToken, models, normalizers
 from tokenizers import Tokenizer as JsonTokenizer
 
-from mobilevlm_export.errors import CheckpointError
+from mobilevlm_export.config_keys import TOKENIZER
+from mobilevlm_export.errors import CheckpointError, ConfigError
 from mobilevlm_export.not_the_file import not_the_file
+from mobilevlm_export.published_config import read_json_object
 
 _SPACE = "\u2581"
 # What tokenizers commonly get wrong: odd spaces, scripts without them, characters spelled in bytes, control characters.
@@ -34,20 +37,20 @@ AWKWARD_TEXTS = (
 class Tokenizer:
     """SentencePiece ids of text, without BOS or EOS, as the reference computes them."""
 
-    def __init__(self, path: Path) -> None:
-        """Load ``path`` (``tokenizer.model``).
+    def __init__(self, path: Path, *, legacy: bool = True) -> None:
+        """Load ``path`` (``tokenizer.model``); ``legacy`` is what ``tokenizer_config.json`` says (:func:`checkpoint_tokenizer`).
 
         Raises:
             CheckpointError: the file is missing or not a SentencePiece model.
         """
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file, expected the checkpoint's SentencePiece model")
+        self.path, self.legacy = path, legacy
         try:
-            self._processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
-        except (RuntimeError, OSError):
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=self._plain_model())
+        except (RuntimeError, OSError, DecodeError):
             got = not_the_file(path) or f"{path.stat().st_size} bytes"
             raise CheckpointError(f"{path}: got {got}, expected a SentencePiece model") from None
-        self.path = path
         self.bos_id: int = self._processor.bos_id()
         self.eos_id: int = self._processor.eos_id()
         self.vocab_size: int = self._processor.vocab_size()
@@ -56,8 +59,25 @@ class Tokenizer:
         self.specials = frozenset(self.piece(token) for token in self._special_ids)  # pieces that are never shown
 
     def encode(self, text: str) -> list[int]:
-        """Ids of ``text`` as one segment: SentencePiece puts its dummy space in front."""
+        """Ids of ``text`` as one segment: with the dummy space in front."""
+        return list(self._processor.encode(text if self.legacy or not text else f"{_SPACE}{text}"))
+
+    def encode_after_end(self, text: str) -> list[int]:
+        """Ids of ``text`` behind ``</s>`` in the same prompt: with a dummy space in front only if ``legacy``."""
         return list(self._processor.encode(text))
+
+    def write_plain(self, path: Path) -> None:
+        """Write the model to ``path``; unless ``legacy`` it puts no space in front by itself, and prompts spell what they need."""
+        path.write_bytes(self._plain_model())
+
+    def _plain_model(self) -> bytes:
+        model = self.path.read_bytes()
+        if self.legacy:
+            return model
+        proto = pb.ModelProto()
+        proto.ParseFromString(model)
+        proto.normalizer_spec.add_dummy_prefix = False
+        return bytes(proto.SerializeToString())
 
     def piece(self, token_id: int) -> str:
         """The piece of one token as the vocabulary spells it, such as ``▁the`` or ``<0xE4>``; empty if it has none of that id, which
@@ -68,6 +88,29 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``, without special tokens, as the reference shows it; bytes that are not UTF-8 become U+FFFD."""
         return str(self._processor.decode([token for token in ids if token not in self._special_ids]))
+
+
+def checkpoint_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of the checkpoint in ``folder``: its SentencePiece model, used as ``tokenizer_config.json`` (if present) says.
+
+    ``legacy`` is true by default, as in the transformers of the authors' code (4.33).
+
+    Raises:
+        CheckpointError: the SentencePiece model is missing or damaged.
+        ConfigError: ``tokenizer_config.json`` is malformed, or asks for what the kit doesn't do.
+    """
+    path = folder / "tokenizer_config.json"
+    values = read_json_object(path) if path.is_file() else {}
+    legacy = values.get("legacy")
+    if legacy not in (None, True, False):
+        raise ConfigError(f"{path}: legacy: got {legacy!r:.60}, expected true or false")
+    TOKENIZER.require_fixed(values, path)
+    tokenizer = Tokenizer(folder / "tokenizer.model", legacy=legacy is not False)
+    for key, token in (("bos_token", tokenizer.bos_id), ("eos_token", tokenizer.eos_id)):
+        got, piece = values.get(key), tokenizer.piece(token)
+        if (got.get("content") if isinstance(got, dict) else got) not in (None, piece):
+            raise ConfigError(f"{path}: {key}: got {got!r:.60}, expected {piece!r} as in tokenizer.model")
+    return tokenizer
 
 
 def make_tokenizer_json(model: Path, output: Path) -> None:

@@ -104,7 +104,7 @@ class Runner:
             engine = CppGeneration(bundle, self.tokenizer, threads)
         self._cache: KVCache | None = KVCache(engine, self.manifest.max_prefill)  # None: closed
         self._load_s = time.perf_counter() - begin
-        self._before_image = [self.tokenizer.bos_id, *self.tokenizer.encode(prompt.prefix())]
+        self._before_image = [self.tokenizer.bos_id, *self.tokenizer.encode(self.manifest.template.before_image)]
         self._conversation: list[Part] = []  # what a follow-up follows, cached or not
         self._prepare_s = 0.0  # seconds of a prepared image that no answer has reported
         self._busy = threading.Lock()
@@ -247,9 +247,9 @@ class Runner:
         """Answer ``question`` after ``before``, which ends with an image or with an answer."""
         require_limits(max_new_tokens, temperature)
         if isinstance(before[-1], Shown):
-            ids = self.tokenizer.encode(prompt.after_image(prompt.Turn(question).question))
+            ids = self.tokenizer.encode(self.manifest.template.first(prompt.Turn(question).question))
         else:
-            ids = prompt.follow_up_ids(self.tokenizer, question)
+            ids = prompt.follow_up_ids(self.tokenizer, question, self.manifest.template)
         tokens, limit = token_count(before) + len(ids), self.manifest.max_context
         if tokens + max_new_tokens > limit:
             raise RunnerError(

@@ -185,6 +185,17 @@ def test_the_hash_is_of_the_contents(saved: Path) -> None:
     assert checkpoint_sha256(saved) != before
 
 
+def test_how_the_tokenizer_is_used_is_saved_and_hashed(saved: Path, tmp_path: Path) -> None:
+    before = checkpoint_sha256(saved)
+    (saved / "tokenizer_config.json").write_text('{"legacy": false}')
+    assert checkpoint_sha256(saved) != before
+    model = load_checkpoint(saved)
+    save_checkpoint(model, tmp_path / "again", tokenizer_model=saved / "tokenizer.model")
+    again = load_checkpoint(tmp_path / "again")
+    assert again.tokenizer is not None
+    assert not again.tokenizer.legacy
+
+
 def test_weights_keep_their_own_precision_if_asked(saved: Path) -> None:
     _change(saved, **{"model.norm.weight": torch.ones(TINY.llm.hidden_size, dtype=torch.bfloat16)})
     state = load_checkpoint(saved, dtype=None).state_dict()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import sentencepiece
+from transformers import LlamaTokenizer
 
 from mobilevlm_export import prompt
 from mobilevlm_export.errors import PromptError
 from mobilevlm_export.prompt import IMAGE, Turn
-from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_export.tokenizer import Tokenizer, checkpoint_tokenizer
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -30,6 +33,15 @@ def _reference(model: Path, text: str) -> list[int | str]:
                 ids.append(2)
             if part:
                 ids += processor.encode(part)
+    return ids
+
+
+def _transformers(folder: Path, text: str, *, legacy: bool) -> list[int | str]:
+    """``text`` by transformers' own LLaMA tokenizer of the checkpoint in ``folder``, split at <image> as published code does."""
+    tokenizer = LlamaTokenizer.from_pretrained(folder, legacy=legacy)
+    ids: list[int | str] = [1]
+    for index, chunk in enumerate(text.split("<image>")):
+        ids += [*(["<image>"] if index else []), *tokenizer(chunk, add_special_tokens=False).input_ids]
     return ids
 
 
@@ -57,6 +69,32 @@ def test_several_turns(tiny_tokenizer_model: Path) -> None:
         "USER: How many? ASSISTANT: 2 squares</s>USER: Why? ASSISTANT:"
     )
     assert _flat(prompt.encode_segments(tokenizer, turns)) == _reference(tiny_tokenizer_model, text)
+
+
+@pytest.mark.parametrize("written", [{"legacy": True}, {"legacy": False}, {"legacy": None}, {}, None])
+def test_legacy_decides_what_follows_an_answer(
+    tiny_tokenizer_model: Path, tmp_path: Path, written: dict[str, bool | None] | None
+) -> None:
+    """Without legacy, ``</s>`` is followed by ``USER`` as it is, not by ``▁USER``. The default is the authors' transformers'."""
+    shutil.copyfile(tiny_tokenizer_model, tmp_path / "tokenizer.model")
+    if written is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "LlamaTokenizer", **written}))
+    legacy = (written or {}).get("legacy") is not False
+    turns = [Turn("What is this?", "a red circle"), Turn("How many?", "2 squares"), Turn("Why?")]
+    text = (
+        f"{SYSTEM} USER: <image>\nWhat is this? ASSISTANT: a red circle</s>"
+        "USER: How many? ASSISTANT: 2 squares</s>USER: Why? ASSISTANT:"
+    )
+    expected = _transformers(tmp_path, text, legacy=legacy)
+    assert expected != _transformers(tmp_path, text, legacy=not legacy)
+    tokenizer = checkpoint_tokenizer(tmp_path)
+    assert _flat(prompt.encode_segments(tokenizer, turns)) == expected
+    ends = [at for at, token in enumerate(expected) if token == 2]
+    assert prompt.follow_up_ids(tokenizer, "Why?") == expected[ends[-1] :]
+    # As a bundle says the same: its file adds no space that its texts don't spell.
+    tokenizer.write_plain(tmp_path / "plain.model")
+    template = prompt.V1.spelled_for(tokenizer)
+    assert _flat(prompt.encode_segments(Tokenizer(tmp_path / "plain.model"), turns, template)) == expected
 
 
 def test_a_follow_up_continues_the_same_ids(tiny_tokenizer_model: Path) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sentencepiece
 from tokenizers import Tokenizer as JsonTokenizer
 
-from mobilevlm_export.errors import CheckpointError
-from mobilevlm_export.tokenizer import AWKWARD_TEXTS, Tokenizer, check_equal_ids, make_tokenizer_json
+from mobilevlm_export.errors import CheckpointError, ConfigError
+from mobilevlm_export.tokenizer import (
+    AWKWARD_TEXTS,
+    Tokenizer,
+    check_equal_ids,
+    checkpoint_tokenizer,
+    make_tokenizer_json,
+)
 
 
 def test_ids_are_sentencepieces(tiny_tokenizer_model: Path) -> None:
@@ -69,3 +78,37 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     garbage.write_bytes(b"not a model")
     with pytest.raises(CheckpointError, match="got 11 bytes, expected a SentencePiece model"):
         Tokenizer(garbage)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_the_written_files_agree(tiny_tokenizer_model: Path, tmp_path: Path, legacy: bool) -> None:
+    """What a bundle carries: a space in front is the tokenizer's own, or the text's."""
+    tokenizer = Tokenizer(tiny_tokenizer_model, legacy=legacy)
+    tokenizer.write_plain(tmp_path / "tokenizer.model")
+    make_tokenizer_json(tmp_path / "tokenizer.model", tmp_path / "tokenizer.json")
+    plain, made = Tokenizer(tmp_path / "tokenizer.model"), JsonTokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    check_equal_ids(plain, made, AWKWARD_TEXTS)
+    for text in filter(None, AWKWARD_TEXTS):
+        assert tokenizer.encode(text) == Tokenizer(tiny_tokenizer_model).encode(text)
+        assert plain.encode(text if legacy else f" {text}") == tokenizer.encode(text)
+        assert plain.encode(text) == tokenizer.encode_after_end(text)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"legacy": "no"}, "legacy: got 'no', expected true or false"),
+        ({"add_bos_token": False}, "add_bos_token: got False, expected True"),
+        ({"add_eos_token": True}, "add_eos_token: got True, expected False"),
+        ({"bos_token": "<|begin|>"}, "bos_token: got '<|begin|>', expected '<s>'"),
+        ({"eos_token": {"content": "<|end|>", "lstrip": False}}, "eos_token: got {'content': '<|end|>'"),
+    ],
+)
+def test_a_configuration_of_other_ids_is_refused(
+    tiny_tokenizer_model: Path, tmp_path: Path, values: dict[str, Any], message: str
+) -> None:
+    shutil.copyfile(tiny_tokenizer_model, tmp_path / "tokenizer.model")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(values))
+    with pytest.raises(ConfigError) as caught:
+        checkpoint_tokenizer(tmp_path)
+    assert f"tokenizer_config.json: {message}" in str(caught.value)

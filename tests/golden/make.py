@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,11 +189,15 @@ def _make_prompts(folder: Path) -> None:
     if not models["wide"].exists():
         write_tokenizer(models["wide"], [*AWKWARD_TEXTS, *_QUESTIONS, prompt.SYSTEM, prompt.prefix()] * 30, 1200)
     tokenizers = {name: Tokenizer(path) for name, path in models.items()}
+    # The demo's as a bundle carries it if its checkpoint isn't "legacy": prompts spell the space in front.
+    modern = Tokenizer(models["demo"], legacy=False)
+    models["plain"] = folder / "prompts" / "plain.model"
+    modern.write_plain(models["plain"])
     for name, path in models.items():
         make_tokenizer_json(path, folder / "prompts" / f"{name}.tokenizer.json")
     single = [question for question in (*_QUESTIONS, *AWKWARD_TEXTS) if question.strip()]
     conversations = [((question, None),) for question in dict.fromkeys(single)] + list(_CONVERSATIONS)
-    cases = []
+    cases, plain = [], []
     for conversation in conversations:
         turns = [prompt.Turn(question, answer) for question, answer in conversation]
         segments = [
@@ -204,6 +208,8 @@ def _make_prompts(folder: Path) -> None:
             before, _, after = prompt.encode_segments(tokenizer, turns)
             ids[name] = {"before_image": before, "after_image": after}
         said = [{"question": turn.question, "answer": turn.answer} for turn in turns]
+        before, _, after = prompt.encode_segments(modern, turns)
+        plain.append({"turns": said, "before_image": before, "after_image": after})
         cases.append(
             {
                 "turns": said,
@@ -216,6 +222,11 @@ def _make_prompts(folder: Path) -> None:
         "image, each text on its own, BOS first, with the tokenizers in NAME.tokenizer.json. What a user types is always text."
     )
     _write(folder / "prompts" / "prompts.json", {"about": about}, cases)
+    about = (
+        "Turns → ids before and after the image, with the texts in prompt and a tokenizer that adds no space: plain.*."
+    )
+    texts = asdict(prompt.V1.spelled_for(modern))
+    _write(folder / "prompts" / "plain.json", {"about": about, "prompt": texts}, plain)
 
 
 # --- manifests: good ones stay as they are; bad ones are demo.json with one thing wrong

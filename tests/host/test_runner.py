@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,6 +111,20 @@ def test_follow_ups_keep_the_conversation(runner: Runner) -> None:
         list(runner.follow_up(question, max_new_tokens=5))
         assert runner.answer.token_ids == _eager(runner, _image(1), *said, new=5)
         assert runner.stats.image_encode_s == 0
+
+
+def test_the_texts_are_the_manifests(tiny_bundle: Bundle) -> None:
+    texts = {"before_image": "A chat. USER: ", "after_image": " {question} ASSISTANT: ", "follow_up": "and {question}"}
+    values = dict(tiny_bundle.manifest.values) | {"prompt": tiny_bundle.manifest.values["prompt"] | texts}
+    with Runner(Bundle(tiny_bundle.path, replace(tiny_bundle.manifest, values=values))) as runner:
+        tokenizer = runner.tokenizer
+        list(runner.ask(_image(1), "What is this?", max_new_tokens=5))
+        begin, said = [1, *tokenizer.encode("A chat. USER: ")], tokenizer.encode(" What is this? ASSISTANT: ")
+        pixels = preprocess(_image(1), runner.config)
+        assert runner.answer.token_ids == random_model().generate([begin, pixels, said], 5)
+        said += [*runner.answer.token_ids, 2, *tokenizer.encode("and why?")]
+        list(runner.follow_up("why?", max_new_tokens=5))
+        assert runner.answer.token_ids == random_model().generate([begin, pixels, said], 5)
 
 
 def test_what_does_not_fit_is_refused_before_it_runs(runner: Runner) -> None:

@@ -103,6 +103,7 @@ def _v1(tokenizer: Tokenizer, sample: Sample) -> Tokens:
     labels = [IGNORED]
     image_at = None
     for index, turn in enumerate(sample.turns):
+        encode = tokenizer.encode_after_end if index else tokenizer.encode
         if index > 0:
             asked = prompt.follow_up(turn.question)
         elif sample.image:
@@ -112,8 +113,8 @@ def _v1(tokenizer: Tokenizer, sample: Sample) -> Tokens:
         else:
             asked = f"{prompt.prefix()}{turn.question} {prompt.ASSISTANT}:"
         labels += [IGNORED] * (len(ids) - len(labels))
-        asking = tokenizer.encode(asked)
-        whole = [*tokenizer.encode(f"{asked} {turn.answer}"), tokenizer.eos_id]
+        asking = encode(asked)
+        whole = [*encode(f"{asked} {turn.answer}"), tokenizer.eos_id]
         ids += whole
         labels += [IGNORED] * len(asking) + whole[len(asking) :]
     return Tokens(ids, labels, image_at)

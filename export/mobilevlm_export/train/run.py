@@ -14,7 +14,7 @@ import torch.distributed as dist
 from mobilevlm_export.checkpoint import load_checkpoint, save_checkpoint
 from mobilevlm_export.errors import TrainError
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_export.tokenizer import checkpoint_tokenizer
 from mobilevlm_export.train.conversation import read_samples
 from mobilevlm_export.train.images import ImageConversations
 from mobilevlm_export.train.stage import StageConfig, train_stage
@@ -56,8 +56,7 @@ def train(config: TrainConfig, progress: Progress = silent) -> list[float]:
     if config.output.exists():
         raise TrainError(f"{config.output}: exists already, expected a new folder")
     samples = read_samples(config.data)
-    tokenizer_model = config.checkpoint / "tokenizer.model"
-    tokenizer = Tokenizer(tokenizer_model)
+    tokenizer = checkpoint_tokenizer(config.checkpoint)
     model = load_checkpoint(config.checkpoint, vision_tower=config.vision_tower, progress=progress)
     examples = ImageConversations(
         samples, config.images, model.config, tokenizer, config.stage.template, config.stage.max_tokens
@@ -70,7 +69,7 @@ def train(config: TrainConfig, progress: Progress = silent) -> list[float]:
             # Sharded weights are whole only in the state.
             whole = load_checkpoint(config.checkpoint, vision_tower=config.vision_tower)
             whole.load_state_dict(torch.load(config.state, weights_only=True, map_location="cpu")["model"])
-            save_checkpoint(whole, config.output, tokenizer_model=tokenizer_model, dtype=config.dtype)
+            save_checkpoint(whole, config.output, tokenizer_model=tokenizer.path, dtype=config.dtype)
     return losses
 
 

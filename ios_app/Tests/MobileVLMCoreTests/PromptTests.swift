@@ -39,18 +39,50 @@ final class PromptTests: XCTestCase {
             }
             XCTAssertEqual(segments.map(spelled), expected.map(spelled), golden.turns[0].question)
             for (name, tokenizer) in ["wide": wide, "demo": demo] {
-                var parts: [[Int32]] = [[manifest.prompt.bosID]]
-                for segment in segments {
-                    switch segment {
-                    case .text(let text): parts[parts.count - 1] += tokenizer.encode(text)
-                    case .image: parts.append([])
-                    case .end: parts[parts.count - 1].append(manifest.prompt.stopIDs[0])
-                    }
-                }
+                let parts = sides(of: segments, by: tokenizer, manifest.prompt)
                 XCTAssertEqual(parts[0], golden.ids[name]?.before_image, golden.turns[0].question)
                 XCTAssertEqual(parts[1], golden.ids[name]?.after_image, golden.turns[0].question)
             }
         }
+    }
+
+    func testGoldenPromptsOfATokenizerThatAddsNoSpace() throws {
+        struct Plain: Decodable {
+            struct Case: Decodable {
+                let turns: [PromptTests.Case.GoldenTurn]
+                let before_image: [Int32]
+                let after_image: [Int32]
+            }
+
+            let prompt: [String: String]
+            let cases: [Case]
+        }
+        let bytes = try Data(contentsOf: Golden.folder.appending(path: "prompts/plain.json"))
+        let golden = try JSONDecoder().decode(Plain.self, from: bytes)
+        XCTAssertGreaterThanOrEqual(golden.cases.count, 60)
+        let demo = try ManifestReader.read(Golden.folder.appending(path: "manifests/good/demo.json")).prompt
+        let spec = PromptSpec(
+            beforeImage: golden.prompt["before_image"]!, afterImage: golden.prompt["after_image"]!,
+            followUp: golden.prompt["follow_up"]!, bosID: demo.bosID, stopIDs: demo.stopIDs, stopText: demo.stopText)
+        let tokenizer = try Tokenizer(Golden.folder.appending(path: "prompts/plain.model"))
+        for each in golden.cases {
+            let turns = each.turns.map { Turn(question: $0.question, answer: $0.answer) }
+            let parts = sides(of: try Prompt(spec).segments(turns), by: tokenizer, spec)
+            XCTAssertEqual(parts, [each.before_image, each.after_image], each.turns[0].question)
+        }
+    }
+
+    /// Token ids before and after the picture.
+    private func sides(of segments: [Segment], by tokenizer: Tokenizer, _ spec: PromptSpec) -> [[Int32]] {
+        var parts: [[Int32]] = [[spec.bosID]]
+        for segment in segments {
+            switch segment {
+            case .text(let text): parts[parts.count - 1] += tokenizer.encode(text)
+            case .image: parts.append([])
+            case .end: parts[parts.count - 1].append(spec.stopIDs[0])
+            }
+        }
+        return parts
     }
 
     func testConversationsThatCanNotBeAskedAreRefused() throws {

@@ -24,11 +24,18 @@ class Answerer:
     """Shows a picture to ``methods`` and asks about it; from one thread at a time."""
 
     def __init__(
-        self, methods: Methods, tokenizer: Tokenizer, config: MobileVLMConfig, *, max_context: int, max_prefill: int
+        self,
+        methods: Methods,
+        tokenizer: Tokenizer,
+        config: MobileVLMConfig,
+        *,
+        max_context: int,
+        max_prefill: int,
+        template: prompt.Template = prompt.V1,
     ) -> None:
-        self._methods, self._tokenizer, self._config = methods, tokenizer, config
+        self._methods, self._tokenizer, self._config, self._template = methods, tokenizer, config, template
         self._max_context, self._max_prefill = max_context, max_prefill
-        self._before = [tokenizer.bos_id, *tokenizer.encode(prompt.prefix())]
+        self._before = [tokenizer.bos_id, *tokenizer.encode(template.before_image)]
         self._position = len(self._before) + config.image_tokens  # where each question begins
         self._prompted = False
 
@@ -48,7 +55,7 @@ class Answerer:
 
         A question that leaves no room for a token is answered with nothing.
         """
-        ids = self._tokenizer.encode(prompt.after_image(prompt.Turn(question).question))
+        ids = self._tokenizer.encode(self._template.first(prompt.Turn(question).question))
         position = self._position
         room = min(max_new_tokens, self._max_context - position - len(ids))
         stream, text = TextStream(self._tokenizer.specials), ""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from mobilevlm_export.hub import resolve_checkpoint
 from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
-from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_export.tokenizer import Tokenizer, checkpoint_tokenizer
 from mobilevlm_host.evaluate.answerer import Answerer, TorchMethods
 from mobilevlm_host.methods import chosen_backend, computed_by, open_methods
 
@@ -57,6 +57,7 @@ class System:
     max_context: int
     load: Callable[[], Answerer]
     note: str = ""
+    template: prompt.Template = prompt.V1
 
     @property
     def name(self) -> str:
@@ -65,7 +66,7 @@ class System:
 
     def prompt_tokens(self, question: str) -> int:
         """Tokens of the whole prompt that asks ``question``, the image's included."""
-        before, _, after = prompt.encode_segments(self.tokenizer, [prompt.Turn(question)])
+        before, _, after = prompt.encode_segments(self.tokenizer, [prompt.Turn(question)], self.template)
         assert isinstance(before, list)
         assert isinstance(after, list)
         return len(before) + self.config.image_tokens + len(after)
@@ -110,10 +111,13 @@ def _bundle_system(source: Source, bundle: Bundle) -> System:
             bundle.config,
             max_context=manifest.max_context,
             max_prefill=manifest.max_prefill,
+            template=manifest.template,
         )
 
-    sha256 = _digest(["bundle", *hashes, manifest.max_context, *([by.engine] if by.engine != "executorch" else [])])
-    return System(source, sha256, tokenizer, bundle.config, manifest.max_context, load, by.shows)
+    others = [by.engine] if by.engine != "executorch" else []
+    others += list(astuple(manifest.template)) if manifest.template != prompt.V1 else []
+    sha256 = _digest(["bundle", *hashes, manifest.max_context, *others])
+    return System(source, sha256, tokenizer, bundle.config, manifest.max_context, load, by.shows, manifest.template)
 
 
 def _belongs(path: str, bundle: Bundle, backend: str) -> bool:
@@ -125,7 +129,7 @@ def _belongs(path: str, bundle: Bundle, backend: str) -> bool:
 
 def _checkpoint_system(source: Source, folder: Path, progress: Progress) -> System:
     config = read_config(folder, source.vision_tower)
-    tokenizer = Tokenizer(folder / "tokenizer.model")
+    tokenizer = checkpoint_tokenizer(folder)
     context = config.llm.max_position_embeddings
     folders = [folder] if source.vision_tower is None else [folder, source.vision_tower]
 

@@ -18,7 +18,7 @@ from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.pixels import open_image, open_images
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.terminal import print_table
-from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_export.tokenizer import checkpoint_tokenizer
 from mobilevlm_host.arm64.beside import Beside
 from mobilevlm_host.arm64.engine import Arm64Engine
 from mobilevlm_host.parity.engine import BundleEngine, Engine
@@ -72,7 +72,7 @@ def check_parity(
         )
     model = load_checkpoint(checkpoint, vision_tower=vision_tower, progress=progress)
     recipe = bundle.manifest.values["quantization"]["recipe"]
-    tokenizer = Tokenizer(checkpoint / "tokenizer.model")
+    tokenizer = checkpoint_tokenizer(checkpoint)
     with ExitStack() as opened:
         runner = opened.enter_context(Runner(bundle, backend="executorch" if arm64_cpu else backend))
         engine: Engine = BundleEngine(runner)

@@ -46,7 +46,7 @@ def sensitivity(
     from mobilevlm_export.checkpoint import load_checkpoint
     from mobilevlm_export.hub import resolve_checkpoint
     from mobilevlm_export.recipe_file import recipe_text
-    from mobilevlm_export.tokenizer import Tokenizer
+    from mobilevlm_export.tokenizer import checkpoint_tokenizer
     from mobilevlm_export.whole_file import whole_file
     from mobilevlm_host.parity.check import default_samples, read_samples
     from mobilevlm_host.sensitivity.budget import parse_bytes, propose
@@ -64,7 +64,7 @@ def sensitivity(
         folder = resolve_checkpoint(checkpoint, progress)
         model = load_checkpoint(folder, vision_tower=vision_tower, progress=progress)
         shown = default_samples() if images is None else read_samples(images)
-        samples = Samples(model, Tokenizer(folder / "tokenizer.model"), shown, progress)
+        samples = Samples(model, checkpoint_tokenizer(folder), shown, progress)
         found = measure_sensitivity(samples, model, progress)
         if chart:
             write_chart(found, chart)

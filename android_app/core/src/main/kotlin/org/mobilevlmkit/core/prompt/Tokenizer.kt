@@ -9,17 +9,18 @@ import java.io.IOException
 import java.util.PriorityQueue
 
 /**
- * The bundle's `tokenizer.json`: BPE with byte fallback over text whose spaces are U+2581, with one in front.
+ * The bundle's `tokenizer.json`: BPE with byte fallback over text whose spaces are U+2581.
  *
  * The engine tokenizes what it is given by itself; this one says beforehand how many tokens a text takes, and which.
  *
+ * @property addsSpace whether it puts a space in front of each text; if not, the manifest's prompt spells those that it needs
  * @property specials texts that an engine takes for a token of its own wherever they stand, such as `</s>`
  */
 class Tokenizer private constructor(
     private val vocabulary: Map<String, Int>,
     private val merges: Map<Long, Merge>,
     private val bytes: IntArray,
-    private val prefixed: Boolean,
+    val addsSpace: Boolean,
     val specials: List<String>,
 ) {
     /** Two neighbours become the token [id]; the lowest [rank] goes first. */
@@ -31,7 +32,7 @@ class Tokenizer private constructor(
     /** Ids of [text] as one segment, without BOS; nothing in it is special. */
     fun encode(text: String): IntArray {
         if (text.isEmpty()) return IntArray(0)
-        val spelled = (if (prefixed) "${TextStream.SPACE}$text" else text).replace(' ', TextStream.SPACE)
+        val spelled = (if (addsSpace) "${TextStream.SPACE}$text" else text).replace(' ', TextStream.SPACE)
         return merged(symbols(spelled))
     }
 
@@ -108,7 +109,7 @@ class Tokenizer private constructor(
                 vocabulary[piece as String] = (id as? Long)?.toInt() ?: throw fields.wrong("model.vocab", id, "ids")
             }
             val bytes = IntArray(256) { vocabulary["<0x%02X>".format(it)] ?: throw fail("model.vocab: got no byte $it, expected all 256") }
-            return Tokenizer(vocabulary, merges(fields, vocabulary), bytes, isPrefixed(fields), specials(fields))
+            return Tokenizer(vocabulary, merges(fields, vocabulary), bytes, addsSpace(fields), specials(fields))
         }
 
         private fun merges(fields: JsonFields, vocabulary: Map<String, Int>): Map<Long, Merge> {
@@ -122,7 +123,7 @@ class Tokenizer private constructor(
             return merges
         }
 
-        private fun isPrefixed(fields: JsonFields): Boolean {
+        private fun addsSpace(fields: JsonFields): Boolean {
             val steps = fields.list("normalizer.normalizers").map { (it as? Map<*, *>)?.get("type") }
             return when (steps) {
                 listOf("Prepend", "Replace") -> true

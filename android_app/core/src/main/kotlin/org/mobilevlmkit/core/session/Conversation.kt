@@ -132,7 +132,8 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
 
     /** The text that the engine tokenizes as [piece] alone, or nothing: a token inside a word can't be said in text. */
     private fun feedable(piece: String): String {
-        val text = piece.removePrefix("${TextStream.SPACE}").replace(TextStream.SPACE, ' ')
+        val own = if (model.tokenizer.addsSpace) piece.removePrefix("${TextStream.SPACE}") else piece
+        val text = own.replace(TextStream.SPACE, ' ')
         val ids = model.tokenizer.encode(text)
         return if (ids.size == 1 && ids[0] == model.tokenizer.id(piece)) text else ""
     }

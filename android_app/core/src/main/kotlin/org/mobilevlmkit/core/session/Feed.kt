@@ -50,8 +50,8 @@ internal class Feeder(private val prompt: Prompt, private val tokenizer: Tokeniz
             if (text[at] != ' ' || at == 0) continue
             val left = tokenizer.encode(text.substring(0, at))
             if (left.size > maxPrefill) continue
-            // The engine puts a space in front of each text, which stands for the one that is cut out here.
-            val rest = text.substring(at + 1)
+            // Where the tokenizer puts a space in front of each text, that is the one that is cut out here.
+            val rest = text.substring(if (tokenizer.addsSpace) at + 1 else at)
             if (left + tokenizer.encode(rest) contentEquals ids) return listOf(Feed(text.substring(0, at), left.size)) + split(rest)
         }
         throw PromptException("question: got ${ids.size} tokens without a space to cut at, expected at most $maxPrefill")

@@ -9,6 +9,7 @@ import org.junit.Test
 import org.mobilevlmkit.core.Golden
 import org.mobilevlmkit.core.PromptException
 import org.mobilevlmkit.core.bundle.ManifestReader
+import org.mobilevlmkit.core.session.Scene
 
 class PromptTest {
     private val spec = ManifestReader.read(Golden.file("manifests/good/demo.json")).prompt
@@ -37,19 +38,36 @@ class PromptTest {
         for (name in listOf("demo", "wide")) {
             val tokenizer = Tokenizer.read(Golden.file("prompts/$name.tokenizer.json"))
             for (case in cases) {
-                val sides = arrayListOf(arrayListOf(spec.bosId))
-                for (segment in prompt.segments(turns(case))) {
-                    when (segment) {
-                        is Segment.Text -> sides.last().addAll(tokenizer.encode(segment.text).asList())
-                        Segment.Image -> sides.add(ArrayList())
-                        Segment.End -> sides.last().add(spec.stopIds.first())
-                    }
-                }
                 val ids = (case["ids"] as Map<*, *>)[name] as Map<*, *>
-                val expected = listOf(ids["before_image"], ids["after_image"]).map { side -> (side as List<*>).map { (it as Long).toInt() } }
-                assertEquals("$name: ${case["turns"]}", expected, sides)
+                assertEquals("$name: ${case["turns"]}", expected(ids), sides(prompt.segments(turns(case)), tokenizer))
             }
         }
+    }
+
+    @Test
+    fun idsOfATokenizerThatAddsNoSpaceAreThoseOfTheReference() {
+        val plain = Prompt(Scene.plain(spec))
+        val tokenizer = Tokenizer.read(Golden.file("prompts/plain.tokenizer.json"))
+        assertFalse(tokenizer.addsSpace)
+        for (case in Golden.cases("prompts/plain.json", least = 60)) {
+            assertEquals("${case["turns"]}", expected(case), sides(plain.segments(turns(case)), tokenizer))
+        }
+    }
+
+    private fun expected(ids: Map<*, *>) =
+        listOf(ids["before_image"], ids["after_image"]).map { side -> (side as List<*>).map { (it as Long).toInt() } }
+
+    /** Token ids before and after the picture. */
+    private fun sides(segments: List<Segment>, tokenizer: Tokenizer): List<List<Int>> {
+        val sides = arrayListOf(arrayListOf(spec.bosId))
+        for (segment in segments) {
+            when (segment) {
+                is Segment.Text -> sides.last().addAll(tokenizer.encode(segment.text).asList())
+                Segment.Image -> sides.add(ArrayList())
+                Segment.End -> sides.last().add(spec.stopIds.first())
+            }
+        }
+        return sides
     }
 
     @Test

@@ -69,6 +69,19 @@ class ConversationTest {
         assertEquals(scene.engine.cache.size, scene.state.usedTokens)
     }
 
+    /** The space in front of the last token, and of each part of a long question, is then the text's own. */
+    @Test
+    fun aTokenizerThatAddsNoSpaceIsFedTheSameIds() {
+        val scene = Scene(maxPrefill = 40, addsSpace = false)
+        scene.prepare = { it.answers = Scene.answering("▁A", "▁red", "▁circle", "</s>") }
+        val long = "What is this? ".repeat(12).trim()
+        scene.seen().asked(long, maxNewTokens = 2)
+        scene.asked("Why?", maxNewTokens = 1)
+        val fed = scene.ids(" \n$long ASSISTANT:") + listOf("▁A", "▁red").map { scene.tokenizer.id(it) } + scene.ids("</s>", "USER: Why? ASSISTANT:")
+        assertEquals(scene.prefix(1) + fed, scene.engine.cache)
+        assertEquals(scene.engine.cache.size, scene.state.usedTokens)
+    }
+
     @Test
     fun aLastTokenInsideAWordIsLeftOut() {
         val scene = Scene()

@@ -4,6 +4,7 @@ import org.mobilevlmkit.core.Golden
 import org.mobilevlmkit.core.Job
 import org.mobilevlmkit.core.bundle.Manifest
 import org.mobilevlmkit.core.bundle.ManifestReader
+import org.mobilevlmkit.core.bundle.PromptSpec
 import org.mobilevlmkit.core.pixels.ArrayPicture
 import org.mobilevlmkit.core.prompt.Tokenizer
 import java.io.File
@@ -11,12 +12,13 @@ import java.util.ArrayDeque
 import java.util.concurrent.Executor
 
 /** A session over [FakeEngine]s whose worker runs a task only when it is told to, so that tests choose the order of all things. */
-class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
+class Scene(maxContext: Int = 512, maxPrefill: Int = 512, addsSpace: Boolean = true) {
     val tasks = ArrayDeque<Runnable>()
     val states = ArrayList<SessionState>()
     val engines = ArrayList<FakeEngine>()
-    val manifest: Manifest = demo.copy(maxContext = maxContext, maxPrefill = maxPrefill)
-    val tokenizer = demoTokenizer
+    val manifest: Manifest =
+        demo.copy(maxContext = maxContext, maxPrefill = maxPrefill, prompt = if (addsSpace) demo.prompt else plainPrompt)
+    val tokenizer = if (addsSpace) demoTokenizer else plainTokenizer
 
     /** Called in each load; may throw, or do what a user does meanwhile. */
     var whileLoading: (Job) -> Unit = {}
@@ -85,6 +87,15 @@ class Scene(maxContext: Int = 512, maxPrefill: Int = 512) {
     companion object {
         private val demo = ManifestReader.read(Golden.file("manifests/good/demo.json"))
         private val demoTokenizer = Tokenizer.read(Golden.file("prompts/demo.tokenizer.json"))
+        private val plainTokenizer = Tokenizer.read(Golden.file("prompts/plain.tokenizer.json"))
+        private val plainPrompt = plain(demo.prompt)
+
+        /** [demo] with the texts of a bundle whose tokenizer adds no space. */
+        fun plain(demo: PromptSpec): PromptSpec {
+            val texts = Golden.json("prompts/plain.json")["prompt"] as Map<*, *>
+            val (before, after, followUp) = listOf("before_image", "after_image", "follow_up").map { texts[it] as String }
+            return demo.copy(beforeImage = before, afterImage = after, followUp = followUp)
+        }
 
         /** Answers [pieces] to whatever is asked. */
         fun answering(vararg pieces: String): (String) -> List<String> = { pieces.asList() }

@@ -14,7 +14,7 @@ import java.util.concurrent.TimeUnit
 /** Wishes in any order, before, between and in the middle of steps: the session always ends where the last wish points. */
 class VlmSessionRandomTest {
     private class Run(private val random: Random) {
-        val scene = Scene(maxContext = 200 + random.nextInt(200), maxPrefill = 60)
+        val scene = Scene(maxContext = 200 + random.nextInt(200), maxPrefill = 60, addsSpace = random.nextBoolean())
         private val wishes = ArrayList<String>()
         private var budget = 12 // wishes made in the middle of steps
         private var picture = 0
