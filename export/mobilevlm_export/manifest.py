@@ -14,15 +14,16 @@ from typing import Any
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import BundleError, ConfigError
-from mobilevlm_export.prompt import Template
+from mobilevlm_export.prompt import QUESTION, STOP_TEXT, Template
 from mobilevlm_export.published_config import config_from_json
 
 FORMAT_VERSION = 2
 # The first format whose ExecuTorch programs are right on phones; before, delegates held constants that phones free.
 EXECUTORCH_SINCE = 2
 MANIFEST = "manifest.json"
+RESAMPLE = "pillow-bicubic-8bit"
 _SHA256 = re.compile("[0-9a-f]{64}")
-_KINDS: dict[type, str] = {str: "a text", int: "a number", dict: "an object", list: "a list"}
+_KINDS: dict[type, str] = {str: "a text", int: "a number", float: "a number", dict: "an object", list: "a list"}
 # What every reader relies on; a list's items are of the second type.
 _FIELDS: dict[str, type | tuple[type, type]] = {
     "kit_version": str,
@@ -32,6 +33,8 @@ _FIELDS: dict[str, type | tuple[type, type]] = {
     "image": dict,
     "image.size": int,
     "image.tokens": int,
+    "image.mean": (list, float),
+    "image.std": (list, float),
     "image.pad_color": (list, int),
     "image.resample": str,
     "prompt": dict,
@@ -152,6 +155,7 @@ def read_manifest(path: Path) -> Manifest:
     except ConfigError as error:
         raise BundleError(str(error)) from None
     manifest = Manifest(values, tuple(_file_entry(entry, path) for entry in values["files"]), config)
+    _require_fit(values, config, path)
     _require_listed(manifest, path)
     if "coreml" in values["artifacts"]:
         _require_coreml(values, path)
@@ -163,6 +167,27 @@ def require_inside(name: str, where: Path) -> None:
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in name or "\0" in name:
         raise BundleError(f"{where}: got the path {name!r}, expected one inside the bundle")
+
+
+def _require_fit(values: dict[str, Any], config: MobileVLMConfig, path: Path) -> None:
+    """What the manifest says beside the model is what the model was made for: no reader answers from another picture or end."""
+    expected = {
+        "image.size": config.vision.image_size,
+        "image.tokens": config.image_tokens,
+        "image.mean": list(config.vision.image_mean),
+        "image.std": list(config.vision.image_std),
+        "image.pad_color": list(config.pad_color),
+        "image.resample": RESAMPLE,
+        "prompt.bos_id": config.bos_id,
+        "prompt.stop_ids": [config.eos_id],
+        "prompt.stop_text": STOP_TEXT,
+    }
+    for field, value in expected.items():
+        if (got := _at(values, field)) != value:
+            raise BundleError(f"{path}: {field}: got {got!r:.60}, expected {value!r:.60}, as the model has it")
+    for field in ("prompt.after_image", "prompt.follow_up"):
+        if QUESTION not in (got := _at(values, field)):
+            raise BundleError(f"{path}: {field}: got {got!r:.60}, expected a text with {QUESTION}")
 
 
 def _at(values: dict[str, Any], field: str) -> Any:
@@ -183,7 +208,7 @@ def _require(values: dict[str, Any], field: str, kind: type | tuple[type, type],
 
 
 def _is(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
 
 
 def _file_entry(entry: Any, manifest: Path) -> FileEntry:

@@ -17,6 +17,7 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError, LoweringError
 from mobilevlm_export.heap import collect
 from mobilevlm_export.hub import resolve_checkpoint
+from mobilevlm_export.manifest import RESAMPLE
 from mobilevlm_export.memory import memory_need
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
@@ -160,7 +161,7 @@ def _manifest(
             "mean": list(config.vision.image_mean),
             "std": list(config.vision.image_std),
             "pad_color": list(config.pad_color),
-            "resample": "pillow-bicubic-8bit",
+            "resample": RESAMPLE,
         },
         "prompt": {
             "template": prompt.TEMPLATE,

@@ -10,11 +10,8 @@ from tokenizers import Tokenizer as JsonTokenizer
 from torch import Tensor
 
 from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.errors import BundleError
 from mobilevlm_export.pixels import square_pixels
 from mobilevlm_export.tokenizer import Tokenizer
-
-_RESAMPLE = "pillow-bicubic-8bit"
 
 
 class PhoneInputs:
@@ -23,14 +20,9 @@ class PhoneInputs:
     def __init__(self, bundle: Bundle) -> None:
         """Read the manifest's image and prompt, and both tokenizer files: ``tokenizer.json``, which ExecuTorch's runners read,
         and ``tokenizer.model``, which the desktop's runner and iPhones read.
-
-        Raises:
-            BundleError: the manifest names a way to resize that doesn't exist.
         """
         values: Any = bundle.manifest.values
         self._image, self._prompt = values["image"], values["prompt"]
-        if self._image["resample"] != _RESAMPLE:
-            raise BundleError(f"{bundle.path}: image.resample: got {self._image['resample']!r}, expected {_RESAMPLE!r}")
         self._tokenizer = JsonTokenizer.from_file(str(bundle.tokenizer("json")))
         self._tokenizer.encode_special_tokens = True  # a user's "</s>" is text
         self._model = Tokenizer(bundle.tokenizer())

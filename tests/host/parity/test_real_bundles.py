@@ -123,8 +123,6 @@ IN_THE_FILES = {
         _set("prompt", before_image=prompt.SYSTEM + " ", after_image="\nUSER: {question} ASSISTANT:"),
     ),
     "no line break after the image": ("token_ids", _set("prompt", after_image="{question} ASSISTANT:")),
-    "BOS another id": ("token_ids", _set("prompt", bos_id=2)),
-    "zero padding": ("pixels", _set("image", pad_color=[0, 0, 0])),
 }
 
 

@@ -8,6 +8,8 @@ public enum ManifestReader {
 
     /// The resize that `SquarePixels` computes.
     static let resample = "pillow-bicubic-8bit"
+    /// How LLaMA's tokenizer spells the end of a text.
+    private static let stopText = "</s>"
     static let maxBytes = 1 << 24
     private static let largestSide = 4096
 
@@ -47,6 +49,7 @@ public enum ManifestReader {
             files: try file.files.map { try checked($0, name: name) }
         )
         _ = try positive(file.context.max_prefill, "context.max_prefill", name: name)
+        try requireFit(file, manifest, name: name)
         try requireListed(manifest, tokenizerJSON: file.tokenizer.json, coreML, name: name)
         return manifest
     }
@@ -123,6 +126,24 @@ public enum ManifestReader {
         return prompt
     }
 
+    /// What the manifest says beside the model is what the model was made for: no reader answers from another picture or end.
+    private static func requireFit(_ file: ManifestFile, _ manifest: Manifest, name: String) throws(BundleError) {
+        func require<Value: Equatable>(_ field: String, _ got: Value, _ expected: Value) throws(BundleError) {
+            if got != expected {
+                throw BundleError("\(name): \(field): got \(shown("\(got)")), expected \(expected), as the model has it")
+            }
+        }
+        let image = file.image, tower = file.model.vision_config
+        try require("image.size", image.size, manifest.sizes.imageSize)
+        try require("image.tokens", image.tokens, manifest.sizes.imageTokens)
+        try require("image.mean", image.mean, tower.image_mean ?? [])
+        try require("image.std", image.std, tower.image_std ?? [])
+        try require("image.pad_color", image.pad_color, image.mean.map { ($0 * 255).rounded(.towardZero) })
+        try require("prompt.bos_id", manifest.prompt.bosID, Int32(file.model.bos_token_id ?? 1))
+        try require("prompt.stop_ids", manifest.prompt.stopIDs, [Int32(file.model.eos_token_id ?? 2)])
+        try require("prompt.stop_text", manifest.prompt.stopText, stopText)
+    }
+
     private static func checked(_ entry: FileEntry, name: String) throws(BundleError) -> FileEntry {
         try requireInside(entry.path, name: "\(name): files")
         let isHash = entry.sha256.utf8.count == 64 && entry.sha256.utf8.allSatisfy { "0123456789abcdef".utf8.contains($0) }
@@ -168,6 +189,8 @@ public enum ManifestReader {
         struct Image: Decodable {
             let size: Int
             let tokens: Int
+            let mean: [Double]
+            let std: [Double]
             let pad_color: [Double]
             let resample: String
 

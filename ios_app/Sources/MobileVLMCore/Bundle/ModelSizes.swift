@@ -20,6 +20,8 @@ struct ModelConfig: Decodable {
         let num_hidden_layers: Int?
         let num_attention_heads: Int?
         let hidden_act: String?
+        let image_mean: [Double]?
+        let image_std: [Double]?
     }
 
     let vocab_size: Int

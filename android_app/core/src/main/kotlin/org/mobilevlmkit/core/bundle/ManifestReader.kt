@@ -18,6 +18,9 @@ object ManifestReader {
 
     /** The resize that [org.mobilevlmkit.core.pixels.SquarePixels] computes. */
     const val RESAMPLE = "pillow-bicubic-8bit"
+
+    /** How LLaMA's tokenizer spells the end of a text. */
+    private const val STOP_TEXT = "</s>"
     const val MAX_BYTES = 1 shl 24
     private const val LARGEST_SIDE = 4096
 
@@ -71,6 +74,7 @@ object ManifestReader {
             memoryBytes = fields.anObject("memory").let { fields.number("memory.bytes") },
             files = fields.list("files").map { fileEntry(it, fail) },
         )
+        requireFit(fields, manifest)
         requireListed(manifest, fail)
         return manifest
     }
@@ -103,6 +107,26 @@ object ManifestReader {
         if (resample != RESAMPLE) throw fields.wrong("image.resample", resample, "'$RESAMPLE': update the app")
         return ImageSpec(size, tokens, color[0] shl 16 or (color[1] shl 8) or color[2])
     }
+
+    /** What the manifest says beside the model is what the model was made for: no reader answers from another picture or end. */
+    private fun requireFit(fields: JsonFields, manifest: Manifest) {
+        fun require(name: String, got: Any?, expected: Any?) {
+            if (got != expected) throw fields.wrong(name, got, "${JsonFields.shown(expected, 60)}, as the model has it")
+        }
+        require("image.size", manifest.image.size, manifest.sizes.imageSize)
+        require("image.tokens", manifest.image.tokens, manifest.sizes.imageTokens)
+        for (name in listOf("mean", "std")) {
+            val expected = (fields.find("model.vision_config.image_$name") as? List<*>)?.map { (it as? Number)?.toDouble() }
+            require("image.$name", fields.decimals("image.$name").asList(), expected)
+        }
+        val color = fields.decimals("image.mean").map { (it * 255).toLong() }
+        require("image.pad_color", fields.list("image.pad_color"), color)
+        require("prompt.bos_id", manifest.prompt.bosId, id(fields, "model.bos_token_id", 1))
+        require("prompt.stop_ids", manifest.prompt.stopIds, listOf(id(fields, "model.eos_token_id", 2)))
+        require("prompt.stop_text", manifest.prompt.stopText, STOP_TEXT)
+    }
+
+    private fun id(fields: JsonFields, name: String, default: Int): Int = (fields.find(name) as? Number)?.toInt() ?: default
 
     private fun prompt(fields: JsonFields): PromptSpec {
         fields.anObject("prompt")
