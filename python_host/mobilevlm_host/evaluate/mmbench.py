@@ -94,7 +94,11 @@ def choices(row: Mapping[str, str]) -> dict[str, str]:
 
 
 def chosen_letter(answer: str, options: Mapping[str, str]) -> str | None:
-    """The letter that ``answer`` names by the official rules: a lone letter, a letter with a mark, or one choice's text; else None."""
+    """The letter that ``answer`` names by the official rules: a lone letter, a letter with a mark, or one choice's text; else None.
+
+    The official scorer reads answers from a workbook by pandas: one that pandas takes for no value, such as "None", is ``nan`` to it.
+    """
+    answer = "nan" if answer in _EMPTY else answer
     words = answer.split()
     for before, after in _MARKS:
         named = [letter for letter in "ABCDE" if f"{before}{letter}{after}" in words]  # E: none of them

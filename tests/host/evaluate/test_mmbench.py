@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas
 import pytest
 from benchmark_folders import MMBENCH_COLUMNS, MMBENCH_ROWS, mmbench_row, write_mmbench
 
@@ -71,6 +72,17 @@ def test_score_by_hand(folder: Path) -> None:
 )
 def test_which_letter_an_answer_names(answer: str, letter: str | None) -> None:
     assert chosen_letter(answer, {"A": "Cat", "B": "fish", "C": "teddy bear"}) == letter
+
+
+@pytest.mark.parametrize("answer", ["None", "N/A", "null", "", "#N/A", "none", "None of them"])
+def test_an_answer_that_a_workbook_takes_for_no_value(answer: str, tmp_path: Path) -> None:
+    """As the official scorer sees it: written to a workbook and read by pandas, then spelled as text."""
+    pandas.DataFrame({"index": [1], "prediction": [answer]}).to_excel(tmp_path / "answers.xlsx", index=False)
+    read = str(pandas.read_excel(tmp_path / "answers.xlsx")["prediction"][0])
+    for options in ({"A": "No", "B": "na"}, {"A": "one", "B": "Yes"}, {"A": "n", "B": "ll"}):
+        assert chosen_letter(answer, options) == chosen_letter(read, options)
+    assert chosen_letter("None", {"A": "No", "B": "Yes"}) is None
+    assert chosen_letter("None", {"A": "na", "B": "Yes"}) == "A"
 
 
 def test_cut_to_its_first_pictures(folder: Path) -> None:
