@@ -50,7 +50,7 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
         (
             click.option("--data", required=True, type=click.Path(path_type=Path), help="JSON list of conversations."),
             click.option("--images", required=True, type=click.Path(path_type=Path), help="Folder of its pictures."),
-            click.option("--checkpoint", required=True, type=click.Path(path_type=Path), help="What to begin with."),
+            click.option("--checkpoint", required=True, help="What to begin with: a folder, a model id, or demo."),
             click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Checkpoint to write."),
             click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, if it has no tower."),
             click.option("--epochs", type=click.IntRange(min=1), help="Times over the data. [default: 1]"),
@@ -106,18 +106,20 @@ def _train(
     name: str,
     data: Path,
     images: Path,
-    checkpoint: Path,
+    checkpoint: str,
     output: Path,
     vision_tower: Path | None,
     **changes: Any,
 ) -> None:
     from dataclasses import replace
 
+    from mobilevlm_export.hub import resolve_checkpoint
     from mobilevlm_export.train.run import TrainConfig, train
     from mobilevlm_export.train.stage import STAGES
 
     stage = replace(STAGES[name], **{option: value for option, value in changes.items() if value is not None})
     with drawn_progress() as progress:
-        losses = train(TrainConfig(stage, data, images, checkpoint, output, vision_tower), progress)
+        folder = resolve_checkpoint(checkpoint, progress)
+        losses = train(TrainConfig(stage, data, images, folder, output, vision_tower), progress)
     last = f", the last loss {losses[-1]:.4f}" if losses else ""
     click.echo(f"Wrote {output}: {len(losses)} steps{last}")

@@ -32,6 +32,20 @@ def test_stage_trains_with_its_options(checkpoint: Path, data: Path, images: Pat
     assert load_checkpoint(tmp_path / "out").config.name == "tiny"
 
 
+def test_a_stage_begins_with_whatever_other_commands_take(data: Path, images: Path, tmp_path: Path) -> None:
+    places = ("--data", data, "--images", images, "-o", tmp_path / "out")
+    code, output = _run("stage2", *places, "--checkpoint", "demo", "--steps", 1, "--batch-size", 1, "--workers", 0)
+    assert code == 0, output
+    assert load_checkpoint(tmp_path / "out").config.name == "MobileVLM_V2-demo"
+    code, output = _run("stage2", *places, "--checkpoint", tmp_path / "absent")
+    assert code == 1
+    assert (
+        output.strip()
+        .splitlines()[-1]
+        .endswith("expected a checkpoint, a model id like mtgv/MobileVLM_V2-1.7B, or demo")
+    )
+
+
 def test_malformed_entry_is_one_line(checkpoint: Path, images: Path, tmp_path: Path) -> None:
     data = tmp_path / "data.json"
     data.write_text(json.dumps([{"conversations": [{"from": "gpt", "value": "a"}, {"from": "human", "value": "b"}]}]))
