@@ -17,6 +17,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from mobilevlm_export.color_profile import in_srgb
 from mobilevlm_export.config import CLIP_MEAN, MobileVLMConfig
 from mobilevlm_export.errors import ImageError
 
@@ -27,7 +28,8 @@ ImageSource = str | Path | bytes | BinaryIO
 
 
 def open_image(source: ImageSource) -> Image.Image:
-    """Open a user's picture as RGB: turned as its EXIF says, transparency composed over the mean colour.
+    """Open a user's picture as RGB: turned as its EXIF says, its color profile converted to sRGB, transparency composed over the
+    mean color.
 
     Raises:
         ImageError: the source is missing, empty, not a picture, cut short, or too large to decode safely.
@@ -41,7 +43,7 @@ def open_image(source: ImageSource) -> Image.Image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"{name}: got {image.width} x {image.height} pixels, expected at most {MAX_PIXELS}")
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(in_srgb(ImageOps.exif_transpose(image)))
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: got a picture too large to decode, expected at most {MAX_PIXELS} pixels") from None
     except UnidentifiedImageError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -37,6 +38,7 @@ Pixels = NDArray[np.uint8]
 def make(folder: Path) -> None:
     """Write every golden file into ``folder``; good manifests and tokenizer models are its input and stay as they are."""
     _make_pixels(folder)
+    _make_profiles(folder)
     _make_prompts(folder)
     _make_manifests(folder)
     _make_text_stream(folder)
@@ -160,6 +162,58 @@ def _places(side: int) -> Iterator[tuple[int, int]]:
     middle = side // 2
     yield from ((0, 0), (0, side - 1), (side - 1, 0), (side - 1, side - 1), (middle, middle))
     yield from ((side // 3, side // 4), (side // 5, 2 * side // 3))
+
+
+# --- profiles: a picture in Display P3 → sRGB, computed in floating point
+
+
+def display_p3() -> bytes:
+    """An ICC profile (version 4) of Display P3: its primaries, adapted to D50, and sRGB's curve."""
+
+    def fixed(*values: float) -> bytes:
+        return b"".join(round(value * 65536).to_bytes(4, "big", signed=True) for value in values)
+
+    def text(value: str) -> bytes:
+        spelled = value.encode("utf-16-be")
+        return b"mluc" + struct.pack(">III2s2sII", 0, 1, 12, b"en", b"US", len(spelled), 28) + spelled
+
+    curve = b"para" + struct.pack(">IHH", 0, 3, 0) + fixed(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+    tags = {b"desc": text("Display P3"), b"cprt": text("none"), b"wtpt": b"XYZ \0\0\0\0" + fixed(*_D50)}
+    for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), _P3_TO_D50.T, strict=True):
+        tags[name] = b"XYZ \0\0\0\0" + fixed(*column)
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    table, body, at = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        table += name + struct.pack(">II", at + len(body), len(data))
+        body += data + b"\0" * (-len(data) % 4)
+    head = struct.pack(">I4xI4s4s4s", at + len(body), 0x04000000, b"mntr", b"RGB ", b"XYZ ")
+    head += struct.pack(">6H4s28x", 2026, 1, 1, 0, 0, 0, b"acsp") + fixed(*_D50)
+    return head.ljust(128, b"\0") + table + body
+
+
+# D65 primaries of Display P3 and sRGB, adapted to D50 by Bradford (columns: red, green, blue).
+_D50 = (0.9642, 1.0, 0.8249)
+_P3_TO_D50 = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
+_SRGB_TO_D50 = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
+
+
+def _p3_to_srgb(pixels: Pixels) -> Pixels:
+    spelled = pixels / 255.0
+    linear = np.where(spelled <= 0.04045, spelled / 12.92, ((spelled + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ (np.linalg.inv(_SRGB_TO_D50) @ _P3_TO_D50).T, 0, 1)
+    spelled = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray(np.rint(spelled * 255), np.uint8)
+
+
+def _make_profiles(folder: Path) -> None:
+    (folder / "profiles").mkdir(exist_ok=True)
+    picture = _gradient(32, 24)
+    picture[:, ::3] = 255 - picture[:, ::3]
+    picture[8:16, 8:16] = (230, 60, 40)
+    for name, profile in (("display-p3", display_p3()), ("broken", b"no profile at all"), ("none", None)):
+        Image.fromarray(picture).save(folder / "profiles" / f"{name}.png", icc_profile=profile)
+    for name, pixels in (("in-srgb", _p3_to_srgb(picture)), ("as-stored", picture)):
+        (folder / "profiles" / f"{name}.ppm").write_bytes(b"P6\n32 24\n255\n" + pixels.tobytes())
 
 
 # --- prompts: questions and answers → texts and token ids

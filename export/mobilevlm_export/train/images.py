@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import TrainError
-from mobilevlm_export.pixels import open_image, preprocess
+from mobilevlm_export.pixels import preprocess
+from mobilevlm_export.reference_image import open_as_reference
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_export.train.conversation import Sample, Template, tokenize
 from mobilevlm_export.train.stage import Example
@@ -39,7 +40,10 @@ class ImageConversations:
 
     def __getitem__(self, index: int) -> Example:
         sample = self.samples[index]
-        pixels = None if sample.image is None else preprocess(open_image(self.images / sample.image), self.config)
+        pixels = None
+        if sample.image is not None:
+            file = self.images / sample.image
+            pixels = preprocess(open_as_reference(file, str(file)), self.config)
         room = self.max_tokens - (0 if pixels is None else self.config.image_tokens)
         return pixels, tokenize(self.tokenizer, sample, self.template, room)
 

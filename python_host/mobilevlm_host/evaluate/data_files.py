@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Self, TypeVar
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from mobilevlm_export.errors import EvaluateError
+from mobilevlm_export.errors import EvaluateError, ImageError
+from mobilevlm_export.reference_image import open_as_reference
 from mobilevlm_host.evaluate.benchmark import Item, first_pictures
 
 T = TypeVar("T")
@@ -199,24 +199,15 @@ class FolderBenchmark:
 
 
 def open_rgb(source: Any, name: str) -> Image.Image:
-    """A picture as the authors' scripts open it: Pillow's plain conversion to RGB.
-
-    Unlike ``open_image`` for a user's photo, the EXIF orientation is not applied and transparency is dropped.
+    """A picture as the authors' scripts open it (:func:`open_as_reference`).
 
     Raises:
         EvaluateError: it is missing or not a whole picture.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which doesn't matter here
-            with Image.open(source) as image:
-                return image.convert("RGB")
-    except UnidentifiedImageError:
-        raise EvaluateError(f"{name}: got something else, expected a picture") from None
-    except OSError as error:
-        raise EvaluateError(f"{name}: got {error.strerror or error}, expected a whole picture") from None
-    except (SyntaxError, ValueError, EOFError, IndexError, TypeError, Image.DecompressionBombError) as error:
-        raise EvaluateError(f"{name}: got a damaged picture ({error}), expected a whole one") from None
+        return open_as_reference(source, name)
+    except ImageError as error:
+        raise EvaluateError(str(error)) from None
 
 
 def _malformed(error: Exception, text: str) -> str:

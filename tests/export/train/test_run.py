@@ -12,10 +12,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from golden.make import display_p3
 from PIL import Image
 
 from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import ImageError, TrainError
+from mobilevlm_export.pixels import preprocess
+from mobilevlm_export.prompt import Turn
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_export.train.conversation import Sample
+from mobilevlm_export.train.images import ImageConversations
 from mobilevlm_export.train.run import TrainConfig, train
 from mobilevlm_export.train.stage import STAGES, StageConfig
 
@@ -112,8 +119,22 @@ def test_damaged_image_is_named(checkpoint: Path, data: Path, images: Path, tmp_
     for path in images.iterdir():
         Image.open(path).save(broken / path.name)
     (broken / "blue.png").write_bytes(b"no picture")
-    with pytest.raises(ImageError, match=r"blue\.png: got 10 bytes that are not a picture"):
+    with pytest.raises(ImageError, match=r"blue\.png: got something else, expected a picture"):
         train(_config(STAGE, data, broken, checkpoint, tmp_path / "out"))
+
+
+def test_pictures_are_opened_as_the_authors_do(
+    small_config: MobileVLMConfig, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """Neither turned nor converted: what a model is trained on here is what it would be trained on there."""
+    stored = Image.effect_noise((60, 40), 80).convert("RGB")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    stored.save(tmp_path / "a.png", exif=turned, icc_profile=display_p3())
+    samples = [Sample("a.png", (Turn("What is this?", "noise"),))]
+    pixels, _ = ImageConversations(samples, tmp_path, small_config, tokenizer, "v1", 256)[0]
+    assert pixels is not None
+    assert torch.equal(pixels, preprocess(stored, small_config))
 
 
 def test_existing_output_is_kept(checkpoint: Path, data: Path, images: Path, tmp_path: Path) -> None:
