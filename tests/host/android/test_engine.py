@@ -19,6 +19,7 @@ from mobilevlm_host.cli import main
 STAGES = ["preprocessing", "tokenizer", "vision encoder", "decoder", "answer"]
 # Freed and fresh memory is filled with a pattern: what is read after it was freed, or before it was written, shows.
 PATTERNS = ("85", "170")
+ENGINE = os.environ.get("ENGINE")  # as make test-engine names it; the scripts read it too
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def _run(*arguments: object) -> Result:
 
 
 def _checked(*arguments: object) -> None:
-    done = _run("golden", *arguments, "--check", "--android", "--json")
+    done = _run("golden", *arguments, "--check", "--android", "--json", *(["--engine", ENGINE] if ENGINE else []))
     assert done.exit_code == 0, done.output
     checked = json.loads(done.stdout)["checked"]
     assert len(checked) == 3
