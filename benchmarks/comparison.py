@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from mobilevlm_export.demo.questions import QA, is_right
 from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.scratch import ScratchFolder
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.bench.measure import Figures, in_child, interleaved
 from mobilevlm_host.demo import answer_fp32, held_out
@@ -86,8 +86,8 @@ def compare(
     Raises:
         RunnerError: an engine fails, or its tokenizer gives other ids for the prompt than the checkpoint's.
     """
-    with TemporaryDirectory(prefix="mvlm-bench-") as folder:
-        asked = _Asked(Path(folder), bundle, threads)
+    with ScratchFolder() as folder:
+        asked = _Asked(folder, bundle, threads)
         job = asked.job("picture", [(open_image(_PICTURE), QUESTION)])
         engines = {KIT: ("benchmarks.kit_engine", [bundle.path])}
         engines |= {peer.name: ("benchmarks.llama_cpp_engine", [peer.language_model, peer.projector]) for peer in peers}

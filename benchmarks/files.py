@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from gguf import GGUFReader
 
@@ -22,6 +21,7 @@ from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize import RECIPES
+from mobilevlm_export.scratch import ScratchFolder
 from mobilevlm_export.synth import synth_checkpoint
 
 LANGUAGE_MODELS = ("Q4_0", "Q4_K_M")
@@ -91,8 +91,8 @@ def bundle_of(checkpoint: Path, given: Path | None, work: Path, progress: Progre
         BundleError: ``given`` is damaged, not for ExecuTorch, or was made from another checkpoint.
     """
     if given is None:
-        with TemporaryDirectory(prefix="bundle-", dir=work) as folder:
-            yield export_bundle(ExportJob(checkpoint, Path(folder) / "int4.mvlm", RECIPES["int4"]), progress)
+        with ScratchFolder(work, "bundle") as folder:
+            yield export_bundle(ExportJob(checkpoint, folder / "int4.mvlm", RECIPES["int4"]), progress)
         return
     with Bundle.open(given, progress=progress) as opened:
         if opened.manifest.source_sha256 != checkpoint_sha256(checkpoint, progress):
@@ -118,8 +118,8 @@ def llama_cpp_files(checkpoint: Path, work: Path, threads: int, progress: Progre
     folder.mkdir(parents=True, exist_ok=True)
     language_models = {kind: folder / f"language-model-{kind}.gguf" for kind in LANGUAGE_MODELS}
     if missing := {kind: file for kind, file in language_models.items() if not file.exists()}:
-        with TemporaryDirectory(dir=folder) as beside:
-            whole = Path(beside) / "f16.gguf"
+        with ScratchFolder(folder) as beside:
+            whole = beside / "f16.gguf"
             write_language_model(checkpoint, whole, progress)
             for done, (kind, file) in enumerate(missing.items()):
                 progress("quantizing with llama.cpp", done, len(missing))

@@ -6,15 +6,13 @@ is written complete or not at all, and verified when it is opened.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
-import weakref
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
@@ -29,8 +27,9 @@ from mobilevlm_export.manifest import (
     read_manifest,
     require_inside,
 )
-from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.whole_file import whole_file
+from mobilevlm_export.progress import Bytes, Progress, silent
+from mobilevlm_export.scratch import ScratchFolder
+from mobilevlm_export.whole_file import Staged, recover, staged, whole_file
 
 _CHUNK = 1 << 22
 
@@ -38,9 +37,9 @@ _CHUNK = 1 << 22
 class Bundle:
     """An opened, verified bundle. A zipped one lives in a temporary folder until it is closed, or nothing refers to it any more."""
 
-    def __init__(self, path: Path, manifest: Manifest, temporary: Path | None = None) -> None:
+    def __init__(self, path: Path, manifest: Manifest, temporary: ScratchFolder | None = None) -> None:
         self.path, self.manifest = path, manifest
-        self._remove = weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True) if temporary else None
+        self._temporary = temporary
 
     @classmethod
     def open(cls, path: str | Path, progress: Progress = silent) -> Bundle:
@@ -50,16 +49,18 @@ class Bundle:
             BundleError: it is missing, damaged, incomplete, unsafe to unpack, or of a newer format.
         """
         path = Path(path)
+        if not path.exists():
+            recover(path)
         if path.is_dir():
             return cls(path, _verified(path, progress))
         if not path.is_file():
             raise BundleError(f"{path}: no such bundle, expected a folder NAME.mvlm or a file NAME.mvlm.zip")
-        temporary = Path(tempfile.mkdtemp(prefix="mvlm-"))
+        temporary = ScratchFolder()
         try:
-            _unzip(path, temporary)
-            return cls(temporary, _verified(temporary, progress), temporary)
+            _unzip(path, temporary.path)
+            return cls(temporary.path, _verified(temporary.path, progress), temporary)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.close()
             raise
 
     @property
@@ -89,8 +90,8 @@ class Bundle:
 
     def close(self) -> None:
         """Remove the temporary folder of a zipped bundle."""
-        if self._remove:
-            self._remove()
+        if self._temporary:
+            self._temporary.close()
 
     def __enter__(self) -> Bundle:
         return self
@@ -103,24 +104,33 @@ class Bundle:
 
 def _verified(folder: Path, progress: Progress) -> Manifest:
     manifest = read_manifest(folder / MANIFEST)
-    total, done = sum(entry.bytes for entry in manifest.files), 0
+    total, done = Bytes(sum(entry.bytes for entry in manifest.files)), 0
+
+    def hashed(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("verifying the bundle", Bytes(done), total)
+
+    hashed(0)
     for entry in manifest.files:
         file = folder / entry.path
         if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
             raise BundleError(f"{file}: missing, expected {entry.bytes} bytes")
         if file.stat().st_size != entry.bytes:
             raise BundleError(f"{file}: got {file.stat().st_size} bytes, expected {entry.bytes}")
-        if (got := file_sha256(file)) != entry.sha256:
+        if (got := file_sha256(file, hashed)) != entry.sha256:
             raise BundleError(f"{file}: got SHA-256 {got[:16]}…, expected {entry.sha256[:16]}…: the file is damaged")
-        done += entry.bytes
-        progress("verifying the bundle", done, total)
     return manifest
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of the file ``path`` in hexadecimal."""
+def file_sha256(path: Path, hashed: Callable[[int], None] = lambda count: None) -> str:
+    """SHA-256 of the file ``path`` in hexadecimal; ``hashed`` is called with each count of bytes that were read."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            hashed(len(chunk))
+    return digest.hexdigest()
 
 
 def write_bundle(
@@ -128,45 +138,59 @@ def write_bundle(
     fill: Callable[[Path], Mapping[str, Any]],
     *,
     complete: Callable[[Bundle], None] | None = None,
+    zipped: bool = False,
     force: bool = False,
+    progress: Progress = silent,
 ) -> Manifest:
     """Write the bundle ``output``: ``fill`` puts files into the folder it is given and returns the manifest without ``files``.
-    ``complete`` may then add files that are made with the bundle itself, before anyone sees it.
+    ``complete`` may then add files that are made with the bundle itself, before anyone sees it. ``zipped`` writes it as a zip too.
 
     All of it happens in a folder beside ``output`` that is renamed at the end; whatever fails, nothing half-written stays. An existing
-    ``output`` is an error unless ``force``, and then replaced only once the new one is complete and verified.
+    ``output`` or zip is an error unless ``force``, and then replaced only once the new ones are complete.
 
     Raises:
-        BundleError: ``output`` exists, or can't be written.
+        BundleError: ``output`` or the zip exists, or can't be written.
     """
-    if output.exists() and not force:
-        raise BundleError(f"{output}: exists already; --force replaces it")
-    if output.exists() and not (output / MANIFEST).is_file():
-        raise BundleError(f"{output}: isn't a bundle, so --force doesn't replace it")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    except OSError as error:
-        raise BundleError(f"{output}: {error.strerror}, expected a place to write") from None
-    try:
-        beside.chmod(0o755)
-        values = {"format_version": FORMAT_VERSION, **fill(beside)}
-        manifest = _write_manifest(beside, values)
+    with _places(output, zipped, force) as (bundle, *archives):
+        bundle.new.mkdir()
+        values = {"format_version": FORMAT_VERSION, **fill(bundle.new)}
+        manifest = _write_manifest(bundle.new, values)
         if complete:
-            complete(Bundle(beside, manifest))
-            manifest = _write_manifest(beside, values)
-        _replace(beside, output)
-    except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        if error.errno == errno.ENOSPC:
-            raise BundleError(
-                f"{output}: the disk is full, expected room for the bundle; nothing was written"
-            ) from None
-        raise
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+            complete(Bundle(bundle.new, manifest))
+            manifest = _write_manifest(bundle.new, values)
+        for archive in archives:
+            _zip(bundle.new, archive.new, f"writing {archive.output.name}", progress)
+            archive.withdraw()  # a bundle never stands beside the zip of another
+        bundle.put()
+        for archive in archives:
+            archive.put()
     return manifest
+
+
+def zip_of(output: Path) -> Path:
+    """Where the bundle ``output`` is written as a zip."""
+    return output.with_name(output.name + ".zip")
+
+
+def require_bundle_place(output: Path, *, zipped: bool = False, force: bool = False) -> None:
+    """Raise the BundleError that :func:`write_bundle` would raise of ``output``, before the work that fills it."""
+    with _places(output, zipped, force):
+        pass
+
+
+@contextmanager
+def _places(output: Path, zipped: bool, force: bool) -> Iterator[list[Staged]]:
+    """Of the bundle, and of its zip if there is to be one."""
+
+    def replaceable(path: Path) -> None:
+        if not force:
+            raise BundleError(f"{path}: exists already; --force replaces it")
+        if not (path.is_file() if path == zip_of(output) else (path / MANIFEST).is_file()):
+            raise BundleError(f"{path}: isn't a bundle, so --force doesn't replace it")
+
+    with ExitStack() as stack:
+        outputs = [output, zip_of(output)] if zipped and output.name else [output]
+        yield [stack.enter_context(staged(each, error=BundleError, replaceable=replaceable)) for each in outputs]
 
 
 def complete_bundle(
@@ -209,29 +233,24 @@ def _write_manifest(folder: Path, values: dict[str, Any]) -> Manifest:
     return read_manifest(folder / MANIFEST)
 
 
-def _replace(new: Path, output: Path) -> None:
-    if not output.exists():
-        new.rename(output)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{output.name}.old.", dir=output.parent))
-    output.rename(aside / "old")
-    try:
-        new.rename(output)
-    except BaseException:
-        (aside / "old").rename(output)
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def zip_bundle(folder: Path, output: Path) -> None:
+def zip_bundle(folder: Path, output: Path, progress: Progress = silent) -> None:
     """Write the bundle ``folder`` as the zip ``output``: the same bytes for the same bundle."""
-    with whole_file(output) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for file in sorted(item for item in folder.rglob("*") if item.is_file()):
+    with whole_file(output, error=BundleError) as beside:
+        _zip(folder, beside, f"writing {output.name}", progress)
+
+
+def _zip(folder: Path, output: Path, stage: str, progress: Progress) -> None:
+    files = sorted(item for item in folder.rglob("*") if item.is_file())
+    total, done = sum(file.stat().st_size for file in files), 0
+    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for file in files:
             entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
-                shutil.copyfileobj(source, target, _CHUNK)
+                while chunk := source.read(_CHUNK):
+                    target.write(chunk)
+                    done += len(chunk)
+                    progress(stage, Bytes(done), Bytes(total))
 
 
 def _unzip(path: Path, folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
 from mobilevlm_export.tokenizer import checkpoint_tokenizer
 from mobilevlm_export.weight_files import Weights, open_weights
+from mobilevlm_export.whole_file import whole_folder
 
 _NAMED = 6  # how many names an error lists
 # What decides the answers beside the weights.
@@ -138,27 +138,30 @@ def save_checkpoint(
     """
     if form not in ("safetensors", "bin"):
         raise CheckpointError(f"form: got {form!r}, expected safetensors or bin")
-    if folder.exists():
-        raise CheckpointError(f"{folder}: exists already, expected a new folder")
+    with whole_folder(folder, error=CheckpointError) as beside:
+        write_checkpoint(model, beside, tokenizer_model, form, dtype, max_shard_bytes)
+
+
+def write_checkpoint(
+    model: MobileVLM,
+    folder: Path,
+    tokenizer_model: Path,
+    form: str = "safetensors",
+    dtype: torch.dtype = torch.float16,
+    max_shard_bytes: int | None = None,
+) -> None:
+    """The same into the empty ``folder``, which whoever made it puts in place."""
     state = model.state_dict()
     tensors = {key: state[name].detach().to(dtype).contiguous() for key, name in published_names(model.config).items()}
     for key, shape in never_run(model.config).items():
         fill = torch.ones if "norm" in key and key.endswith("weight") else torch.zeros
         tensors[key] = fill(shape, dtype=dtype)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        _write_json(beside / "config.json", model.config.to_json() | {"torch_dtype": str(dtype).removeprefix("torch.")})
-        _write_json(beside / "vision_config.json", model.config.vision_json())
-        shutil.copyfile(tokenizer_model, beside / "tokenizer.model")
-        if (companion := tokenizer_model.with_name("tokenizer_config.json")).is_file():
-            shutil.copyfile(companion, beside / companion.name)
-        _write_weights(tensors, beside, form, max_shard_bytes)
-        beside.chmod(0o755)
-        beside.rename(folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+    _write_json(folder / "config.json", model.config.to_json() | {"torch_dtype": str(dtype).removeprefix("torch.")})
+    _write_json(folder / "vision_config.json", model.config.vision_json())
+    shutil.copyfile(tokenizer_model, folder / "tokenizer.model")
+    if (companion := tokenizer_model.with_name("tokenizer_config.json")).is_file():
+        shutil.copyfile(companion, folder / companion.name)
+    _write_weights(tensors, folder, form, max_shard_bytes)
 
 
 def _write_weights(tensors: Mapping[str, Tensor], folder: Path, form: str, max_shard_bytes: int | None) -> None:

@@ -17,6 +17,7 @@ import click
 from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_export.progress import Progress
 from mobilevlm_export.terminal import drawn_progress, megabytes, print_facts, print_json, print_table
+from mobilevlm_export.termination import unwound_at_termination
 
 if TYPE_CHECKING:
     from mobilevlm_export.bundle import Bundle
@@ -50,9 +51,12 @@ def hide_library_warnings() -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn the kit's errors and the system's into click's: one line and exit code 1, never a traceback."""
+    """Turn the kit's errors and the system's into click's: one line and exit code 1, never a traceback. A command that is ended by
+    SIGTERM or SIGHUP cleans up first.
+    """
     try:
-        yield
+        with unwound_at_termination():
+            yield
     except MobileVLMError as error:
         raise click.ClickException(str(error)) from error
     except BrokenPipeError:
@@ -185,9 +189,12 @@ def export(
         summary = {key: values[key] for key in ("source", "quantization", "context", "memory", "export_s")}
         print_json({"bundle": str(output), "bytes": size, **summary})
         return
+    from mobilevlm_export.bundle import zip_of
+
     left = values["quantization"]["unquantized"]
     facts = {
         "size": megabytes(size),
+        **({"zip": f"{zip_of(output)}, {megabytes(zip_of(output).stat().st_size)}"} if zipped else {}),
         "programs": ", ".join(f"{name} {megabytes(made['bytes'])}" for name, made in values["artifacts"].items()),
         "memory need": megabytes(values["memory"]["bytes"]),
         "context": f"{manifest.max_context} tokens, {manifest.config.image_tokens} of them an image's",

@@ -15,6 +15,10 @@ class CheckpointError(MobileVLMError):
     """A checkpoint folder that can't be read as the published layout, or can't be written."""
 
 
+class OutputError(MobileVLMError):
+    """A place that a file can't be written to."""
+
+
 class ImageError(MobileVLMError):
     """A file that is not a picture this kit can open."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilevlm_export import __version__, prompt
-from mobilevlm_export.bundle import Bundle, write_bundle, zip_bundle
+from mobilevlm_export.bundle import Bundle, require_bundle_place, write_bundle
 from mobilevlm_export.calibration import DecoderInputs, read_folder, scenes
 from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
@@ -62,6 +62,7 @@ def export_bundle(
     begin = time.monotonic()
     if "coreml" in job.backends and importlib.util.find_spec("coremltools") is None:
         raise LoweringError("backend: coreml needs Core ML Tools, which isn't installed here: pip install coremltools")
+    require_bundle_place(job.output, zipped=job.zipped, force=job.force)  # before a download, not after it
     folder = resolve_checkpoint(job.checkpoint, progress)
     config = read_config(folder, job.vision_tower)
     tokenizer = _tokenizer(folder, config)
@@ -86,9 +87,7 @@ def export_bundle(
             "export_s": round(time.monotonic() - begin, 1)
         }
 
-    write_bundle(job.output, fill, complete=complete, force=job.force)
-    if job.zipped:
-        zip_bundle(job.output, job.output.with_name(job.output.name + ".zip"))
+    write_bundle(job.output, fill, complete=complete, zipped=job.zipped, force=job.force, progress=progress)
     return Bundle.open(job.output, progress=progress)
 
 

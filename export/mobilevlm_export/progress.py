@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 
+class Bytes(int):
+    """A number of bytes: as ``done`` and ``total`` it is shown in MB."""
+
+
 class Progress(Protocol):
     """Called as work goes on; ``total`` is 0 when it isn't known beforehand."""
 

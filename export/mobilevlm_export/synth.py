@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -20,6 +19,7 @@ from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.key_map import never_run, published_names
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.whole_file import whole_folder
 
 _SHARD_BYTES = 400_000_000
 _SPACE = "\u2581"
@@ -34,25 +34,16 @@ def synth_checkpoint(size: str | MobileVLMConfig, output: Path, *, seed: int = 0
         CheckpointError: ``output`` exists, or the disk has too little room.
     """
     config = preset(size) if isinstance(size, str) else size
-    if output.exists():
-        raise CheckpointError(f"{output}: exists already, expected a new folder")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    shapes = _shapes(config)
-    need = sum(2 * torch.Size(shape).numel() for shape in shapes.values())
-    free = shutil.disk_usage(output.parent).free
-    if free < need:
-        raise CheckpointError(f"{output}: got {free / 1e9:.1f} GB of free disk, expected {need / 1e9:.1f} GB")
-    beside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
+    with whole_folder(output, error=CheckpointError) as beside:
+        shapes = _shapes(config)
+        need = sum(2 * torch.Size(shape).numel() for shape in shapes.values())
+        free = shutil.disk_usage(beside).free
+        if free < need:
+            raise CheckpointError(f"{output}: got {free / 1e9:.1f} GB of free disk, expected {need / 1e9:.1f} GB")
         _write_shards(shapes, beside, seed, progress)
         for name, value in (("config.json", config.to_json()), ("vision_config.json", config.vision_json())):
             (beside / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         (beside / "tokenizer.model").write_bytes(synth_tokenizer(config.llm.vocab_size).SerializeToString())
-        beside.chmod(0o755)
-        beside.rename(output)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
 
 
 def _shapes(config: MobileVLMConfig) -> dict[str, tuple[int, ...]]:

@@ -2,89 +2,62 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import re
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from mobilevlm_export.progress import Progress
+from mobilevlm_export.progress_bar import PlainProgress, TerminalProgress
 
-_PLAIN_INTERVAL_S = 10.0
+# In indented JSON; inside its strings there are no line ends.
+_NUMBERS = re.compile(r"\[\n\s*(?:[-\d.eE+]+|NaN|-?Infinity|null)(?:,\n\s*(?:[-\d.eE+]+|NaN|-?Infinity|null))*\n\s*\]")
+_LONGEST_WORD = 40  # in a table: what is longer may be broken
+_drawn: TerminalProgress | None = None  # on the terminal now
 
 
 @contextmanager
 def drawn_progress() -> Iterator[Progress]:
-    """Progress on stderr, with the time left: bars on a terminal, else a line a stage and one every ten seconds."""
-    if not sys.stderr.isatty():
-        yield _PlainProgress()
+    """Progress on stderr, with the time left: a bar on a terminal, else a line a stage and one every ten seconds."""
+    global _drawn
+    if _drawn or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield _drawn or PlainProgress()
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bars
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bars:
-        stages: dict[str, Any] = {}
-
-        def draw(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                stages[stage] = bars.add_task(stage, total=total or None)
-            finished = bool(total) and done >= total
-            bars.update(stages[stage], completed=done, total=total or None)
-            if finished:
-                bars.stop_task(stages[stage])
-
-        yield draw
+    _drawn = TerminalProgress(sys.stderr)
+    try:
+        yield _drawn
+    finally:
+        _drawn.close()
+        _drawn = None
 
 
-class _PlainProgress:
-    """Lines for logs: each stage once when it begins, then at most one every ten seconds."""
+def say(text: str, *, err: bool = False) -> None:
+    """``text`` as a line of stdout, or stderr, that no bar writes over."""
+    with _drawn.hidden() if _drawn else nullcontext():
+        print(text, file=sys.stderr if err else sys.stdout, flush=True)
 
-    def __init__(self) -> None:
-        self._stage = ""
-        self._drawn = 0.0
-        self._begin = (0.0, 0)  # since when the stage is timed, and how much of it was done then
-        self._first = True  # the stage's first step, which often pays for loading, is still to be done
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if stage != self._stage:
-            self._begin, self._first = (now, done), True
-        else:
-            if self._first and done > self._begin[1]:
-                self._begin, self._first = (now, done), False
-            if now - self._drawn < _PLAIN_INTERVAL_S:
-                return
-        self._stage, self._drawn = stage, now
-        count = f" {done}/{total}" if total and done else ""
-        print(f"{stage}{count}{self._left(now, done, total)}", file=sys.stderr, flush=True)
-
-    def _left(self, now: float, done: int, total: int) -> str:
-        begin, done_then = self._begin
-        if done == done_then or done >= total:
-            return ""
-        seconds = int((now - begin) / (done - done_then) * (total - done))
-        return f", {timedelta(seconds=seconds)} left"
+def print_whatever_the_terminal_can_show() -> None:
+    """A character that the encoding of stdout or stderr lacks becomes a question mark, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """One JSON object on stdout; lists of numbers take one line each."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    print(_NUMBERS.sub(lambda found: re.sub(r"\n\s*", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on stdout; every column but the first is set to the right if its values are figures."""
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
@@ -92,7 +65,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     table.show_header = any(columns)
     for index, column in enumerate(columns):
         figures = index > 0 and all(row[index][:1].isdigit() or row[index] in ("", "-") for row in rows)
-        table.add_column(column, justify="right" if figures else "left", overflow="fold")
+        words = [word for text in (column, *(row[index] for row in rows)) for word in text.split()]
+        longest = max((cell_len(word) for word in words if cell_len(word) <= _LONGEST_WORD), default=0)
+        table.add_column(column, justify="right" if figures else "left", overflow="fold", min_width=longest)
     for row in rows:
         table.add_row(*row)
     width = None if sys.stdout.isatty() else 120

@@ -25,7 +25,7 @@ from mobilevlm_export.bundle import Bundle, file_sha256
 from mobilevlm_export.errors import CaptureError, ImageError
 from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.pixels import open_image
-from mobilevlm_export.whole_file import whole_file
+from mobilevlm_export.whole_file import require_place, whole_file
 from mobilevlm_host.methods import BACKENDS
 from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.phone import PhoneInputs
@@ -71,14 +71,21 @@ def make_capture(runner: Runner, image: Image.Image, question: str, max_new_toke
     )
 
 
+def require_capture_place(path: Path) -> None:
+    """Raise the CaptureError that :func:`write_capture` would raise of ``path``, before the question is asked."""
+    require_place(path, error=CaptureError, replaceable=_refuse)
+
+
+def _refuse(path: Path) -> None:
+    raise CaptureError(f"{path}: exists already; name another file")
+
+
 def write_capture(capture: Capture, path: Path) -> None:
     """Write ``path``, a zip, whole or not at all.
 
     Raises:
-        CaptureError: ``path`` exists.
+        CaptureError: ``path`` exists, or can't be written.
     """
-    if path.exists():
-        raise CaptureError(f"{path}: exists already; name another file")
     values = {
         "format_version": FORMAT_VERSION,
         "manifest_id": capture.manifest_id,
@@ -87,7 +94,10 @@ def write_capture(capture: Capture, path: Path) -> None:
         "stats": dict(capture.stats),
         "record": capture.record.to_json(),
     }
-    with whole_file(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        whole_file(path, error=CaptureError, replaceable=_refuse) as beside,
+        zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         archive.writestr(_JSON, json.dumps(values, indent=1, ensure_ascii=False))
         archive.writestr(_PIXELS, _png(Image.fromarray(capture.pixels.permute(1, 2, 0).numpy())))
         if capture.picture:

@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from mobilevlm_export import whole_file
 from mobilevlm_export.errors import ParityError
-from mobilevlm_export.whole_file import whole_file
 
 
 def require_place(path: Path, first_line: bytes, called: str) -> None:
@@ -18,19 +18,27 @@ def require_place(path: Path, first_line: bytes, called: str) -> None:
     noun = called.rpartition(" ")[2]
     if not path.parent.is_dir():
         raise ParityError(f"{path}: {path.parent} is no folder, expected one to write the {noun} to")
-    if path.is_dir():
-        raise ParityError(f"{path}: is a folder, expected the name of a file to write the {noun} to")
-    if path.exists():
-        with path.open("rb") as file:
-            if file.read(len(first_line)) != first_line:
-                raise ParityError(f"{path}: exists and isn't {called}, so it isn't replaced; name another file")
+    whole_file.require_place(path, error=ParityError, replaceable=_a_page(first_line, called))
 
 
 def write_page(path: Path, first_line: bytes, called: str, page: str) -> None:
     """Write ``first_line`` and ``page`` to ``path``, whole or not at all; errors as :func:`require_place`."""
-    require_place(path, first_line, called)
-    with whole_file(path) as beside:
+    with whole_file.whole_file(path, error=ParityError, replaceable=_a_page(first_line, called)) as beside:
         beside.write_bytes(first_line + b"\n" + page.encode())
+
+
+def _a_page(first_line: bytes, called: str) -> whole_file.Check:
+    def refuse(path: Path) -> None:
+        if path.is_dir():
+            noun = called.rpartition(" ")[2]
+            raise ParityError(f"{path}: is a folder, expected the name of a file to write the {noun} to")
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.read(len(first_line)) == first_line:
+                    return
+        raise ParityError(f"{path}: exists and isn't {called}, so it isn't replaced; name another file")
+
+    return refuse
 
 
 def render_page(package: str, **values: Any) -> str:

@@ -15,6 +15,7 @@ import pytest
 from mobilevlm_export.bundle import Bundle, complete_bundle, write_bundle, zip_bundle
 from mobilevlm_export.errors import BundleError
 from mobilevlm_export.manifest import FORMAT_VERSION, MANIFEST, read_manifest
+from mobilevlm_export.whole_file import Staged
 
 
 @pytest.fixture
@@ -132,6 +133,57 @@ def test_an_existing_output_is_kept_unless_forced(tiny_bundle: Bundle, tmp_path:
     with pytest.raises(BundleError, match="isn't a bundle, so --force doesn't replace it"):
         write_bundle(other, _fill_from(tiny_bundle.path), force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["documents", "out.mvlm"]
+
+
+def test_a_zip_is_kept_unless_forced_and_never_that_of_another_bundle(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, zipped = tmp_path / "out.mvlm", tmp_path / "out.mvlm.zip"
+    zipped.write_bytes(b"old")
+    with pytest.raises(BundleError, match=r"out\.mvlm\.zip: exists already; --force replaces it"):
+        write_bundle(output, _never, zipped=True)
+    write_bundle(output, _fill_from(tiny_bundle.path))
+    seen: list[tuple[bool, bytes]] = []
+    put = Staged.put
+
+    def look(place: Staged) -> None:
+        seen.append((zipped.exists(), (output / MANIFEST).read_bytes()))
+        put(place)
+        seen.append((zipped.exists(), (output / MANIFEST).read_bytes()))
+
+    monkeypatch.setattr(Staged, "put", look)
+    before = (output / MANIFEST).read_bytes()
+
+    def other(beside: Path) -> Mapping[str, Any]:
+        return dict(_fill_from(tiny_bundle.path)(beside)) | {"export_s": -1.0}
+
+    write_bundle(output, other, zipped=True, force=True)
+    after = (output / MANIFEST).read_bytes()
+    # Whenever it is killed: the old bundle or the new one, beside a zip of its own or none.
+    assert seen == [(False, before), (False, after), (False, after), (True, after)]
+    with Bundle.open(zipped) as opened:
+        assert (opened.path / MANIFEST).read_bytes() == after
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mvlm", "out.mvlm.zip"]
+
+
+def _never(beside: Path) -> Mapping[str, Any]:
+    raise AssertionError("the work began")
+
+
+def test_of_two_exports_at_once_the_second_says_so(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    output = tmp_path / "out.mvlm"
+
+    def meanwhile(beside: Path) -> Mapping[str, Any]:
+        write_bundle(output, _fill_from(tiny_bundle.path), zipped=True)
+        (output / "mark").touch()
+        return dict(_fill_from(tiny_bundle.path)(beside))
+
+    with pytest.raises(BundleError, match=r"out\.mvlm: exists already; --force replaces it"):
+        write_bundle(output, meanwhile)
+    assert (output / "mark").exists()
+    with Bundle.open(tmp_path / "out.mvlm.zip"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mvlm", "out.mvlm.zip"]
 
 
 @pytest.mark.parametrize(

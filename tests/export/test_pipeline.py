@@ -56,6 +56,9 @@ def test_every_file_of_a_package_has_its_hash(coreml: Bundle) -> None:
     for package in ("vision_encoder.mlpackage", "text_decoder.mlpackage"):
         files = ("Manifest.json", f"{inside}/model.mlmodel", f"{inside}/weights/weight.bin")
         assert {f"{package}/{file}" for file in files} <= listed
+    # The libraries that write weights let only their owner read them.
+    rights = (coreml.path / MANIFEST).stat().st_mode
+    assert {(coreml.path / name).stat().st_mode for name in listed} == {rights}
 
 
 def test_the_packages_name_their_checkpoint(coreml: Bundle) -> None:

@@ -125,8 +125,6 @@ def lower_coreml(
     llm = model.config.llm
     packages = (file for name in (VISION_ENCODER, TEXT_DECODER) for file in (folder / name).rglob("*"))
     files = [file for file in (*packages, folder / TOKEN_EMBEDDING) if file.is_file()]
-    for file in files:
-        file.chmod(0o644)  # the libraries that write them let only their owner read
     return CoreMLInfo(
         bytes=sum(file.stat().st_size for file in files),
         recipe=recipe,

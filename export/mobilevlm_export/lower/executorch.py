@@ -254,8 +254,5 @@ def _check_embedding(program: ExecutorchProgramManager, recipe: Recipe) -> None:
 
 
 def _write(program: ExecutorchProgramManager, out_path: Path) -> None:
-    try:
-        with whole_file(out_path) as beside, beside.open("wb") as file:
-            program.write_to_file(file)
-    except OSError as error:
-        raise LoweringError(f"{out_path}: can't be written: {error.strerror}") from error
+    with whole_file(out_path, error=LoweringError) as beside, beside.open("wb") as file:
+        program.write_to_file(file)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilevlm_export import prompt
-from mobilevlm_export.checkpoint import save_checkpoint
+from mobilevlm_export.checkpoint import write_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.demo.questions import caption, is_right, questions
 from mobilevlm_export.demo.recipe import DEMO_CONFIG, train_tokenizer
@@ -27,6 +27,7 @@ from mobilevlm_export.train.contrastive import ContrastiveConfig, is_camera, tra
 from mobilevlm_export.train.conversation import Sample, Template, tokenize
 from mobilevlm_export.train.model_card import Accuracy, model_card
 from mobilevlm_export.train.stage import Example, StageConfig, train_stage
+from mobilevlm_export.whole_file import new_only, require_place, whole_folder
 
 _CAMERA_SHARE = 0.35
 _CAPTION_SEEDS, _QUESTION_SEEDS = 2_000_000, 3_000_000  # stage 0 begins at 0: no scene is seen in two stages
@@ -72,24 +73,25 @@ def train_demo(
 ) -> tuple[Accuracy, Accuracy]:
     """Train the demo model into the new checkpoint folder ``out``; returns held-out accuracy, clean and camera-like.
 
-    States and logs of the stages stand in ``OUT.training``; a run that was interrupted goes on from there.
+    States of the stages are in ``OUT.training`` until the checkpoint is written; a run that was interrupted resumes from there. The log is
+    ``OUT.log``.
 
     Raises:
         TrainError: ``out`` exists, or the states beside it are of another run.
     """
-    if out.exists():
-        raise TrainError(f"{out}: exists already, expected a new folder")
+    require_place(out, error=TrainError, replaceable=new_only("folder", TrainError))
     schedule = schedule or DemoSchedule()
-    work = out.with_name(out.name + ".training")
+    work = training_folder(out)
     work.mkdir(parents=True, exist_ok=True)
     _require_same_run(work, f"seed {seed}\n{schedule}\n")
     tokenizer_model = work / "tokenizer.model"
     if not tokenizer_model.exists():
-        progress("tokenizer", 0, 1)
+        progress("training the tokenizer", 0, 1)
         train_tokenizer(tokenizer_model, schedule.tokenizer_scenes)
+        progress("training the tokenizer", 1, 1)
     tokenizer = Tokenizer(tokenizer_model)
     config = replace(schedule.config, llm=replace(schedule.config.llm, vocab_size=tokenizer.vocab_size))
-    log = work / "log.txt"
+    log = out.with_name(out.name + ".log")
     tower = train_tower(
         config, tokenizer, work / "tower.state", replace(schedule.tower, seed=seed), progress=progress, log=log
     )
@@ -111,7 +113,13 @@ def train_demo(
         tokenizer_model,
         model_card(config, schedule.tower, schedule.captions, schedule.questions, seed, clean, camera),
     )
+    shutil.rmtree(work, ignore_errors=True)
     return clean, camera
+
+
+def training_folder(out: Path) -> Path:
+    """Where the states of a run into ``out`` are kept until it is done."""
+    return out.with_name(out.name + ".training")
 
 
 def _require_same_run(work: Path, description: str) -> None:
@@ -126,11 +134,9 @@ def _require_same_run(work: Path, description: str) -> None:
 
 def save_demo(model: MobileVLM, out: Path, tokenizer_model: Path, card: str) -> None:
     """Write the checkpoint with its model card to the new folder ``out``, complete or not at all."""
-    beside = out.with_name(f".{out.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    save_checkpoint(model, beside, tokenizer_model=tokenizer_model)
-    (beside / "README.md").write_text(card, encoding="utf-8")
-    beside.rename(out)
+    with whole_folder(out, error=TrainError) as beside:
+        write_checkpoint(model, beside, tokenizer_model)
+        (beside / "README.md").write_text(card, encoding="utf-8")
 
 
 class DemoExamples:

@@ -18,11 +18,12 @@ from mobilevlm_export.tokenizer import checkpoint_tokenizer
 from mobilevlm_export.train.conversation import read_samples
 from mobilevlm_export.train.images import ImageConversations
 from mobilevlm_export.train.stage import StageConfig, train_stage
+from mobilevlm_export.whole_file import new_only, require_place
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What to train on what. ``output`` is the new checkpoint's folder; the run's state and log stand beside it."""
+    """What to train on what. ``output`` is the new checkpoint's folder; the run's log is next to it, and its state until it is done."""
 
     stage: StageConfig
     data: Path
@@ -53,8 +54,7 @@ def train(config: TrainConfig, progress: Progress = silent) -> list[float]:
         TrainError: data, images or state can't be used, the output exists, or the loss is not a finite number.
         CheckpointError: the checkpoint can't be read.
     """
-    if config.output.exists():
-        raise TrainError(f"{config.output}: exists already, expected a new folder")
+    require_place(config.output, error=TrainError, replaceable=new_only("folder", TrainError))
     samples = read_samples(config.data)
     tokenizer = checkpoint_tokenizer(config.checkpoint)
     model = load_checkpoint(config.checkpoint, vision_tower=config.vision_tower, progress=progress)
@@ -70,6 +70,7 @@ def train(config: TrainConfig, progress: Progress = silent) -> list[float]:
             whole = load_checkpoint(config.checkpoint, vision_tower=config.vision_tower)
             whole.load_state_dict(torch.load(config.state, weights_only=True, map_location="cpu")["model"])
             save_checkpoint(whole, config.output, tokenizer_model=tokenizer.path, dtype=config.dtype)
+            config.state.unlink(missing_ok=True)
     return losses
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from mobilevlm_export.errors import ApkError
+from mobilevlm_export.scratch import ScratchFolder
 
 _CLASS = re.compile(r"  Class descriptor\s*: 'L(.+);'")
 _NAME = re.compile(r"      name\s*: '(.+)'")
@@ -38,8 +37,8 @@ def native_methods(dex: bytes) -> list[NativeMethod]:
 
     Raises ``ApkError`` if ``dexdump`` is missing or can't read it.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "classes.dex")
+    with ScratchFolder() as folder:
+        file = folder / "classes.dex"
         file.write_bytes(dex)
         try:
             run = subprocess.run(["dexdump", str(file)], capture_output=True, check=True)

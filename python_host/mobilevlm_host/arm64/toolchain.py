@@ -11,13 +11,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.scratch import ScratchFolder
 
 SOURCES = Path(__file__).parent
 COMPILER = "aarch64-linux-gnu-g++"
@@ -93,8 +93,8 @@ def _build(name: str, sources: list[Path], flags: tuple[str, ...], progress: Pro
         return program
     progress(f"compiling {name} for ARM", 0, 0)
     _cache().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=_cache()) as folder:
-        made = Path(folder, "made", name)
+    with ScratchFolder(_cache()) as folder:
+        made = folder / "made" / name
         made.parent.mkdir()
         command = [COMPILER, *_FLAGS, *map(str, sources), *flags, "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -116,12 +116,12 @@ def _library(progress: Progress) -> Path:
     if not folder.is_dir():
         progress("fetching ExecuTorch for ARM (18 MB)", 0, 0)
         _cache().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_cache()) as temporary:
-            wheel = _download(wanted, Path(temporary))
+        with ScratchFolder(_cache()) as temporary:
+            wheel = _download(wanted, temporary)
             with zipfile.ZipFile(wheel) as archive:
                 names = [name for name in archive.namelist() if name.startswith(_UNPACKED)]
-                archive.extractall(Path(temporary), names)
-            _put(Path(temporary, "executorch"), folder)
+                archive.extractall(temporary, names)
+            _put(temporary / "executorch", folder)
     return folder
 
 

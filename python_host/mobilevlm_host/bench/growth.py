@@ -23,7 +23,7 @@ from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_export.manifest import MANIFEST, read_manifest
 from mobilevlm_export.terminal import print_table
-from mobilevlm_export.whole_file import whole_file
+from mobilevlm_export.whole_file import require_place, whole_file
 from mobilevlm_host import charts
 from mobilevlm_host.bench.measure import in_child, print_figures
 from mobilevlm_host.bench.operations import text_decoder_ops
@@ -205,6 +205,7 @@ def main(arguments: Sequence[str]) -> None:
     if len(asked.bundles) > len(_KINDS):
         parser.error(f"got {len(asked.bundles)} bundles, expected at most {len(_KINDS)}")
     try:
+        require_place(asked.output)  # before the work, not after it
         found = [growth_of(path) for path in asked.bundles]
     except MobileVLMError as error:
         sys.exit(f"Error: {error}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mobilevlm_export.cli import backend_option, examples, json_option
-from mobilevlm_export.terminal import drawn_progress, print_json
+from mobilevlm_export.terminal import drawn_progress, print_json, say
 from mobilevlm_host.evaluate.benchmarks import BENCHMARKS
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ def evaluate(
         systems = [stack.enter_context(open_system(each, progress)) for each in asked_for]
         for opened in systems:
             if opened.note:
-                click.echo(f"{opened.name}: {opened.note}", err=True)
+                say(f"{opened.name}: {opened.note}", err=True)
             if line := cut_short(benchmark, opened):
-                click.echo(f"{opened.name}: {line}", err=True)
+                say(f"{opened.name}: {line}", err=True)
         files = [predictions, None]
         found, *asked = (
             run(whole, benchmark, opened, file or default_predictions(whole, opened), engine, progress)

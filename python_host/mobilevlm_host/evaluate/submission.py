@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mobilevlm_export.errors import EvaluateError
-from mobilevlm_export.whole_file import whole_file
+from mobilevlm_export.whole_file import require_place, whole_file
 from mobilevlm_host.evaluate.benchmark import given_answers
 from mobilevlm_host.evaluate.mmbench import MMBench
 
@@ -42,7 +42,7 @@ def write_submission(benchmark: MMBench, answers: Mapping[str, str], path: Path)
                 cell = sheet.cell(line, at)
                 cell.value = ILLEGAL_CHARACTERS_RE.sub("", value)
                 cell.data_type = "s"  # text, also where it begins with an equals sign
-    with whole_file(path) as beside:
+    with whole_file(path, error=EvaluateError, replaceable=_taken) as beside:
         workbook.save(beside)
 
 
@@ -58,7 +58,10 @@ def check_submission(path: Path) -> None:
         raise EvaluateError("a submission needs openpyxl: pip install 'mobilevlm-kit[mmbench]'") from None
     if path.suffix != ".xlsx":
         raise EvaluateError(f"{path}: got {path.suffix or 'no ending'}, expected a file that ends in .xlsx")
-    if path.exists():
-        raise EvaluateError(f"{path}: is there already, expected a new file")
     if not path.parent.is_dir():
         raise EvaluateError(f"{path.parent}: no such folder, expected one for {path.name}")
+    require_place(path, error=EvaluateError, replaceable=_taken)
+
+
+def _taken(path: Path) -> None:
+    raise EvaluateError(f"{path}: is there already, expected a new file")

@@ -131,11 +131,8 @@ def _input(text: str, of_type: TensorType, picture: ImageInput | None) -> Any:
 
 
 def _write(output: Path, results: Mapping[str, Tensor]) -> None:
-    try:
-        with whole_file(output) as beside, beside.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{key: value.numpy() for key, value in results.items()})
-    except OSError as error:
-        raise MilError(f"{output}: {error.strerror}, expected a place to write") from None
+    with whole_file(output, error=MilError) as beside, beside.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{key: value.numpy() for key, value in results.items()})
 
 
 def _summary(

@@ -6,10 +6,8 @@ those behind it don't. Beside it stands how far the states are from the fp32 mod
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +18,7 @@ from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.scratch import ScratchFolder
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.methods import load_methods
 from mobilevlm_host.parity.measure import Sample
@@ -46,8 +45,8 @@ def measure_layers(
     pictures = list({id(sample.image): sample for sample in reversed(samples)}.values())[::-1]
     tower, decoder = model.vision_encoder.tower, model.text_decoder
     found: dict[str, list[Found]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder, "tapped.pte")
+    with ScratchFolder() as folder:
+        program = folder / "tapped.pte"
         write_tapped(bundle.artifact("executorch"), program, len(tower.layers), len(decoder.layers))
         tapped = load_methods(program, ("vision_encoder", "text_decoder"))
         for done, sample in enumerate(pictures):

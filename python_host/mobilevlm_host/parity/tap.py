@@ -9,7 +9,6 @@ of the delegate and of the method, in memory of their own, and it is written aga
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from executorch.exir.schema import AllocationDetails, DelegateCall, EValue
 from executorch.exir.schema import Tensor as Planned
 
 from mobilevlm_export.errors import ParityError
+from mobilevlm_export.scratch import ScratchFolder
 
 _EXTERNAL_OUTPUT = 2  # XNNPACK's flag of a value that leaves the delegate
 _ALIGNMENT = 16  # of weights, and of tensors in memory, in bytes
@@ -131,19 +131,19 @@ def _tensor(value: Any) -> Any:
 def _read_graph(payload: bytes) -> tuple[Any, bytes]:
     """A delegate's graph as JSON, and the constants that follow it."""
     header = XNNHeader.from_bytes(payload[: XNNHeader.EXPECTED_LENGTH])
-    with tempfile.TemporaryDirectory() as folder:
-        schema, binary = _schema(folder), Path(folder, "graph.bin")
+    with ScratchFolder() as folder:
+        schema, binary = _schema(folder), folder / "graph.bin"
         binary.write_bytes(payload[header.flatbuffer_offset :][: header.flatbuffer_size])
-        _flatc_decompile(folder, str(schema), str(binary), ["--raw-binary"])
+        _flatc_decompile(str(folder), str(schema), str(binary), ["--raw-binary"])
         graph = json.loads(binary.with_suffix(".json").read_bytes())
     return graph, payload[header.constant_data_offset :][: header.constant_data_size]
 
 
 def _write_graph(graph: Any, constants: bytes) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        schema, text = _schema(folder), Path(folder, "graph.json")
+    with ScratchFolder() as folder:
+        schema, text = _schema(folder), folder / "graph.json"
         text.write_text(json.dumps(graph))
-        _flatc_compile(folder, str(schema), str(text))
+        _flatc_compile(str(folder), str(schema), str(text))
         binary = text.with_suffix(".bin").read_bytes()
     begin = -(-XNNHeader.EXPECTED_LENGTH // _ALIGNMENT) * _ALIGNMENT
     after = begin + -(-len(binary) // _ALIGNMENT) * _ALIGNMENT
@@ -151,7 +151,7 @@ def _write_graph(graph: Any, constants: bytes) -> bytes:
     return header.ljust(begin, b"\0") + binary.ljust(after - begin, b"\0") + constants
 
 
-def _schema(folder: str) -> Path:
-    copy = Path(folder, "schema.fbs")
+def _schema(folder: Path) -> Path:
+    copy = folder / "schema.fbs"
     copy.write_bytes(Path(str(xnnpack_schema.__path__[0]), "schema.fbs").read_bytes())
     return copy

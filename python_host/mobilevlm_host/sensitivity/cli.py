@@ -47,7 +47,7 @@ def sensitivity(
     from mobilevlm_export.hub import resolve_checkpoint
     from mobilevlm_export.recipe_file import recipe_text
     from mobilevlm_export.tokenizer import checkpoint_tokenizer
-    from mobilevlm_export.whole_file import whole_file
+    from mobilevlm_export.whole_file import new_only, require_place, whole_file
     from mobilevlm_host.parity.check import default_samples, read_samples
     from mobilevlm_host.sensitivity.budget import parse_bytes, propose
     from mobilevlm_host.sensitivity.chart import require_chart_place, write_chart
@@ -56,8 +56,12 @@ def sensitivity(
     limit = None if budget is None else parse_bytes(budget)  # what can be refused is refused before the work
     if output and limit is None:
         raise click.UsageError("-o writes the recipe that --budget proposes: give a budget")
-    if output and (output.suffix != ".toml" or output.exists() or not output.parent.is_dir()):
-        raise click.UsageError(f"{output}: expected the name of a .toml file that isn't there yet, in a folder that is")
+    if output:
+        if output.suffix != ".toml" or output.exists() or not output.parent.is_dir():
+            raise click.UsageError(
+                f"{output}: expected the name of a .toml file that isn't there yet, in a folder that is"
+            )
+        require_place(output, replaceable=new_only("file"))
     if chart:
         require_chart_place(chart)
     with drawn_progress() as progress:
@@ -71,7 +75,7 @@ def sensitivity(
         recipe = None if limit is None else propose(found, limit, output.stem if output else "proposed")
         whole = recipe and samples.cost("lm_head", recipe)
     if recipe and output:
-        with whole_file(output) as beside:
+        with whole_file(output, replaceable=new_only("file")) as beside:
             beside.write_text(recipe_text(recipe), encoding="utf-8")
     proposal = {}
     if recipe and whole:

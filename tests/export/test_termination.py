@@ -1,0 +1,44 @@
+"""A command that is ended by the system leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mobilevlm_export.termination import unwound_at_termination
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    code = (
+        "import sys; from mobilevlm_export import cli, synth; from mobilevlm_export.config import MobileVLMConfig\n"
+        "def forever(*_):\n    print('begun', flush=True)\n    while True: pass\n"
+        "synth._write_shards = forever\n"
+        "cli.OneLineErrors(commands={'synth': cli.synth})(['synth', '1.7b', '-o', sys.argv[1]])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        assert list(tmp_path.iterdir())
+        process.send_signal(number)
+        time.sleep(0.05)
+        process.send_signal(number)  # changes nothing
+        assert process.wait(timeout=30) == 128 + number
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with unwound_at_termination():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
