@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
-from benchmarks.files import LlamaCppFiles, kit_bytes_per_token
+from benchmarks.files import LlamaCppFiles, kit_bytes, kit_bytes_per_token
 from benchmarks.operations import per_image, per_prefilled_token
 from benchmarks.report import Accuracy, Comparison, System
 from benchmarks.rounds import Job, Prompt
@@ -108,7 +108,7 @@ def compare(
         limits=figures.pop(LIMITS),
         kit=System(
             f"{KIT} {bundle.manifest.values['quantization']['recipe']['name']}",
-            sum(entry.bytes for entry in bundle.manifest.files),
+            kit_bytes(bundle),
             kit_bytes_per_token(bundle),
             figures[KIT],
             accuracy.get(KIT),

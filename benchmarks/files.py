@@ -62,6 +62,11 @@ def kit_bytes_per_token(bundle: Bundle) -> int:
     return sum(int(part["bytes_after"]) for part in components if part["component"] in ("llm", "lm_head"))
 
 
+def kit_bytes(bundle: Bundle) -> int:
+    """Bytes of the files that the kit's engine loads: the program and the tokenizer. A bundle may hold another backend's too."""
+    return sum(file.stat().st_size for file in (bundle.artifact("executorch"), bundle.tokenizer("json")))
+
+
 def checkpoint_of(size: str, work: Path, progress: Progress = silent) -> Path:
     """The checkpoint that ``size`` names: ``demo``; a preset, with random weights, made in ``work`` if it isn't there; or a folder.
 

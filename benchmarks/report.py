@@ -15,7 +15,7 @@ from mobilevlm_host.bench.report import machine
 # Of a figure's ratio: True where more is better, so that a ratio above 1 always speaks for the kit.
 _FIGURES: Mapping[str, tuple[str, bool]] = {
     # Opening, and what the first ask takes longer than the second.
-    "load_s": ("load, file cache warm", False),
+    "load_s": ("load and warm up", False),
     "image_encode_s": ("image encode", False),
     "prefill_tok_s": ("prefill, {} tokens", True),
     "decode_tok_s": ("decode", True),

@@ -31,7 +31,9 @@ native_libraries() {
   rm -r "${build:?}/$1/jni"
 }
 debug_key() {
-  keytool -genkeypair -keystore "$1" -storetype PKCS12 -storepass android -alias debug -keyalg RSA -keysize 2048 -validity 10000 -dname CN=debug 2>/dev/null
+  local said # keytool repeats its command line; that is of interest only if it fails
+  said=$(keytool -genkeypair -keystore "$1" -storetype PKCS12 -storepass android -alias debug -keyalg RSA -keysize 2048 -validity 10000 -dname CN=debug 2>&1) ||
+    { echo "$said" >&2 && return 1; }
 }
 package() {
   local files=() file

@@ -20,4 +20,6 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 echo "make setup: installing into $venv (PyTorch and ExecuTorch: about 5 GB, some minutes)" >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-PIP_CONSTRAINT=$PWD/constraints.txt "$venv/bin/pip" install --quiet --disable-pip-version-check -e '.[dev]'
+# pip's own words, one line a package; while it unpacks them, which takes longest, it has none: then the time runs.
+PIP_CONSTRAINT=$PWD/constraints.txt "$venv/bin/pip" install --disable-pip-version-check --progress-bar off -e '.[dev]' |
+  "$venv/bin/python" scripts/show_pip.py

@@ -11,9 +11,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
 
 import mobilevlm_export
 import mobilevlm_host
+from mobilevlm_export.bundle import Bundle
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,11 +58,17 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_asking_loads_nothing_that_only_exporting_needs() -> None:
+def test_an_answer_loads_nothing_but_the_engine(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """ExecuTorch's runner needs torch; all else that takes seconds to import is for exporting, drawing or Core ML."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     code = (
-        "import sys; import mobilevlm_host.runner; "
-        "heavy = {'torchao', 'coremltools', 'executorch', 'transformers'} & set(sys.modules); "
+        "import sys; from mobilevlm_host.cli import main; main(sys.argv[1:], standalone_mode=False); "
+        "heavy = {'torchao', 'coremltools', 'transformers', 'torch._inductor', 'sympy', 'scipy', 'rich', 'jinja2', "
+        "'executorch.exir', 'mobilevlm_host.mil', 'mobilevlm_export.lower', 'mobilevlm_export.quantize', "
+        "'mobilevlm_export.model'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code, "ask", str(tiny_bundle.path), str(tmp_path / "a.png"), "What is this?"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()

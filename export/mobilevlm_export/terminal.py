@@ -16,7 +16,6 @@ from mobilevlm_export.progress_bar import PlainProgress, TerminalProgress
 
 # In indented JSON; inside its strings there are no line ends.
 _NUMBERS = re.compile(r"\[\n\s*(?:[-\d.eE+]+|NaN|-?Infinity|null)(?:,\n\s*(?:[-\d.eE+]+|NaN|-?Infinity|null))*\n\s*\]")
-_LONGEST_WORD = 40  # in a table: what is longer may be broken
 _drawn: TerminalProgress | None = None  # on the terminal now
 
 
@@ -55,25 +54,36 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout; every column but the first is set to the right if its values are figures."""
+    """A table on stdout; every column but the first is set to the right if its values are figures. No word is broken if there is room."""
     from rich.box import SIMPLE_HEAD
-    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
+    # Texts may hold what looks like markup.
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
     table = Table(box=SIMPLE_HEAD if any(columns) else None, pad_edge=False)
     table.show_header = any(columns)
-    for index, column in enumerate(columns):
+    cells = [[column, *(row[index] for row in rows)] for index, column in enumerate(columns)]
+    around = 3 * len(columns) - 1  # between columns, and at the edges
+    for index, width in enumerate(_widths(cells, console.width - around)):
         figures = index > 0 and all(row[index][:1].isdigit() or row[index] in ("", "-") for row in rows)
-        words = [word for text in (column, *(row[index] for row in rows)) for word in text.split()]
-        longest = max((cell_len(word) for word in words if cell_len(word) <= _LONGEST_WORD), default=0)
-        table.add_column(column, justify="right" if figures else "left", overflow="fold", min_width=longest)
+        table.add_column(columns[index], justify="right" if figures else "left", overflow="fold", width=width)
     for row in rows:
         table.add_row(*row)
-    width = None if sys.stdout.isatty() else 120
-    console = Console(width=width, highlight=False, markup=False)  # texts may hold what looks like markup
     console.print(title, style="italic", soft_wrap=True)  # as the table's own title it would wrap at the table's width
     console.print(table)
+
+
+def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int | None]:
+    """Of each column of cells, so that all fit into ``room`` and no word is broken; None where rich does as well."""
+    from rich.cells import cell_len
+
+    whole = [max(cell_len(line) for cell in column for line in cell.split("\n")) for column in columns]
+    least = [max((cell_len(word) for cell in column for word in cell.split()), default=0) for column in columns]
+    if sum(whole) <= room or sum(least) > room:
+        return [None] * len(columns)
+    share = (room - sum(least)) / (sum(whole) - sum(least))
+    return [word + int(share * (text - word)) for text, word in zip(whole, least, strict=True)]
 
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:

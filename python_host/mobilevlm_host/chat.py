@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
-from PIL.Image import Image
 
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import PromptError, RunnerError
@@ -32,7 +33,9 @@ class Asked:
 
     def open_runner(self, progress: Progress) -> Runner:
         """Verify and load the bundle."""
-        return Runner(Bundle.open(self.bundle, progress=progress), threads=self.threads, backend=self.backend)
+        bundle = Bundle.open(self.bundle, progress=progress)
+        progress("loading the model", 0, 0)
+        return Runner(bundle, threads=self.threads, backend=self.backend)
 
     def to_json(self, runner: Runner) -> dict[str, Any]:
         """The finished answer, as ``mvlm ask --json`` prints it."""
@@ -47,21 +50,34 @@ class Asked:
         }
 
 
+def begun(pieces: Iterator[str]) -> Iterator[str]:
+    """``pieces``, of which the first has come."""
+    first = next(pieces, "")
+    return chain((first,), pieces)
+
+
 def stream_answer(pieces: Iterable[str]) -> None:
-    """Print ``pieces`` as they come, then end the line."""
+    """Print ``pieces`` as they come, then end the line; a note on stderr if there was nothing to print."""
+    empty = True
     for piece in pieces:
+        empty = empty and not piece.strip()
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
+    if empty:
+        click.echo("(the model's answer is empty)", err=True)
 
 
-def chat(runner: Runner, picture: Image, asked: Asked) -> None:
-    """Read a question a line and answer it; the picture and all before stay in the KV cache.
+def chat(runner: Runner, asked: Asked) -> None:
+    """Read a question a line and answer it; the picture that ``runner`` has prepared and all before stay in the KV cache.
 
-    The picture is encoded before the first question is read. An error in one question ends that question only.
+    An error in one question ends that question only.
     """
     interactive = sys.stdin.isatty()
-    runner.prepare(picture)
+    if interactive:
+        with suppress(ImportError):
+            import readline  # noqa: F401 — from now on input() edits lines and remembers them
+        click.echo("One question a line. An empty line or Ctrl-D ends the conversation.", err=True)
     first = True
     while (question := _next_question(interactive)) is not None:
         try:

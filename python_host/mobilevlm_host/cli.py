@@ -11,7 +11,14 @@ import click
 from mobilevlm_export import __version__, cli
 from mobilevlm_export.cli import OneLineErrors, examples, json_option
 from mobilevlm_export.progress import Progress
-from mobilevlm_export.terminal import drawn_progress, print_facts, print_json, print_table
+from mobilevlm_export.terminal import (
+    drawn_progress,
+    print_facts,
+    print_json,
+    print_table,
+    print_whatever_the_terminal_can_show,
+    say,
+)
 from mobilevlm_export.train.cli import train_group
 from mobilevlm_host.android.cli import android_options
 from mobilevlm_host.arm64.cli import arm64_options
@@ -36,6 +43,7 @@ _SHELLS = ("bash", "zsh", "fish")
 def main(ctx: click.Context) -> None:
     """Take a MobileVLM V2 checkpoint to phones, and prove that it answers there as it does here."""
     cli.hide_library_warnings()
+    print_whatever_the_terminal_can_show()
     ctx.obj = _add_golden
 
 
@@ -82,7 +90,7 @@ def ask(
     """
     from mobilevlm_export.errors import PromptError
     from mobilevlm_export.pixels import open_image
-    from mobilevlm_host.chat import Asked, chat, stream_answer
+    from mobilevlm_host.chat import Asked, begun, chat, stream_answer
 
     if question is not None and not question.strip():
         raise PromptError("question: got an empty text, expected a question")
@@ -92,6 +100,10 @@ def ask(
         raise click.UsageError("a conversation reads its questions from standard input: give the image as a file")
     if capture and (question is None or temperature):
         raise click.UsageError("--capture keeps one greedy answer: give a question, and no temperature")
+    if capture:
+        from mobilevlm_host.capture import require_capture_place
+
+        require_capture_place(capture)
     asked = Asked(bundle, backend, max_new_tokens, temperature, threads)
     picture = open_image(sys.stdin.buffer if image == "-" else image)
     with drawn_progress() as progress:
@@ -99,14 +111,19 @@ def ask(
     with runner:
         if runner.computed_by.shows and not as_json:
             click.echo(runner.computed_by.shows, err=True)
+        with drawn_progress() as progress:
+            progress("reading the picture", 0, 0)
+            if question is None:
+                runner.prepare(picture)
+            else:
+                ask = runner.ask(picture, question, max_new_tokens=max_new_tokens, temperature=temperature)
+                pieces = iter(list(ask)) if as_json else begun(ask)
         if question is None:
-            chat(runner, picture, asked)
+            chat(runner, asked)
         elif as_json:
-            for _ in runner.ask(picture, question, max_new_tokens=max_new_tokens, temperature=temperature):
-                pass
             print_json(asked.to_json(runner))
         else:
-            stream_answer(runner.ask(picture, question, max_new_tokens=max_new_tokens, temperature=temperature))
+            stream_answer(pieces)
         if capture and question is not None:
             from mobilevlm_host.capture import make_capture, write_capture
 
@@ -129,7 +146,7 @@ def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
     from mobilevlm_host.demo import run_demo
 
     with drawn_progress() as progress:
-        report = run_demo(output, recipe_name, questions, progress, say=None if as_json else click.echo)
+        report = run_demo(output, recipe_name, questions, progress, say=None if as_json else say)
     if as_json:
         print_json(report.to_json())
     else:

@@ -18,6 +18,7 @@ from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.native_output import native_output_hidden
 
 BACKENDS = ("executorch", "coreml")
+_OPERATORS = ("extension/llm/custom_ops/*custom_ops_aot_lib.*", "kernels/quantized/*quantized_ops_aot_lib.*")
 
 
 @dataclass(frozen=True)
@@ -177,22 +178,34 @@ def import_runtime() -> None:
 
 
 def register_operators() -> None:
-    """Register the operators that programs call; without them none can be loaded."""
-    import executorch.extension.llm.custom_ops.custom_ops
-    import executorch.kernels.quantized  # noqa: F401
+    """Register the operators that programs call; without them none can be loaded.
+
+    The libraries are loaded without the Python modules around them: those import torch's compiler, which takes longer than an answer.
+
+    Raises:
+        RunnerError: ExecuTorch's package holds none of them, or several.
+    """
+    import executorch
+    import executorch.extension.pybindings._C
+
+    for pattern in _OPERATORS:
+        found = [file for folder in executorch.__path__ for file in Path(folder).glob(pattern)]
+        if len(found) != 1:
+            raise RunnerError(f"executorch: got {len(found)} libraries {pattern}, expected one")
+        torch.ops.load_library(str(found[0]))
 
 
 def set_threads(threads: int) -> None:
     """Let ExecuTorch's engines in this process use ``threads`` CPU threads."""
     torch.set_num_threads(threads)  # the attention's matrix products are torch's, with threads of their own
     with native_output_hidden(), redirect_stderr(io.StringIO()):  # C++'s lines about the CPU come by way of sys.stderr
-        from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+        from executorch.extension.pybindings._C import _unsafe_reset_threadpool
 
         _unsafe_reset_threadpool(threads)
 
 
 def thread_count() -> int:
     """How many CPU threads ExecuTorch's engines in this process use."""
-    from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_count
+    from executorch.extension.pybindings._C import _threadpool_get_thread_count
 
     return int(_threadpool_get_thread_count())

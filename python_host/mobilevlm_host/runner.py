@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PIL.Image import Image
 
@@ -23,11 +23,13 @@ from mobilevlm_export.errors import MobileVLMError, RunnerError
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.answering import Answering, Request
-from mobilevlm_host.coreml import open_coreml
 from mobilevlm_host.generation import CppGeneration, Generation, MethodsGeneration
 from mobilevlm_host.kv_cache import KVCache, Part, Shown, token_count
 from mobilevlm_host.methods import ComputedBy, ExecuTorchMethods, Methods, chosen_backend, computed_by
 from mobilevlm_host.text_stream import TextStream
+
+if TYPE_CHECKING:
+    from mobilevlm_host.coreml import CoreMLMethods
 
 StopReason = Literal["eos", "length", "stopped"]
 _BUSY = "runner: it is still answering, expected its answer to be read to the end or dropped"
@@ -94,9 +96,12 @@ class Runner:
                 f"{bundle.path}: got a prefill of {self.manifest.max_prefill} tokens, "
                 f"expected at least the image's {self.config.image_tokens}"
             )
-        self._coreml = open_coreml(bundle, threads) if self.backend == "coreml" else None
         engine: Generation
-        if self._coreml:
+        self._coreml: CoreMLMethods | None = None
+        if self.backend == "coreml":
+            from mobilevlm_host.coreml import open_coreml
+
+            self._coreml = open_coreml(bundle, threads)
             engine = MethodsGeneration(
                 self._coreml, pieces=self.tokenizer.vocab_size, max_prefill=self.manifest.max_prefill
             )

@@ -11,7 +11,7 @@ from gguf import GGUFReader
 from tiny import TINY, random_model
 
 from benchmarks import files, gguf_files
-from benchmarks.files import LlamaCppFiles, bundle_of, checkpoint_of, kit_bytes_per_token, llama_cpp_files
+from benchmarks.files import LlamaCppFiles, bundle_of, checkpoint_of, kit_bytes, kit_bytes_per_token, llama_cpp_files
 from benchmarks.gguf_files import write_language_model
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import BundleError, CheckpointError, RunnerError
@@ -101,6 +101,16 @@ def test_without_a_bundle_one_in_int4_is_made_for_the_time(
     assert [(job.checkpoint, job.recipe, job.backends) for job in jobs] == [
         (tiny_checkpoint, RECIPES["int4"], ("executorch",))
     ]
+
+
+def test_the_kits_size_is_that_of_what_runs(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """A bundle for both phones holds another program too."""
+    both = tmp_path / "both.mvlm"
+    shutil.copytree(tiny_bundle.path, both)
+    (both / "text_decoder.mlpackage").write_bytes(bytes(1 << 20))
+    files = ("model.pte", "tokenizer.json")
+    expected = sum((tiny_bundle.path / name).stat().st_size for name in files)
+    assert kit_bytes(Bundle(both, tiny_bundle.manifest)) == expected
 
 
 def test_decoding_reads_the_layers_and_the_head(tiny_bundle: Bundle) -> None:

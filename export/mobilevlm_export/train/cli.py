@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +32,28 @@ def train_group() -> None:
 def demo(output: Path, seed: int, as_json: bool) -> None:
     """Train the demo model from nothing on generated scenes.
 
-    Takes an hour or two on two cores. Started again it goes on from OUTPUT.training.
+    Takes an hour or two on two cores. Ctrl-C keeps what is done in OUTPUT.training: run it again to continue.
     """
-    from mobilevlm_export.train.demo import train_demo
+    from mobilevlm_export.train.demo import train_demo, training_folder
     from mobilevlm_export.train.model_card import accuracy_rows
 
-    with drawn_progress() as progress:
+    with _resumable(training_folder(output)), drawn_progress() as progress:
         clean, camera = train_demo(output, seed=seed, progress=progress)
     if as_json:
         print_json({"checkpoint": str(output), "clean": clean, "camera": camera})
     else:
         print_table(f"Wrote {output}", ("held-out questions", "clean", "camera-like"), accuracy_rows(clean, camera))
+
+
+@contextmanager
+def _resumable(kept: Path) -> Iterator[None]:
+    """Say how to go on if the run is interrupted and ``kept`` holds what it has done."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if kept.exists():
+            click.echo(f"\nStopped. What is done is kept in {kept}: run the same command again to continue.", err=True)
+        raise
 
 
 def _data_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -82,7 +94,8 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
 def stage1(**options: Any) -> None:
     """Pre-train on captions: projector and LLM, plain template, batch 256, rates 1e-3 and 2e-5.
 
-    --data is a JSON list as LLaVA and ShareGPT4V have it. Started again it goes on from OUTPUT.state.
+    --data is a JSON list as LLaVA and ShareGPT4V have it. Ctrl-C keeps what is done in OUTPUT.state: run it again
+    to continue.
     """
     _train("stage1", **options)
 
@@ -97,7 +110,8 @@ def stage1(**options: Any) -> None:
 def stage2(**options: Any) -> None:
     """Train on questions and answers: projector and LLM, v1 template, batch 128, rate 4e-5.
 
-    --data is a JSON list as LLaVA and ShareGPT4V have it. Started again it goes on from OUTPUT.state.
+    --data is a JSON list as LLaVA and ShareGPT4V have it. Ctrl-C keeps what is done in OUTPUT.state: run it again
+    to continue.
     """
     _train("stage2", **options)
 
@@ -114,11 +128,11 @@ def _train(
     from dataclasses import replace
 
     from mobilevlm_export.hub import resolve_checkpoint
-    from mobilevlm_export.train.run import TrainConfig, train
+    from mobilevlm_export.train.run import TrainConfig, state_of, train
     from mobilevlm_export.train.stage import STAGES
 
     stage = replace(STAGES[name], **{option: value for option, value in changes.items() if value is not None})
-    with drawn_progress() as progress:
+    with _resumable(state_of(output)), drawn_progress() as progress:
         folder = resolve_checkpoint(checkpoint, progress)
         losses = train(TrainConfig(stage, data, images, folder, output, vision_tower), progress)
     last = f", the last loss {losses[-1]:.4f}" if losses else ""

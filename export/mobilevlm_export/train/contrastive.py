@@ -25,11 +25,12 @@ from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_export.train.schedule import learning_rate_scale
-from mobilevlm_export.train.state import load_state, save_state
+from mobilevlm_export.train.state import Steps
 
 _COLOR_CLASSES = {name: index for index, name in enumerate(COLORS)}
 _NAME_CLASSES = {name: index for index, name in enumerate((*SHAPES, *DIGITS, *WORDS))}
 _CAPTION_TOKENS = 64
+_SAVE_EVERY = 200  # steps
 _UNCOVERED = -100  # torch's ignored class: a patch's neighbour words say nothing of the background
 
 
@@ -136,34 +137,33 @@ def train_tower(
     optimizer = torch.optim.AdamW(
         modules.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98), fused=True
     )
-    steps = options.images // options.batch_size
-    first = load_state(state, modules, optimizer)
+    total = options.images // options.batch_size
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (config.vision.image_mean, config.vision.image_std))
-    scenes = SceneImages(config, tokenizer, options, first * options.batch_size)
-    batches = DataLoader(
-        scenes,
-        options.batch_size,
-        num_workers=options.workers,
-        prefetch_factor=4 if options.workers else None,
-        drop_last=True,
-    )
-    for step, (pixels, captions, words) in enumerate(batches, start=first):
-        for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * learning_rate_scale(step, steps, options.warmup)
-        with torch.autocast("cpu", torch.bfloat16):
-            features = tower((pixels.float() / 255 - mean) / std)
-        result = heads(features.float(), captions, words)
-        optimizer.zero_grad(set_to_none=True)
-        result["loss"].backward()
-        nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
-        optimizer.step()
-        figures = " ".join(f"{name} {value.item():.3f}" for name, value in result.items())
-        progress(f"vision tower: {figures}" if log is None else "vision tower", step + 1, steps)
-        if log and step % 20 == 0:
-            with log.open("a") as file:
-                file.write(f"tower {step}/{steps} {figures}\n")
-        if step % 200 == 199 or step == steps - 1:
-            save_state(state, modules, optimizer, step + 1)
+    with Steps(state, modules, optimizer, total, _SAVE_EVERY) as steps:
+        progress("vision tower", steps.done, total)
+        batches = DataLoader(
+            SceneImages(config, tokenizer, options, steps.done * options.batch_size),
+            options.batch_size,
+            num_workers=options.workers,
+            prefetch_factor=4 if options.workers else None,
+            drop_last=True,
+        )
+        for pixels, captions, words in batches:
+            for group in optimizer.param_groups:
+                group["lr"] = options.learning_rate * learning_rate_scale(steps.done, total, options.warmup)
+            with torch.autocast("cpu", torch.bfloat16):
+                features = tower((pixels.float() / 255 - mean) / std)
+            result = heads(features.float(), captions, words)
+            optimizer.zero_grad(set_to_none=True)
+            result["loss"].backward()
+            nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
+            steps.take()
+            progress("vision tower", steps.done, total)
+            if log and steps.done % 20 == 1:
+                figures = " ".join(f"{name} {value.item():.3f}" for name, value in result.items())
+                with log.open("a") as file:
+                    file.write(f"tower {steps.done}/{total} {figures}\n")
+            steps.save_if_due()
     return tower.eval().requires_grad_(False)
 
 

@@ -36,12 +36,17 @@ class TrainConfig:
     @property
     def state(self) -> Path:
         """The file from which an interrupted run goes on."""
-        return self.output.with_name(self.output.name + ".state")
+        return state_of(self.output)
 
     @property
     def log(self) -> Path:
         """Loss by step."""
         return self.output.with_name(self.output.name + ".log")
+
+
+def state_of(output: Path) -> Path:
+    """Where the state of a run into ``output`` is kept until it is done."""
+    return output.with_name(output.name + ".state")
 
 
 def train(config: TrainConfig, progress: Progress = silent) -> list[float]:

@@ -24,7 +24,7 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.train.conversation import IGNORED, Template, Tokens, group_by_length
 from mobilevlm_export.train.schedule import learning_rate_scale
-from mobilevlm_export.train.state import load_state, save_state
+from mobilevlm_export.train.state import Steps
 
 Example = tuple[Tensor | None, Tokens]
 
@@ -115,26 +115,28 @@ def train_stage(
         fully_shard(learner)
     optimizer = _optimizer(model, config)
     batches = _batches(examples, config)
-    first = load_state(state, model, optimizer)
-    losses = []
-    for step, batch in enumerate(_loaded(examples, batches[first:], config), start=first):
-        scale = learning_rate_scale(step, len(batches), config.warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * scale
-        try:
-            losses.append(_step(learner, optimizer, batch, config))
-        except FloatingPointError as error:
-            raise TrainError(
-                f"step {step + 1}: got {error}, expected a finite one; {state} has the last good state"
-            ) from None
-        progress(f"{config.template} stage", step + 1, len(batches))
-        if log and (step % 20 == 0 or step + 1 == len(batches)) and _world()[0] == 0:
-            with log.open("a") as file:
-                file.write(
-                    f"{time.strftime('%F %T')} {config.template} {step + 1}/{len(batches)} loss {losses[-1]:.4f}\n"
-                )
-        if (step + 1) % config.save_every == 0 or step + 1 == len(batches):
-            save_state(state, model, optimizer, step + 1)
+    losses: list[float] = []
+    with Steps(state, model, optimizer, len(batches), config.save_every) as steps:
+        progress(f"{config.template} stage", steps.done, len(batches))
+        for batch in _loaded(examples, batches[steps.done :], config):
+            scale = learning_rate_scale(steps.done, len(batches), config.warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * scale
+            try:
+                loss = _gradients(learner, optimizer, batch, config)
+            except FloatingPointError as error:
+                raise TrainError(
+                    f"step {steps.done + 1}: got {error}, expected a finite one; {state} has the last good state"
+                ) from None
+            steps.take()
+            losses.append(loss)
+            progress(f"{config.template} stage", steps.done, len(batches))
+            if log and (steps.done % 20 == 1 or steps.done == len(batches)) and _world()[0] == 0:
+                with log.open("a") as file:
+                    file.write(
+                        f"{time.strftime('%F %T')} {config.template} {steps.done}/{len(batches)} loss {loss:.4f}\n"
+                    )
+            steps.save_if_due()
     model.text_decoder.checkpoint_layers = False
     model.eval()
     return losses
@@ -190,8 +192,8 @@ def _muted(example: Example) -> Example:
     return image, Tokens(tokens.ids, [IGNORED] * len(tokens.ids), tokens.image_at)
 
 
-def _step(learner: _Learner, optimizer: torch.optim.Optimizer, batch: list[Example], config: StageConfig) -> float:
-    """One optimizer step over ``batch`` in micro-batches; the mean loss over its learned tokens, in all processes."""
+def _gradients(learner: _Learner, optimizer: torch.optim.Optimizer, batch: list[Example], config: StageConfig) -> float:
+    """The gradients of ``batch``, in micro-batches; returns the mean loss over its learned tokens, in all processes."""
     device = learner.model.token_embedding.weight.device
     _, world = _world()
     learned = torch.tensor(float(sum(_learned_tokens(tokens) for _, tokens in batch)), device=device)
@@ -210,7 +212,6 @@ def _step(learner: _Learner, optimizer: torch.optim.Optimizer, batch: list[Examp
     if not math.isfinite(total.item()):
         raise FloatingPointError(f"a loss of {total.item()}")
     nn.utils.clip_grad_norm_([p for p in learner.parameters() if p.requires_grad], 1.0)
-    optimizer.step()
     return total.item()
 
 

@@ -7,6 +7,7 @@ parameters' own names. It is written by the first process and read back without 
 from __future__ import annotations
 
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -18,6 +19,48 @@ from mobilevlm_export.errors import TrainError
 from mobilevlm_export.whole_file import whole_file
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+class Steps:
+    """The optimizer steps of a run: ``done`` of them, counted from its beginning. The state is saved every ``save_every`` steps, after
+    the last of ``total``, and when Ctrl-C or the system ends the run.
+    """
+
+    def __init__(
+        self, path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, total: int, save_every: int
+    ) -> None:
+        """Restore the state in ``path``, if there is one; errors as :func:`load_state`."""
+        self._path, self._module, self._optimizer = path, module, optimizer
+        self._total, self._save_every = total, save_every
+        self.done = self._saved = load_state(path, module, optimizer)
+        self._whole = True  # the weights are those after `done` steps
+
+    def take(self) -> None:
+        """Update the weights by their gradients."""
+        self._whole = False
+        self._optimizer.step()
+        self.done += 1
+        self._whole = True
+
+    def save_if_due(self) -> None:
+        """To be called after each step, when all is said about it."""
+        if self.done % self._save_every == 0 or self.done == self._total:
+            self._save()
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Sharded states are gathered by all processes at one step, where an interruption doesn't find them.
+        if isinstance(error, (KeyboardInterrupt, SystemExit)) and self._whole and not dist.is_initialized():
+            self._save()
+
+    def _save(self) -> None:
+        if self.done > self._saved:
+            save_state(self._path, self._module, self._optimizer, self.done)
+            self._saved = self.done
 
 
 def save_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:

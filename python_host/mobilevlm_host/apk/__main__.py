@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from mobilevlm_export.cli import hide_library_warnings
 from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_host.apk.check import Finding, check_apk
 
@@ -30,6 +31,7 @@ def main(apk: Path, bundle: Path | None, as_json: bool) -> None:
     With BUNDLE (a bundle, or a .pte alone), also that every operator and backend of its program is in the engine. Exits with 1 if
     anything is missing. What the engine computes can only be seen on a phone.
     """
+    hide_library_warnings()
     try:
         findings = _check(apk, bundle)
     except MobileVLMError as error:

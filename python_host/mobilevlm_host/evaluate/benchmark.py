@@ -28,11 +28,12 @@ class Item:
 @dataclass(frozen=True)
 class Scores:
     """``metrics``: name → figure, the headline first, each in the unit that the paper prints; ``by_item``: item id → what its answer
-    earned, from 0 to 1, which pairs two systems question by question.
+    earned, from 0 to 1, which pairs two systems question by question; ``plain``: metrics that are points or counts, not percentages.
     """
 
     metrics: Mapping[str, float]
     by_item: Mapping[str, float]
+    plain: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Benchmark(Protocol):
         """The longest answer that the authors' scripts allow."""
         ...
 
-    def first(self, pictures: int) -> Benchmark:
-        """The same benchmark with the questions about its first ``pictures`` pictures only, and scores over those."""
+    def about(self, pictures: Collection[str]) -> Benchmark:
+        """The same benchmark with the questions about ``pictures`` only, and scores over those."""
         ...
 
     def missing(self) -> Sequence[str]:
@@ -106,10 +107,21 @@ def given_answers(items: Sequence[Item], answers: Mapping[str, str]) -> dict[str
     return {item.id: answers[item.id].strip() for item in items}
 
 
-def first_pictures(items: Sequence[Item], pictures: int) -> list[Item]:
-    """The items about the first ``pictures`` pictures that ``items`` name, in their order."""
-    kept = set(list(dict.fromkeys(item.picture for item in items))[:pictures])
+def items_about(items: Sequence[Item], pictures: Collection[str]) -> list[Item]:
+    """Those of ``items`` that are about ``pictures``, in their order."""
+    kept = frozenset(pictures)
     return [item for item in items if item.picture in kept]
+
+
+def first_pictures(items: Sequence[Item], count: int) -> list[str]:
+    """The first ``count`` pictures that ``items`` name."""
+    return list(dict.fromkeys(item.picture for item in items))[:count]
+
+
+def answered_pictures(items: Sequence[Item], answers: Collection[str]) -> list[str]:
+    """The pictures of ``items`` all of whose items have their id in ``answers``."""
+    left = {item.picture for item in items if item.id not in answers}
+    return [picture for picture in dict.fromkeys(item.picture for item in items) if picture not in left]
 
 
 def percent(earned: Collection[float]) -> float:

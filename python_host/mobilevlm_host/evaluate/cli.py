@@ -77,6 +77,7 @@ def evaluate(
 
     Answers are kept as they come: started again, a stopped run goes on. A checkpoint answers in fp32.
     """
+    from mobilevlm_host.evaluate.benchmark import first_pictures
     from mobilevlm_host.evaluate.benchmarks import load_benchmark
     from mobilevlm_host.evaluate.predictions import read_evaluation
     from mobilevlm_host.evaluate.run import Engine, answer_here, cut_short, default_predictions, run
@@ -91,7 +92,7 @@ def evaluate(
 
         engine = answer_on(ray_address)
     whole = load_benchmark(name, folder)
-    benchmark = whole if limit is None else whole.first(limit)
+    benchmark = whole if limit is None else whole.about(first_pictures(whole.items, limit))
     kept = [Path(against)] if against and against.endswith(".jsonl") else []
     others = [read_evaluation(path, whole, benchmark) for path in kept]
     asked_for = [Source(system, vision_tower, threads, backend)]
@@ -135,14 +136,25 @@ def score(
 ) -> None:
     """Score answers made elsewhere as the benchmark's official scorer does.
 
-    Every question needs exactly one answer. Pictures aren't opened.
+    Every question needs exactly one answer; of an unfinished run of mvlm evaluate, or one with --limit, the pictures are scored
+    that have all their answers. Pictures aren't opened.
     """
     from mobilevlm_host.evaluate.benchmarks import load_benchmark
-    from mobilevlm_host.evaluate.predictions import read_evaluation
+    from mobilevlm_host.evaluate.predictions import answered_part, read_evaluation
 
     _check_submission(name, submission)
-    benchmark = load_benchmark(name, folder)
-    found, *others = (read_evaluation(path, benchmark, benchmark) for path in (predictions, against) if path)
+    whole = load_benchmark(name, folder)
+    paths = [path for path in (predictions, against) if path]
+    benchmark = answered_part(whole, paths)
+    if benchmark is not whole:
+        if submission:
+            raise click.UsageError("--submission is for all questions: finish that run first")
+        pictures = len({item.picture for item in benchmark.items})
+        say(
+            f"Scored are {len(benchmark.items)} of {len(whole.items)} questions: of {pictures} pictures all are answered",
+            err=True,
+        )
+    found, *others = (read_evaluation(path, whole, benchmark) for path in paths)
     _finish(benchmark, found, others, submission, as_json)
 
 

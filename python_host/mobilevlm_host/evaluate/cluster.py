@@ -18,6 +18,7 @@ from mobilevlm_host.evaluate.answerer import Answerer
 from mobilevlm_host.evaluate.benchmark import Benchmark
 from mobilevlm_host.evaluate.run import Engine, Shown, answer_picture
 from mobilevlm_host.evaluate.system import Source, System, open_system
+from mobilevlm_host.native_output import native_output_hidden
 
 _LOCAL = "local"
 _CONNECT_S = 10.0
@@ -103,14 +104,16 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     dashboard = {"include_dashboard": False} if address == _LOCAL else {}
     try:
         _require_listener(address)
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **dashboard)
+        with native_output_hidden():  # what C++ says of a cluster that it can't find
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **dashboard)
     except (OSError, ValueError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EvaluateError(f"--ray {address}: {reason}, expected a running Ray cluster, or local") from None
     try:
         yield
     finally:
-        ray.shutdown()
+        with native_output_hidden():
+            ray.shutdown()
 
 
 def _require_listener(address: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Self, TypeVar
@@ -13,7 +13,7 @@ from PIL import Image
 
 from mobilevlm_export.errors import EvaluateError, ImageError
 from mobilevlm_export.reference_image import open_as_reference
-from mobilevlm_host.evaluate.benchmark import Item, first_pictures
+from mobilevlm_host.evaluate.benchmark import Item, items_about
 
 T = TypeVar("T")
 _NAMES = {str: "text", int: "a whole number", list: "a list", dict: "an object", bool: "true or false"}
@@ -181,9 +181,9 @@ class FolderBenchmark:
     items: Sequence[Item]
     images: ImageFolder
 
-    def first(self, pictures: int) -> Self:
-        """The same with the questions about the first ``pictures`` pictures only."""
-        return replace(self, items=first_pictures(self.items, pictures))
+    def about(self, pictures: Collection[str]) -> Self:
+        """The same with the questions about ``pictures`` only."""
+        return replace(self, items=items_about(self.items, pictures))
 
     def missing(self) -> Sequence[str]:
         """Pictures that the folder lacks."""

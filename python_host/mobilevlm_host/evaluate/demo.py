@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from PIL.Image import Image
 
 from mobilevlm_export.demo.questions import KINDS, QA, is_right, questions
 from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS, make_scene, render
-from mobilevlm_host.evaluate.benchmark import Item, Scores, first_pictures, given_answers, percent
+from mobilevlm_host.evaluate.benchmark import Item, Scores, given_answers, items_about, percent
 
 SEEDS = HELD_OUT_SEEDS[len(HELD_OUT_SEEDS) // 2 :]  # the first half is looked at while models and recipes are made
 _QUESTIONS_A_SCENE = 4
@@ -24,9 +24,9 @@ class Demo:
     name: str = "demo"
     max_new_tokens: int = 80
 
-    def first(self, pictures: int) -> Demo:
-        """The questions about the first ``pictures`` scenes."""
-        return replace(self, items=first_pictures(self.items, pictures))
+    def about(self, pictures: Collection[str]) -> Demo:
+        """The same with the questions about ``pictures`` only."""
+        return replace(self, items=items_about(self.items, pictures))
 
     def missing(self) -> Sequence[str]:
         """None: scenes are drawn when they are needed."""

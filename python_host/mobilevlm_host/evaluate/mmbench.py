@@ -13,14 +13,14 @@ import binascii
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL.Image import Image
 
 from mobilevlm_export.errors import EvaluateError
-from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores, first_pictures, given_answers, percent
+from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores, given_answers, items_about, percent
 from mobilevlm_host.evaluate.data_files import open_rgb
 
 TABLE = "mmbench_dev_en_20231003.tsv"
@@ -52,9 +52,9 @@ class MMBench:
     name: str = "mmbench"
     max_new_tokens: int = 1024
 
-    def first(self, pictures: int) -> MMBench:
-        """The questions about the first ``pictures`` pictures."""
-        return replace(self, items=first_pictures(self.items, pictures))
+    def about(self, pictures: Collection[str]) -> MMBench:
+        """The same with the questions about ``pictures`` only."""
+        return replace(self, items=items_about(self.items, pictures))
 
     def missing(self) -> Sequence[str]:
         """Nothing: the pictures are in the table."""
@@ -85,7 +85,8 @@ class MMBench:
             by_category[self.rows[ids[0]]["l2-category"]].append(min(right[id] for id in ids))
         metrics = {"accuracy": percent([earned for each in by_category.values() for earned in each])}
         metrics |= {category: percent(by_category[category]) for category in sorted(by_category)}
-        return Scores(metrics | {"unmatched": float(sum(letter is None for letter in chosen.values()))}, right)
+        unmatched = {"unmatched": float(sum(letter is None for letter in chosen.values()))}
+        return Scores(metrics | unmatched, right, plain=frozenset(unmatched))
 
 
 def choices(row: Mapping[str, str]) -> dict[str, str]:

@@ -78,7 +78,7 @@ class MME(FolderBenchmark):
             for name, subtasks in (("perception", PERCEPTION), ("cognition", COGNITION))
             if sums.keys() & set(subtasks)
         }
-        return Scores(totals | sums | parts, right)
+        return Scores(totals | sums | parts, right, plain=frozenset(totals | sums))
 
 
 def said(answer: str) -> str:

@@ -6,12 +6,32 @@ Those are the kit's lines without its header (``id``, ``answer``) or the authors
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.answer_file import Header, has_header, read_answer_file
-from mobilevlm_host.evaluate.benchmark import Benchmark, Evaluation, some
+from mobilevlm_host.evaluate.benchmark import Benchmark, Evaluation, answered_pictures, items_about, some
 from mobilevlm_host.evaluate.data_files import Record, read_json_lines
+
+
+def answered_part(whole: Benchmark, paths: Sequence[Path]) -> Benchmark:
+    """What of ``whole`` the files at ``paths`` can be scored on: all, unless one is of ``mvlm evaluate`` and lacks answers. Then it is
+    the pictures all of whose questions each of those files answers.
+
+    Raises:
+        EvaluateError: a file is malformed or answers other questions, or no picture has all its answers.
+    """
+    part = whole
+    for path in filter(has_header, paths):
+        header, answers = read_answer_file(path)
+        header.require_questions(path, Header.of(whole, "", ""))
+        pictures = answered_pictures(part.items, answers)
+        if not pictures:
+            raise EvaluateError(f"{path}: got all answers to no picture, expected at least one to be scored")
+        if len(items_about(part.items, pictures)) < len(part.items):
+            part = part.about(pictures)
+    return part
 
 
 def read_evaluation(path: Path, whole: Benchmark, benchmark: Benchmark) -> Evaluation:

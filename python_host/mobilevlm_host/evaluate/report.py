@@ -48,8 +48,7 @@ def print_evaluation(found: Evaluation, comparisons: Compared) -> None:
     others = [other for other, _ in comparisons]
     names = [found.system, *(other.system for other in others)]
     rows = [
-        (metric, *(f"{evaluation.scores.metrics.get(metric, float('nan')):.2f}" for evaluation in (found, *others)))
-        for metric in found.scores.metrics
+        (metric, *(_figure(evaluation, metric) for evaluation in (found, *others))) for metric in found.scores.metrics
     ]
     print_table(f"{found.benchmark}: {len(found.answers)} questions", ("", *names), rows)
     print(f"Answers: {', '.join(str(each.predictions) for each in (found, *others))}")
@@ -65,7 +64,7 @@ def _print_comparison(found: Evaluation, other: Evaluation, comparison: Comparis
     print_facts(
         f"{found.system} against {other.system}",
         {
-            "difference": f"{comparison.difference:+.2f} points of what a question earns on average ({span})",
+            "difference": f"{comparison.difference:+.2f} percentage points in the questions' average score ({span})",
             "flips": f"{comparison.gained} gained, {comparison.lost} lost; McNemar's exact test: p = {comparison.p_value:.3g}",
             "answers": f"{comparison.changed} of {len(found.answers)} are of another text",
         },
@@ -87,6 +86,13 @@ def _print_comparison(found: Evaluation, other: Evaluation, comparison: Comparis
             for flip in shown
         ]
         print_table(title, ("", "id", "question", found.system, other.system), rows)
+
+
+def _figure(evaluation: Evaluation, metric: str) -> str:
+    scores = evaluation.scores
+    if metric not in scores.metrics:
+        return "-"
+    return f"{scores.metrics[metric]:.2f}{'' if metric in scores.plain else ' %'}"
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:

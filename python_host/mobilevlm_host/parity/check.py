@@ -167,7 +167,8 @@ def verdict(report: ParityReport) -> str:
     """One line: pass, or the first stage beyond its limits and its worst sample."""
     failed: Stage | None = next((stage for stage in report.stages if stage.name == report.first_divergence), None)
     if failed is None:
-        return f"pass: every stage is within its limits over {report.samples} samples of {report.decode_steps} decoded tokens"
+        samples = f"{report.samples} samples of {report.decode_steps} decoded tokens"
+        return f"pass: every stage is within its limits over {samples}; {report.changed_answers}"
     layer = f"; the first layer is {report.first_layer}" if report.first_layer else ""
     return f"fail: {failed.name} is the first stage beyond its limits (worst: {failed.worst}){layer}"
 

@@ -94,6 +94,12 @@ class ParityReport:
         return next((stage.name for stage in self.stages if stage.name in failed), None)
 
     @property
+    def changed_answers(self) -> str:
+        """How many of the greedy answers are not the fp32 model's, in words."""
+        changed = sum(not each.same_answer for each in self.measured)
+        return f"{changed or 'none'} of {self.samples} answers differ{'s' * (changed < 2)} from fp32's"
+
+    @property
     def first_layer(self) -> str | None:
         """The first layer beyond its limit, if layers were measured."""
         return next((layer.name for layer in self.layers if not layer.passed), None)

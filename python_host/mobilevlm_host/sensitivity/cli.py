@@ -51,7 +51,7 @@ def sensitivity(
     from mobilevlm_host.parity.check import default_samples, read_samples
     from mobilevlm_host.sensitivity.budget import parse_bytes, propose
     from mobilevlm_host.sensitivity.chart import require_chart_place, write_chart
-    from mobilevlm_host.sensitivity.measure import Samples, measure_sensitivity
+    from mobilevlm_host.sensitivity.measure import STOCK, Samples, measure_recipes, measure_sensitivity
 
     limit = None if budget is None else parse_bytes(budget)  # what can be refused is refused before the work
     if output and limit is None:
@@ -73,14 +73,17 @@ def sensitivity(
         if chart:
             write_chart(found, chart)
         recipe = None if limit is None else propose(found, limit, output.stem if output else "proposed")
-        whole = recipe and samples.cost("lm_head", recipe)
+        wholes = measure_recipes(samples, [*STOCK, recipe], progress) if recipe else []
     if recipe and output:
         with whole_file(output, replaceable=new_only("file")) as beside:
             beside.write_text(recipe_text(recipe), encoding="utf-8")
     proposal = {}
-    if recipe and whole:
-        left = found.fp32_bytes - whole.bytes_saved
-        proposal = {"recipe": recipe.to_json(), "weight_bytes": left, "mean_kl": whole.mean_kl, "flips": whole.flips}
+    if recipe:
+        *stock, own = (
+            {"weight_bytes": found.fp32_bytes - c.bytes_saved, "mean_kl": c.mean_kl, "flips": c.flips} for c in wholes
+        )
+        named = {each.name: figures for each, figures in zip(STOCK, stock, strict=True)}
+        proposal = {"recipe": recipe.to_json(), **own, "stock_recipes": named}
     if as_json:
         print_json(found.to_json() | ({"proposal": proposal} if proposal else {}))
         return
@@ -99,13 +102,21 @@ def sensitivity(
         f"{checkpoint}: one part quantized at a time, {found.samples} samples; {megabytes(found.fp32_bytes)} in fp32"
     )
     print_table(title, ("component", "scheme", "saves", "cosine", "mean KL", "answers changed"), rows)
-    if recipe and whole:
-        facts = {knob: scheme for knob, scheme in recipe.to_json().items() if knob != "name"}
-        facts |= {"weights": megabytes(found.fp32_bytes - whole.bytes_saved)}
-        facts |= {"mean KL": f"{whole.mean_kl:.2e}", "answers changed": f"{whole.flips} of {found.samples}"}
+    if recipe:
         print_facts(
-            "Proposed: of all recipes that fit, the least sum of KL (exact knapsack), then measured whole", facts
+            "Proposed: of all recipes that fit, the least sum of KL (exact knapsack)",
+            {knob: scheme for knob, scheme in recipe.to_json().items() if knob != "name"},
         )
+        measured = [
+            (
+                "proposed" if each is recipe else each.name,
+                megabytes(found.fp32_bytes - cost.bytes_saved),
+                f"{cost.mean_kl:.2e}",
+                f"{cost.flips} of {found.samples}",
+            )
+            for each, cost in zip([*STOCK, recipe], wholes, strict=True)
+        ]
+        print_table("Whole recipes, measured", ("recipe", "weights", "mean KL", "answers changed"), measured)
         if not output:
             click.echo("Save these lines as small.toml (or give -o small.toml):\n" + recipe_text(recipe))
         click.echo(f"mvlm export {checkpoint} -o small.mvlm --recipe {output or 'small.toml'}")

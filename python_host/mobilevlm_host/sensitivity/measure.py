@@ -26,6 +26,7 @@ from mobilevlm_host.parity.measure import DECODE_STEPS, Sample, Walk, question_i
 from mobilevlm_host.parity.metrics import distance, logit_distance
 
 LAYER_GROUPS = 4
+STOCK = tuple(recipe for name, recipe in RECIPES.items() if name != "fp32")
 _STEPS = 1 + DECODE_STEPS
 
 
@@ -176,6 +177,16 @@ def _run(
         for hook in hooks:
             hook.remove()
     return logits, outputs
+
+
+def measure_recipes(samples: Samples, recipes: Sequence[Recipe], progress: Progress = silent) -> list[Cost]:
+    """What each of ``recipes`` saves and costs as a whole; the cosine is of the logits."""
+    costs = []
+    for done, recipe in enumerate(recipes):
+        progress("whole recipes", done, len(recipes))
+        costs.append(samples.cost("lm_head", recipe))
+    progress("whole recipes", len(recipes), len(recipes))
+    return costs
 
 
 def measure_sensitivity(samples: Samples, model: MobileVLM, progress: Progress = silent) -> Sensitivity:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.train import stage
 from mobilevlm_host.cli import main
 
 
@@ -44,6 +46,30 @@ def test_a_stage_begins_with_whatever_other_commands_take(data: Path, images: Pa
         .splitlines()[-1]
         .endswith("expected a checkpoint, a model id like mtgv/MobileVLM_V2-1.7B, or demo")
     )
+
+
+def test_an_interrupted_run_says_how_it_continues(
+    checkpoint: Path, data: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = ("--data", data, "--images", images, "--checkpoint", checkpoint, "-o", tmp_path / "out")
+    command = ("stage1", *places, "--steps", 3, "--batch-size", 2, "--fp32", "--workers", 0)
+    gradients, calls = stage._gradients, iter(range(9))
+
+    def interrupted(*arguments: Any) -> float:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return gradients(*arguments)
+
+    monkeypatch.setattr(stage, "_gradients", interrupted)
+    code, output = _run(*command)
+    assert code == 1
+    kept = tmp_path / "out.state"
+    assert f"Stopped. What is done is kept in {kept}: run the same command again to continue." in output
+    monkeypatch.undo()
+    code, output = _run(*command)
+    assert code == 0, output
+    assert "1 steps, the last loss" in output
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("out")) == ["out", "out.log"]
 
 
 def test_malformed_entry_is_one_line(checkpoint: Path, images: Path, tmp_path: Path) -> None:

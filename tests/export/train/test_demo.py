@@ -41,12 +41,14 @@ def test_training_stops_and_goes_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_demo(tmp_path / "cut", schedule=SCHEDULE, progress=interrupt)
     assert not (tmp_path / "cut").exists()
+    assert (tmp_path / "cut.training" / "captions.state").is_file()
     clean, camera = train_demo(tmp_path / "cut", schedule=SCHEDULE)
     assert overall(clean)[1] == overall(camera)[1] == 4
     train_demo(tmp_path / "whole", schedule=SCHEDULE)
     cut, whole = load_checkpoint(tmp_path / "cut"), load_checkpoint(tmp_path / "whole")
     for name, tensor in whole.state_dict().items():
         assert torch.equal(cut.state_dict()[name], tensor), name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut", "cut.log", "whole", "whole.log"]
     card = (tmp_path / "cut" / "README.md").read_text()
     assert "| all | 0.0 % (0/4) |" in card
     with pytest.raises(TrainError, match="exists already"):

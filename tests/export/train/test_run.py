@@ -70,6 +70,7 @@ def test_a_checkpoint_comes_out_that_answers_better(
         assert torch.equal(tensor, before.state_dict()[name]) == name.startswith("vision_encoder.tower."), name
     assert (tmp_path / "out" / "tokenizer.model").read_bytes() == (checkpoint / "tokenizer.model").read_bytes()
     assert "24/24 loss" in (tmp_path / "out.log").read_text()
+    assert not (tmp_path / "out.state").exists()
 
 
 def test_two_processes_compute_what_one_does(checkpoint: Path, data: Path, images: Path, tmp_path: Path) -> None:

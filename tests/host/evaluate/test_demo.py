@@ -7,6 +7,7 @@ import pytest
 from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate import demo
+from mobilevlm_host.evaluate.benchmark import first_pictures
 
 
 def test_four_questions_a_scene_that_no_training_and_no_choice_saw() -> None:
@@ -19,7 +20,7 @@ def test_four_questions_a_scene_that_no_training_and_no_choice_saw() -> None:
     assert [int(picture) for picture in pictures] == list(demo.SEEDS[:11])
     assert (asked.missing(), asked.image(pictures[0]).mode) == ((), "RGB")
     assert demo.load(42) == asked
-    assert asked.first(2).items == asked.items[:8]
+    assert asked.about(first_pictures(asked.items, 2)).items == asked.items[:8]
 
 
 def test_score_by_kind() -> None:

@@ -7,6 +7,7 @@ import pytest
 from benchmark_folders import GQA_QUESTIONS, gqa_truth, write_gqa
 
 from mobilevlm_export.errors import EvaluateError
+from mobilevlm_host.evaluate.benchmark import first_pictures
 from mobilevlm_host.evaluate.benchmarks import load_benchmark
 
 
@@ -132,6 +133,6 @@ def test_an_unknown_benchmark_or_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_cut_to_its_first_pictures(folder: Path) -> None:
-    gqa = load_benchmark("gqa", folder).first(1)
+    gqa = load_benchmark("gqa", folder).about(first_pictures(load_benchmark("gqa", folder).items, 1))
     assert [item.id for item in gqa.items] == ["201", "202"]
     assert gqa.score({"201": "no", "202": "man"}).metrics == {"accuracy": 50.0, "binary": 100.0, "open": 0.0}

@@ -7,6 +7,7 @@ import pytest
 from benchmark_folders import MMBENCH_COLUMNS, MMBENCH_ROWS, mmbench_row, write_mmbench
 
 from mobilevlm_export.errors import EvaluateError
+from mobilevlm_host.evaluate.benchmark import first_pictures
 from mobilevlm_host.evaluate.benchmarks import load_benchmark
 from mobilevlm_host.evaluate.mmbench import TABLE, chosen_letter
 
@@ -86,7 +87,7 @@ def test_an_answer_that_a_workbook_takes_for_no_value(answer: str, tmp_path: Pat
 
 
 def test_cut_to_its_first_pictures(folder: Path) -> None:
-    mmbench = load_benchmark("mmbench", folder).first(1)
+    mmbench = load_benchmark("mmbench", folder).about(first_pictures(load_benchmark("mmbench", folder).items, 1))
     assert [item.id for item in mmbench.items] == ["1", "3", "1000001", "1000003"]
     scores = mmbench.score({"1": "A", "3": "B", "1000001": "B", "1000003": "A"})
     assert scores.metrics == {"accuracy": 100, "coarse": 100, "logic": 100, "unmatched": 0}

@@ -6,6 +6,7 @@ import pytest
 from benchmark_folders import mme_right_answers, write_mme
 
 from mobilevlm_export.errors import EvaluateError
+from mobilevlm_host.evaluate.benchmark import first_pictures
 from mobilevlm_host.evaluate.benchmarks import load_benchmark
 from mobilevlm_host.evaluate.mme import said
 
@@ -115,7 +116,7 @@ def test_a_foreign_question_id_is_named(folder: Path) -> None:
 
 
 def test_cut_to_its_first_pictures(folder: Path) -> None:
-    mme = load_benchmark("mme", folder).first(1)
+    mme = load_benchmark("mme", folder).about(first_pictures(load_benchmark("mme", folder).items, 1))
     assert [item.id for item in mme.items] == ["commonsense_reasoning/0001.jpg#1", "commonsense_reasoning/0001.jpg#2"]
     scores = mme.score({"commonsense_reasoning/0001.jpg#1": "Yes", "commonsense_reasoning/0001.jpg#2": "Yes"})
     assert scores.metrics == {

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mobilevlm_export.errors import EvaluateError
+from mobilevlm_host.evaluate.benchmark import first_pictures
 from mobilevlm_host.evaluate.benchmarks import load_benchmark
 from mobilevlm_host.evaluate.pope import says_yes
 
@@ -149,7 +150,7 @@ def test_a_missing_split_is_named(folder: Path) -> None:
 
 
 def test_cut_to_its_first_pictures(folder: Path) -> None:
-    pope = load_benchmark("pope", folder).first(1)
+    pope = load_benchmark("pope", folder).about(first_pictures(load_benchmark("pope", folder).items, 1))
     assert [item.id for item in pope.items] == ["0", "1", "4", "5", "7", "8"]
     # random y y, popular y n, adversarial y y; all said yes: F1 1, 2/3, 1.
     scores = pope.score({item.id: "yes" for item in pope.items})

@@ -22,7 +22,7 @@ from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.cli import main
 from mobilevlm_host.evaluate import demo
 from mobilevlm_host.evaluate.answer_file import read_answer_file
-from mobilevlm_host.evaluate.benchmark import Benchmark, Item
+from mobilevlm_host.evaluate.benchmark import Benchmark, Item, first_pictures
 from mobilevlm_host.evaluate.run import Shown, answer_here, by_picture, cut_short, run
 from mobilevlm_host.evaluate.system import Source, System, open_system
 
@@ -72,7 +72,7 @@ def test_a_broken_run_goes_on_and_asks_nothing_twice(system: System, tmp_path: P
 
 def test_the_first_pictures_then_the_rest(system: System, tmp_path: Path) -> None:
     whole, path = demo.load(12), tmp_path / "a.jsonl"
-    first = run(whole, whole.first(2), system, path, answer_here)
+    first = run(whole, whole.about(first_pictures(whole.items, 2)), system, path, answer_here)
     assert (first.asked, list(first.answers)) == (8, [item.id for item in whole.items[:8]])
     rest = run(whole, whole, system, path, answer_here)
     assert (rest.asked, len(rest.answers)) == (4, 12)
@@ -181,6 +181,22 @@ def test_mistakes_end_in_one_line_before_anything_is_asked(
     assert message in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("Error: ")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_answered_of_an_unfinished_run_is_scored(tiny_checkpoint: Path) -> None:
+    asked = ("--benchmark", "demo", "--predictions", "a.jsonl")
+    assert _mvlm("evaluate", tiny_checkpoint, *asked, "--limit", 2).exit_code == 0
+    lines = Path("a.jsonl").read_text().splitlines()
+    Path("a.jsonl").write_text("\n".join(lines[:-1]) + "\n")  # the second picture lacks an answer
+    done = _mvlm("score", *asked)
+    assert done.exit_code == 0, done.output
+    assert done.stderr == "Scored are 4 of 1000 questions: of 1 pictures all are answered\n"
+    assert "demo: 4 questions" in done.stdout
+    assert " %" in done.stdout
+    Path("a.jsonl").write_text("\n".join(lines[:2]) + "\n")
+    done = _mvlm("score", *asked)
+    assert done.exit_code == 1
+    assert "a.jsonl: got all answers to no picture, expected at least one to be scored" in done.stderr
 
 
 def test_an_unfinished_file_is_nothing_to_compare_with(tiny_checkpoint: Path) -> None:

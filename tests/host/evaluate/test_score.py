@@ -72,9 +72,9 @@ def test_a_table_for_people(gqa_folder: Path) -> None:
     assert lines[:5] == [
         ["gqa:", "4", "questions"],
         ["answers.jsonl"],
-        ["accuracy", "50.00"],
-        ["binary", "100.00"],
-        ["open", "0.00"],
+        ["accuracy", "50.00", "%"],
+        ["binary", "100.00", "%"],
+        ["open", "0.00", "%"],
     ]
     assert lines[5] == ["Answers:", str(gqa_folder / "answers.jsonl")]
 

@@ -10,6 +10,7 @@ from PIL import Image
 from transformers import CLIPImageProcessor
 
 from mobilevlm_export.errors import EvaluateError
+from mobilevlm_host.evaluate.benchmark import first_pictures
 from mobilevlm_host.evaluate.benchmarks import load_benchmark
 from mobilevlm_host.evaluate.sqa import chosen_letter, middle_square
 
@@ -134,6 +135,6 @@ def test_bad_files_are_named(folder: Path, file: str, value: Any, message: str) 
 
 
 def test_cut_to_its_first_pictures(folder: Path) -> None:
-    sqa = load_benchmark("sqa", folder).first(2)
+    sqa = load_benchmark("sqa", folder).about(first_pictures(load_benchmark("sqa", folder).items, 2))
     assert [item.id for item in sqa.items] == ["4", "11"]
     assert sqa.score({"4": "A", "11": "A"}).metrics == {"accuracy": 50.0}

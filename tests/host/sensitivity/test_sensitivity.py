@@ -130,6 +130,8 @@ def test_the_command_proposes_a_recipe_that_quantizes_to_what_it_says(
         quantize(again, recipe)
         assert weight_bytes(again) == proposal["weight_bytes"]
     assert proposal["weight_bytes"] <= weight_bytes(model) // 3
+    assert list(proposal["stock_recipes"]) == [name for name in RECIPES if name != "fp32"]
+    assert all(set(figures) == {"weight_bytes", "mean_kl", "flips"} for figures in proposal["stock_recipes"].values())
     again_done = CliRunner().invoke(main, [*arguments, "--budget", "1MB"])
     assert again_done.exit_code == 2
     assert "isn't there yet" in again_done.output
