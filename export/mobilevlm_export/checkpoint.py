@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mobilevlm_export.bundle import file_sha256
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.key_map import TOWER, is_ignored, never_run, published_names
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.progress import Bytes, Progress, silent
 from mobilevlm_export.published_config import read_config
 from mobilevlm_export.tokenizer import checkpoint_tokenizer
 from mobilevlm_export.weight_files import Weights, open_weights
@@ -199,9 +200,14 @@ def checkpoint_sha256(folder: Path, progress: Progress = silent) -> str:
     }
     present = sorted(file for file in files if file.is_file())
     whole = hashlib.sha256()
-    for index, file in enumerate(present):
-        progress("hashing the checkpoint", index, len(present))
-        with file.open("rb") as opened:
-            whole.update(f"{file.name} {hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
-    progress("hashing the checkpoint", len(present), len(present))
+    total, done = Bytes(sum(file.stat().st_size for file in present)), 0
+
+    def hashed(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("hashing the checkpoint", Bytes(done), total)
+
+    hashed(0)
+    for file in present:
+        whole.update(f"{file.name} {file_sha256(file, hashed)}\n".encode())
     return whole.hexdigest()

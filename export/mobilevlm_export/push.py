@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import BundleError
-from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.progress import Bytes, Progress, silent
 
 APP_ID = "org.mobilevlmkit.app"
 # The one folder that both adb and an app without storage permission can reach.
@@ -33,13 +33,15 @@ def push_bundle(path: Path, serial: str | None = None, progress: Progress = sile
         target, incoming = f"{APP_FOLDER}/{name}", f"{APP_FOLDER}/.incoming-{name}"
         files = sorted(file for file in bundle.path.rglob("*") if file.is_file())
         _run(adb, "shell", f"rm -rf '{incoming}' && mkdir -p '{incoming}'")
-        for index, file in enumerate(files):
-            progress("copying to the phone", index, len(files))
+        total, done = Bytes(sum(file.stat().st_size for file in files)), 0
+        for file in files:
+            progress("copying to the phone", Bytes(done), total)
             relative = file.relative_to(bundle.path).as_posix()
             _run(adb, "shell", f"mkdir -p '{Path(incoming, relative).parent.as_posix()}'")
             _run(adb, "push", str(file), f"{incoming}/{relative}", timeout=None)
+            done += file.stat().st_size
         _run(adb, "shell", f"rm -rf '{target}' && mv '{incoming}' '{target}'")
-        progress("copying to the phone", len(files), len(files))
+        progress("copying to the phone", total, total)
     return target
 
 
