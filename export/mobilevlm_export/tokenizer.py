@@ -87,7 +87,10 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``, without special tokens, as the reference shows it; bytes that are not UTF-8 become U+FFFD."""
-        return str(self._processor.decode([token for token in ids if token not in self._special_ids]))
+        text = str(self._processor.decode([token for token in ids if token not in self._special_ids]))
+        return (
+            text if self.legacy else text.removeprefix(" ")
+        )  # SentencePiece takes off only what it puts in front itself
 
 
 def checkpoint_tokenizer(folder: Path) -> Tokenizer:

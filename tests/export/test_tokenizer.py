@@ -90,6 +90,9 @@ def test_the_written_files_agree(tiny_tokenizer_model: Path, tmp_path: Path, leg
     check_equal_ids(plain, made, AWKWARD_TEXTS)
     for text in filter(None, AWKWARD_TEXTS):
         assert tokenizer.encode(text) == Tokenizer(tiny_tokenizer_model).encode(text)
+        assert tokenizer.decode(tokenizer.encode(text)) == Tokenizer(tiny_tokenizer_model).decode(
+            tokenizer.encode(text)
+        )
         assert plain.encode(text if legacy else f" {text}") == tokenizer.encode(text)
         assert plain.encode(text) == tokenizer.encode_after_end(text)
 
