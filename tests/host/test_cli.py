@@ -71,8 +71,8 @@ def test_choosing_threads_shows_nothing(tiny_bundle: Bundle, picture: Path) -> N
     command = "from mobilevlm_host.cli import main; main()"
     asked = ("ask", tiny_bundle.path, picture, "What is this?", "--max-new-tokens", "3", "--threads", "1", "--json")
     done = subprocess.run([sys.executable, "-c", command, *asked], capture_output=True, text=True, check=True)
-    stages = ("verifying the bundle", "loading the model")  # told where they take long
-    assert [line for line in done.stderr.splitlines() if not line.startswith(stages)] == []
+    assert ".cpp" not in done.stderr  # as C++'s lines about the CPU begin
+    assert "cpu" not in done.stderr.lower()
 
 
 def test_ask_reads_a_picture_from_standard_input(tiny_bundle: Bundle, picture: Path) -> None:
