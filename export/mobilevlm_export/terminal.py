@@ -16,6 +16,7 @@ from mobilevlm_export.progress_bar import PlainProgress, TerminalProgress
 
 # In indented JSON; inside its strings there are no line ends.
 _NUMBERS = re.compile(r"\[\n\s*(?:[-\d.eE+]+|NaN|-?Infinity|null)(?:,\n\s*(?:[-\d.eE+]+|NaN|-?Infinity|null))*\n\s*\]")
+_LONGEST_WORD = 40  # in a table: what is longer, as a path may be, can be broken
 _drawn: TerminalProgress | None = None  # on the terminal now
 
 
@@ -79,11 +80,18 @@ def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int | None]:
     from rich.cells import cell_len
 
     whole = [max(cell_len(line) for cell in column for line in cell.split("\n")) for column in columns]
-    least = [max((cell_len(word) for cell in column for word in cell.split()), default=0) for column in columns]
-    if sum(whole) <= room or sum(least) > room:
+    words = [max((cell_len(word) for cell in column for word in cell.split()), default=0) for column in columns]
+    widths = [min(word, _LONGEST_WORD) for word in words]
+    left = room - sum(widths)
+    if sum(whole) <= room or left < 0:
         return [None] * len(columns)
-    share = (room - sum(least)) / (sum(whole) - sum(least))
-    return [word + int(share * (text - word)) for text, word in zip(whole, least, strict=True)]
+    # Short texts get what they lack first, so that long ones share what remains.
+    wanting = sorted(range(len(columns)), key=lambda index: whole[index] - widths[index])
+    for place, index in enumerate(wanting):
+        more = min(whole[index] - widths[index], left // (len(columns) - place))
+        widths[index] += more
+        left -= more
+    return [*widths]
 
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:

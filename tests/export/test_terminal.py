@@ -82,3 +82,8 @@ def test_a_table_breaks_no_word(capsys: pytest.CaptureFixture[str], monkeypatch:
     print_table("layers", ("stage", "", "measured", "limit", "worst"), [row])
     words = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out).split()
     assert {"vision_encoder.layers.12", "three-things.png:", "0.99999,", "measured"} <= set(words)
+
+
+def test_a_long_path_squeezes_no_other_column(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("", ("", ""), [("not quantized: projector", "Linear bias (small)"), ("zip", "/a" * 200)])
+    assert "not quantized: projector  Linear bias (small)" in capsys.readouterr().out
