@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import redirect_stderr
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +13,7 @@ from torch import Tensor
 
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import RunnerError
-from mobilevlm_host.native_output import native_output_hidden
+from mobilevlm_host.native_output import runtime_output_hidden
 
 BACKENDS = ("executorch", "coreml")
 _OPERATORS = ("extension/llm/custom_ops/*custom_ops_aot_lib.*", "kernels/quantized/*quantized_ops_aot_lib.*")
@@ -150,7 +148,7 @@ def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[...,
     import_runtime()
     from executorch.runtime import Runtime
 
-    with native_output_hidden():
+    with runtime_output_hidden():
         try:
             loaded: Any = Runtime.get().load_program(str(program))
             methods = {name: loaded.load_method(name) for name in names}
@@ -158,7 +156,7 @@ def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[...,
             raise RunnerError(f"{program}: the runtime can't load it ({str(error).splitlines()[0]})") from None
 
     def call(name: str, *inputs: Tensor) -> list[Tensor]:
-        with native_output_hidden():
+        with runtime_output_hidden():
             # Outputs live in the program's memory, which the next call uses again.
             try:
                 return [output.clone() for output in methods[name].execute(inputs)]
@@ -171,8 +169,7 @@ def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[...,
 
 def import_runtime() -> None:
     """Load ExecuTorch's runtime into this process, with the operators that programs call."""
-    # The import prints lines about the CPU, in C++ but by way of sys.stderr.
-    with native_output_hidden(), redirect_stderr(io.StringIO()):
+    with runtime_output_hidden():
         register_operators()
         import executorch.runtime  # noqa: F401
 
@@ -198,7 +195,7 @@ def register_operators() -> None:
 def set_threads(threads: int) -> None:
     """Let ExecuTorch's engines in this process use ``threads`` CPU threads."""
     torch.set_num_threads(threads)  # the attention's matrix products are torch's, with threads of their own
-    with native_output_hidden(), redirect_stderr(io.StringIO()):  # C++'s lines about the CPU come by way of sys.stderr
+    with runtime_output_hidden():
         from executorch.extension.pybindings._C import _unsafe_reset_threadpool
 
         _unsafe_reset_threadpool(threads)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import TextIO
 
 _lock = threading.RLock()
@@ -45,6 +46,13 @@ def native_output_hidden() -> Iterator[None]:
                 os.dup2(copy, descriptor)
                 os.close(copy)
             os.close(nothing)
+
+
+@contextmanager
+def runtime_output_hidden() -> Iterator[None]:
+    """The same, and nothing of Python's stderr is shown either: ExecuTorch's runtime logs by way of it."""
+    with native_output_hidden(), redirect_stderr(io.StringIO()):
+        yield
 
 
 def _elsewhere(stream: TextIO, descriptor: int, copy: int) -> TextIO:
