@@ -103,8 +103,10 @@ class Bundle:
 
 
 def _verified(folder: Path, progress: Progress) -> Manifest:
+    root = folder.resolve()
+    _require_own(folder / MANIFEST, root)
     manifest = read_manifest(folder / MANIFEST)
-    total, done = Bytes(sum(entry.bytes for entry in manifest.files)), 0
+    total, done = Bytes(manifest.total_bytes), 0
 
     def hashed(count: int) -> None:
         nonlocal done
@@ -114,13 +116,22 @@ def _verified(folder: Path, progress: Progress) -> Manifest:
     hashed(0)
     for entry in manifest.files:
         file = folder / entry.path
-        if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
+        _require_own(file, root)
+        if not file.is_file():
             raise BundleError(f"{file}: missing, expected {entry.bytes} bytes")
         if file.stat().st_size != entry.bytes:
             raise BundleError(f"{file}: got {file.stat().st_size} bytes, expected {entry.bytes}")
         if (got := file_sha256(file, hashed)) != entry.sha256:
             raise BundleError(f"{file}: got SHA-256 {got[:16]}…, expected {entry.sha256[:16]}…: the file is damaged")
     return manifest
+
+
+def _require_own(file: Path, root: Path) -> None:
+    """Raise BundleError if ``file`` is elsewhere than in the bundle ``root``, by a link of its own or of its folder."""
+    if not (real := file.resolve()).is_relative_to(root):
+        raise BundleError(
+            f"{file}: got a link to {real}, expected a file in the bundle (cp -rL copies a bundle with what its links name)"
+        )
 
 
 def file_sha256(path: Path, hashed: Callable[[int], None] = lambda count: None) -> str:

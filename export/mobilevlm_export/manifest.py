@@ -23,6 +23,9 @@ EXECUTORCH_SINCE = 2
 MANIFEST = "manifest.json"
 RESAMPLE = "pillow-bicubic-8bit"
 _SHA256 = re.compile("[0-9a-f]{64}")
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+_LONGEST_PATH = 200
+_LARGEST_FILE = 1 << 40  # bytes; a sum over all files that a manifest can list fits 64 bits in every language
 _KINDS: dict[type, str] = {str: "a text", int: "a number", float: "a number", dict: "an object", list: "a list"}
 # What every reader relies on; a list's items are of the second type.
 _FIELDS: dict[str, type | tuple[type, type]] = {
@@ -105,6 +108,11 @@ class Manifest:
     def format_version(self) -> int:
         """The version of the schema that it was written in."""
         return int(self.values["format_version"])
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of all files but the manifest."""
+        return sum(entry.bytes for entry in self.files)
 
     @property
     def source_sha256(self) -> str:
@@ -190,6 +198,17 @@ def _require_fit(values: dict[str, Any], config: MobileVLMConfig, path: Path) ->
             raise BundleError(f"{path}: {field}: got {got!r:.60}, expected a text with {QUESTION}")
 
 
+def _require_plain(name: str, where: Path) -> None:
+    """Raise BundleError unless ``name``, a path in the manifest ``where``, is one inside the bundle that every system and shell takes as
+    it is spelled: parts of ASCII letters, digits, ``.``, ``_`` and ``-``.
+    """
+    plain = len(name) <= _LONGEST_PATH and _PLAIN_PATH.fullmatch(name)
+    if not plain or any(set(part) == {"."} for part in name.split("/")):
+        raise BundleError(
+            f"{where}: files: got the path {name!r:.80}, expected one inside the bundle of letters, digits, '.', '_' and '-'"
+        )
+
+
 def _at(values: dict[str, Any], field: str) -> Any:
     """What stands at the dotted ``field`` of objects, or None."""
     got: Any = values
@@ -215,15 +234,21 @@ def _file_entry(entry: Any, manifest: Path) -> FileEntry:
     fields = {"path": str, "bytes": int, "sha256": str}
     if not isinstance(entry, dict) or any(not _is(entry.get(key), kind) for key, kind in fields.items()):
         raise BundleError(f"{manifest}: files: got {entry!r:.80}, expected path, bytes and sha256")
-    require_inside(entry["path"], manifest)
-    if entry["bytes"] < 0 or not _SHA256.fullmatch(entry["sha256"]):
+    _require_plain(entry["path"], manifest)
+    if not 0 <= entry["bytes"] <= _LARGEST_FILE or not _SHA256.fullmatch(entry["sha256"]):
         raise BundleError(f"{manifest}: files: got {entry!r:.80}, expected a size and 64 hexadecimal digits")
     return FileEntry(entry["path"], entry["bytes"], entry["sha256"])
 
 
 def _require_listed(manifest: Manifest, path: Path) -> None:
-    """Every file that a reader would open has its hash."""
+    """Every file that a reader would open has its hash, once."""
     values, listed = manifest.values, {entry.path for entry in manifest.files}
+    places: set[str] = set()
+    for entry in manifest.files:
+        # A phone's shared storage takes upper and lower case for the same.
+        if (place := entry.path.lower()) in places:
+            raise BundleError(f"{path}: files: got {entry.path!r:.80} twice, expected it once")
+        places.add(place)
     named = {f"tokenizer.{kind}": values["tokenizer"][kind] for kind in ("model", "json")}
     for backend, artifact in values["artifacts"].items():
         if not isinstance(artifact, dict) or not _is(artifact.get("file"), str):

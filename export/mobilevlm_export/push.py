@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import BundleError
+from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.progress import Bytes, Progress, silent
 
 APP_ID = "org.mobilevlmkit.app"
@@ -19,7 +22,8 @@ _ADB_TIMEOUT_S = 30
 def push_bundle(path: Path, serial: str | None = None, progress: Progress = silent) -> str:
     """Verify the bundle at ``path`` and copy it to the phone; returns its folder there.
 
-    Files go to a temporary folder that is renamed when all have arrived, so the app never sees half a bundle.
+    Files go to a temporary folder that is renamed when all have arrived, so the app never sees half a bundle. Only what the manifest
+    lists is copied.
 
     Raises:
         BundleError: the bundle is damaged or has no program for the app, adb is not installed, or no phone (or more than one)
@@ -29,20 +33,20 @@ def push_bundle(path: Path, serial: str | None = None, progress: Progress = sile
     _require_phone(adb)
     with Bundle.open(path, progress=progress) as bundle:
         bundle.artifact("executorch")
-        name = path.name.removesuffix(".zip")
-        target, incoming = f"{APP_FOLDER}/{name}", f"{APP_FOLDER}/.incoming-{name}"
-        files = sorted(file for file in bundle.path.rglob("*") if file.is_file())
-        _run(adb, "shell", f"rm -rf '{incoming}' && mkdir -p '{incoming}'")
-        total, done = Bytes(sum(file.stat().st_size for file in files)), 0
+        # Not ".", nor "..": on the phone they name the folder that holds all bundles, and the one above it.
+        name = os.path.basename(os.path.abspath(path)).removesuffix(".zip")
+        target, incoming = PurePosixPath(APP_FOLDER, name), PurePosixPath(APP_FOLDER, f".incoming-{name}")
+        files = [*(entry.path for entry in bundle.manifest.files), MANIFEST]
+        folders = sorted({str((incoming / file).parent) for file in files})
+        _shell(adb, ["rm", "-rf", str(incoming)], ["mkdir", "-p", *folders])
+        total, done = Bytes(sum((bundle.path / file).stat().st_size for file in files)), 0
         for file in files:
             progress("copying to the phone", Bytes(done), total)
-            relative = file.relative_to(bundle.path).as_posix()
-            _run(adb, "shell", f"mkdir -p '{Path(incoming, relative).parent.as_posix()}'")
-            _run(adb, "push", str(file), f"{incoming}/{relative}", timeout=None)
-            done += file.stat().st_size
-        _run(adb, "shell", f"rm -rf '{target}' && mv '{incoming}' '{target}'")
+            _run(adb, "push", str((bundle.path / file).resolve()), str(incoming / file), timeout=None)
+            done += (bundle.path / file).stat().st_size
+        _shell(adb, ["rm", "-rf", str(target)], ["mv", str(incoming), str(target)])
         progress("copying to the phone", total, total)
-    return target
+    return str(target)
 
 
 def _adb() -> str:
@@ -61,6 +65,11 @@ def _require_phone(adb: list[str]) -> None:
         ) from None
     if state != "device":
         raise BundleError(f"adb: got a phone in state {state!r}, expected 'device': allow USB debugging on it")
+
+
+def _shell(adb: list[str], *commands: list[str]) -> None:
+    """Run ``commands`` in the phone's shell, one after the other, until one fails; every word arrives as it is here."""
+    _run(adb, "shell", " && ".join(map(shlex.join, commands)))
 
 
 def _run(adb: list[str], *arguments: str, timeout: int | None = _ADB_TIMEOUT_S) -> str:

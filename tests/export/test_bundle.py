@@ -86,7 +86,13 @@ def test_a_link_out_of_the_bundle_is_refused(copy: Path, tmp_path: Path) -> None
     outside = tmp_path / "outside"
     shutil.move(copy / "tokenizer.json", outside)
     (copy / "tokenizer.json").symlink_to(outside)
-    with pytest.raises(BundleError, match="missing"):
+    with pytest.raises(BundleError, match=r"tokenizer\.json: got a link to .*outside, expected a file in the bundle"):
+        Bundle.open(copy)
+    (copy / "tokenizer.json").unlink()
+    shutil.move(outside, copy / "tokenizer.json")
+    shutil.move(copy / MANIFEST, outside)
+    (copy / MANIFEST).symlink_to(outside)
+    with pytest.raises(BundleError, match=r"manifest\.json: got a link to .*outside, expected a file in the bundle"):
         Bundle.open(copy)
 
 

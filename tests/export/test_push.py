@@ -29,9 +29,50 @@ def test_files_arrive_in_a_folder_that_is_renamed_last(
     assert push_bundle(tiny_bundle.path) == f"{APP_FOLDER}/tiny.mvlm"
     calls = log.read_text().splitlines()
     pushed = [call.split()[-1] for call in calls if call.startswith("push ")]
-    names = ("manifest.json", "model.pte", "tokenizer.json", "tokenizer.model")
+    names = ("model.pte", "tokenizer.json", "tokenizer.model", "manifest.json")
     assert pushed == [f"{APP_FOLDER}/.incoming-tiny.mvlm/{name}" for name in names]
-    assert calls[-1].endswith(f"mv '{APP_FOLDER}/.incoming-tiny.mvlm' '{APP_FOLDER}/tiny.mvlm'")
+    assert calls[-1].endswith(f"mv {APP_FOLDER}/.incoming-tiny.mvlm {APP_FOLDER}/tiny.mvlm")
+
+
+# A phone whose /sdcard is the folder "phone" of the working directory, with a shell of its own.
+_PHONE = """
+case "$1" in
+get-state) echo device ;;
+shell) sh -c "$(printf %s "$2" | sed "s#/sdcard/#phone/#g")" ;;
+push) cp "$2" "$(printf %s "$3" | sed "s#/sdcard/#phone/#")" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["it's mine.mvlm", "a';touch X;'b.mvlm", "$(touch X).mvlm", 'a b\n"c.mvlm', "-rf.mvlm", "模型.mvlm"]
+)
+def test_a_bundle_of_any_name_arrives_and_nothing_else_happens(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _adb(tmp_path, monkeypatch, _PHONE)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_bundle.path, name)
+    Path(name, "unlisted.txt").touch()
+    for _ in range(2):  # the second replaces the first
+        push_bundle(Path(name))
+    (arrived,) = (tmp_path / "phone").rglob("*.mvlm")
+    assert str(arrived) == f"{tmp_path}/phone{APP_FOLDER.removeprefix('/sdcard')}/{name}"
+    assert {file.name: file.read_bytes() for file in arrived.rglob("*")} == {
+        file.name: file.read_bytes() for file in tiny_bundle.path.rglob("*")
+    }
+    assert {each.name for each in tmp_path.iterdir()} == {"adb", "adb.log", "phone", name}
+
+
+def test_the_working_directory_has_its_own_name(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _adb(tmp_path, monkeypatch, '[ "$1" = get-state ] && echo device; exit 0')
+    monkeypatch.chdir(tiny_bundle.path)
+    assert push_bundle(Path(".")) == f"{APP_FOLDER}/tiny.mvlm"
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(shutil.copytree(tiny_bundle.path, tmp_path / "my.mvlm") / "..")
+    assert push_bundle(Path("inner/../my.mvlm")) == f"{APP_FOLDER}/my.mvlm"
 
 
 def test_a_serial_is_passed_on(tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

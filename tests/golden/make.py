@@ -343,6 +343,17 @@ _WRONG: dict[str, tuple[str, Any, str]] = {
     "path-drive": ("files", [_ONE_FILE | {"path": "C:model.pte"}], "inside"),
     "path-backslash": ("files", [_ONE_FILE | {"path": "..\\model.pte"}], "inside"),
     "path-empty": ("files", [_ONE_FILE | {"path": ""}], "inside"),
+    "path-dot": ("files", [_ONE_FILE | {"path": "golden/./a.png"}], "inside"),
+    "path-part-empty": ("files", [_ONE_FILE | {"path": "golden//a.png"}], "inside"),
+    "path-folder": ("files", [_ONE_FILE | {"path": "golden/"}], "inside"),
+    "path-shell": ("files", [_ONE_FILE | {"path": "golden/';touch X;'/a.png"}], "inside"),
+    "path-space": ("files", [_ONE_FILE | {"path": "golden/a b.png"}], "inside"),
+    "path-unicode": ("files", [_ONE_FILE | {"path": "golden/\u00fcn\u00efcode.png"}], "inside"),
+    "path-newline": ("files", [_ONE_FILE | {"path": "golden/a.png\n"}], "inside"),
+    "path-long": ("files", [_ONE_FILE | {"path": "a" * 201}], "inside"),
+    "path-twice": ("files", [_ONE_FILE, _ONE_FILE], "twice"),
+    "path-twice-by-case": ("files", [_ONE_FILE, _ONE_FILE | {"path": "MODEL.pte"}], "twice"),
+    "file-huge": ("files", [_ONE_FILE | {"bytes": (1 << 40) + 1}], "files"),
 }
 # executorch-and-coreml.json with one thing wrong that only those read who run Core ML: Android accepts these.
 _COREML = "artifacts.coreml"

@@ -100,7 +100,7 @@ final class BundleStoreTests: XCTestCase {
     func testABombIsRefusedBeforeItFillsTheDisk() throws {
         var bundle = try TestBundle()
         bundle.manifest["files"] = [
-            ["path": "golden/large.bin", "bytes": Int64(1) << 60, "sha256": String(repeating: "0", count: 64)]
+            ["path": "golden/large.bin", "bytes": Int64(1) << 40, "sha256": String(repeating: "0", count: 64)]
         ]
         bundle.manifest["tokenizer"] = ["model": "golden/large.bin", "json": "golden/large.bin"]
         bundle.manifest["artifacts"] = ["executorch": ["file": "golden/large.bin"]]

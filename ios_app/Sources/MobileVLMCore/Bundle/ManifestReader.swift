@@ -12,6 +12,9 @@ public enum ManifestReader {
     private static let stopText = "</s>"
     static let maxBytes = 1 << 24
     private static let largestSide = 4096
+    private static let longestPath = 200
+    /// Bytes; a sum over all files that a manifest of `maxBytes` can list doesn't overflow.
+    private static let largestFile: Int64 = 1 << 40
 
     /// Reads the manifest in `file`.
     ///
@@ -61,6 +64,21 @@ public enum ManifestReader {
             parts.isEmpty || path.utf8.first == UInt8(ascii: "/") || parts.contains { $0.elementsEqual("..".utf8) }
             || path.utf8.contains { $0 == UInt8(ascii: "\\") || $0 == UInt8(ascii: ":") || $0 == 0 }
         if isOutside { throw BundleError("\(name): got the path '\(shown(path))', expected one inside the bundle") }
+    }
+
+    /// Throws unless `path` is one inside the bundle that every system and shell takes as it is spelled.
+    private static func requirePlain(_ path: String, name: String) throws(BundleError) {
+        let letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-".utf8
+        let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        let isPlain =
+            path.utf8.count <= longestPath
+            && parts.allSatisfy { part in
+                part.allSatisfy(letters.contains) && part.contains { $0 != UInt8(ascii: ".") }
+            }
+        if !isPlain {
+            throw BundleError(
+                "\(name): files: got the path '\(shown(path))', expected one inside the bundle of letters, digits, '.', '_' and '-'")
+        }
     }
 
     private struct Version: Decodable {
@@ -145,9 +163,9 @@ public enum ManifestReader {
     }
 
     private static func checked(_ entry: FileEntry, name: String) throws(BundleError) -> FileEntry {
-        try requireInside(entry.path, name: "\(name): files")
+        try requirePlain(entry.path, name: name)
         let isHash = entry.sha256.utf8.count == 64 && entry.sha256.utf8.allSatisfy { "0123456789abcdef".utf8.contains($0) }
-        if entry.bytes < 0 || !isHash {
+        if !(0...largestFile).contains(entry.bytes) || !isHash {
             throw BundleError(
                 "\(name): files: got \(shown(entry.path)) with \(entry.bytes) bytes, expected a size and 64 hexadecimal digits")
         }
@@ -158,9 +176,13 @@ public enum ManifestReader {
     private static func requireListed(
         _ manifest: Manifest, tokenizerJSON: String, _ coreML: CoreMLArtifact?, name: String
     ) throws(BundleError) {
-        var listed = Set<[UInt8]>()  // by bytes: two names that look alike are two files
-        for entry in manifest.files where !listed.insert(Array(entry.path.utf8)).inserted {
-            throw BundleError("\(name): files: got \(shown(entry.path)) twice, expected it once")
+        var listed = Set<[UInt8]>(), places = Set<String>()
+        for entry in manifest.files {
+            listed.insert(Array(entry.path.utf8))
+            // A disk may take upper and lower case for the same.
+            guard places.insert(entry.path.lowercased()).inserted else {
+                throw BundleError("\(name): files: got \(shown(entry.path)) twice, expected it once")
+            }
         }
         var named = [("tokenizer.model", manifest.tokenizerModel), ("tokenizer.json", tokenizerJSON)]
         named += manifest.artifacts.sorted { $0.key < $1.key }.map { ("artifacts.\($0.key)", $0.value) }

@@ -27,6 +27,8 @@ object ManifestReader {
     /** Bytes; a sum over all files that a manifest of [MAX_BYTES] can list doesn't overflow. */
     private const val LARGEST_FILE = 1L shl 40
     private val SHA256 = Regex("[0-9a-f]{64}")
+    private val PLAIN_PATH = Regex("[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+    private const val LONGEST_PATH = 200
 
     /**
      * Reads the manifest in [file].
@@ -84,6 +86,12 @@ object ManifestReader {
         val parts = parts(name)
         val outside = parts.isEmpty() || name.startsWith("/") || ".." in parts || name.any { it == '\\' || it == ':' || it == '\u0000' }
         if (outside) throw BundleException("$where: got the path ${JsonFields.shown(name, 60)}, expected one inside the bundle")
+    }
+
+    /** Throws unless [path] is one inside the bundle that every system and shell takes as it is spelled. */
+    private fun requirePlain(path: String, fail: (String) -> BundleException) {
+        val isPlain = path.length <= LONGEST_PATH && PLAIN_PATH.matches(path) && path.split('/').none { part -> part.all { it == '.' } }
+        if (!isPlain) throw fail("files: got the path ${JsonFields.shown(path, 60)}, expected one inside the bundle of letters, digits, '.', '_' and '-'")
     }
 
     private fun parts(path: String) = path.split('/').filter { it.isNotEmpty() && it != "." }
@@ -163,7 +171,7 @@ object ManifestReader {
         if (path == null || bytes == null || sha256 == null) {
             throw fail("files: got ${JsonFields.shown(entry, 80)}, expected path, bytes and sha256")
         }
-        requireInside(path, fail("files").message!!)
+        requirePlain(path, fail)
         if (bytes !in 0..LARGEST_FILE || !SHA256.matches(sha256)) {
             throw fail("files: got ${JsonFields.shown(entry, 80)}, expected a size and 64 hexadecimal digits")
         }
@@ -173,10 +181,10 @@ object ManifestReader {
     /** Every file that a reader would open has its hash, once. */
     private fun requireListed(manifest: Manifest, fail: (String) -> Exception) {
         val listed = manifest.files.map { it.path }.toSet()
-        val places = HashSet<List<String>>()
+        val places = HashSet<String>()
         for (entry in manifest.files) {
             // Shared storage takes upper and lower case for the same.
-            if (!places.add(parts(entry.path.lowercase()))) throw fail("files: got ${JsonFields.shown(entry.path, 60)} twice, expected it once")
+            if (!places.add(entry.path.lowercase())) throw fail("files: got ${JsonFields.shown(entry.path, 60)} twice, expected it once")
         }
         val named = mapOf("tokenizer.model" to manifest.tokenizerModel, "tokenizer.json" to manifest.tokenizerJson) +
             manifest.artifacts.mapKeys { "artifacts.${it.key}" }

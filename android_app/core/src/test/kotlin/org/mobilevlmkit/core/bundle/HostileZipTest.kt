@@ -75,11 +75,15 @@ class HostileZipTest {
 
     @Test
     fun aManifestCannotListOneFileByTwoNames() {
-        for (twin in listOf("golden/./a.ppm", "golden//a.ppm", "./golden/a.ppm", "golden/a.ppm/", "golden/A.ppm", "GOLDEN/a.ppm")) {
+        val twins = mapOf(
+            "golden/./a.ppm" to "inside the bundle", "golden//a.ppm" to "inside the bundle", "./golden/a.ppm" to "inside the bundle",
+            "golden/a.ppm/" to "inside the bundle", "golden/A.ppm" to "twice", "GOLDEN/a.ppm" to "twice",
+        )
+        for ((twin, says) in twins) {
             val content = byteArrayOf(1, 2)
             val listed = mapOf("path" to twin, "bytes" to 2, "sha256" to Sha256.of(content))
             val twice = TestBundle(programBytes = 300) { it + ("files" to (it["files"] as List<*>) + listed) }
-            refused(RawZip.of((twice.entries + (twin to content)).map { RawEntry(it.first, it.second) }), "twice")
+            refused(RawZip.of((twice.entries + (twin to content)).map { RawEntry(it.first, it.second) }), says)
         }
     }
 
