@@ -23,12 +23,15 @@ from mobilevlm_export.manifest import (
     EXECUTORCH_SINCE,
     FORMAT_VERSION,
     MANIFEST,
+    FileEntry,
     Manifest,
     read_manifest,
     require_inside,
 )
+from mobilevlm_export.plain_zip import ZIP_FAULTS, plain_member
 from mobilevlm_export.progress import Bytes, Progress, silent
 from mobilevlm_export.scratch import ScratchFolder
+from mobilevlm_export.terminal import megabytes
 from mobilevlm_export.whole_file import Staged, recover, staged, whole_file
 
 _CHUNK = 1 << 22
@@ -265,26 +268,42 @@ def _zip(folder: Path, output: Path, stage: str, progress: Progress) -> None:
 
 
 def _unzip(path: Path, folder: Path) -> None:
-    """Unpack the manifest, then only the files it lists, each at most as long as it says."""
+    """Unpack the manifest, then only the files it lists, each exactly as long as it says, if the disk has room for all of them."""
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
                 require_inside(name, path)
             _unpack(archive, MANIFEST, folder, 1 << 24, path)
-            for entry in read_manifest(folder / MANIFEST).files:
+            manifest = read_manifest(folder / MANIFEST)
+            for entry in manifest.files:
+                _require_size(archive, entry, path)
+            if (room := shutil.disk_usage(folder).free) < manifest.total_bytes:
+                raise BundleError(
+                    f"{path}: got {megabytes(room)} free in {folder.parent}, expected {megabytes(manifest.total_bytes)} to "
+                    "unpack it (TMPDIR names another place)"
+                )
+            for entry in manifest.files:
                 _unpack(archive, entry.path, folder, entry.bytes, path)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except ZIP_FAULTS as error:
         raise BundleError(f"{path}: got a damaged archive ({error}), expected a zipped bundle") from None
 
 
-def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, limit: int, path: Path) -> None:
+def _require_size(archive: zipfile.ZipFile, entry: FileEntry, path: Path) -> None:
+    if (got := _listed(archive, entry.path, path).file_size) != entry.bytes:
+        raise BundleError(f"{path}: {entry.path}: got {got} bytes, expected {entry.bytes}")
+
+
+def _listed(archive: zipfile.ZipFile, name: str, path: Path) -> zipfile.ZipInfo:
     try:
-        source = archive.open(name)
+        return plain_member(archive, name)
     except KeyError:
         raise BundleError(f"{path}: {name} is missing, expected it in the archive") from None
+
+
+def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, limit: int, path: Path) -> None:
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    with source, target.open("wb") as file:
+    with archive.open(_listed(archive, name, path)) as source, target.open("wb") as file:
         left = limit
         while chunk := source.read(min(_CHUNK, left + 1)):
             left -= len(chunk)

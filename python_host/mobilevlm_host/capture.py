@@ -25,6 +25,7 @@ from mobilevlm_export.bundle import Bundle, file_sha256
 from mobilevlm_export.errors import CaptureError, ImageError
 from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.pixels import open_image
+from mobilevlm_export.plain_zip import ZIP_FAULTS, plain_member
 from mobilevlm_export.whole_file import require_place, whole_file
 from mobilevlm_host.methods import BACKENDS
 from mobilevlm_host.parity.engine import BundleEngine
@@ -117,7 +118,7 @@ def read_capture(path: Path) -> Capture:
             picture = open_image(_member(archive, _PICTURE, path)) if _PICTURE in archive.namelist() else None
     except FileNotFoundError:
         raise CaptureError(f"{path}: no such file, expected a capture") from None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, ImageError, OSError) as error:
+    except (*ZIP_FAULTS, ImageError, OSError) as error:
         raise CaptureError(f"{path}: got a damaged file ({error}), expected a capture (a zip)") from None
     version = values.get("format_version") if isinstance(values, dict) else None
     if version != FORMAT_VERSION:
@@ -137,7 +138,7 @@ def read_capture(path: Path) -> Capture:
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
     limit = _LARGEST[name]
     try:
-        with archive.open(name) as file:
+        with archive.open(plain_member(archive, name)) as file:
             data = file.read(limit + 1)
     except KeyError:
         raise CaptureError(f"{path}: {name} is missing, expected it in the capture") from None

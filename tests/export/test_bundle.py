@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,12 +109,60 @@ def test_archives_cannot_escape_or_grow(copy: Path, tmp_path: Path) -> None:
     (copy / "tokenizer.json").write_bytes(bytes(1 << 20))
     growing = tmp_path / "growing.mvlm.zip"
     zip_bundle(copy, growing)
-    with pytest.raises(BundleError, match="got more than the"):
+    with pytest.raises(BundleError, match=r"tokenizer\.json: got 1048576 bytes, expected \d+"):
+        Bundle.open(growing)
+    lying = growing.read_bytes()
+    told = json.loads((copy / MANIFEST).read_text())["files"][1]["bytes"]
+    assert lying.count((1 << 20).to_bytes(8, "little")) == 1  # in the local header, as zip64 has it
+    at = lying.rindex((1 << 20).to_bytes(4, "little"))
+    growing.write_bytes(lying[:at] + told.to_bytes(4, "little") + lying[at + 4 :])
+    with pytest.raises(BundleError, match="got a damaged archive"):
         Bundle.open(growing)
     junk = tmp_path / "junk.mvlm.zip"
     junk.write_bytes(b"PK junk")
     with pytest.raises(BundleError, match="got a damaged archive"):
         Bundle.open(junk)
+
+
+def test_an_archive_is_unpacked_only_where_there_is_room(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zipped = tmp_path / "a.mvlm.zip"
+    zip_bundle(tiny_bundle.path, zipped)
+    need = tiny_bundle.manifest.total_bytes
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=need - 1))
+    with pytest.raises(BundleError, match=r"got .* MB free in .*, expected .* MB to unpack it \(TMPDIR"):
+        Bundle.open(zipped)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.mvlm.zip"]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=need))
+    Bundle.open(zipped).close()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_a_damaged_stream_is_a_damaged_archive(tiny_bundle: Bundle, tmp_path: Path, method: int) -> None:
+    zipped = tmp_path / "a.mvlm.zip"
+    with zipfile.ZipFile(zipped, "w", method) as archive:
+        for file in sorted(tiny_bundle.path.iterdir()):
+            archive.write(file, file.name)
+        at = archive.getinfo("model.pte").header_offset + 60
+    whole = zipped.read_bytes()
+    Bundle.open(zipped).close()
+    zipped.write_bytes(whole[:at] + bytes(255 - byte for byte in whole[at : at + 200]) + whole[at + 200 :])
+    with pytest.raises(BundleError, match="got a damaged archive") as caught:
+        Bundle.open(zipped)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_only_deflate_is_unpacked(tiny_bundle: Bundle, tmp_path: Path, method: int) -> None:
+    """Python's zipfile hands out what others decompress to in pieces without a bound."""
+    zipped = tmp_path / "a.mvlm.zip"
+    with zipfile.ZipFile(zipped, "w", method) as archive:
+        for file in sorted(tiny_bundle.path.iterdir()):
+            archive.write(file, file.name)
+    with pytest.raises(BundleError, match=rf"manifest\.json: compression method {method}, not deflate"):
+        Bundle.open(zipped)
 
 
 def _fill_from(folder: Path) -> Any:

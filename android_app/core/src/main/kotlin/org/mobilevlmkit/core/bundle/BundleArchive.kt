@@ -27,6 +27,7 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
      */
     fun manifestBytes(job: Job): ByteArray {
         var found: ByteArray? = null
+        var skipped = 0L
         eachEntry { entry, input ->
             job.step(0, 0)
             if (entry.name == ManifestReader.FILE_NAME) {
@@ -34,7 +35,7 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
                 if (bytes.size > ManifestReader.MAX_BYTES) throw tooLong(entry.name, ManifestReader.MAX_BYTES.toLong())
                 found = bytes
             } else {
-                skip(input, job)
+                skipped = skip(input, job, skipped, MOST_BEFORE_MANIFEST)
             }
             found == null
         }
@@ -50,10 +51,15 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
         val wanted = manifest.files.associateByTo(HashMap()) { it.path }
         val seen = HashSet<String>()
         var done = 0L
+        var skipped = 0L
         eachEntry { entry, input ->
             if (!seen.add(entry.name)) throw BundleException("$name: got ${entry.name} twice, expected it once")
             val listed = wanted.remove(entry.name)
-            if (listed == null) skip(input, job) else done = unpackFile(input, listed, folder, done, manifest.totalBytes, job)
+            if (listed == null) {
+                skipped = skip(input, job, skipped, MOST_UNLISTED)
+            } else {
+                done = unpackFile(input, listed, folder, done, manifest.totalBytes, job)
+            }
             true
         }
         wanted.keys.minOrNull()?.let { throw BundleException("$name: $it is missing, expected it in the archive") }
@@ -106,9 +112,17 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
         }
     }
 
-    private fun skip(input: InputStream, job: Job) {
+    /** Passes over an entry, which decompresses it: all of them together at most to [limit] bytes, [skippedBefore] of them already. */
+    private fun skip(input: InputStream, job: Job, skippedBefore: Long, limit: Long): Long {
         val chunk = ByteArray(CHUNK)
-        while (input.read(chunk) >= 0) if (job.isCancelled) job.step(0, 0)
+        var skipped = skippedBefore
+        while (true) {
+            val count = input.read(chunk)
+            if (count < 0) return skipped
+            skipped += count
+            if (skipped > limit) throw BundleException("$name: got more than $limit bytes beside the bundle's own, expected less")
+            if (job.isCancelled) job.step(0, 0)
+        }
     }
 
     private fun damaged(error: Exception) =
@@ -130,5 +144,7 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
     private companion object {
         const val CHUNK = 1 shl 18
         const val MAX_ENTRIES = 10_000
+        const val MOST_UNLISTED = 1L shl 26
+        const val MOST_BEFORE_MANIFEST = 1L shl 34 // the bundle's own files may stand there too
     }
 }

@@ -118,6 +118,13 @@ class HostileZipTest {
         refused(RawZip.of(List(10_001) { RawEntry("$it", ByteArray(0)).copy(isDeflated = false) }), "more than 10000 entries")
     }
 
+    /** 70 MB of zeros are 70 KB in a zip, and no file of the bundle. */
+    @Test
+    fun anArchiveThatGrowsBesideTheBundleIsRefused() {
+        val bomb = RawEntry("bomb", ByteArray(70 shl 20))
+        refused(RawZip.of(entries + bomb), "beside the bundle's own")
+    }
+
     /** At each byte of what the format says, and here and there in the contents. */
     @Test
     fun anArchiveThatIsCutShortIsRefused() {
