@@ -6,52 +6,39 @@ is antialiased and computes in fixed point on 8 bits). Normalisation is the mode
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from mobilevlm_export.color_profile import in_srgb
 from mobilevlm_export.config import CLIP_MEAN, MobileVLMConfig
 from mobilevlm_export.errors import ImageError
+from mobilevlm_export.picture_file import ImageSource, decoded, picture_faults, read_picture
+from mobilevlm_export.square import padded_and_resized
 
 PAD_COLOR = tuple(int(mean * 255) for mean in CLIP_MEAN)  # (122, 116, 104)
-MAX_PIXELS = 178_956_970  # Pillow's own bound for a bomb: what a 24-bit image of half a gigabyte holds
-
-ImageSource = str | Path | bytes | BinaryIO
+_STRIP = 1 << 20  # pixels that are converted to RGB at once
 
 
 def open_image(source: ImageSource) -> Image.Image:
     """Open a user's picture as RGB: turned as its EXIF says, its color profile converted to sRGB, transparency composed over the
     mean color.
 
+    Formats are those of ``FORMATS``, and an iPhone's HEIC where the package ``pillow-heif`` is installed.
+
     Raises:
         ImageError: the source is missing, empty, not a picture, cut short, or too large to decode safely.
     """
     name = source if isinstance(source, (str, Path)) else "image"
-    data = _read(source, name)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which doesn't matter here
-            image = Image.open(io.BytesIO(data))
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{name}: got {image.width} x {image.height} pixels, expected at most {MAX_PIXELS}")
-            image.load()
-            return _to_rgb(in_srgb(ImageOps.exif_transpose(image)))
-    except Image.DecompressionBombError:
-        raise ImageError(f"{name}: got a picture too large to decode, expected at most {MAX_PIXELS} pixels") from None
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{name}: got {len(data)} bytes that are not a picture, expected JPEG, PNG or the like"
-        ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
-        raise ImageError(f"{name}: got a damaged picture ({error}), expected a whole one") from None
+    data = read_picture(source, name)
+    with picture_faults(name, len(data)), decoded(data, name) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image)
 
 
 def open_images(folder: Path) -> Iterator[tuple[Path, Image.Image]]:
@@ -80,34 +67,24 @@ def preprocess(image: Image.Image, config: MobileVLMConfig) -> Tensor:
 
 def square_pixels(image: Image.Image, side: int, pad_color: tuple[int, int, int]) -> torch.Tensor:
     """``image`` (RGB) padded to a square with ``pad_color`` and resized: uint8 [3, side, side]."""
-    square = _pad_to_square(image, pad_color).resize((side, side), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
-
-
-def _pad_to_square(image: Image.Image, color: tuple[int, int, int]) -> Image.Image:
-    width, height = image.size
-    if width == height:
-        return image
-    side = max(width, height)
-    square = Image.new("RGB", (side, side), color)
-    square.paste(image, ((side - width) // 2, (side - height) // 2))
-    return square
-
-
-def _read(source: ImageSource, name: object) -> bytes:
-    if isinstance(source, (str, Path)):
-        try:
-            data = Path(source).read_bytes()
-        except OSError as error:
-            raise ImageError(f"{name}: {error.strerror}, expected a picture") from None
-    else:
-        data = source if isinstance(source, bytes) else source.read()
-    if not data:
-        raise ImageError(f"{name}: got an empty file, expected a picture")
-    return data
+    square = padded_and_resized(image, side, pad_color)
+    return torch.from_numpy(square.transpose(2, 0, 1).copy())
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """``image`` of any mode as RGB, some rows at a time: what is computed in between takes several times a picture's memory."""
+    if image.mode == "RGB" and not image.has_transparency_data and "icc_profile" not in image.info:
+        return image.convert("RGB")
+    width, height = image.size
+    whole = Image.new("RGB", image.size)
+    rows = max(_STRIP // width, 1)
+    for top in range(0, height, rows):
+        whole.paste(_strip_to_rgb(image.crop((0, top, width, min(top + rows, height)))), (0, top))
+    return whole
+
+
+def _strip_to_rgb(image: Image.Image) -> Image.Image:
+    image = in_srgb(image)
     if image.mode.startswith("I"):  # 16 bits a sample, also where Pillow widens them to 32
         samples = np.asarray(image).astype(np.int64).clip(0, 65535)
         # Round to the nearest of 256 levels: a plain conversion would clip at 255.

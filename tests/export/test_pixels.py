@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from mobilevlm_export.config import MobileVLMConfig, preset
 from mobilevlm_export.errors import ImageError
 from mobilevlm_export.pixels import open_image, preprocess
+from mobilevlm_export.reference_image import open_as_reference
 
 CONFIG = preset("1.7b")
 MEAN_COLOR = (122, 116, 104)
@@ -101,8 +104,11 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     assert [opened.getpixel((x, 0)) for x in range(4)] == [(v, v, v) for v in (0, 1, 128, 255)]
 
 
+_FORMS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "MPO")
+
+
 @pytest.mark.parametrize(
-    ("mode", "form"), [("L", "PNG"), ("LA", "PNG"), ("CMYK", "JPEG"), ("RGB", "WEBP"), ("RGB", "BMP")]
+    ("mode", "form"), [("L", "PNG"), ("LA", "PNG"), ("CMYK", "JPEG"), *(("RGB", form) for form in _FORMS)]
 )
 def test_every_mode_opens_as_rgb(mode: str, form: str) -> None:
     opened = open_image(_saved(_noise(30, 20, mode), form))
@@ -128,10 +134,63 @@ def test_junk_is_refused_in_one_line(tmp_path: Path, data: bytes, message: str) 
     assert "\n" not in str(caught.value)
 
 
+def test_a_picture_is_converted_in_strips_as_if_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide, opened = np.random.default_rng(3), []
+    pictures = [_saved(_noise(37, 29, mode), "PNG") for mode in ("RGB", "RGBA", "LA", "L")]
+    pictures.append(_saved(Image.fromarray(wide.integers(0, 65536, (29, 37), np.uint16)), "PNG"))
+    pictures.append(_saved(_noise(37, 29).quantize(200), "PNG", transparency=bytes(range(200))))
+    pictures.append(_saved(_noise(37, 29), "PNG", transparency=(1, 2, 3)))
+    for strip in (1 << 20, 37 * 4, 1):
+        monkeypatch.setattr("mobilevlm_export.pixels._STRIP", strip)
+        opened.append([np.asarray(open_image(picture)) for picture in pictures])
+    for at_once, *in_strips in zip(*opened, strict=True):
+        assert all(np.array_equal(at_once, strips) for strips in in_strips)
+
+
+def test_no_other_program_opens_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow gives PostScript to Ghostscript, whatever the file is called."""
+    ghostscript, ran = tmp_path / "gs", tmp_path / "ran"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    picture = tmp_path / "picture.png"
+    picture.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    for opens in (open_image, lambda source: open_as_reference(source, "picture.png")):
+        with pytest.raises(ImageError, match=r"picture\.png: got \d+ bytes that are not a picture, expected JPEG"):
+            opens(picture)
+    assert not ran.exists()
+
+
+def test_an_iphones_picture_opens_where_its_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    heic = (24).to_bytes(4, "big") + b"ftypheic" + bytes(12)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match=r"got a HEIC picture, expected .*pip install pillow-heif"):
+        open_image(heic)
+    shown = _noise(5, 4)
+
+    def register() -> None:
+        Image.register_open("HEIF", lambda fp, name: shown, lambda prefix: True)
+
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=register))
+    assert np.array_equal(np.asarray(open_image(heic)), np.asarray(shown))
+
+
+def test_a_device_without_an_end_is_no_picture(tmp_path: Path) -> None:
+    for device in ("/dev/zero", "/dev/urandom"):
+        with pytest.raises(ImageError, match="bytes that are not a picture"):
+            open_image(device)
+    with pytest.raises(ImageError, match="expected a picture"):
+        open_image("a\0b.png")
+
+
 def test_a_bomb_a_folder_and_nothing_at_all(tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.png"
     Image.new("1", (20000, 20000)).save(bomb)
     with pytest.raises(ImageError, match="expected at most"):
+        open_image(bomb)
+    Image.new("1", (1_000_001, 1)).save(bomb)
+    with pytest.raises(ImageError, match=r"got 1000001 x 1 pixels, expected .* 1000000 on a side"):
         open_image(bomb)
     with pytest.raises(ImageError, match="No such file"):
         open_image(tmp_path / "absent.png")

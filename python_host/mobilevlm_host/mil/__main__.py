@@ -122,12 +122,13 @@ def _input(text: str, of_type: TensorType, picture: ImageInput | None) -> Any:
             return np.load(path, allow_pickle=False)
         from PIL import Image
 
-        with Image.open(path) as image:
+        from mobilevlm_export.picture_file import FORMATS
+
+        with Image.open(path, formats=FORMATS) as image:
             return np.asarray(image.convert("L" if picture and picture.channels == 1 else "RGB"))
-    except (OSError, ValueError) as error:
-        raise MilError(
-            f"{text}: can't be read ({str(error).splitlines()[0]}), expected a .npy file, a picture, zeros or random"
-        ) from None
+    except Exception as error:  # a damaged picture makes decoders raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise MilError(f"{text}: can't be read ({reason}), expected a .npy file, a picture, zeros or random") from None
 
 
 def _write(output: Path, results: Mapping[str, Tensor]) -> None:
