@@ -27,6 +27,7 @@ PART_SCHEMES = ("fp32", "int8", "int4")
 RECIPE_NAMES = ("int4", "int8", "int4-calibrated", "int4-all", "fp32")
 BACKENDS = ("executorch", "coreml")
 CACHE_UPDATES = ("slice", "one-hot")
+THREADS = click.IntRange(min=1, max=1024)
 
 backend_option = click.option(
     "--backend",

@@ -68,7 +68,7 @@ def _add_golden(bundle: Bundle, progress: Progress) -> None:
 @cli.backend_option
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=128, show_default=True)
 @click.option("--temperature", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="0 is greedy.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: the engine's choice]")
+@click.option("--threads", type=cli.THREADS, help="CPU threads. [default: the engine's choice]")
 @click.option(
     "--capture", type=click.Path(path_type=Path), help="Keep what each stage gave in this zip, for mvlm replay."
 )

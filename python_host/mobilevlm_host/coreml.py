@@ -20,7 +20,7 @@ from torch import Tensor
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.lower.token_table import read_token_table
-from mobilevlm_host.methods import ComputedBy
+from mobilevlm_host.methods import ComputedBy, require_threads
 from mobilevlm_host.mil import Program
 
 _LEAST_MACOS = 15  # the first whose Core ML keeps states
@@ -174,6 +174,7 @@ def open_coreml(bundle: Bundle, threads: int | None = None) -> CoreMLMethods:
     :class:`CoreMLMethods`.
     """
     if threads is not None:
+        require_threads(threads)
         torch.set_num_threads(threads)
     return CoreMLMethods(bundle)
 

@@ -14,6 +14,7 @@ from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.methods import Methods, prefill, register_operators, set_threads
 from mobilevlm_host.native_output import native_output_hidden
+from mobilevlm_host.program_file import require_sound
 
 
 class Generation(Protocol):
@@ -56,6 +57,7 @@ class CppGeneration:
             RunnerError: the runner can't load it.
         """
         self._program = bundle.artifact("executorch")
+        require_sound(self._program)  # the runner itself believes what a file says
         # The runner hands out pieces, not ids.
         self._ids = {tokenizer.piece(token): token for token in range(tokenizer.vocab_size)}
         import_engine()
@@ -66,7 +68,7 @@ class CppGeneration:
                 set_threads(threads)
             try:
                 self._runner: Any = MultimodalRunner(str(self._program), str(bundle.tokenizer("json")))
-            except RuntimeError as error:
+            except (RuntimeError, UnicodeDecodeError) as error:
                 raise RunnerError(f"{self._program}: the engine can't load it ({str(error).splitlines()[0]})") from None
 
     def reset(self) -> None:

@@ -14,9 +14,11 @@ from torch import Tensor
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.native_output import runtime_output_hidden
+from mobilevlm_host.program_file import require_sound
 
 BACKENDS = ("executorch", "coreml")
 _OPERATORS = ("extension/llm/custom_ops/*custom_ops_aot_lib.*", "kernels/quantized/*quantized_ops_aot_lib.*")
+_MOST_THREADS = 1024  # where threads can't be started, the engine ends the process
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[...,
     Raises:
         RunnerError: the runtime can't load it; from a method: it can't run it.
     """
+    require_sound(program)
     import_runtime()
     from executorch.runtime import Runtime
 
@@ -152,7 +155,7 @@ def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[...,
         try:
             loaded: Any = Runtime.get().load_program(str(program))
             methods = {name: loaded.load_method(name) for name in names}
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeDecodeError) as error:
             raise RunnerError(f"{program}: the runtime can't load it ({str(error).splitlines()[0]})") from None
 
     def call(name: str, *inputs: Tensor) -> list[Tensor]:
@@ -192,8 +195,19 @@ def register_operators() -> None:
         torch.ops.load_library(str(found[0]))
 
 
+def require_threads(threads: int) -> None:
+    """Raise RunnerError unless ``threads`` CPU threads can be started."""
+    if not 1 <= threads <= _MOST_THREADS:
+        raise RunnerError(f"threads: got {threads}, expected 1 to {_MOST_THREADS}")
+
+
 def set_threads(threads: int) -> None:
-    """Let ExecuTorch's engines in this process use ``threads`` CPU threads."""
+    """Let ExecuTorch's engines in this process use ``threads`` CPU threads.
+
+    Raises:
+        RunnerError: so many can't be started.
+    """
+    require_threads(threads)
     torch.set_num_threads(threads)  # the attention's matrix products are torch's, with threads of their own
     with runtime_output_hidden():
         from executorch.extension.pybindings._C import _unsafe_reset_threadpool

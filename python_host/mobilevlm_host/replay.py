@@ -100,6 +100,7 @@ def replay_capture(
                 f"{bundle.path}: made from checkpoint {bundle.manifest.source_sha256[:16]}…, "
                 f"got {checkpoint} with {got[:16]}…; --force compares them all the same"
             )
+        _require_fitting(capture.record, bundle)
         fp32_answer = _fp32_answer(load_checkpoint(checkpoint, progress=progress), capture)
     with Runner(bundle, backend=backend or capture.backend) as runner:
         findings = replay(capture, BundleEngine(runner), PhoneInputs(bundle), bundle, runner.tokenizer)
@@ -110,8 +111,13 @@ def replay_capture(
 def replay(
     capture: Capture, engine: Methods, phone: PhoneInputs, bundle: Bundle, tokenizer: Tokenizer
 ) -> tuple[Finding, ...]:
-    """The findings of all stages, by ``engine`` and ``phone``."""
+    """The findings of all stages, by ``engine`` and ``phone``.
+
+    Raises:
+        CaptureError: the record holds token ids, or more of them, than ``bundle`` has room for.
+    """
     record, recipe = capture.record, bundle.manifest.values["quantization"]["recipe"]
+    _require_fitting(record, bundle)
     expected_shape = tuple(phone.size)
     if tuple(capture.pixels.shape) != expected_shape:
         shape = Finding(
@@ -126,6 +132,26 @@ def replay(
         _vision_encoder(record.image_embedding, Sketch.of(embedding), recipe["vision"]),
         _decoder(record, engine, embeds, bundle, tokenizer, recipe),
     )
+
+
+def _require_fitting(record: Record, bundle: Bundle) -> None:
+    """An engine ends the process at a token id that it has no row for, and at a position beyond its KV cache."""
+    vocab_size, room = bundle.config.llm.vocab_size, bundle.manifest.max_context
+    prompt = {"ids_before_image": record.ids_before_image, "ids_after_image": record.ids_after_image}
+    for name, ids in (prompt | {"answer_ids": record.answer_ids or ()}).items():
+        if not ids and name in prompt:
+            raise CaptureError(f"record {record.question!r:.40}: {name}: got none, expected token ids")
+        wrong = [each for each in ids if not 0 <= each < vocab_size]
+        if wrong:
+            raise CaptureError(
+                f"record {record.question!r:.40}: {name}: got the id {wrong[0]!s:.20}, expected 0 to {vocab_size - 1} (the bundle's)"
+            )
+    tokens = sum(map(len, prompt.values())) + bundle.config.image_tokens + len(record.answer_ids or ())
+    for name, count in {"tokens": tokens, "max_new_tokens": record.max_new_tokens}.items():
+        if not 0 < count <= room:
+            raise CaptureError(
+                f"record {record.question!r:.40}: {name}: got {count!s:.20}, expected 1 to {room} (the bundle's context)"
+            )
 
 
 def _preprocessing(capture: Capture, phone: PhoneInputs) -> Finding:
@@ -170,9 +196,9 @@ def _decoder(
 ) -> Finding:
     """The first logits, then every token of the captured answer where it stood: would this machine have chosen it?"""
     logits = prefill(engine, embeds, bundle.manifest.max_prefill)
+    if wrong := [each for each in record.first_logits.token_ids if not 0 <= each < logits.numel()]:
+        return Finding("decoder", False, f"got the token id {wrong[0]}, expected less than {logits.numel()} here")
     ids, values = torch.tensor(record.first_logits.token_ids), torch.tensor(record.first_logits.values)
-    if int(ids.max()) >= logits.numel():
-        return Finding("decoder", False, f"got the token id {int(ids.max())}, expected less than {logits.numel()} here")
     kl = _kl(logits[ids], values)
     if not kl <= (limit := thresholds.decoder_limits(recipe).mean_kl.value):
         return Finding("decoder", False, f"first logits: KL {kl:.2g} nats over the likeliest (at most {limit:.2g})")

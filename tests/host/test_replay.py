@@ -100,11 +100,34 @@ def test_each_stage_is_judged_by_its_limit(capture: Capture, bundle: Bundle) -> 
     assert changed(first_logits=replace(logits, values=tuple(value + 3 for value in logits.values))) == "none"
     assert changed(first_logits=replace(logits, values=_noisy(logits.values, 0.1))) == "decoder"
     assert changed(first_logits=replace(logits, token_ids=(99999, *logits.token_ids[1:]))) == "decoder"
+    assert changed(first_logits=replace(logits, token_ids=(-(10**30), *logits.token_ids[1:]))) == "decoder"
     answer = record.answer_ids
     assert answer
     assert changed(answer_ids=(*answer[:-1], (answer[-1] + 1) % 300)) == "decoder"
     assert changed(answer_ids=answer[:-1], stop_reason="length") == "none"  # a shorter limit is no fault
     assert changed(answer_ids=answer[:-1], stop_reason="eos") == "decoder"  # an end of text where there is none
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("ids_before_image", (1, 340), "ids_before_image: got the id 340, expected 0 to 339"),
+        ("ids_after_image", (-1,), "ids_after_image: got the id -1, expected 0 to 339"),
+        ("ids_after_image", (), "ids_after_image: got none"),
+        ("ids_after_image", (10**30,), r"got the id 1000000\d+, expected"),
+        ("answer_ids", (5, 9999), "answer_ids: got the id 9999, expected 0 to 339"),
+        ("answer_ids", (5,) * 256, r"tokens: got \d+, expected 1 to 256"),
+        ("max_new_tokens", 10**400, "max_new_tokens: got 1000.*, expected 1 to 256"),
+    ],
+)
+def test_ids_that_the_engine_has_no_room_for_are_refused(
+    capture: Capture, bundle: Bundle, tiny_checkpoint: Path, field: str, value: Any, message: str
+) -> None:
+    """The C++ engine would end the process."""
+    hostile = replace(capture, record=replace(capture.record, **{field: value}))
+    for checkpoint in (None, tiny_checkpoint):
+        with pytest.raises(CaptureError, match=message):
+            replay_capture(hostile, Bundle(bundle.path, bundle.manifest), checkpoint=checkpoint)
 
 
 def test_the_fp32_model_answers_too(capture: Capture, bundle: Bundle, tiny_checkpoint: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mobilevlm_export.cli import backend_option, examples, json_option
+from mobilevlm_export.cli import THREADS, backend_option, examples, json_option
 from mobilevlm_export.terminal import drawn_progress, print_json, say
 from mobilevlm_host.evaluate.benchmarks import BENCHMARKS
 
@@ -53,9 +53,7 @@ def _benchmark_options(command: _Command) -> _Command:
 )
 @click.option("--against", help="Compare with another bundle or checkpoint, or the predictions (.jsonl) of one.")
 @click.option("--ray", "ray_address", metavar="ADDRESS", help="Spread over a Ray cluster: its address, auto, or local.")
-@click.option(
-    "--threads", type=click.IntRange(min=1), help="CPU threads. [default: the engine's choice; with --ray 1 a worker]"
-)
+@click.option("--threads", type=THREADS, help="CPU threads. [default: the engine's choice; with --ray 1 a worker]")
 @click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
 @backend_option
 @json_option
