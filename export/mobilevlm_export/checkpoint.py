@@ -23,6 +23,7 @@ from mobilevlm_export.tokenizer import checkpoint_tokenizer
 from mobilevlm_export.weight_files import Weights, open_weights
 from mobilevlm_export.whole_file import whole_folder
 
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _NAMED = 6  # how many names an error lists
 # What decides the answers beside the weights.
 _SMALL_FILES = (
@@ -57,6 +58,8 @@ def load_checkpoint(
     config = read_config(folder, vision_tower)
     weights = open_weights(folder)
     sources = _sources(config, weights, folder, vision_tower)
+    for source in dict.fromkeys(source for source, _ in sources.values()):
+        source.verify(progress)
     with torch.device("meta"):
         model = MobileVLM(config)
     expected = model.state_dict()
@@ -69,8 +72,10 @@ def load_checkpoint(
             raise CheckpointError(
                 f"{folder}: {key}: got shape {list(tensor.shape)}, expected {list(expected[name].shape)} by config.json"
             )
-        if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{folder}: {key}: got values that are not finite numbers ({tensor.dtype})")
+        if tensor.dtype not in _DTYPES or not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(
+                f"{folder}: {key}: got values that are not finite numbers of 16 bits or more ({tensor.dtype})"
+            )
         filled[name] = tensor.to(dtype or tensor.dtype, copy=True)
         progress("loading weights", index + 1, len(names))
     if config.tie_word_embeddings and not torch.equal(filled[names[_LM_HEAD]], filled[names[_EMBEDDING]]):

@@ -16,10 +16,17 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 PROJECTOR_TYPE = "ldpnetv2"
 
 
-def _require_positive(owner: str, **sizes: int | float) -> None:
+_LARGEST = {"num_layers": 1024, "image_size": 4096}
+_LARGEST_SIZE = 1 << 24
+
+
+def _require_sizes(owner: str, **sizes: int | float) -> None:
     for name, size in sizes.items():
-        if size <= 0:
+        largest = _LARGEST.get(name, _LARGEST_SIZE)
+        if not size > 0:
             raise ConfigError(f"{owner}.{name}: got {size}, expected a positive number")
+        if size > largest:
+            raise ConfigError(f"{owner}.{name}: got {size}, expected at most {largest}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class VisionConfig:
     image_std: tuple[float, float, float] = CLIP_STD
 
     def __post_init__(self) -> None:
-        _require_positive(
+        _require_sizes(
             "vision",
             image_size=self.image_size,
             patch_size=self.patch_size,
@@ -88,7 +95,7 @@ class ProjectorConfig:
     hidden_size: int = 2048
 
     def __post_init__(self) -> None:
-        _require_positive("projector", input_size=self.input_size, hidden_size=self.hidden_size)
+        _require_sizes("projector", input_size=self.input_size, hidden_size=self.hidden_size)
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ class LlamaConfig:
     max_position_embeddings: int = 2048
 
     def __post_init__(self) -> None:
-        _require_positive(
+        _require_sizes(
             "llm",
             vocab_size=self.vocab_size,
             hidden_size=self.hidden_size,
@@ -114,9 +121,10 @@ class LlamaConfig:
             num_layers=self.num_layers,
             num_heads=self.num_heads,
             num_kv_heads=self.num_kv_heads,
-            rope_theta=self.rope_theta,
             max_position_embeddings=self.max_position_embeddings,
         )
+        if not self.rope_theta > 0:
+            raise ConfigError(f"llm.rope_theta: got {self.rope_theta}, expected a positive number")
         if self.hidden_size % self.num_heads:
             raise ConfigError(f"hidden_size: got {self.hidden_size}, expected a multiple of {self.num_heads} heads")
         if self.head_dim % 2:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import BundleError, ConfigError
 from mobilevlm_export.prompt import QUESTION, STOP_TEXT, Template
 from mobilevlm_export.published_config import config_from_json
+from mobilevlm_export.strict_json import JsonError, read_json
 
 FORMAT_VERSION = 2
 # The first format whose ExecuTorch programs are right on phones; before, delegates held constants that phones free.
@@ -144,11 +144,13 @@ def read_manifest(path: Path) -> Manifest:
             its hash.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except FileNotFoundError:
         raise BundleError(f"{path}: no such file, expected a bundle's manifest") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except JsonError as error:
         raise BundleError(f"{path}: got {error}, expected a JSON object") from None
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}, expected a bundle's manifest") from None
     version = values.get("format_version") if isinstance(values, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise BundleError(f"{path}: format_version: got {version!r}, expected {FORMAT_VERSION}")
@@ -158,6 +160,7 @@ def read_manifest(path: Path) -> Manifest:
         )
     for field, kind in _FIELDS.items():
         _require(values, field, kind, path)
+    _require_lengths(values, path)
     try:
         config = config_from_json(values["model"], path)
     except ConfigError as error:
@@ -207,6 +210,12 @@ def _require_plain(name: str, where: Path) -> None:
         raise BundleError(
             f"{where}: files: got the path {name!r:.80}, expected one inside the bundle of letters, digits, '.', '_' and '-'"
         )
+
+
+def _require_lengths(values: dict[str, Any], path: Path) -> None:
+    for field in ("context.max_context", "context.max_prefill"):
+        if not 1 <= (got := _at(values, field)) < 1 << 31:
+            raise BundleError(f"{path}: {field}: got {got}, expected 1 to {(1 << 31) - 1}")
 
 
 def _at(values: dict[str, Any], field: str) -> Any:

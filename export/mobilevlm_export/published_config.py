@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from mobilevlm_export.config import (
 from mobilevlm_export.config_keys import CONFIG, GENERATION, PREPROCESSOR, VISION
 from mobilevlm_export.errors import ConfigError
 from mobilevlm_export.not_the_file import not_the_file
+from mobilevlm_export.strict_json import JsonError, read_json
 
 _MODEL_TYPE = "mobilevlm"
 _TOWER = "openai/clip-vit-large-patch14-336"
@@ -60,19 +60,19 @@ def config_from_json(published: Mapping[str, Any], source: Path) -> MobileVLMCon
     CONFIG.require_fixed(published, source)
     tower = published.get("vision_config")
     if not isinstance(tower, Mapping):
-        raise ConfigError(f"{source}: vision_config: got {tower!r}, expected an object with the tower's sizes")
+        raise ConfigError(f"{source}: vision_config: got {tower!r:.60}, expected an object with the tower's sizes")
     return _compose(published, _vision_from_json(tower, published, source), source, "", "")
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """The JSON object in ``path``; anything else is a ConfigError that names the file."""
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
+        loaded = read_json(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file, expected a checkpoint's configuration") from None
     except OSError as error:
         raise ConfigError(f"{path}: got {error.strerror}, expected a JSON object") from None
-    except (ValueError, RecursionError) as error:
+    except JsonError as error:
         raise ConfigError(f"{path}: got {not_the_file(path) or error}, expected a JSON object") from None
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}: got a JSON {type(loaded).__name__}, expected an object")
@@ -83,7 +83,7 @@ def _require_model_type(published: Mapping[str, Any], path: Path) -> None:
     got = published.get("model_type", _MODEL_TYPE)
     if got != _MODEL_TYPE:
         raise ConfigError(
-            f"{path}: model_type: got {got!r}, expected {_MODEL_TYPE!r}: MobileVLM V2 as its authors publish it "
+            f"{path}: model_type: got {got!r:.60}, expected {_MODEL_TYPE!r}: MobileVLM V2 as its authors publish it "
             "(1.7B, 3B, 7B), or fine-tuned from that"
         )
 
@@ -190,7 +190,7 @@ def _tower_sizes(
     known = TOWERS.get(name.rstrip("/").rsplit("/", 1)[-1])
     if known is None:
         raise ConfigError(
-            f"{path}: mm_vision_tower: got {name!r}, whose sizes are not known; expected one of "
+            f"{path}: mm_vision_tower: got {name!r:.60}, whose sizes are not known; expected one of "
             f"{', '.join(TOWERS)}, a vision_config.json next to it, or --vision-tower DIR"
         )
     sizes = MobileVLMConfig(vision=known).vision_json()
@@ -237,9 +237,13 @@ def _number(values: Mapping[str, Any], key: str, path: Path, default: float | No
     value = default if value is None else value  # null means the default, as in transformers
     if value is None:
         raise ConfigError(f"{path}: {key} is missing, expected a number")
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not _is_number(value):
         raise ConfigError(f"{path}: {key}: got {value!r:.60}, expected a number")
     return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _integer(values: Mapping[str, Any], key: str, path: Path, default: int | None = None) -> int:
@@ -253,6 +257,6 @@ def _triple(
     values: Mapping[str, Any], key: str, path: Path, default: tuple[float, float, float]
 ) -> tuple[float, float, float]:
     got = values.get(key, default)
-    if not isinstance(got, (list, tuple)) or len(got) != 3 or not all(isinstance(v, (int, float)) for v in got):
+    if not isinstance(got, (list, tuple)) or len(got) != 3 or not all(map(_is_number, got)):
         raise ConfigError(f"{path}: {key}: got {got!r:.60}, expected three numbers")
     return float(got[0]), float(got[1]), float(got[2])

@@ -35,7 +35,7 @@ KNOBS = {
     "projector": ("fp32", "int8", "int4"),
     "embedding": ("fp32", "int8", "int4"),
 }
-_LAYERS = re.compile(r"(\d+)-(\d+)=([\w-]+)")
+_LAYERS = re.compile(r"([0-9]{1,4})-([0-9]{1,4})=([a-z0-9-]+)")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _parse_layers(text: str) -> dict[int, str]:
     for item in text.split(",") if text else ():
         found = _LAYERS.fullmatch(item)
         if not found or int(found[1]) > int(found[2]) or found[3] not in KNOBS["llm"]:
-            raise QuantizeError(f"llm_layers: got {item!r}, expected a range and a scheme of llm, like 0-5=int8")
+            raise QuantizeError(f"llm_layers: got {item!r:.60}, expected a range and a scheme of llm, like 0-5=int8")
         layers = range(int(found[1]), int(found[2]) + 1)
         if twice := schemes.keys() & set(layers):
             raise QuantizeError(f"llm_layers: got layer {min(twice)} twice, expected each once")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import pickle
+import zipfile
 from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,8 +15,12 @@ from torch import Tensor
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.key_map import published_spelling
 from mobilevlm_export.not_the_file import not_the_file
+from mobilevlm_export.plain_zip import ZIP_FAULTS
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.strict_json import JsonError, read_json
 
 INDEX = ".index.json"
+_LONGEST_NAME = 255  # bytes, as file systems have it
 # As transformers looks for them: a whole file before an index, safetensors before bin.
 WEIGHT_FILES = (
     "model.safetensors",
@@ -38,8 +43,33 @@ class Weights:
         return key in self._readers
 
     def read(self, key: str) -> Tensor:
-        """The tensor ``key``, mapped from its file where the form allows it."""
-        return self._readers[key]()
+        """The tensor ``key``, mapped from its file where the form allows it.
+
+        Raises:
+            CheckpointError: it is sparse, holds no values, or is of a type that torch doesn't know.
+        """
+        try:
+            tensor = self._readers[key]()
+        except (SafetensorError, OSError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{self.files[0].parent}: {key}: can't be read ({str(error).splitlines()[0]})"
+            ) from None
+        if tensor.layout != torch.strided or tensor.device.type != "cpu":
+            kind = f"{tensor.layout}".removeprefix("torch.") if tensor.layout != torch.strided else tensor.device.type
+            raise CheckpointError(f"{self.files[0].parent}: {key}: got a {kind} tensor, expected plain values")
+        return tensor
+
+    def verify(self, progress: Progress = silent) -> None:
+        """Check the files that carry checksums of their own, PyTorch's zips, whose values torch maps without reading them.
+
+        Raises:
+            CheckpointError: bytes of a file are damaged.
+        """
+        for index, file in enumerate(self.files):
+            progress("checking weight files", index, len(self.files))
+            if _form(file) == "bin" and zipfile.is_zipfile(file):
+                _require_crcs(file)
+        progress("checking weight files", len(self.files), len(self.files))
 
 
 def chosen_weights(names: Container[str]) -> str | None:
@@ -79,14 +109,15 @@ def _places(index: Path) -> dict[str, str]:
     """Weight → the file that holds it."""
     _require_the_file(index, "the names of shards")
     try:
-        places = {str(key): str(shard) for key, shard in json.loads(index.read_bytes())["weight_map"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        places = {}
+        places = {_named(key): _named(shard) for key, shard in read_json(index)["weight_map"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        got = error if isinstance(error, JsonError) else "a malformed index"
+        raise CheckpointError(f"{index}: got {got}, expected an object with weight_map") from None
     if not places:
-        raise CheckpointError(f"{index}: got a malformed index, expected an object with weight_map")
+        raise CheckpointError(f"{index}: got an empty weight_map, expected the shard of each tensor")
     for shard in places.values():
         if Path(shard).name != shard:
-            raise CheckpointError(f"{index}: got the shard {shard!r}, expected a file next to the index")
+            raise CheckpointError(f"{index}: got the shard {shard!r:.80}, expected a file next to the index")
     return places
 
 
@@ -100,13 +131,21 @@ def _open_sharded(index: Path) -> tuple[list[Path], dict[str, Callable[[], Tenso
         readers |= _readers(path)
     absent = [key for key in places if key not in readers]
     if absent:
-        raise CheckpointError(f"{index}: names {absent[0]} (and {len(absent) - 1} more) that no shard holds")
+        raise CheckpointError(
+            f"{index}: got {absent[0]!r} (and {len(absent) - 1} more) that no shard holds, expected each in the shard it names"
+        )
     return files, readers
 
 
 def _require_the_file(path: Path, expected: str) -> None:
     if got := not_the_file(path):
         raise CheckpointError(f"{path}: got {got}, expected {expected}")
+
+
+def _named(name: Any) -> str:
+    if not isinstance(name, str) or "\0" in name or len(name.encode()) > _LONGEST_NAME:
+        raise TypeError
+    return name
 
 
 def _form(path: Path) -> str:
@@ -154,3 +193,22 @@ def _bin(path: Path) -> dict[str, Callable[[], Tensor]]:
         return lambda: tensor
 
     return {str(key): reader(tensor) for key, tensor in loaded.items()}
+
+
+def _require_crcs(path: Path) -> None:
+    damaged: list[str] = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            for name in names:
+                try:
+                    with archive.open(name) as member:
+                        while member.read(1 << 20):
+                            pass
+                except zipfile.BadZipFile:
+                    damaged.append(name)
+    except ZIP_FAULTS as error:
+        raise CheckpointError(f"{path}: got a damaged file ({error}), expected PyTorch weights") from None
+    # torch can be told to write no checksums: then none of them is right.
+    if damaged and len(damaged) < len(names):
+        raise CheckpointError(f"{path}: {damaged[0]}: got another CRC-32 than it was written with: the file is damaged")

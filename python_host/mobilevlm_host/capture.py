@@ -26,6 +26,7 @@ from mobilevlm_export.errors import CaptureError, ImageError
 from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.pixels import open_image
 from mobilevlm_export.plain_zip import ZIP_FAULTS, plain_member
+from mobilevlm_export.strict_json import parse_json
 from mobilevlm_export.whole_file import require_place, whole_file
 from mobilevlm_host.methods import BACKENDS
 from mobilevlm_host.parity.engine import BundleEngine
@@ -113,7 +114,7 @@ def read_capture(path: Path) -> Capture:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            values = json.loads(_member(archive, _JSON, path))
+            values = parse_json(_member(archive, _JSON, path))
             pixels = open_image(_member(archive, _PIXELS, path))
             picture = open_image(_member(archive, _PICTURE, path)) if _PICTURE in archive.namelist() else None
     except FileNotFoundError:

@@ -19,6 +19,7 @@ from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_export.manifest import MANIFEST, read_manifest
 from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.strict_json import JsonError, read_json
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.android.engine import AndroidEngine
 from mobilevlm_host.android.host import AndroidHost
@@ -86,10 +87,10 @@ def read_golden(bundle: Bundle) -> list[tuple[str, Image, Record]]:
     """
     path = bundle.path / FOLDER / INDEX
     try:
-        values: Any = json.loads(path.read_text(encoding="utf-8"))
+        values: Any = read_json(path)
     except FileNotFoundError:
         raise CaptureError(f"{path}: no such file, expected golden records; make them: mvlm golden BUNDLE") from None
-    except ValueError as error:
+    except (JsonError, OSError) as error:
         raise CaptureError(f"{path}: got {error}, expected a JSON object") from None
     entries = values.get("records") if isinstance(values, dict) else None
     if not isinstance(entries, list) or not entries:

@@ -117,6 +117,7 @@ def replay(
         CaptureError: the record holds token ids, or more of them, than ``bundle`` has room for.
     """
     record, recipe = capture.record, bundle.manifest.values["quantization"]["recipe"]
+    thresholds.require_known(recipe, bundle.path)
     _require_fitting(record, bundle)
     expected_shape = tuple(phone.size)
     if tuple(capture.pixels.shape) != expected_shape:

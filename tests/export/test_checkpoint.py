@@ -110,6 +110,52 @@ def test_wrong_weights_are_named(saved: Path, changes: dict[str, Any], message: 
     assert "\n" not in str(caught.value)
 
 
+def _as_bin(folder: Path, **changes: Any) -> Path:
+    """The checkpoint in ``folder`` as ``pytorch_model.bin``, a tensor or more of it changed."""
+    tensors = load_file(folder / "model.safetensors")
+    tensors |= {name.replace("__", "."): value for name, value in changes.items()}
+    (folder / "model.safetensors").unlink()
+    torch.save(tensors, folder / "pytorch_model.bin")
+    return folder / "pytorch_model.bin"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.ones(96).to_sparse(), "model.norm.weight: got a sparse_coo tensor"),
+        (torch.ones(96, device="meta"), "model.norm.weight: got a meta tensor"),
+        (torch.ones(96).to(torch.float8_e4m3fn), "not finite numbers of 16 bits or more (torch.float8_e4m3fn)"),
+        (torch.ones(96, dtype=torch.complex64), "not finite numbers of 16 bits or more (torch.complex64)"),
+    ],
+)
+def test_tensors_of_other_kinds_are_refused(saved: Path, value: torch.Tensor, message: str) -> None:
+    _as_bin(saved, model__norm__weight=value)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(saved)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bins_own_checksums_are_read(saved: Path) -> None:
+    """torch maps a file of weights and asks nobody whether they are right."""
+    path = _as_bin(saved)
+    load_checkpoint(saved)
+    whole = path.read_bytes()
+    at = whole.index(torch.load(path, weights_only=True)["model.norm.weight"].numpy().tobytes())
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(
+        CheckpointError, match=r"pytorch_model\.bin: .*data/\d+: got another CRC-32 .*the file is damaged"
+    ):
+        load_checkpoint(saved)
+    tensors = torch.load(path, weights_only=True)
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(tensors, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    load_checkpoint(saved)  # it was written without any
+
+
 def test_a_tied_head_is_the_embedding_only_if_the_config_says_so(saved: Path) -> None:
     _change(saved, lm_head__weight=None)
     with pytest.raises(CheckpointError, match=r"missing lm_head\.weight"):
@@ -137,14 +183,17 @@ class _Code:
         ("pytorch_model.bin", b"junk", "expected PyTorch weights"),
         ("pytorch_model.bin", b"", "got an empty file"),
         ("model.safetensors", b"junk" * 10, "expected safetensors"),
-        ("model.safetensors.index.json", b"{", "got a malformed index"),
+        ("model.safetensors.index.json", b"{", "got JSON that is cut short, expected an object with weight_map"),
+        ("model.safetensors.index.json", b"[]", "got a malformed index"),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": 1}}', "got a malformed index"),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": "\\u0000"}}', "got a malformed index"),
+        ("model.safetensors.index.json", b'{"weight_map": {}}', "got an empty weight_map"),
         ("model.safetensors.index.json", b'{"weight_map": {"a": "gone.safetensors"}}', "no such file"),
         (
             "model.safetensors.index.json",
             b'{"weight_map": {"a": "../x.safetensors"}}',
             "got the shard '../x.safetensors'",
         ),
-        ("model.safetensors.index.json", b'{"weight_map": {}}', "got a malformed index"),
     ],
 )
 def test_damaged_files_are_refused(saved: Path, name: str, data: bytes, message: str) -> None:

@@ -121,6 +121,10 @@ def test_a_clip_folder_gives_the_towers_sizes(tmp_path: Path) -> None:
         ({"vocab_size": 0}, "vocab_size: got 0, expected a positive number"),
         ({"eos_token_id": 32000}, "eos_token_id: got 32000, expected an id below 32000"),
         ({"mm_vision_tower": "someone/else"}, "mm_vision_tower: got 'someone/else', whose sizes are not known"),
+        ({"hidden_size": 1 << 62}, "hidden_size: got 4611686018427387904, expected at most 16777216"),
+        ({"num_hidden_layers": 1_000_000}, "num_layers: got 1000000, expected at most 1024"),
+        ({"vision_config": {"image_size": 14 * 336, "patch_size": 14}}, "image_size: got 4704, expected at most 4096"),
+        ({"vision_config": {"image_mean": [True, 0, 0]}}, "image_mean: got [True, 0, 0], expected three numbers"),
         ({"mm_vision_select_layer": -30}, "mm_vision_select_layer: got -30"),
     ],
 )
@@ -213,7 +217,9 @@ def test_the_published_files_of_clip_and_of_generation_are_accepted(tmp_path: Pa
     assert read_config(_write(tmp_path)).llm == preset("1.7b").llm
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", "\x00", '{"rms_norm_eps": NaN}', "[" * 99_999, '{"a": 1' + "0" * 5000 + "}"]
+)
 def test_a_malformed_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ConfigError, match=r"config\.json: got"):

@@ -32,6 +32,12 @@ def test_read_back_as_written(tmp_path: Path) -> None:
         (recipe_text(make_recipe("int4")).replace('vision = "int8"', 'vision = "int3"'), "vision: got 'int3'"),
         (recipe_text(make_recipe("int4")) + 'llm_layers = "3=int8"\n', "llm_layers: got '3=int8', expected a range"),
         (recipe_text(make_recipe("int4")) + 'llm_layers = "0-3=int8,2-5=fp32"\n', "got layer 2 twice"),
+        (
+            recipe_text(make_recipe("int4")) + 'llm_layers = "0-4000000000=int8"\n',
+            "llm_layers: got '0-4000000000=int8'",
+        ),
+        ("llm = " + "9" * 5000, "expected a recipe in TOML"),
+        ("llm = " + "[" * 100_000, "expected a recipe in TOML"),
     ],
 )
 def test_a_bad_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, error: str) -> None:

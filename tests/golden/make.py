@@ -310,6 +310,12 @@ _WRONG: dict[str, tuple[str, Any, str]] = {
     "std-texts": ("image.std", ["0.5", "0.5", "0.5"], "image.std"),
     "pad-color-other": ("image.pad_color", [0, 0, 0], "image.pad_color"),
     "resample-other": ("image.resample", "bilinear", "image.resample"),
+    "image-size-zero": ("image.size", 0, "image.size"),
+    "image-size-huge": ("image.size", 100_000, "image.size"),
+    "pad-color-four": ("image.pad_color", [1, 2, 3, 4], "image.pad_color"),
+    "pad-color-256": ("image.pad_color", [1, 2, 256], "image.pad_color"),
+    "context-zero": ("context.max_context", 0, "context.max_context"),
+    "prefill-huge": ("context.max_prefill", 1 << 31, "context.max_prefill"),
     "no-resample": ("image.resample", _ABSENT, "image.resample"),
     "no-prompt": ("prompt", _ABSENT, "prompt"),
     "prompt-list": ("prompt", [], "prompt"),
@@ -381,7 +387,23 @@ _WRONG_COREML: dict[str, tuple[str, Any, str]] = {
 }
 # Good ones as they were written before ExecuTorch programs were right on phones: only that artifact must be refused.
 _OUTDATED = dict.fromkeys(("demo", "executorch-and-coreml"), ("format_version", 1, "export it again"))
-_BROKEN = {"not-json": "{", "empty": "", "a-list": "[]", "a-number": "1", "not-utf-8": "\udcff", "deep": "[" * 100_000}
+_BROKEN = {
+    "not-json": "{",
+    "empty": "",
+    "a-list": "[]",
+    "a-number": "1",
+    "not-utf-8": "\udcff",
+    "deep": "[" * 100_000,
+    "deep-closed": "[" * 300 + "]" * 300,
+    "nan": '{"format_version": NaN}',
+    "infinity": '{"format_version": -Infinity}',
+    "huge-number": '{"format_version": 1e999}',
+    "long-number": '{"format_version": 1' + "0" * 5000 + "}",
+    "key-twice": '{"format_version": 1, "format_version": 1}',
+}
+# Readers differ in what they say of these, not in refusing them.
+_BROKEN_NAMES = dict.fromkeys(("huge-number", "long-number", "key-twice", "deep-closed"), "got")
+_BROKEN_NAMES |= dict.fromkeys(("a-list", "a-number"), "format_version")
 
 
 def _make_manifests(folder: Path) -> None:
@@ -389,7 +411,7 @@ def _make_manifests(folder: Path) -> None:
     cases = _make_wrong(manifests, "bad", _WRONG, of="demo")
     for name, content in _BROKEN.items():
         (manifests / "bad" / f"{name}.json").write_bytes(content.encode("utf-8", "surrogateescape"))
-        cases.append({"file": f"{name}.json", "error_names": "format_version" if content in ("[]", "1") else "JSON"})
+        cases.append({"file": f"{name}.json", "error_names": _BROKEN_NAMES.get(name, "JSON")})
     about = "Manifests that a reader must refuse, and what its one line of error names. Those in good/ it must accept."
     _write(manifests / "bad.json", {"about": about}, cases)
     cases = _make_wrong(manifests, "bad_coreml", _WRONG_COREML, of="executorch-and-coreml")

@@ -55,12 +55,33 @@ def write_token_table(embedding: nn.Embedding, path: Path) -> str:
 
 
 def read_token_table(path: Path) -> Tensor:
-    """The whole table in ``path`` as float32 [V, D]."""
-    tensors = load_file(path)
-    weight = tensors["weight"]
-    if "scale" not in tensors:
-        return weight
+    """The whole table in ``path`` as float32 [V, D].
+
+    Raises:
+        LoweringError: the file is damaged, or isn't such a table.
+    """
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise LoweringError(
+            f"{path}: got a damaged file ({str(error).splitlines()[0]}), expected a token table"
+        ) from None
+    got = {name: (tensor.dtype, tensor.ndim) for name, tensor in tensors.items()}
+    if got == {"weight": (torch.float32, 2)}:
+        return tensors["weight"]
+    scaled = got.get("weight") in ((torch.int8, 2), (torch.uint8, 2)) and got.get("scale") == (torch.float32, 2)
+    if len(got) != 2 or not scaled:
+        found = ", ".join(
+            f"{name} {tensor.dtype} {list(tensor.shape)}".replace("torch.", "") for name, tensor in tensors.items()
+        )
+        raise LoweringError(
+            f"{path}: got {found or 'no tensor':.120}, expected weight, and scale where it is int8 or int4"
+        )
+    weight, scale = tensors["weight"], tensors["scale"]
     if weight.dtype == torch.uint8:
         weight = torch.stack([weight & 15, weight >> 4], dim=-1).flatten(1).to(torch.int8) - 8
-    scale = tensors["scale"]
+    if len(weight) != len(scale) or not scale.shape[1] or weight.shape[1] % scale.shape[1]:
+        raise LoweringError(
+            f"{path}: got weight {list(weight.shape)} and scale {list(scale.shape)}, expected a scale for equal groups of columns"
+        )
     return (weight.float().unflatten(1, (scale.shape[1], -1)) * scale[..., None]).flatten(1)

@@ -7,7 +7,6 @@ masked.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 from mobilevlm_export import prompt
 from mobilevlm_export.errors import TrainError
+from mobilevlm_export.strict_json import JsonError, parse_json
 from mobilevlm_export.tokenizer import Tokenizer
 
 Template = Literal["plain", "v1"]
@@ -46,11 +46,13 @@ def read_samples(path: Path) -> list[Sample]:
         TrainError: the file is missing or malformed; the message names the entry and its field.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise TrainError(f"{path}: no such file, expected a JSON list of conversations") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except JsonError as error:
         raise TrainError(f"{path}: got {error}, expected a JSON list of conversations") from None
+    except OSError as error:
+        raise TrainError(f"{path}: {error.strerror}, expected a JSON list of conversations") from None
     if not isinstance(entries, list) or not entries:
         raise TrainError(
             f"{path}: got {'an empty list' if entries == [] else type(entries).__name__}, expected a JSON list"

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from mobilevlm_export.errors import EvaluateError
+from mobilevlm_export.strict_json import JsonError, parse_json
 from mobilevlm_host.evaluate.benchmark import Benchmark
 
 _BEGIN = b'{"benchmark"'
@@ -174,6 +175,6 @@ def _header(path: Path, values: Any) -> Header:
 
 def _object(line: bytes) -> Any:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
+        return parse_json(line)
+    except JsonError:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from PIL import Image
 
 from mobilevlm_export.errors import EvaluateError, ImageError
 from mobilevlm_export.reference_image import open_as_reference
+from mobilevlm_export.strict_json import JsonError, parse_json
 from mobilevlm_host.evaluate.benchmark import Item, items_about
 
 T = TypeVar("T")
@@ -76,9 +76,9 @@ def read_json(path: Path, kind: type[T], what: str) -> T:
     """
     text = read_text(path, what)
     try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise EvaluateError(f"{path}: got {_malformed(error, text)}, expected {what}") from None
+        value = parse_json(text)
+    except JsonError as error:
+        raise EvaluateError(f"{path}: got {error}, expected {what}") from None
     if not isinstance(value, kind) or not value:
         got = f"an empty {type(value).__name__}" if value in ({}, []) else type(value).__name__
         raise EvaluateError(f"{path}: got {got}, expected {what}")
@@ -116,9 +116,9 @@ def read_json_lines(path: Path, what: str) -> list[Record]:
             continue
         where = f"{path}, line {number}"
         try:
-            value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise EvaluateError(f"{where}: got {_malformed(error, line)}, expected {what}") from None
+            value = parse_json(line)
+        except JsonError as error:
+            raise EvaluateError(f"{where}: got {error}, expected {what}") from None
         records.append(_record(where, value))
     if not records:
         raise EvaluateError(f"{path}: got no line, expected {what}")
@@ -208,15 +208,6 @@ def open_rgb(source: Any, name: str) -> Image.Image:
         return open_as_reference(source, name)
     except ImageError as error:
         raise EvaluateError(str(error)) from None
-
-
-def _malformed(error: Exception, text: str) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        if not text[error.pos :].strip() or error.msg.startswith("Unterminated"):
-            return "JSON that is cut short"
-        place = f"line {error.lineno} column {error.colno}" if "\n" in text else f"column {error.colno}"
-        return f"no JSON at {place}"
-    return "JSON nested too deeply"
 
 
 def _record(where: str, value: Any) -> Record:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from google.protobuf.message import DecodeError
 
 from mobilevlm_export.errors import MilError
+from mobilevlm_export.strict_json import read_json
 from mobilevlm_host.mil.protos import model_pb2
 from mobilevlm_host.mil.values import Blob, Constant, TensorType, WeightFiles, constant, tensor_type
 
@@ -137,7 +137,7 @@ def _model_file(path: Path) -> Path:
         raise MilError(f"{path}: no such folder, expected a Core ML package NAME.mlpackage")
     manifest = path / "Manifest.json"
     try:
-        values = json.loads(manifest.read_text(encoding="utf-8"))
+        values = read_json(manifest)
         inside = values["itemInfoEntries"][values["rootModelIdentifier"]]["path"]
         model = path / "Data" / inside
         contained = model.resolve().is_relative_to(path.resolve()) and model.is_file()

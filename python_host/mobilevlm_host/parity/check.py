@@ -21,6 +21,7 @@ from mobilevlm_export.terminal import print_table
 from mobilevlm_export.tokenizer import checkpoint_tokenizer
 from mobilevlm_host.arm64.beside import Beside
 from mobilevlm_host.arm64.engine import Arm64Engine
+from mobilevlm_host.parity import thresholds
 from mobilevlm_host.parity.engine import BundleEngine, Engine
 from mobilevlm_host.parity.measure import Sample
 from mobilevlm_host.parity.phone import PhoneInputs
@@ -70,8 +71,9 @@ def check_parity(
             f"{bundle.path}: made from checkpoint {bundle.manifest.source_sha256[:16]}…, "
             f"got {checkpoint} with {got[:16]}…; --force compares them all the same"
         )
-    model = load_checkpoint(checkpoint, vision_tower=vision_tower, progress=progress)
     recipe = bundle.manifest.values["quantization"]["recipe"]
+    thresholds.require_known(recipe, bundle.path)
+    model = load_checkpoint(checkpoint, vision_tower=vision_tower, progress=progress)
     tokenizer = checkpoint_tokenizer(checkpoint)
     with ExitStack() as opened:
         runner = opened.enter_context(Runner(bundle, backend="executorch" if arm64_cpu else backend))

@@ -8,8 +8,10 @@ group; activations that are rounded too, layer upon layer, take the rest. Pixels
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+from mobilevlm_export.errors import ParityError
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,28 @@ DECODER = {
 }
 PIXELS = Limit("max_abs", 0, "integers made by one rule on both sides: equal or wrong", at_most=True)
 TOKEN_IDS = Limit("same", 1, "integers made by one rule on both sides: equal or wrong")
+
+
+def require_known(recipe: Mapping[str, object], where: object) -> None:
+    """Raise ParityError unless ``recipe``, in the manifest of the bundle ``where``, gives each part a scheme that has limits here."""
+    layers = recipe.get("llm_layers", "")
+    if not isinstance(layers, str):
+        raise ParityError(f"{where}: quantization.recipe.llm_layers: got {layers!r:.60}, expected a text")
+    # Older manifests have no lm_head: it went with llm.
+    parts: dict[str, Collection[str]] = {
+        "llm": DECODER,
+        "lm_head": DECODER,
+        "vision": VISION,
+        "projector": PROJECTOR,
+        "embedding": EMBEDDING,
+    }
+    schemes = [(part, recipe.get(part, recipe.get("llm") if part == "lm_head" else None)) for part in parts]
+    schemes += [("llm", item.partition("=")[2]) for item in layers.split(",") if item]
+    for part, scheme in schemes:
+        if not isinstance(scheme, str) or scheme not in parts[part]:
+            raise ParityError(
+                f"{where}: quantization.recipe.{part}: got {scheme!r:.60}, expected one of {', '.join(parts[part])}"
+            )
 
 
 def limits(recipe: Mapping[str, str]) -> dict[str, tuple[Limit, ...]]:
