@@ -16,6 +16,7 @@ import click
 
 from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_export.progress import Progress
+from mobilevlm_export.streams import prepare_streams
 from mobilevlm_export.terminal import drawn_progress, megabytes, print_facts, print_json, print_table
 from mobilevlm_export.termination import unwound_at_termination
 
@@ -69,6 +70,11 @@ def one_line_errors() -> Iterator[None]:
 
 class OneLineErrors(click.Group):
     """A group whose commands end a user's mistake as :func:`one_line_errors` does."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Begin with streams that can be read and printed to."""
+        prepare_streams()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

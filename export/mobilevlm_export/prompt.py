@@ -49,6 +49,13 @@ class Turn:
     def __post_init__(self) -> None:
         if not self.question.strip():
             raise PromptError("question: got an empty text, expected a question")
+        for name, text in (("question", self.question), ("answer", self.answer or "")):
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise PromptError(
+                    f"{name}: got {text[error.start]!a} at character {error.start + 1}, expected text in UTF-8"
+                ) from None
 
 
 @dataclass(frozen=True)

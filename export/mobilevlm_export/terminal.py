@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -41,16 +40,13 @@ def say(text: str, *, err: bool = False) -> None:
         print(text, file=sys.stderr if err else sys.stdout, flush=True)
 
 
-def print_whatever_the_terminal_can_show() -> None:
-    """A character that the encoding of stdout or stderr lacks becomes a question mark, not an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
 def print_json(value: Any) -> None:
-    """One JSON object on stdout; lists of numbers take one line each."""
+    """One JSON object on stdout, in ASCII if it holds what can't be printed there otherwise; lists of numbers take one line each."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
     print(_NUMBERS.sub(lambda found: re.sub(r"\n\s*", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text))
 
 

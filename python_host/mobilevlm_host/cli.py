@@ -16,7 +16,6 @@ from mobilevlm_export.terminal import (
     print_facts,
     print_json,
     print_table,
-    print_whatever_the_terminal_can_show,
     say,
 )
 from mobilevlm_export.train.cli import train_group
@@ -43,7 +42,6 @@ _SHELLS = ("bash", "zsh", "fish")
 def main(ctx: click.Context) -> None:
     """Take a MobileVLM V2 checkpoint to phones, and prove that it answers there as it does here."""
     cli.hide_library_warnings()
-    print_whatever_the_terminal_can_show()
     ctx.obj = _add_golden
 
 
@@ -88,12 +86,12 @@ def ask(
 
     Without a QUESTION it is a conversation: one question a line, an empty line or Ctrl-D ends it.
     """
-    from mobilevlm_export.errors import PromptError
     from mobilevlm_export.pixels import open_image
+    from mobilevlm_export.prompt import Turn
     from mobilevlm_host.chat import Asked, begun, chat, stream_answer
 
-    if question is not None and not question.strip():
-        raise PromptError("question: got an empty text, expected a question")
+    if question is not None:
+        Turn(question)  # refuses what can't be asked before anything is loaded
     if question is None and as_json:
         raise click.UsageError("--json answers one question: give one after the image")
     if question is None and image == "-":

@@ -81,6 +81,16 @@ def test_ask_reads_a_picture_from_standard_input(tiny_bundle: Bundle, picture: P
     assert piped.stdout == _run("ask", tiny_bundle.path, picture, *question[2:]).stdout
 
 
+def test_a_question_that_is_not_utf_8_is_one_line(tiny_bundle: Bundle, picture: Path) -> None:
+    refused = _run("ask", tiny_bundle.path, picture, "caf\udce9?")
+    assert refused.exit_code == 1
+    assert refused.stderr.endswith("question: got '\\udce9' at character 4, expected text in UTF-8\n")
+    chat = CliRunner().invoke(main, ["ask", str(tiny_bundle.path), str(picture)], input=b"caf\xe9?\nWhat is this?\n")
+    assert chat.exit_code == 0, chat.output
+    assert "Error: question: got '\\udce9' at character 4" in chat.stderr
+    assert chat.stdout.strip()
+
+
 def test_a_conversation_goes_on_after_a_bad_question(tiny_bundle: Bundle, picture: Path) -> None:
     asked = ("What is this?\n" + "word " * 300 + "\nHow many?\n\n").encode()
     done = _run("ask", tiny_bundle.path, picture, "--max-new-tokens", 4, stdin=asked)

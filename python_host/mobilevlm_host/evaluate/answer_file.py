@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import zlib
+from codecs import BOM_UTF8
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -64,7 +66,7 @@ def has_header(path: Path) -> bool:
     """Whether ``path`` begins as a predictions file of ``mvlm evaluate`` does; false if it can't be read."""
     try:
         with path.open("rb") as file:
-            return file.read(len(_BEGIN)) == _BEGIN
+            return file.read(len(BOM_UTF8) + len(_BEGIN)).removeprefix(BOM_UTF8).startswith(_BEGIN)
     except OSError:
         return False
 
@@ -114,7 +116,7 @@ class AnswerFile:
         """Append one answer; it is with the system when this returns, so the process may be killed."""
         if id in self.answers:
             raise EvaluateError(f"{self.path}: got a second answer to {id}, expected one")
-        self._write({"id": id, "answer": answer})
+        self._write({"id": id, "answer": answer, "crc32": _crc32(id, answer)})
         self.answers[id] = answer
 
     def _write(self, values: dict[str, Any]) -> None:
@@ -149,18 +151,24 @@ def _parse(path: Path, content: bytes) -> tuple[Header | None, dict[str, str], i
     header: Header | None = None
     answers: dict[str, str] = {}
     for number, line in enumerate(content[:sound].split(b"\n")[:-1], 1):
-        values = _object(line)
+        values = _object(line.removeprefix(BOM_UTF8) if number == 1 else line)
         if header is None:
             header = _header(path, values)
             continue
         match values:
             case {"id": str(id), "answer": str(answer)}:
+                # Files from before answers had a sum of their own lack it.
+                if values.get("crc32", expected := _crc32(id, answer)) != expected:
+                    raise EvaluateError(
+                        f"{path}, line {number}: got an answer to {id!r:.60} with another CRC-32 than it was written with: it is damaged"
+                    )
                 if id in answers:
                     raise EvaluateError(f"{path}, line {number}: got a second answer to {id}, expected one")
                 answers[id] = answer
             case _:
                 raise EvaluateError(f"{path}, line {number}: got {line[:60]!r}, expected an object with id and answer")
-    if header is None and not (content.startswith(_BEGIN) or _BEGIN.startswith(content)):
+    begin = content.removeprefix(BOM_UTF8)
+    if header is None and not (begin.startswith(_BEGIN) or _BEGIN.startswith(begin)):
         raise EvaluateError(f"{path}: got something else, expected predictions of mvlm evaluate")
     return header, answers, sound
 
@@ -171,6 +179,10 @@ def _header(path: Path, values: Any) -> Header:
     if not isinstance(values, dict) or any(not isinstance(values.get(name), kinds.get(name, str)) for name in names):
         raise EvaluateError(f"{path}: got something else, expected predictions of mvlm evaluate ({', '.join(names)})")
     return Header(**{name: values[name] for name in names})
+
+
+def _crc32(id: str, answer: str) -> int:
+    return zlib.crc32(f"{id}\n{answer}".encode())
 
 
 def _object(line: bytes) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate import demo
-from mobilevlm_host.evaluate.answer_file import AnswerFile, Header, read_answer_file
+from mobilevlm_host.evaluate.answer_file import AnswerFile, Header, has_header, read_answer_file
 
 HEADER = Header.of(demo.load(8), "int4.mvlm", "a" * 64)
 
@@ -30,6 +30,24 @@ def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
         assert file.answers == dict(told)
         file.add("4", "more")
     assert [json.loads(line).get("id") for line in path.read_bytes().split(b"\n")[:-1]] == [None, "1", "2", "3", "4"]
+
+
+def test_a_damaged_answer_is_not_scored(tmp_path: Path) -> None:
+    path = _begin(tmp_path / "a.jsonl", ("1", "a red circle"), ("2", "two"))
+    path.write_bytes(path.read_bytes().replace(b"a red circle", b"a rad circle"))
+    for opens in (read_answer_file, lambda damaged: AnswerFile(damaged, HEADER)):
+        with pytest.raises(EvaluateError, match=r"a\.jsonl, line 2: got an answer to '1' with another CRC-32"):
+            opens(path)
+    lines = [line.split(b', "crc32"')[0] + b"}" for line in path.read_bytes().splitlines()]
+    path.write_bytes(path.read_bytes().splitlines()[0] + b"\n" + b"\n".join(lines[1:]) + b"\n")
+    assert read_answer_file(path)[1] == {"1": "a rad circle", "2": "two"}  # from before answers had sums
+
+
+def test_a_byte_order_mark_hides_no_header(tmp_path: Path) -> None:
+    path = _begin(tmp_path / "a.jsonl", ("1", "a"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert has_header(path)
+    assert read_answer_file(path) == (HEADER, {"1": "a"})
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])

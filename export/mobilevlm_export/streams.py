@@ -1,0 +1,25 @@
+"""The command's standard streams: open, and able to print any text."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+
+def prepare_streams() -> None:
+    """Make standard input, output and error usable however the command was started.
+
+    One that is closed becomes the null device, also for libraries that write to its descriptor. Text that the terminal's encoding
+    can't say, or a file's name that isn't UTF-8, is printed escaped; input that isn't UTF-8 arrives as Python spells such names.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDONLY if descriptor == 0 else os.O_WRONLY)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+                os.close(null)
+            mode = "r" if descriptor == 0 else "w"
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  until the end
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape" if descriptor == 0 else "backslashreplace")
