@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench test test-android test-arm64 test-engine test-engine-arm64 apk test-ios check format clean
+.PHONY: help setup demo bench test fuzz test-android test-arm64 test-engine test-engine-arm64 apk test-ios check format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,13 @@ $(DEMO_ZIP): $(READY)
 
 apk: setup $(filter $(DEMO_ZIP),$(BUNDLE))  ## Build, sign and check the Android app with BUNDLE packed in (no SDK needed)
 	@scripts/make_apk.sh $(CURDIR)/$(BIN)/python $(BUNDLE)
+
+# All kinds of files together; SEED chooses another damage.
+SECONDS ?= 300
+SEED ?= 0
+
+fuzz: setup $(DEMO_ZIP)  ## Damage files of every kind for SECONDS=300, and count what came of it
+	@cd tests && $(CURDIR)/$(BIN)/python -m fuzz $(SECONDS) $(SEED) $(CURDIR)/android_app/build/demo.mvlm
 
 check: setup test  ## Tests, lint and types
 	@$(BIN)/ruff check .

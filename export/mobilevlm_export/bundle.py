@@ -6,6 +6,7 @@ is written complete or not at all, and verified when it is opened.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -284,8 +285,10 @@ def _unzip(path: Path, folder: Path) -> None:
                 )
             for entry in manifest.files:
                 _unpack(archive, entry.path, folder, entry.bytes, path)
-    except ZIP_FAULTS as error:
-        raise BundleError(f"{path}: got a damaged archive ({error}), expected a zipped bundle") from None
+    except (*ZIP_FAULTS, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a seek to where no file has bytes
+            raise
+        raise BundleError(f"{path}: got a damaged archive ({error!s:.100}), expected a zipped bundle") from None
 
 
 def _require_size(archive: zipfile.ZipFile, entry: FileEntry, path: Path) -> None:

@@ -48,12 +48,16 @@ class Tokenizer:
         self.path, self.legacy = path, legacy
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=self._plain_model())
-        except (RuntimeError, OSError, DecodeError):
+        except (RuntimeError, OSError, ValueError, DecodeError):  # ValueError: the reason itself is no text
             got = not_the_file(path) or f"{path.stat().st_size} bytes"
             raise CheckpointError(f"{path}: got {got}, expected a SentencePiece model") from None
         self.bos_id: int = self._processor.bos_id()
         self.eos_id: int = self._processor.eos_id()
         self.vocab_size: int = self._processor.vocab_size()
+        try:
+            self._processor.decode([token for token in range(self.vocab_size) if self.piece(token)])
+        except (RuntimeError, ValueError):
+            raise CheckpointError(f"{path}: got pieces that are no text, expected a SentencePiece model") from None
         special = (self._processor.is_control, self._processor.is_unknown)
         self._special_ids = {token for token in range(self.vocab_size) if any(kind(token) for kind in special)}
         self.specials = frozenset(self.piece(token) for token in self._special_ids)  # pieces that are never shown
@@ -132,7 +136,11 @@ def make_tokenizer_json(model: Path, output: Path) -> None:
         raise CheckpointError(
             f"{model}: got another kind of SentencePiece model, expected BPE with byte fallback (LLaMA's)"
         )
-    made = _json_tokenizer(proto)
+    try:
+        made = _json_tokenizer(proto)
+    except (TypeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{model}: got pieces that make no BPE ({reason:.100}), expected LLaMA's kind") from None
     check_equal_ids(reference, made, AWKWARD_TEXTS)
     made.save(str(output), pretty=False)
 

@@ -67,7 +67,7 @@ class Weights:
         """
         for index, file in enumerate(self.files):
             progress("checking weight files", index, len(self.files))
-            if _form(file) == "bin" and zipfile.is_zipfile(file):
+            if _form(file) == "bin":
                 _require_crcs(file)
         progress("checking weight files", len(self.files), len(self.files))
 
@@ -132,7 +132,7 @@ def _open_sharded(index: Path) -> tuple[list[Path], dict[str, Callable[[], Tenso
     absent = [key for key in places if key not in readers]
     if absent:
         raise CheckpointError(
-            f"{index}: got {absent[0]!r} (and {len(absent) - 1} more) that no shard holds, expected each in the shard it names"
+            f"{index}: got {absent[0]!r:.80} (and {len(absent) - 1} more) that no shard holds, expected each in the shard it names"
         )
     return files, readers
 
@@ -181,7 +181,7 @@ def _bin(path: Path) -> dict[str, Callable[[], Tensor]]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)  # torch's form before 1.6
     except pickle.UnpicklingError:
         raise CheckpointError(
-            f"{path}: got a pickle that isn't plain weights; refused, because it could run code"
+            f"{path}: got a pickle that isn't plain weights, expected tensors alone; refused, because it could run code"
         ) from None
     except Exception as error:
         reason = str(error).splitlines()[0]
@@ -198,6 +198,8 @@ def _bin(path: Path) -> dict[str, Callable[[], Tensor]]:
 def _require_crcs(path: Path) -> None:
     damaged: list[str] = []
     try:
+        if not zipfile.is_zipfile(path):
+            return  # torch's form before 1.6
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             for name in names:
@@ -211,4 +213,6 @@ def _require_crcs(path: Path) -> None:
         raise CheckpointError(f"{path}: got a damaged file ({error}), expected PyTorch weights") from None
     # torch can be told to write no checksums: then none of them is right.
     if damaged and len(damaged) < len(names):
-        raise CheckpointError(f"{path}: {damaged[0]}: got another CRC-32 than it was written with: the file is damaged")
+        raise CheckpointError(
+            f"{path}: {damaged[0]}: got another CRC-32, expected the one it was written with: the file is damaged"
+        )

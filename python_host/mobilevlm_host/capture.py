@@ -120,7 +120,7 @@ def read_capture(path: Path) -> Capture:
     except FileNotFoundError:
         raise CaptureError(f"{path}: no such file, expected a capture") from None
     except (*ZIP_FAULTS, ImageError, OSError) as error:
-        raise CaptureError(f"{path}: got a damaged file ({error}), expected a capture (a zip)") from None
+        raise CaptureError(f"{path}: got a damaged file ({error!s:.200}), expected a capture (a zip)") from None
     version = values.get("format_version") if isinstance(values, dict) else None
     if version != FORMAT_VERSION:
         raise CaptureError(f"{path}: format_version: got {version!r}, expected {FORMAT_VERSION}")

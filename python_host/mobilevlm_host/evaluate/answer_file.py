@@ -160,7 +160,8 @@ def _parse(path: Path, content: bytes) -> tuple[Header | None, dict[str, str], i
                 # Files from before answers had a sum of their own lack it.
                 if values.get("crc32", expected := _crc32(id, answer)) != expected:
                     raise EvaluateError(
-                        f"{path}, line {number}: got an answer to {id!r:.60} with another CRC-32 than it was written with: it is damaged"
+                        f"{path}, line {number}: got an answer to {id!r:.60} with another CRC-32, expected the one it was written "
+                        "with: it is damaged"
                     )
                 if id in answers:
                     raise EvaluateError(f"{path}, line {number}: got a second answer to {id}, expected one")
