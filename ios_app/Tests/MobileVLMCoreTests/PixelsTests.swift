@@ -28,6 +28,18 @@ final class PixelsTests: XCTestCase {
         }
     }
 
+    /// A square of it would have a million rows.
+    func testAPictureOfAMillionByOneNeedsLittleMemory() throws {
+        for (width, height) in [(1, 1_000_000), (1_000_000, 1)] {
+            let white = try Picture(width: width, height: height, pixels: [UInt32](repeating: 0xFFFFFF, count: 1_000_000))
+            var square = SquarePixels(ImageSpec(size: 336, tokens: 1, padColor: 0x7A7468))
+            let pixels = square.pixels(of: white), plane = 336 * 336
+            for (channel, expected) in [UInt8(0x7A), 0x74, 0x68].enumerated() {
+                XCTAssertEqual(Set(pixels[channel * plane..<(channel + 1) * plane]), [expected])
+            }
+        }
+    }
+
     func testTransparentPixelsAreComposedAsPillowDoesIt() throws {
         // Image.alpha_composite(Image.new("RGBA", …, (122, 116, 104, 255)), Image.new("RGBA", …, (200, 30, 90, a))) for a = 0, 1, 127, 128, 254, 255
         let argb: [UInt32] = [0, 1, 127, 128, 254, 255].map { $0 << 24 | 0xC81E5A }

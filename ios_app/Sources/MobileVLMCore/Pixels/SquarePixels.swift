@@ -1,12 +1,15 @@
 /// A picture → the square that the vision encoder reads, exactly as the reference makes it: padded to a square with the mean colour, then
 /// resized (Pillow's bicubic, horizontally and then vertically, rounded to 8 bits after each).
 ///
+/// The square is never made, nor rows of it: what padding adds to a pixel is its colour times the sum of the weights there. Memory goes
+/// with the picture, however long and thin it is.
+///
 /// One instance serves one task at a time; it keeps its buffer and the weights of the last size.
 public struct SquarePixels {
     private let side: Int
     private let padColor: UInt32
     private var weights: ResampleWeights
-    private var narrowed = [UInt8]()  // [3, S, side]: rows of the padded square, resized horizontally
+    private var narrowed = [UInt8]()  // [3, H, columns that see the picture]: its rows, resized horizontally
 
     private static let half: Int32 = 1 << (ResampleWeights.precisionBits - 1)
 
@@ -21,12 +24,17 @@ public struct SquarePixels {
         let square = max(picture.width, picture.height)
         let left = (square - picture.width) / 2
         let top = (square - picture.height) / 2
-        var row = [UInt32](repeating: padColor, count: square)
-        if square == side { return padded(picture, left: left, top: top, row: &row) }
+        if square == side {
+            var row = [UInt32](repeating: padColor, count: square)
+            return padded(picture, left: left, top: top, row: &row)
+        }
         if weights.inputSize != square { weights = ResampleWeights(inputSize: square, outputSize: side) }
-        if narrowed.count != 3 * square * side { narrowed = [UInt8](repeating: 0, count: 3 * square * side) }
-        narrow(picture, square: square, left: left, top: top, row: &row)
-        return shortened(square)
+        let across = Overlap(weights, before: left, length: picture.width)
+        let down = Overlap(weights, before: top, length: picture.height)
+        let size = 3 * picture.height * across.seeing.count
+        if narrowed.count != size { narrowed = [UInt8](repeating: 0, count: size) }
+        narrow(picture, across)
+        return shortened(down, across, height: picture.height)
     }
 
     /// A square of the right size already is only padded.
@@ -45,64 +53,60 @@ public struct SquarePixels {
         return out
     }
 
-    private mutating func narrow(_ picture: Picture, square: Int, left: Int, top: Int, row: inout [UInt32]) {
-        // Rows of padding above and below are all alike: the first is computed, the others are copies.
-        var padding: Int?
-        for y in 0..<square {
-            if (0..<picture.height).contains(y - top) {
-                Self.copy(picture, row: y - top, into: &row, at: left)
-                narrowRow(row, square: square, y: y)
-            } else if let padding {
-                for channel in 0..<3 {
-                    let from = (channel * square + padding) * side
-                    let to = (channel * square + y) * side
-                    narrowed.withUnsafeMutableBufferPointer { bytes in
-                        for x in 0..<side { bytes[to + x] = bytes[from + x] }
-                    }
-                }
-            } else {
-                narrowRow([UInt32](repeating: padColor, count: square), square: square, y: y)
-                padding = y
-            }
-        }
-    }
+    private func padColor(_ channel: Int) -> Int32 { Int32(padColor >> (16 - 8 * UInt32(channel)) & 255) }
 
-    private mutating func narrowRow(_ row: [UInt32], square: Int, y: Int) {
-        let weights = weights, side = side
+    private mutating func narrow(_ picture: Picture, _ across: Overlap) {
+        let weights = weights, columns = across.seeing
+        let (padRed, padGreen, padBlue) = (padColor(0), padColor(1), padColor(2))
+        let plane = picture.height * columns.count
         narrowed.withUnsafeMutableBufferPointer { out in
-            row.withUnsafeBufferPointer { row in
+            picture.pixels.withUnsafeBufferPointer { pixels in
                 weights.weights.withUnsafeBufferPointer { kernel in
-                    for x in 0..<side {
-                        var red = Self.half, green = Self.half, blue = Self.half
-                        let first = weights.first[x], base = x * weights.taps
-                        for tap in 0..<weights.count[x] {
-                            let pixel = row[first + tap], weight = kernel[base + tap]
-                            red &+= Int32(pixel >> 16 & 255) &* weight
-                            green &+= Int32(pixel >> 8 & 255) &* weight
-                            blue &+= Int32(pixel & 255) &* weight
+                    for y in 0..<picture.height {
+                        for x in columns {
+                            let padding = across.padding[x]
+                            var red = Self.half &+ padding &* padRed
+                            var green = Self.half &+ padding &* padGreen
+                            var blue = Self.half &+ padding &* padBlue
+                            let first = y * picture.width + across.first[x], base = across.tap[x]
+                            for tap in 0..<across.count[x] {
+                                let pixel = pixels[first + tap], weight = kernel[base + tap]
+                                red &+= Int32(pixel >> 16 & 255) &* weight
+                                green &+= Int32(pixel >> 8 & 255) &* weight
+                                blue &+= Int32(pixel & 255) &* weight
+                            }
+                            let to = y * columns.count + x - columns.lowerBound
+                            out[to] = Self.clipped(red)
+                            out[plane + to] = Self.clipped(green)
+                            out[2 * plane + to] = Self.clipped(blue)
                         }
-                        out[y * side + x] = Self.clipped(red)
-                        out[(square + y) * side + x] = Self.clipped(green)
-                        out[(2 * square + y) * side + x] = Self.clipped(blue)
                     }
                 }
             }
         }
     }
 
-    private func shortened(_ square: Int) -> [UInt8] {
+    private func shortened(_ down: Overlap, _ across: Overlap, height: Int) -> [UInt8] {
         var out = [UInt8](repeating: 0, count: 3 * side * side)
         var sums = [Int32](repeating: 0, count: side)
+        let columns = across.seeing
         narrowed.withUnsafeBufferPointer { narrowed in
             out.withUnsafeMutableBufferPointer { out in
                 sums.withUnsafeMutableBufferPointer { sums in
                     for channel in 0..<3 {
+                        // A row of padding, resized horizontally.
+                        let padded = (0..<side).map { x in
+                            Int32(Self.clipped(Self.half &+ (across.padding[x] &+ across.inside[x]) &* padColor(channel)))
+                        }
                         for y in 0..<side {
-                            for x in 0..<side { sums[x] = Self.half }
-                            for tap in 0..<weights.count[y] {
-                                let weight = weights.weights[y * weights.taps + tap]
-                                let from = (channel * square + weights.first[y] + tap) * side
-                                for x in 0..<side { sums[x] &+= Int32(narrowed[from + x]) &* weight }
+                            let whole = down.padding[y] &+ down.inside[y]
+                            for x in 0..<side {
+                                sums[x] = Self.half &+ padded[x] &* (columns.contains(x) ? down.padding[y] : whole)
+                            }
+                            for tap in 0..<down.count[y] {
+                                let weight = weights.weights[down.tap[y] + tap]
+                                let from = (channel * height + down.first[y] + tap) * columns.count - columns.lowerBound
+                                for x in columns { sums[x] &+= Int32(narrowed[from + x]) &* weight }
                             }
                             let to = (channel * side + y) * side
                             for x in 0..<side { out[to + x] = Self.clipped(sums[x]) }
@@ -125,5 +129,31 @@ public struct SquarePixels {
 
     private static func clipped(_ sum: Int32) -> UInt8 {
         UInt8(clamping: sum >> ResampleWeights.precisionBits)
+    }
+}
+
+/// What each output pixel along one axis sees of a picture of `length` pixels that begins at `before` in the square.
+private struct Overlap {
+    /// The first of the picture's pixels that it sees, the place of that one's weight, and how many it sees.
+    private(set) var first = [Int](), tap = [Int](), count = [Int]()
+    /// The sums of its weights in the picture, and in the padding around it.
+    private(set) var inside = [Int32](), padding = [Int32]()
+    /// The output pixels that see any of the picture: they are neighbours.
+    let seeing: Range<Int>
+
+    init(_ weights: ResampleWeights, before: Int, length: Int) {
+        for at in weights.first.indices {
+            let begin = min(max(weights.first[at], before), before + length)
+            let end = min(max(weights.first[at] + weights.count[at], begin), before + length)
+            let all = at * weights.taps..<at * weights.taps + weights.count[at]
+            let seen = at * weights.taps + begin - weights.first[at]
+            let sum = weights.weights[seen..<seen + end - begin].reduce(0, &+)
+            first.append(begin - before)
+            count.append(end - begin)
+            tap.append(seen)
+            inside.append(sum)
+            padding.append(weights.weights[all].reduce(0, &+) &- sum)
+        }
+        seeing = count.firstIndex { $0 > 0 }!..<count.lastIndex { $0 > 0 }! + 1
     }
 }

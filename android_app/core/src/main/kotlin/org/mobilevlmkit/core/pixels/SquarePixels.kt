@@ -6,13 +6,16 @@ import org.mobilevlmkit.core.bundle.ImageSpec
  * A picture → the square that the vision encoder reads, exactly as the reference makes it: padded to a square with the mean
  * colour, then resized (Pillow's bicubic, horizontally and then vertically, rounded to 8 bits after each).
  *
+ * The square is never made, nor rows of it: what padding adds to a pixel is its colour times the sum of the weights there. Memory
+ * goes with the picture, however long and thin it is.
+ *
  * One instance serves one thread; it keeps its buffers and the weights of the last size.
  */
 class SquarePixels(private val spec: ImageSpec) {
     private val side = spec.size
     private var weights = ResampleWeights(side, side)
-    private var row = IntArray(0) // one row of the padded square, 0x??RRGGBB
-    private var narrowed = ByteArray(0) // [3, S, side]: rows of the padded square, resized horizontally
+    private var row = IntArray(0) // one row of the picture, 0x??RRGGBB
+    private var narrowed = ByteArray(0) // [3, H, columns that see the picture]: its rows, resized horizontally
 
     /** uint8 [3, side, side] of [picture]: all red rows, then green, then blue. [into] is filled and returned. */
     fun of(picture: Picture, into: ByteArray = ByteArray(3 * side * side)): ByteArray {
@@ -20,16 +23,23 @@ class SquarePixels(private val spec: ImageSpec) {
         val square = Math.max(picture.width, picture.height)
         val left = (square - picture.width) / 2
         val top = (square - picture.height) / 2
-        if (row.size < square) row = IntArray(square)
-        row.fill(spec.padColor)
         if (square == side) {
+            if (row.size < side) row = IntArray(side)
+            row.fill(spec.padColor)
             unpack(picture, left, top, into)
             return into
         }
+        if (row.size < picture.width) row = IntArray(picture.width)
         if (weights.inputSize != square) weights = ResampleWeights(square, side)
-        if (narrowed.size < 3 * square * side) narrowed = ByteArray(3 * square * side)
-        narrow(picture, square, left, top)
-        shorten(square, into)
+        val across = Overlap(weights, left, picture.width)
+        val columns = across.seeing
+        val count = columns.last - columns.first + 1
+        if (narrowed.size < 3 * picture.height * count) narrowed = ByteArray(3 * picture.height * count)
+        for (y in 0 until picture.height) {
+            picture.readRow(y, row, 0)
+            narrowRow(across, columns, count, picture.height, y)
+        }
+        shorten(Overlap(weights, top, picture.height), across, columns, count, picture.height, into)
         return into
     }
 
@@ -47,61 +57,44 @@ class SquarePixels(private val spec: ImageSpec) {
         }
     }
 
-    private fun narrow(picture: Picture, square: Int, left: Int, top: Int) {
-        // Rows of padding above and below are all alike: the first is computed, the others are copies.
-        var padded = -1
-        for (y in 0 until square) {
-            if (y - top !in 0 until picture.height) {
-                if (padded < 0) {
-                    row.fill(spec.padColor, 0, square)
-                    narrowRow(square, y)
-                    padded = y
-                } else {
-                    for (channel in 0..2) {
-                        val from = (channel * square + padded) * side
-                        System.arraycopy(narrowed, from, narrowed, (channel * square + y) * side, side)
-                    }
-                }
-            } else {
-                picture.readRow(y - top, row, left)
-                narrowRow(square, y)
-            }
-        }
-    }
-
-    private fun narrowRow(square: Int, y: Int) {
-        val weights = weights
+    private fun narrowRow(across: Overlap, columns: IntRange, columnCount: Int, height: Int, y: Int) {
         val kernel = weights.weights
         val row = row
-        for (x in 0 until side) {
-            var red = HALF
-            var green = HALF
-            var blue = HALF
-            var at = weights.first[x]
-            val from = x * weights.taps
-            for (index in from until from + weights.count[x]) {
+        for (x in columns) {
+            val padding = across.padding[x]
+            var red = HALF + padding * (spec.padColor shr 16 and 255)
+            var green = HALF + padding * (spec.padColor shr 8 and 255)
+            var blue = HALF + padding * (spec.padColor and 255)
+            var at = across.first[x]
+            val from = across.tap[x]
+            for (index in from until from + across.count[x]) {
                 val pixel = row[at++]
                 val weight = kernel[index]
                 red += (pixel shr 16 and 255) * weight
                 green += (pixel shr 8 and 255) * weight
                 blue += (pixel and 255) * weight
             }
-            narrowed[y * side + x] = clipped(red)
-            narrowed[(square + y) * side + x] = clipped(green)
-            narrowed[(2 * square + y) * side + x] = clipped(blue)
+            val to = y * columnCount + x - columns.first
+            narrowed[to] = clipped(red)
+            narrowed[height * columnCount + to] = clipped(green)
+            narrowed[2 * height * columnCount + to] = clipped(blue)
         }
     }
 
-    private fun shorten(square: Int, into: ByteArray) {
-        val weights = weights
+    private fun shorten(down: Overlap, across: Overlap, columns: IntRange, columnCount: Int, height: Int, into: ByteArray) {
+        val kernel = weights.weights
         val sums = IntArray(side)
+        val padded = IntArray(side) // a row of padding, resized horizontally
         for (channel in 0..2) {
+            val color = spec.padColor shr (16 - 8 * channel) and 255
+            for (x in 0 until side) padded[x] = clipped(HALF + (across.padding[x] + across.inside[x]) * color).toInt() and 255
             for (y in 0 until side) {
-                sums.fill(HALF)
-                for (tap in 0 until weights.count[y]) {
-                    val weight = weights.weights[y * weights.taps + tap]
-                    val from = (channel * square + weights.first[y] + tap) * side
-                    for (x in 0 until side) sums[x] += (narrowed[from + x].toInt() and 255) * weight
+                val whole = down.padding[y] + down.inside[y]
+                for (x in 0 until side) sums[x] = HALF + padded[x] * (if (x in columns) down.padding[y] else whole)
+                for (tap in 0 until down.count[y]) {
+                    val weight = kernel[down.tap[y] + tap]
+                    val from = (channel * height + down.first[y] + tap) * columnCount - columns.first
+                    for (x in columns) sums[x] += (narrowed[from + x].toInt() and 255) * weight
                 }
                 val to = (channel * side + y) * side
                 for (x in 0 until side) into[to + x] = clipped(sums[x])
@@ -116,5 +109,35 @@ class SquarePixels(private val spec: ImageSpec) {
 
     private companion object {
         const val HALF = 1 shl (ResampleWeights.PRECISION_BITS - 1)
+    }
+
+    /** What each output pixel along one axis sees of a picture of [length] pixels that begins at [before] in the square. */
+    private class Overlap(weights: ResampleWeights, before: Int, length: Int) {
+        /** The first of the picture's pixels that it sees, the place of that one's weight, and how many it sees. */
+        val first = IntArray(weights.outputSize)
+        val tap = IntArray(weights.outputSize)
+        val count = IntArray(weights.outputSize)
+
+        /** The sums of its weights in the picture, and in the padding around it. */
+        val inside = IntArray(weights.outputSize)
+        val padding = IntArray(weights.outputSize)
+
+        /** The output pixels that see any of the picture: they are neighbours. */
+        val seeing: IntRange
+
+        init {
+            for (at in first.indices) {
+                val begin = weights.first[at].coerceIn(before, before + length)
+                val end = (weights.first[at] + weights.count[at]).coerceIn(begin, before + length)
+                first[at] = begin - before
+                count[at] = end - begin
+                tap[at] = at * weights.taps + begin - weights.first[at]
+                var total = 0
+                for (index in 0 until weights.count[at]) total += weights.weights[at * weights.taps + index]
+                for (index in 0 until count[at]) inside[at] += weights.weights[tap[at] + index]
+                padding[at] = total - inside[at]
+            }
+            seeing = first.indices.first { count[it] > 0 }..first.indices.last { count[it] > 0 }
+        }
     }
 }

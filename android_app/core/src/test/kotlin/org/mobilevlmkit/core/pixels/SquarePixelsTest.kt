@@ -36,6 +36,24 @@ class SquarePixelsTest {
         }
     }
 
+    /** A square of it would have a million rows. */
+    @Test
+    fun aPictureOfAMillionByOneNeedsLittleMemory() {
+        for ((columns, rows) in listOf(1 to 1_000_000, 1_000_000 to 1)) {
+            val white = object : Picture {
+                override val width = columns
+                override val height = rows
+
+                override fun readRow(y: Int, into: IntArray, at: Int) = into.fill(0xffffff, at, at + columns)
+            }
+            val pixels = SquarePixels(ImageSpec(336, 1, padColor)).of(white)
+            for (channel in 0..2) {
+                val expected = (padColor shr (16 - 8 * channel)).toByte()
+                assertEquals(listOf(expected), pixels.slice(channel * 336 * 336 until (channel + 1) * 336 * 336).distinct())
+            }
+        }
+    }
+
     @Test
     fun theUnusedByteOfAPixelDoesNotMatter() {
         val case = cases.first { it["file"] == "primes.ppm" }
