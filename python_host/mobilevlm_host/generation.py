@@ -14,7 +14,7 @@ from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.methods import Methods, prefill, register_operators, set_threads
 from mobilevlm_host.native_output import native_output_hidden
-from mobilevlm_host.program_file import require_sound
+from mobilevlm_host.sound_program import require_sound
 
 
 class Generation(Protocol):

@@ -14,7 +14,7 @@ from torch import Tensor
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.native_output import runtime_output_hidden
-from mobilevlm_host.program_file import require_sound
+from mobilevlm_host.sound_program import require_sound
 
 BACKENDS = ("executorch", "coreml")
 _OPERATORS = ("extension/llm/custom_ops/*custom_ops_aot_lib.*", "kernels/quantized/*quantized_ops_aot_lib.*")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-from contextlib import redirect_stderr
 from pathlib import Path
 
 from mobilevlm_export.errors import RunnerError
-from mobilevlm_host.native_output import native_output_hidden
+from mobilevlm_host.native_output import runtime_output_hidden
 
 _IDENTIFIER = b"ET12"
 
@@ -22,8 +20,7 @@ def require_sound(program: Path) -> None:
         # The runtime would print another one, as text; what isn't text ends the process.
         if (got := file.read(8)[4:]) != _IDENTIFIER:
             raise RunnerError(f"{program}: got {got!r}, expected an ExecuTorch program ({_IDENTIFIER.decode()})")
-    # The import prints lines about the CPU, in C++ but by way of sys.stderr.
-    with native_output_hidden(), redirect_stderr(io.StringIO()):
+    with runtime_output_hidden():
         from executorch.extension.pybindings._C import Verification, _load_program
 
         try:
