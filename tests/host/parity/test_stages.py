@@ -18,7 +18,7 @@ from torch import Tensor
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle import Bundle
 from mobilevlm_export.demo.recipe import write_tokenizer
-from mobilevlm_export.errors import BundleError, ParityError
+from mobilevlm_export.errors import ParityError
 from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
@@ -176,8 +176,3 @@ def test_pictures_of_a_folder(bundle: Bundle, tmp_path: Path) -> None:
         check_parity(DEMO_CHECKPOINT, bundle, images=tmp_path)
     Image.new("RGB", (50, 40), "red").save(tmp_path / "red.png")
     assert check_parity(DEMO_CHECKPOINT, bundle, images=tmp_path).samples == 1
-
-
-def test_an_unknown_resample_is_refused(bundle: Bundle) -> None:
-    with pytest.raises(BundleError, match="got 'bilinear', expected"):
-        PhoneInputs(_edited(bundle, "image", resample="bilinear"))
