@@ -77,7 +77,8 @@ public enum ManifestReader {
             }
         if !isPlain {
             throw BundleError(
-                "\(name): files: got the path '\(shown(path))', expected one inside the bundle of letters, digits, '.', '_' and '-'")
+                "\(name): files: got the path '\(shown(path))', expected one inside the bundle of letters, digits, '.', '_' and '-'"
+            )
         }
     }
 
