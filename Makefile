@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 .PHONY: help setup demo bench test fuzz test-android test-arm64 test-engine test-engine-arm64 apk test-ios check format clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(READY)  ## Make the virtual environment in .venv (about three minutes, once)
 
