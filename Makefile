@@ -52,7 +52,7 @@ test-arm64: setup  ## Run the demo's bundle with the kernels of phones, and by A
 test-engine: setup  ## Run the demo's bundle by Android's own engine and the app's code, in a JVM on this machine
 	@ENGINE=$(abspath $(ENGINE)) $(BIN)/pytest tests/host/android -k "not arm64"
 
-test-engine-arm64: setup  ## The same on an emulated ARM CPU, a whole session: ten minutes
+test-engine-arm64: setup  ## The same on an emulated ARM CPU, a whole session too: some minutes
 	@LONG=1 ENGINE=$(abspath $(ENGINE)) $(BIN)/pytest tests/host/android -k arm64
 
 test-ios: setup  ## Build and test the iOS app, with Swift

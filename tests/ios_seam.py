@@ -37,6 +37,7 @@ from mobilevlm_export.quantize import make_recipe
 from mobilevlm_host.cli import main as mvlm
 from mobilevlm_host.coreml import CoreMLMethods, EvaluatedPackage, core_ml_is_here
 from mobilevlm_host.golden import add_golden
+from mobilevlm_host.kv_cache import Shown
 from mobilevlm_host.runner import Runner
 
 SOCKET, CASES, CAPTURE = "programs.sock", "cases.json", "capture.zip"
@@ -66,12 +67,15 @@ def make_cases(bundle: Bundle, folder: Path) -> list[dict[str, Any]]:
 
 def held(runner: Runner, methods: CoreMLMethods) -> dict[str, Any]:
     """What the runner's KV cache holds, as :attr:`Programs.fed` has it."""
-    assert runner._image is not None
-    assert runner._cached is not None
-    image = methods.vision_encoder(runner._image[None])[0][0]
-    before, after = (methods.token_embedding(torch.tensor(ids)) for ids in (runner._prefix, runner._cached))
+    assert runner._cache is not None
+    cached = runner._cache._cached or []
+    (at,) = (index for index, part in enumerate(cached) if isinstance(part, Shown))
+    shown = cached[at]
+    assert isinstance(shown, Shown)
+    image = methods.vision_encoder(shown.pixels[None])[0][0]
+    before, after = (methods.token_embedding(torch.tensor(ids)) for ids in (cached[:at], cached[at + 1 :]))
     rows = [_bytes(row.half()) for row in torch.cat([before, image, after])]
-    return {"tokens": len(rows), "held": [_digest(_bytes(runner._image)), _digest(b"".join(rows))]}
+    return {"tokens": len(rows), "held": [_digest(_bytes(shown.pixels)), _digest(b"".join(rows))]}
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -114,7 +114,7 @@ def test_arm64_golden_records(demo_bundle: Bundle) -> None:
     _checked(demo_bundle.path, "--arm64")
 
 
-@pytest.mark.skipif(not os.environ.get("LONG"), reason="ten minutes under emulation: make test-engine-arm64 runs it")
+@pytest.mark.skipif(not os.environ.get("LONG"), reason="minutes under emulation: make test-engine-arm64 runs it")
 def test_arm64_whole_session(seam: Path) -> None:
     (seam / "capture.zip").unlink(missing_ok=True)
     said = run_tests(seam, "test_engine_host.sh", "arm64-v8a", "EngineEndToEnd", timeout=3600)
