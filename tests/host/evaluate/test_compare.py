@@ -94,7 +94,7 @@ def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the first 20 of 30 (all with --json)" in shown
     assert "How many [0]?" in shown
     assert "[/red] two" in shown
-    assert "+100.00 points" in shown
+    assert "+100.00 percentage points" in " ".join(shown.split())
     assert "30 gained, 0 lost" in shown
     values = json.loads(json.dumps(to_json(ours, [(theirs, found)])))
     assert len(values["against"]["flips"]) == 30

@@ -132,7 +132,9 @@ def test_bad_tables_are_named(folder: Path) -> None:
         load_benchmark("mmbench", folder)
 
 
-@pytest.mark.parametrize(("image", "message"), [("@", "base64|picture"), ("aGVsbG8=", "expected a picture")])
+@pytest.mark.parametrize(
+    ("image", "message"), [("@", "base64|picture"), ("aGVsbG8=", "expected JPEG, PNG or the like")]
+)
 def test_a_bad_picture_is_named(tmp_path: Path, image: str, message: str) -> None:
     write_mmbench(tmp_path, [[*MMBENCH_ROWS[0][:9], image, *MMBENCH_ROWS[0][10:]]])
     with pytest.raises(EvaluateError, match=rf"index 1: image: got .*({message})"):
