@@ -44,6 +44,7 @@ def make_seam(bundle: Bundle, folder: Path) -> Path:
 
 def run_tests(seam: Path, *command: str, timeout: float = 600, **environment: str) -> str:
     """What the script ``command`` prints, which runs JUnit's tests on ``seam``; skips where a tool is missing, but not in CI."""
+    (seam / "capture.zip").unlink(missing_ok=True)  # of another session
     variables = os.environ | {"SEAM": str(seam), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | environment
     script = [str(REPOSITORY / "scripts" / command[0]), *command[1:]]
     done = subprocess.run(script, env=variables, capture_output=True, text=True, timeout=timeout)

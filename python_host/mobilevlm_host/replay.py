@@ -118,13 +118,13 @@ def replay(
     """
     record, recipe = capture.record, bundle.manifest.values["quantization"]["recipe"]
     thresholds.require_known(recipe, bundle.path)
-    _require_fitting(record, bundle)
     expected_shape = tuple(phone.size)
     if tuple(capture.pixels.shape) != expected_shape:
         shape = Finding(
             "preprocessing", False, f"got pixels {tuple(capture.pixels.shape)}, expected {expected_shape} here"
         )
         return (shape, _tokenizer(record, phone))
+    _require_fitting(record, bundle)
     embedding, _ = engine.vision_encoder(capture.pixels[None])
     embeds = prompt_embeds(engine, record.ids_before_image, embedding, record.ids_after_image)
     return (

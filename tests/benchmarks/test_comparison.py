@@ -14,7 +14,7 @@ from tiny import random_model
 
 from benchmarks import comparison
 from benchmarks.comparison import QUESTION, compare
-from benchmarks.files import LlamaCppFiles
+from benchmarks.files import LlamaCppFiles, kit_bytes
 from benchmarks.gguf_files import write_language_model
 from benchmarks.report import Comparison
 from benchmarks.rounds import Job
@@ -104,8 +104,7 @@ def test_figures_end_where_they_belong(found: Comparison) -> None:
 
 def test_systems_are_named_and_weighed(found: Comparison, tiny_bundle: Bundle, peers: list[LlamaCppFiles]) -> None:
     assert [system.name for system in (found.kit, *found.peers)] == ["mvlm fp32", "Q4_0 + F16", "Q4_K_M + Q8_0"]
-    listed = sum(file.stat().st_size for file in tiny_bundle.path.rglob("*") if file.is_file())
-    assert found.kit.file_bytes == listed - (tiny_bundle.path / "manifest.json").stat().st_size
+    assert found.kit.file_bytes == kit_bytes(tiny_bundle)
     assert [system.file_bytes for system in found.peers] == [peer.bytes for peer in peers]
     assert [system.bytes_per_token for system in found.peers] == [peer.bytes_per_token for peer in peers]
     assert found.kit.bytes_per_token > found.peers[0].bytes_per_token  # float32 beside float16
@@ -145,7 +144,7 @@ def test_the_picture_needs_no_resizing(found: Comparison, children: Children, ti
 
 
 def test_nothing_is_left_of_jobs(found: Comparison, children: Children) -> None:
-    assert children.folder.name.startswith("mvlm-bench-")
+    assert children.folder.name.startswith(".mvlm.")
     assert not children.folder.exists()
 
 

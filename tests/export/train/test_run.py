@@ -120,7 +120,9 @@ def test_damaged_image_is_named(checkpoint: Path, data: Path, images: Path, tmp_
     for path in images.iterdir():
         Image.open(path).save(broken / path.name)
     (broken / "blue.png").write_bytes(b"no picture")
-    with pytest.raises(ImageError, match=r"blue\.png: got something else, expected a picture"):
+    with pytest.raises(
+        ImageError, match=r"blue\.png: got 10 bytes that are not a picture, expected JPEG, PNG or the like"
+    ):
         train(_config(STAGE, data, broken, checkpoint, tmp_path / "out"))
 
 

@@ -63,7 +63,6 @@ def test_golden_records(demo_bundle: Bundle, pattern: str, monkeypatch: pytest.M
 @pytest.mark.usefixtures("x86_64")
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_the_whole_session(seam: Path, pattern: str) -> None:
-    (seam / "capture.zip").unlink(missing_ok=True)
     assert "OK (1 test)" in run_tests(seam, "test_engine_host.sh", "x86_64", "EngineEndToEnd", MALLOC_PERTURB_=pattern)
     require_capture_replays(seam)
 
@@ -116,7 +115,6 @@ def test_arm64_golden_records(demo_bundle: Bundle) -> None:
 
 @pytest.mark.skipif(not os.environ.get("LONG"), reason="minutes under emulation: make test-engine-arm64 runs it")
 def test_arm64_whole_session(seam: Path) -> None:
-    (seam / "capture.zip").unlink(missing_ok=True)
     said = run_tests(seam, "test_engine_host.sh", "arm64-v8a", "EngineEndToEnd", timeout=3600)
     assert "OK (1 test)" in said
     require_capture_replays(seam)
