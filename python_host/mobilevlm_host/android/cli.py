@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from mobilevlm_host.android.host import AndroidHost
+from mobilevlm_host.arm64 import DEFAULT_CPU
 
 
 def android_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -28,6 +29,8 @@ def android_options(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(android: bool, engine: Path | None, arm64_cpu: str | None, **given: Any) -> None:
         if engine and not android:
             raise click.UsageError("--engine names the engine that --android runs: give both")
+        if android and arm64_cpu not in (None, DEFAULT_CPU):
+            raise click.UsageError(f"--android emulates a {DEFAULT_CPU}: leave --cpu out")
         host = AndroidHost(arm64=arm64_cpu is not None, engine=engine) if android else None
         command(android=host, arm64_cpu=None if android else arm64_cpu, **given)
 

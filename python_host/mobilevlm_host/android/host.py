@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_host.arm64 import DEFAULT_CPU
 
 _REPOSITORY = Path(__file__).parents[3]
 _SERVER = "org.mobilevlmkit.enginehost.EngineServer"
@@ -26,7 +27,7 @@ class AndroidHost:
     @property
     def machine(self) -> str:
         """What errors and reports call it."""
-        return "an emulated cortex-a76" if self.arm64 else "x86-64"
+        return f"an emulated {DEFAULT_CPU}" if self.arm64 else "x86-64"
 
     def command(self, progress: Progress = silent, repository: Path = _REPOSITORY) -> list[str]:
         """The command that serves a bundle, whose folder comes behind it.

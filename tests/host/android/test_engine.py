@@ -127,6 +127,9 @@ def test_options_that_need_one_another(tmp_path: Path) -> None:
     alone = _run("golden", tmp_path, "--check", "--engine", "some.aar")
     assert alone.exit_code == 2
     assert "--engine names the engine that --android runs: give both" in alone.stderr
+    other = _run("golden", tmp_path, "--check", "--android", "--arm64", "--cpu", "neoverse-n1")
+    assert other.exit_code == 2
+    assert "--android emulates a cortex-a76: leave --cpu out" in other.stderr
 
 
 @pytest.mark.usefixtures("x86_64")

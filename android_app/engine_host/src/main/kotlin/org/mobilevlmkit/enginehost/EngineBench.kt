@@ -77,7 +77,7 @@ class EngineBench(private val folder: File) {
 
     private fun seconds(began: Long) = (System.nanoTime() - began) / 1e9
 
-    /** Bytes of the process now: its own, those of mapped files, and the most it had. */
+    /** Bytes of the process now: its own, and those of mapped files. */
     private fun memory(at: String): Map<String, Any?> {
         System.gc()
         val rollup = values("/proc/self/smaps_rollup")
@@ -86,7 +86,6 @@ class EngineBench(private val folder: File) {
             "at" to at,
             "private_bytes" to rollup.getValue("Anonymous"),
             "file_bytes" to status.getValue("RssFile"),
-            "peak_rss_bytes" to status.getValue("VmHWM"),
         )
     }
 
