@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from mobilevlm_export.cli import examples, hide_library_warnings, json_option, one_line_errors
+from mobilevlm_export.demo.built_in import DEMO
 from mobilevlm_export.errors import RunnerError
-from mobilevlm_export.hub import DEMO
 from mobilevlm_export.terminal import drawn_progress, print_json
 
 _WORK = Path(__file__).parent / "build"

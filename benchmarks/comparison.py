@@ -18,13 +18,13 @@ from benchmarks.operations import per_image, per_prefilled_token
 from benchmarks.report import Accuracy, Comparison, System
 from benchmarks.rounds import Job, Prompt
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import load_checkpoint
+from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.demo.questions import QA, is_right
-from mobilevlm_export.hub import DEMO_SAMPLES
+from mobilevlm_export.files.scratch import ScratchFolder
 from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.scratch import ScratchFolder
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.bench.measure import Figures, in_child, interleaved
 from mobilevlm_host.demo import answer_fp32, held_out

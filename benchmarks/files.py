@@ -13,16 +13,16 @@ from gguf import GGUFReader
 
 from benchmarks import gguf_files
 from benchmarks.gguf_files import Q8_0, write_language_model, write_projector
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import checkpoint_sha256
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import checkpoint_sha256
+from mobilevlm_export.checkpoint.synth import synth_checkpoint
 from mobilevlm_export.config import PRESETS
+from mobilevlm_export.demo.built_in import DEMO, DEMO_CHECKPOINT
 from mobilevlm_export.errors import BundleError, CheckpointError
-from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT
+from mobilevlm_export.files.scratch import ScratchFolder
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize import RECIPES
-from mobilevlm_export.scratch import ScratchFolder
-from mobilevlm_export.synth import synth_checkpoint
+from mobilevlm_export.quantize.recipe import RECIPES
 
 LANGUAGE_MODELS = ("Q4_0", "Q4_K_M")
 _EMBEDDING = "token_embd.weight"

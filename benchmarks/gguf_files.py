@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from sentencepiece import sentencepiece_model_pb2 as pb
 from torch import Tensor
 
+from mobilevlm_export.checkpoint.key_map import TOWER
+from mobilevlm_export.checkpoint.weight_files import Weights, open_weights
 from mobilevlm_export.config import LlamaConfig, MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError
-from mobilevlm_export.key_map import TOWER
+from mobilevlm_export.files.atomic_file import atomic_file
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
-from mobilevlm_export.weight_files import Weights, open_weights
-from mobilevlm_export.whole_file import whole_file
 
 F16, F32, Q8_0 = GGMLQuantizationType.F16, GGMLQuantizationType.F32, GGMLQuantizationType.Q8_0
 # llama.cpp's LDPv2 is written for this grid of patches alone (CLIP-L at 336 pixels).
@@ -91,7 +91,7 @@ def write_language_model(checkpoint: Path, path: Path, progress: Progress = sile
     config, weights = read_config(checkpoint), open_weights(checkpoint)
     llm = config.llm
     entries = {name: _language_entry(key, llm) for key, name in _language_names(config, weights).items()}
-    with whole_file(path) as beside:
+    with atomic_file(path) as beside:
         writer = GGUFWriter(beside, "llama")
         writer.add_name(config.name)
         writer.add_file_type(LlamaFileType.MOSTLY_F16)
@@ -124,7 +124,7 @@ def write_projector(
     config, weights = read_config(checkpoint), open_weights(checkpoint)
     vision = config.vision
     entries = {name: _Entry(key, _vision_kind(name, linears)) for key, name in _vision_names(config).items()}
-    with whole_file(path) as beside:
+    with atomic_file(path) as beside:
         writer = GGUFWriter(beside, "clip")
         writer.add_name(config.name)
         writer.add_file_type(LlamaFileType.MOSTLY_Q8_0 if linears == Q8_0 else LlamaFileType.MOSTLY_F16)

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.rounds import Job, Prompt, run
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.manifest import MANIFEST, read_manifest
+from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.generation import CppGeneration, import_engine
 from mobilevlm_host.methods import ExecuTorchMethods

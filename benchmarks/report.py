@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from mobilevlm_export.terminal import megabytes, print_table
+from mobilevlm_export.progress import megabytes
+from mobilevlm_export.terminal import print_table
 from mobilevlm_host.bench.measure import Spread
 from mobilevlm_host.bench.report import machine
 

@@ -10,14 +10,14 @@ import torch
 from tiny import VOCAB_SIZE, random_model
 
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import save_checkpoint
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
-from mobilevlm_export.demo.recipe import write_tokenizer
-from mobilevlm_export.hub import DEMO
+from mobilevlm_export.demo.built_in import DEMO
+from mobilevlm_export.demo.model import write_tokenizer
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
-from mobilevlm_export.quantize import RECIPES
+from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.golden import add_golden
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.hub import DEMO_SAMPLES
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.pixels import open_image
 from mobilevlm_host.golden import read_golden
 from mobilevlm_host.runner import Answer, Runner

@@ -30,10 +30,10 @@ from click.testing import CliRunner
 from conversations import conversations
 from torch import Tensor
 
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.hub import DEMO
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO
 from mobilevlm_export.pipeline import ExportJob, export_bundle
-from mobilevlm_export.quantize import make_recipe
+from mobilevlm_export.quantize.recipe import make_recipe
 from mobilevlm_host.cli import main as mvlm
 from mobilevlm_host.coreml import CoreMLMethods, EvaluatedPackage, core_ml_is_here
 from mobilevlm_host.golden import add_golden

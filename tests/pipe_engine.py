@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_host.methods import ExecuTorchMethods, register_operators
 
 Call = tuple[dict[str, Any], bytes]

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 from conversations import conversations
 
-from mobilevlm_export.bundle import Bundle, zip_bundle
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.bundle.write import zip_bundle
 from mobilevlm_export.pixels import open_image
 from mobilevlm_host.cli import main
 from mobilevlm_host.kv_cache import token_count

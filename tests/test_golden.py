@@ -14,9 +14,9 @@ from PIL import Image
 from tokenizers import Tokenizer as JsonTokenizer
 
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.manifest import read_manifest
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import BundleError
-from mobilevlm_export.manifest import read_manifest
 from mobilevlm_export.pixels import open_image, square_pixels
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.text_stream import TextStream

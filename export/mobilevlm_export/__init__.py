@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mobilevlm_export.checkpoint import load_checkpoint, save_checkpoint
+    from mobilevlm_export.checkpoint.load import load_checkpoint
+    from mobilevlm_export.checkpoint.save import save_checkpoint
     from mobilevlm_export.pipeline import ExportJob, export_bundle
     from mobilevlm_export.pixels import open_image, preprocess
 
@@ -14,12 +15,12 @@ __version__ = "0.1.0"
 __all__ = ["ExportJob", "export_bundle", "load_checkpoint", "open_image", "preprocess", "save_checkpoint"]
 
 _HOMES = {
-    "ExportJob": "pipeline",
-    "export_bundle": "pipeline",
-    "load_checkpoint": "checkpoint",
-    "save_checkpoint": "checkpoint",
-    "open_image": "pixels",
-    "preprocess": "pixels",
+    "ExportJob": "mobilevlm_export.pipeline",
+    "export_bundle": "mobilevlm_export.pipeline",
+    "load_checkpoint": "mobilevlm_export.checkpoint.load",
+    "save_checkpoint": "mobilevlm_export.checkpoint.save",
+    "open_image": "mobilevlm_export.pixels",
+    "preprocess": "mobilevlm_export.pixels",
 }
 
 
@@ -27,4 +28,4 @@ def __getattr__(name: str) -> Any:
     """Import on first use, so that ``mvlm --help`` doesn't wait for torch."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mobilevlm_export.errors import MobileVLMError
-from mobilevlm_export.progress import Progress
+from mobilevlm_export.progress import Progress, megabytes
 from mobilevlm_export.streams import prepare_streams
-from mobilevlm_export.terminal import drawn_progress, megabytes, print_facts, print_json, print_table
+from mobilevlm_export.terminal import drawn_progress, print_facts, print_json, print_table
 from mobilevlm_export.termination import unwound_at_termination
 
 if TYPE_CHECKING:
-    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.bundle.read import Bundle
 
 LLM_SCHEMES = ("fp32", "int8", "int4", "int4-calibrated")
 PART_SCHEMES = ("fp32", "int8", "int4")
@@ -163,8 +163,8 @@ def export(
     if coreml_cache_update != "slice" and "coreml" not in names:
         raise click.UsageError("--coreml-cache-update is of --backend coreml")
     from mobilevlm_export.pipeline import ExportJob, export_bundle
-    from mobilevlm_export.quantize import CALIBRATED, make_recipe
-    from mobilevlm_export.recipe_file import read_recipe
+    from mobilevlm_export.quantize.recipe import CALIBRATED, make_recipe
+    from mobilevlm_export.quantize.recipe_file import read_recipe
 
     set_knobs = {knob: scheme for knob, scheme in knobs.items() if scheme}
     if recipe_name.endswith(".toml"):
@@ -196,7 +196,7 @@ def export(
         summary = {key: values[key] for key in ("source", "quantization", "context", "memory", "export_s")}
         print_json({"bundle": str(output), "bytes": size, **summary})
         return
-    from mobilevlm_export.bundle import zip_of
+    from mobilevlm_export.bundle.write import zip_of
 
     left = values["quantization"]["unquantized"]
     facts = {
@@ -218,8 +218,8 @@ def export(
 @json_option
 def inspect(checkpoint: str, vision_tower: Path | None, as_json: bool) -> None:
     """Print the sizes, parameters and dtypes of CHECKPOINT, and what a bundle of it would need."""
-    from mobilevlm_export.hub import resolve_checkpoint
-    from mobilevlm_export.inspection import inspect_checkpoint
+    from mobilevlm_export.checkpoint.inspect import inspect_checkpoint
+    from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
 
     with drawn_progress() as progress:
         folder = resolve_checkpoint(checkpoint, progress)
@@ -235,7 +235,7 @@ def inspect(checkpoint: str, vision_tower: Path | None, as_json: bool) -> None:
 @json_option
 def verify(bundle: Path, as_json: bool) -> None:
     """Check every file of BUNDLE against its manifest, and that its ExecuTorch program holds nothing that phones free."""
-    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_export.lower.unpacked_constants import require_no_unpacked_constants
 
     with drawn_progress() as progress, Bundle.open(bundle, progress=progress) as opened:
@@ -254,7 +254,7 @@ def verify(bundle: Path, as_json: bool) -> None:
 @click.option("--serial", help="Which phone, if several are connected (see adb devices).")
 def push(bundle: Path, serial: str | None) -> None:
     """Copy BUNDLE to the app on a phone connected by USB."""
-    from mobilevlm_export.push import push_bundle
+    from mobilevlm_export.bundle.push import push_bundle
 
     with drawn_progress() as progress:
         target = push_bundle(bundle, serial, progress)
@@ -267,7 +267,7 @@ def push(bundle: Path, serial: str | None) -> None:
 @click.option("--seed", default=0, show_default=True, help="Seed of the random weights.")
 def synth(size: str, output: Path, seed: int) -> None:
     """Write a checkpoint of true SIZE with random weights, to try and measure without the real ones."""
-    from mobilevlm_export.synth import synth_checkpoint
+    from mobilevlm_export.checkpoint.synth import synth_checkpoint
 
     with drawn_progress() as progress:
         synth_checkpoint(size, output, seed=seed, progress=progress)

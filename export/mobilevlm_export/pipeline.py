@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from mobilevlm_export import __version__, prompt
-from mobilevlm_export.bundle import Bundle, require_bundle_place, write_bundle
-from mobilevlm_export.calibration import DecoderInputs, read_folder, scenes
-from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
+from mobilevlm_export.bundle.manifest import RESAMPLE
+from mobilevlm_export.bundle.memory import memory_need
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.bundle.write import require_bundle_place, write_bundle
+from mobilevlm_export.checkpoint.load import checkpoint_sha256, load_checkpoint
+from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError, LoweringError
-from mobilevlm_export.heap import collect
-from mobilevlm_export.hub import resolve_checkpoint
-from mobilevlm_export.manifest import RESAMPLE
-from mobilevlm_export.memory import memory_need
+from mobilevlm_export.free_memory import collect
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
-from mobilevlm_export.quantize import CALIBRATED, RECIPES, QuantizeReport, Recipe, quantize
+from mobilevlm_export.quantize.apply import QuantizeReport, quantize
+from mobilevlm_export.quantize.calibration import DecoderInputs, read_folder, scenes
+from mobilevlm_export.quantize.recipe import CALIBRATED, RECIPES, Recipe
 from mobilevlm_export.tokenizer import Tokenizer, checkpoint_tokenizer, make_tokenizer_json
 
 PROGRAM = "model.pte"

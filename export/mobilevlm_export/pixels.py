@@ -14,11 +14,11 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from mobilevlm_export.color_profile import in_srgb
 from mobilevlm_export.config import CLIP_MEAN, MobileVLMConfig
 from mobilevlm_export.errors import ImageError
-from mobilevlm_export.picture_file import ImageSource, decoded, picture_faults, read_picture
-from mobilevlm_export.square import padded_and_resized
+from mobilevlm_export.images.color_profile import in_srgb
+from mobilevlm_export.images.image_file import ImageSource, decoded, picture_faults, read_picture
+from mobilevlm_export.images.square_resize import padded_and_resized
 
 PAD_COLOR = tuple(int(mean * 255) for mean in CLIP_MEAN)  # (122, 116, 104)
 _STRIP = 1 << 20  # pixels that are converted to RGB at once

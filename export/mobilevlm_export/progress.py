@@ -19,3 +19,8 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int) -> None:
     """Report nothing: the default everywhere."""
+
+
+def megabytes(count: int) -> str:
+    """``count`` bytes for people: 1 MB is a million bytes."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -21,8 +21,8 @@ from mobilevlm_export.config import (
 )
 from mobilevlm_export.config_keys import CONFIG, GENERATION, PREPROCESSOR, VISION
 from mobilevlm_export.errors import ConfigError
-from mobilevlm_export.not_the_file import not_the_file
-from mobilevlm_export.strict_json import JsonError, read_json
+from mobilevlm_export.files.strict_json import JsonError, read_json
+from mobilevlm_export.files.wrong_file import not_the_file
 
 _MODEL_TYPE = "mobilevlm"
 _TOWER = "openai/clip-vit-large-patch14-336"

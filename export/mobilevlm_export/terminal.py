@@ -93,8 +93,3 @@ def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int | None]:
 def print_facts(title: str, facts: Mapping[str, str]) -> None:
     """Names and values, one a line."""
     print_table(title, ("", ""), list(facts.items()))
-
-
-def megabytes(count: int) -> str:
-    """``count`` bytes for people: 1 MB is a million bytes."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

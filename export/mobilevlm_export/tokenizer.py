@@ -17,7 +17,7 @@ from tokenizers import Tokenizer as JsonTokenizer
 
 from mobilevlm_export.config_keys import TOKENIZER
 from mobilevlm_export.errors import CheckpointError, ConfigError
-from mobilevlm_export.not_the_file import not_the_file
+from mobilevlm_export.files.wrong_file import not_the_file
 from mobilevlm_export.published_config import read_json_object
 
 _SPACE = "\u2581"

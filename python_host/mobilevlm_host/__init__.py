@@ -6,12 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_host.runner import Runner
 
 __all__ = ["Bundle", "Runner"]
 
-_HOMES = {"Bundle": "mobilevlm_export.bundle", "Runner": "mobilevlm_host.runner"}
+_HOMES = {"Bundle": "mobilevlm_export.bundle.read", "Runner": "mobilevlm_host.runner"}
 
 
 def __getattr__(name: str) -> Any:

@@ -21,13 +21,14 @@ from PIL import Image
 from torch import Tensor
 
 from mobilevlm_export import __version__
-from mobilevlm_export.bundle import Bundle, file_sha256
+from mobilevlm_export.bundle.manifest import MANIFEST
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import CaptureError, ImageError
-from mobilevlm_export.manifest import MANIFEST
+from mobilevlm_export.files.atomic_file import atomic_file, require_place
+from mobilevlm_export.files.plain_zip import ZIP_FAULTS, plain_member
+from mobilevlm_export.files.sha256 import file_sha256
+from mobilevlm_export.files.strict_json import parse_json
 from mobilevlm_export.pixels import open_image
-from mobilevlm_export.plain_zip import ZIP_FAULTS, plain_member
-from mobilevlm_export.strict_json import parse_json
-from mobilevlm_export.whole_file import require_place, whole_file
 from mobilevlm_host.methods import BACKENDS
 from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.phone import PhoneInputs
@@ -97,7 +98,7 @@ def write_capture(capture: Capture, path: Path) -> None:
         "record": capture.record.to_json(),
     }
     with (
-        whole_file(path, error=CaptureError, replaceable=_refuse) as beside,
+        atomic_file(path, error=CaptureError, replaceable=_refuse) as beside,
         zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         archive.writestr(_JSON, json.dumps(values, indent=1, ensure_ascii=False))

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import PromptError, RunnerError
 from mobilevlm_export.progress import Progress
 from mobilevlm_host.runner import Runner, require_limits

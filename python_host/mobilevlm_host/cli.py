@@ -26,7 +26,7 @@ from mobilevlm_host.evaluate.cli import evaluate, score
 from mobilevlm_host.sensitivity.cli import sensitivity
 
 if TYPE_CHECKING:
-    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_host.android.host import AndroidHost
 
 _SHELLS = ("bash", "zsh", "fish")
@@ -197,8 +197,8 @@ def parity(
         raise click.UsageError("--arm64 runs ExecuTorch's program: leave out --backend coreml")
     if arm64_cpu and layers:
         raise click.UsageError("--layers opens the program on this machine, not on the emulated CPU: leave out --arm64")
-    from mobilevlm_export.bundle import Bundle
-    from mobilevlm_export.hub import resolve_checkpoint
+    from mobilevlm_export.bundle.read import Bundle
+    from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
     from mobilevlm_host.parity.check import check_parity, print_report
     from mobilevlm_host.parity.report import require_report_place, write_report
 
@@ -246,7 +246,7 @@ def parity(
 @json_option
 def golden(bundle: Path, check: bool, android: AndroidHost | None, arm64_cpu: str | None, as_json: bool) -> None:
     """Ask BUNDLE about a few pictures and keep in it what each stage gave, for phones to check themselves against."""
-    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_host import golden
 
     if (arm64_cpu or android) and not check:
@@ -293,8 +293,8 @@ def replay(
     capture: Path, bundle: Path, backend: str | None, checkpoint: str | None, force: bool, as_json: bool
 ) -> None:
     """Compute CAPTURE, made on a phone or another machine, again with BUNDLE; exit code 1 names the stage that differs."""
-    from mobilevlm_export.bundle import Bundle
-    from mobilevlm_export.hub import resolve_checkpoint
+    from mobilevlm_export.bundle.read import Bundle
+    from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
     from mobilevlm_host.capture import read_capture
     from mobilevlm_host.methods import computed_by
     from mobilevlm_host.replay import replay_capture

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.lower.token_table import read_token_table
 from mobilevlm_host.methods import ComputedBy, require_threads

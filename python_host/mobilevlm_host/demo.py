@@ -12,19 +12,19 @@ from typing import Any
 from PIL.Image import Image
 
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.bundle.manifest import MANIFEST
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import load_checkpoint
+from mobilevlm_export.demo.built_in import DEMO, DEMO_CHECKPOINT, DEMO_SAMPLES
 from mobilevlm_export.demo.questions import QA, is_right, questions
 from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS, make_scene, render
 from mobilevlm_export.errors import BundleError
-from mobilevlm_export.hub import DEMO, DEMO_CHECKPOINT, DEMO_SAMPLES
-from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.pixels import open_image, preprocess
-from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize import make_recipe
-from mobilevlm_export.terminal import megabytes, print_table
+from mobilevlm_export.progress import Progress, megabytes, silent
+from mobilevlm_export.quantize.recipe import make_recipe
+from mobilevlm_export.terminal import print_table
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.golden import add_golden
 from mobilevlm_host.runner import Runner

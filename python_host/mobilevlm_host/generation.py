@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.methods import Methods, prefill, register_operators, set_threads

@@ -13,13 +13,14 @@ from typing import Any
 from PIL.Image import Image
 
 from mobilevlm_export import __version__
-from mobilevlm_export.bundle import Bundle, complete_bundle
+from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.bundle.write import complete_bundle
+from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.errors import CaptureError, RunnerError
-from mobilevlm_export.hub import DEMO_SAMPLES
-from mobilevlm_export.manifest import MANIFEST, read_manifest
+from mobilevlm_export.files.strict_json import JsonError, read_json
 from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.strict_json import JsonError, read_json
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.android.engine import AndroidEngine
 from mobilevlm_host.android.host import AndroidHost

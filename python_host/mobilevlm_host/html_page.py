@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from mobilevlm_export import whole_file
 from mobilevlm_export.errors import ParityError
+from mobilevlm_export.files import atomic_file as atomic_file
 
 
 def require_place(path: Path, first_line: bytes, called: str) -> None:
@@ -18,16 +18,16 @@ def require_place(path: Path, first_line: bytes, called: str) -> None:
     noun = called.rpartition(" ")[2]
     if not path.parent.is_dir():
         raise ParityError(f"{path}: {path.parent} is no folder, expected one to write the {noun} to")
-    whole_file.require_place(path, error=ParityError, replaceable=_a_page(first_line, called))
+    atomic_file.require_place(path, error=ParityError, replaceable=_a_page(first_line, called))
 
 
 def write_page(path: Path, first_line: bytes, called: str, page: str) -> None:
     """Write ``first_line`` and ``page`` to ``path``, whole or not at all; errors as :func:`require_place`."""
-    with whole_file.whole_file(path, error=ParityError, replaceable=_a_page(first_line, called)) as beside:
+    with atomic_file.atomic_file(path, error=ParityError, replaceable=_a_page(first_line, called)) as beside:
         beside.write_bytes(first_line + b"\n" + page.encode())
 
 
-def _a_page(first_line: bytes, called: str) -> whole_file.Check:
+def _a_page(first_line: bytes, called: str) -> atomic_file.Check:
     def refuse(path: Path) -> None:
         if path.is_dir():
             noun = called.rpartition(" ")[2]

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.errors import CaptureError, ParityError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent

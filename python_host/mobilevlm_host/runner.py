@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from PIL.Image import Image
 
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import MobileVLMError, RunnerError
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer

@@ -19,10 +19,10 @@ from benchmarks.gguf_files import write_language_model
 from benchmarks.report import Comparison
 from benchmarks.rounds import Job
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.demo.questions import QA
 from mobilevlm_export.errors import RunnerError
-from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.demo import answer_fp32

@@ -13,11 +13,11 @@ from tiny import TINY, random_model
 from benchmarks import files, gguf_files
 from benchmarks.files import LlamaCppFiles, bundle_of, checkpoint_of, kit_bytes, kit_bytes_per_token, llama_cpp_files
 from benchmarks.gguf_files import write_language_model
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import BundleError, CheckpointError, RunnerError
-from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_export.pipeline import ExportJob
-from mobilevlm_export.quantize import RECIPES
+from mobilevlm_export.quantize.recipe import RECIPES
 
 LLM = TINY.llm
 

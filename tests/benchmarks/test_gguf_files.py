@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from benchmarks.gguf_files import F16, Q8_0, write_language_model, write_projector
 from benchmarks.pool_and_peg import PoolAndPeg
-from mobilevlm_export.checkpoint import save_checkpoint
+from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.tokenizer import Tokenizer

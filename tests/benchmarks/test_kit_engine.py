@@ -11,7 +11,7 @@ from tiny import random_model
 
 from benchmarks.kit_engine import KitEngine
 from benchmarks.rounds import Job, answers
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_host.generation import CppGeneration
 
 

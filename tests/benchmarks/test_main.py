@@ -20,9 +20,9 @@ from tiny import TINY
 from benchmarks import comparison, files
 from benchmarks.__main__ import main
 from benchmarks.files import LlamaCppFiles
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import RunnerError
-from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_export.progress import Progress
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tiny import TINY
 
 from benchmarks.rounds import Job, Prompt, answers, measure
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.bench.measure import in_child
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import BundleError, LoweringError
-from mobilevlm_export.manifest import MANIFEST, read_manifest
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
-from mobilevlm_export.quantize import QuantizeReport, quantize
+from mobilevlm_export.quantize.apply import QuantizeReport, quantize
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # coremltools' own, while it is imported

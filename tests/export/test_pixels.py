@@ -15,8 +15,8 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from mobilevlm_export.config import MobileVLMConfig, preset
 from mobilevlm_export.errors import ImageError
+from mobilevlm_export.images.reference_image import open_as_reference
 from mobilevlm_export.pixels import open_image, preprocess
-from mobilevlm_export.reference_image import open_as_reference
 
 CONFIG = preset("1.7b")
 MEAN_COLOR = (122, 116, 104)

@@ -17,7 +17,7 @@ from mobilevlm_export.termination import unwound_at_termination
 def test_a_command_that_is_ended_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     code = (
         f"import signal, sys; signal.signal({int(number)}, signal.SIG_DFL)\n"  # nohup, say, ignores it for all below
-        "from mobilevlm_export import cli, synth\n"
+        "from mobilevlm_export import cli; from mobilevlm_export.checkpoint import synth\n"
         "def forever(*_):\n    print('begun', flush=True)\n    while True: pass\n"
         "synth._write_shards = forever\n"
         "cli.OneLineErrors(commands={'synth': cli.synth})(['synth', '1.7b', '-o', sys.argv[1]])"

@@ -55,9 +55,9 @@ def damaged_programs(bundle: Path, seed: int, most: int, seconds: float) -> Coun
 
 def _run(place: Path, bundle: Path, seed: int, first: int, most: int, seconds: float) -> None:
     """Load damaged programs one after the other, a line on standard output for each."""
-    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.bundle.manifest import read_manifest
+    from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_export.errors import MobileVLMError
-    from mobilevlm_export.manifest import read_manifest
     from mobilevlm_host.runner import Runner
 
     manifest = read_manifest(bundle / "manifest.json")

@@ -18,17 +18,18 @@ from fuzz.mutations import damaged, damaged_json
 from PIL import Image
 from safetensors.torch import save_file
 
-from mobilevlm_export.bundle import Bundle, zip_bundle
+from mobilevlm_export.bundle.manifest import read_manifest
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.bundle.write import zip_bundle
+from mobilevlm_export.checkpoint.weight_files import open_weights
 from mobilevlm_export.config import MobileVLMConfig
-from mobilevlm_export.hub import DEMO_CHECKPOINT
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.lower.token_table import read_token_table
-from mobilevlm_export.manifest import read_manifest
 from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.published_config import read_config
-from mobilevlm_export.quantize import make_recipe
-from mobilevlm_export.recipe_file import read_recipe, recipe_text
+from mobilevlm_export.quantize.recipe import make_recipe
+from mobilevlm_export.quantize.recipe_file import read_recipe, recipe_text
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
-from mobilevlm_export.weight_files import open_weights
 from mobilevlm_host.capture import read_capture
 from mobilevlm_host.evaluate import demo
 from mobilevlm_host.evaluate.answer_file import AnswerFile, Header

@@ -7,7 +7,7 @@ from fuzz.campaign import run
 from fuzz.programs import damaged_programs
 from fuzz.targets import TARGETS, Target
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 
 _FILES = 120
 

@@ -22,12 +22,13 @@ from PIL import Image
 
 from mobilevlm_export import prompt
 from mobilevlm_export.config import MobileVLMConfig
-from mobilevlm_export.demo.recipe import write_tokenizer
-from mobilevlm_export.hub import DEMO_CHECKPOINT, DEMO_SAMPLES
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT, DEMO_SAMPLES
+from mobilevlm_export.demo.model import write_tokenizer
 from mobilevlm_export.lower.token_table import read_token_table, write_token_table
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.pixels import PAD_COLOR, square_pixels
-from mobilevlm_export.quantize import make_recipe, quantize
+from mobilevlm_export.quantize.apply import quantize
+from mobilevlm_export.quantize.recipe import make_recipe
 from mobilevlm_export.tokenizer import AWKWARD_TEXTS, Tokenizer, make_tokenizer_json
 
 COMMAND = "python tests/golden/make.py"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mobilevlm_export.hub import DEMO_CHECKPOINT
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.tokenizer import AWKWARD_TEXTS, Tokenizer
 
 MODELS = {

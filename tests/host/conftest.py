@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from seam import make_seam
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from click.testing import CliRunner
 
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.hub import DEMO_CHECKPOINT
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.pixels import PAD_COLOR, open_image, square_pixels
 from mobilevlm_export.prompt import Turn, encode_segments
 from mobilevlm_export.tokenizer import Tokenizer

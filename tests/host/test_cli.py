@@ -21,9 +21,11 @@ from PIL import Image
 from unpacked import write_unpacked
 
 from mobilevlm_export import __version__
-from mobilevlm_export.bundle import Bundle, write_bundle
-from mobilevlm_export.checkpoint import load_checkpoint, save_checkpoint
-from mobilevlm_export.quantize import RECIPES
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.bundle.write import write_bundle
+from mobilevlm_export.checkpoint.load import load_checkpoint
+from mobilevlm_export.checkpoint.save import save_checkpoint
+from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_host.cli import main
 
 ROOT = Path(__file__).parents[1]

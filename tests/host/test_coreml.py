@@ -17,9 +17,10 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from mobilevlm_export.bundle import Bundle, file_sha256
-from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.errors import BundleError, EvaluateError, MilError, RunnerError
+from mobilevlm_export.files.sha256 import file_sha256
 from mobilevlm_host import coreml
 from mobilevlm_host.cli import main
 from mobilevlm_host.coreml import CoreMLMethods

@@ -14,7 +14,8 @@ from tiny import TINY, random_model
 from torch import Tensor, nn
 
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.quantize import RECIPES, Recipe, is_quantized, make_recipe, quantize
+from mobilevlm_export.quantize.apply import is_quantized, quantize
+from mobilevlm_export.quantize.recipe import RECIPES, Recipe, make_recipe
 from mobilevlm_host.mil import Program
 
 with warnings.catch_warnings():

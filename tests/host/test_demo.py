@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.demo.questions import is_right
 from mobilevlm_export.errors import BundleError
-from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_export.pixels import open_image
 from mobilevlm_host.demo import run_demo
 from mobilevlm_host.runner import Runner

@@ -10,13 +10,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mobilevlm_export.bundle import Bundle, zip_bundle
-from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.bundle.write import zip_bundle
+from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.errors import CaptureError, RunnerError
-from mobilevlm_export.manifest import MANIFEST, read_manifest
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.pixels import preprocess
-from mobilevlm_export.quantize import RECIPES
+from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_host.cli import main
 from mobilevlm_host.golden import add_golden, check_golden, read_golden, remake_golden
 from mobilevlm_host.record import pixels_sha256

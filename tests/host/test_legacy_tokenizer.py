@@ -13,12 +13,12 @@ from PIL import Image
 from pytorch_tokenizers import CppHFTokenizer
 
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.prompt import Turn
-from mobilevlm_export.quantize import RECIPES
+from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.tokenizer import checkpoint_tokenizer
 from mobilevlm_host.runner import Runner
 

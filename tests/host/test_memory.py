@@ -7,8 +7,8 @@ import gc
 import numpy as np
 from PIL import Image
 
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.heap import trim
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.free_memory import trim
 from mobilevlm_host.bench.measure import memory_bytes
 from mobilevlm_host.runner import Runner
 

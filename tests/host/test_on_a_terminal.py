@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from terminal import Terminal, screen
 
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.hub import DEMO_SAMPLES
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_host.runner import Runner
 
 _BAR = "━"
@@ -34,7 +34,7 @@ def bundle(tiny_bundle: Bundle, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
 def test_every_answer_of_the_demo_stays_on_the_screen(demo_bundle: Bundle, tmp_path: Path, locale: str) -> None:
     exported = (
-        "from mobilevlm_host import demo; from mobilevlm_export.bundle import Bundle; import os; "
+        "from mobilevlm_host import demo; from mobilevlm_export.bundle.read import Bundle; import os; "
         "demo.export_bundle = lambda *_: Bundle.open(os.environ['DEMO'])"
     )
     terminal = Terminal(

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from tiny import TINY, VOCAB_SIZE, random_model
 
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import load_checkpoint, save_checkpoint
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import load_checkpoint
+from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
-from mobilevlm_export.quantize import RECIPES
+from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.evaluate.answerer import Answerer, TorchMethods
 from mobilevlm_host.parity.measure import question_ids, walk

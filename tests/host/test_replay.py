@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import BundleError, CaptureError, ParityError
-from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_host.capture import Capture, make_capture, read_capture, write_capture
 from mobilevlm_host.record import pixels_sha256
 from mobilevlm_host.replay import replay_capture

@@ -17,7 +17,7 @@ from PIL import Image
 from tiny import random_model
 
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import PromptError, RunnerError
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.prompt import IMAGE, Turn

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.methods import open_methods
 from mobilevlm_host.runner import Runner

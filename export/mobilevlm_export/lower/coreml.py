@@ -29,11 +29,12 @@ from mobilevlm_export.lower.coreml_text_decoder import (
     text_decoder_program,
 )
 from mobilevlm_export.lower.coreml_vision_encoder import FUNCTION, vision_encoder_program
-from mobilevlm_export.lower.job_checks import require_context, require_recipe
+from mobilevlm_export.lower.requirements import require_context, require_recipe
 from mobilevlm_export.lower.token_table import write_token_table
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize import Recipe, is_int4, is_quantized, model_parts, quantizable, shipped_bytes
+from mobilevlm_export.quantize.apply import is_int4, is_quantized, model_parts, quantizable, shipped_bytes
+from mobilevlm_export.quantize.recipe import Recipe
 
 VISION_ENCODER, TEXT_DECODER = "vision_encoder.mlpackage", "text_decoder.mlpackage"
 TOKEN_EMBEDDING = "token_embedding.safetensors"

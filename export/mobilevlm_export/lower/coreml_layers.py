@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.model.mobilellama import RMSNorm
-from mobilevlm_export.quantize import is_int4, is_quantized
+from mobilevlm_export.quantize.apply import is_int4, is_quantized
 
 TARGET = ct.target.iOS18  # the first with states, blocks of int4 and several functions
 MIL_TYPES = {"fp16": types.fp16, "fp32": types.fp32}

@@ -25,16 +25,17 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.files.atomic_file import atomic_file
 from mobilevlm_export.lower.graph_checks import Expected, MethodInfo, check_method
 from mobilevlm_export.lower.graph_passes import share_activation_quantization
-from mobilevlm_export.lower.job_checks import require_context, require_recipe
-from mobilevlm_export.lower.lean_xnnpack import lean_xnnpack, release_weights
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
 from mobilevlm_export.lower.partitioner import LevelPartitioner
+from mobilevlm_export.lower.requirements import require_context, require_recipe
+from mobilevlm_export.lower.xnnpack_patches import lean_xnnpack, release_weights
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize import Recipe, is_quantized, shipped_bytes
-from mobilevlm_export.whole_file import whole_file
+from mobilevlm_export.quantize.apply import is_quantized, shipped_bytes
+from mobilevlm_export.quantize.recipe import Recipe
 
 DEFAULT_MAX_PREFILL = 512
 
@@ -254,5 +255,5 @@ def _check_embedding(program: ExecutorchProgramManager, recipe: Recipe) -> None:
 
 
 def _write(program: ExecutorchProgramManager, out_path: Path) -> None:
-    with whole_file(out_path, error=LoweringError) as beside, beside.open("wb") as file:
+    with atomic_file(out_path, error=LoweringError) as beside, beside.open("wb") as file:
         program.write_to_file(file)

@@ -29,10 +29,7 @@ def write_token_table(embedding: nn.Embedding, path: Path) -> str:
     Raises:
         LoweringError: the file can't be written.
     """
-    from mobilevlm_export.quantize import (  # torchao takes seconds, and who only reads needs none of it
-        is_int4,
-        is_quantized,
-    )
+    from mobilevlm_export.quantize.apply import is_int4, is_quantized
 
     weight: Any = embedding.weight
     tensors: dict[str, Tensor]

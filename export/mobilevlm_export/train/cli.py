@@ -34,8 +34,8 @@ def demo(output: Path, seed: int, as_json: bool) -> None:
 
     Takes an hour or two on two cores. Ctrl-C keeps what is done in OUTPUT.training: run it again to continue.
     """
-    from mobilevlm_export.train.demo import train_demo, training_folder
     from mobilevlm_export.train.model_card import accuracy_rows
+    from mobilevlm_export.train.train_demo import train_demo, training_folder
 
     with _resumable(training_folder(output)), drawn_progress() as progress:
         clean, camera = train_demo(output, seed=seed, progress=progress)
@@ -127,9 +127,9 @@ def _train(
 ) -> None:
     from dataclasses import replace
 
-    from mobilevlm_export.hub import resolve_checkpoint
-    from mobilevlm_export.train.run import TrainConfig, state_of, train
+    from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
     from mobilevlm_export.train.stage import STAGES
+    from mobilevlm_export.train.train_checkpoint import TrainConfig, state_of, train
 
     stage = replace(STAGES[name], **{option: value for option, value in changes.items() if value is not None})
     with _resumable(state_of(output)), drawn_progress() as progress:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from mobilevlm_export import prompt
 from mobilevlm_export.errors import TrainError
-from mobilevlm_export.strict_json import JsonError, parse_json
+from mobilevlm_export.files.strict_json import JsonError, parse_json
 from mobilevlm_export.tokenizer import Tokenizer
 
 Template = Literal["plain", "v1"]

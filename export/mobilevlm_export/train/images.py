@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import TrainError
+from mobilevlm_export.images.reference_image import open_as_reference
 from mobilevlm_export.pixels import preprocess
-from mobilevlm_export.reference_image import open_as_reference
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_export.train.conversation import Sample, Template, tokenize
 from mobilevlm_export.train.stage import Example

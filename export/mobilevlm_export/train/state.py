@@ -16,7 +16,7 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
 from mobilevlm_export.errors import TrainError
-from mobilevlm_export.whole_file import whole_file
+from mobilevlm_export.files.atomic_file import atomic_file
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -68,7 +68,7 @@ def save_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, 
     model_state, optimizer_state = get_state_dict(module, optimizer, options=_WHOLE)
     if not dist.is_initialized() or dist.get_rank() == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as beside:
+        with atomic_file(path) as beside:
             torch.save({"model": model_state, "optimizer": optimizer_state, "step": step}, beside)
     if dist.is_initialized():
         dist.barrier()

@@ -10,7 +10,8 @@ import click
 
 from mobilevlm_export.cli import examples, json_option
 from mobilevlm_export.errors import MobileVLMError
-from mobilevlm_export.terminal import drawn_progress, megabytes, print_facts, print_json, print_table
+from mobilevlm_export.progress import megabytes
+from mobilevlm_export.terminal import drawn_progress, print_facts, print_json, print_table
 from mobilevlm_host.android.engine import AndroidEngine
 from mobilevlm_host.android.host import AndroidHost
 
@@ -38,7 +39,7 @@ def main(bundle: Path, engine: Path | None, as_json: bool) -> None:
 
     Private memory is what the system can't take back; mapped is the program's file, whose pages can go and come back.
     """
-    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.bundle.read import Bundle
 
     try:
         with (

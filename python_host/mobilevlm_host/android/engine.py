@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.android.host import AndroidHost
 from mobilevlm_host.arm64.process import MethodsProcess

@@ -58,7 +58,7 @@ def main(apk: Path, bundle: Path | None, as_json: bool) -> None:
 def _check(apk: Path, bundle: Path | None) -> list[Finding]:
     if bundle is None or bundle.suffix == ".pte":
         return check_apk(apk, bundle)
-    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.bundle.read import Bundle
 
     with Bundle.open(bundle) as opened:
         return check_apk(apk, opened.artifact("executorch"))

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 
 from mobilevlm_export.errors import ApkError
-from mobilevlm_export.scratch import ScratchFolder
+from mobilevlm_export.files.scratch import ScratchFolder
 
 _CLASS = re.compile(r"  Class descriptor\s*: 'L(.+);'")
 _NAME = re.compile(r"      name\s*: '(.+)'")

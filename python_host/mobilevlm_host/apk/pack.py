@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from mobilevlm_export.whole_file import whole_file
+from mobilevlm_export.files.atomic_file import atomic_file
 from mobilevlm_host.apk.archive import PAGE_BYTES
 
 _STORED = (".so", ".arsc", ".png", ".webp", ".zip")
@@ -17,7 +17,7 @@ _EPOCH = (1981, 1, 1, 1, 1, 2)
 
 def pack(out: Path, resources: Path, files: dict[str, Path]) -> None:
     """Write ``out``: the entries of ``resources`` (aapt2's archive), then ``files`` by their names in the archive."""
-    with whole_file(out) as beside, zipfile.ZipFile(beside, "w") as target:
+    with atomic_file(out) as beside, zipfile.ZipFile(beside, "w") as target:
         with zipfile.ZipFile(resources) as source:
             for name in source.namelist():
                 _add(target, name, source.read(name))

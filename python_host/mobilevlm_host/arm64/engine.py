@@ -10,7 +10,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer

@@ -16,8 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mobilevlm_export.errors import ParityError
+from mobilevlm_export.files.scratch import ScratchFolder
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.scratch import ScratchFolder
 
 SOURCES = Path(__file__).parent
 COMPILER = "aarch64-linux-gnu-g++"

@@ -49,7 +49,7 @@ def bench(
 
     Medians and quartiles over rounds. Measure on an otherwise idle machine, and take ratios, not seconds, to another one.
     """
-    from mobilevlm_export.bundle import Bundle
+    from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_host.bench.report import print_report, require_report_place, write_report
     from mobilevlm_host.bench.run import bench as measure
 

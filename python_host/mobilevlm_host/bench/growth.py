@@ -19,11 +19,11 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import MobileVLMError
-from mobilevlm_export.manifest import MANIFEST, read_manifest
+from mobilevlm_export.files.atomic_file import atomic_file, require_place
 from mobilevlm_export.terminal import print_table
-from mobilevlm_export.whole_file import require_place, whole_file
 from mobilevlm_host import charts
 from mobilevlm_host.bench.measure import in_child, print_figures
 from mobilevlm_host.bench.operations import text_decoder_ops
@@ -211,7 +211,7 @@ def main(arguments: Sequence[str]) -> None:
         sys.exit(f"Error: {error}")
     if len({tuple(each.costs["context"]) for each in found}) > 1:
         sys.exit("Error: got bundles of different contexts, expected the same (mvlm export --max-context)")
-    with whole_file(asked.output) as beside:
+    with atomic_file(asked.output) as beside:
         beside.write_text(draw(found), encoding="utf-8")
     print_growth(found)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mobilevlm_export.bundle.manifest import Manifest
 from mobilevlm_export.config import LlamaConfig, MobileVLMConfig
-from mobilevlm_export.manifest import Manifest
 
 _CACHED_BYTES = 4  # of a number in ExecuTorch's KV cache
 

@@ -16,9 +16,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.manifest import Manifest
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import BundleError, MobileVLMError
-from mobilevlm_export.manifest import Manifest
 from mobilevlm_export.terminal import print_table
 from mobilevlm_host.bench.operations import Work, text_decoder_work, vision_encoder_work
 

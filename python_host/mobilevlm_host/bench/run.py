@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.errors import RunnerError
-from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.bench.measure import interleaved

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from PIL.Image import Image
 
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.manifest import MANIFEST, read_manifest
+from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_host.bench.measure import Figures, in_child, memory_bytes, peak_memory_bytes, print_figures, timed
 from mobilevlm_host.generation import Generation, import_engine

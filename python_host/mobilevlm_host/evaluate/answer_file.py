@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from mobilevlm_export.errors import EvaluateError
-from mobilevlm_export.strict_json import JsonError, parse_json
+from mobilevlm_export.files.strict_json import JsonError, parse_json
 from mobilevlm_host.evaluate.benchmark import Benchmark
 
 _BEGIN = b'{"benchmark"'

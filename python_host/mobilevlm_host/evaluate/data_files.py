@@ -11,8 +11,8 @@ from typing import Any, Self, TypeVar
 from PIL import Image
 
 from mobilevlm_export.errors import EvaluateError, ImageError
-from mobilevlm_export.reference_image import open_as_reference
-from mobilevlm_export.strict_json import JsonError, parse_json
+from mobilevlm_export.files.strict_json import JsonError, parse_json
+from mobilevlm_export.images.reference_image import open_as_reference
 from mobilevlm_host.evaluate.benchmark import Item, items_about
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mobilevlm_export.errors import EvaluateError
-from mobilevlm_export.whole_file import require_place, whole_file
+from mobilevlm_export.files.atomic_file import atomic_file, require_place
 from mobilevlm_host.evaluate.benchmark import given_answers
 from mobilevlm_host.evaluate.mmbench import MMBench
 
@@ -42,7 +42,7 @@ def write_submission(benchmark: MMBench, answers: Mapping[str, str], path: Path)
                 cell = sheet.cell(line, at)
                 cell.value = ILLEGAL_CHARACTERS_RE.sub("", value)
                 cell.data_type = "s"  # text, also where it begins with an equals sign
-    with whole_file(path, error=EvaluateError, replaceable=_taken) as beside:
+    with atomic_file(path, error=EvaluateError, replaceable=_taken) as beside:
         workbook.save(beside)
 
 

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
+from mobilevlm_export.bundle.manifest import MANIFEST
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import checkpoint_sha256, load_checkpoint
+from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import EvaluateError
-from mobilevlm_export.hub import resolve_checkpoint
-from mobilevlm_export.manifest import MANIFEST
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
 from mobilevlm_export.tokenizer import Tokenizer, checkpoint_tokenizer

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mobilevlm_export.errors import MilError, MobileVLMError
-from mobilevlm_export.whole_file import whole_file
+from mobilevlm_export.files.atomic_file import atomic_file
 from mobilevlm_host.mil.program import ImageInput, Package, Precision, Signature
 from mobilevlm_host.mil.run import Function, Program
 from mobilevlm_host.mil.values import TensorType
@@ -122,7 +122,7 @@ def _input(text: str, of_type: TensorType, picture: ImageInput | None) -> Any:
             return np.load(path, allow_pickle=False)
         from PIL import Image
 
-        from mobilevlm_export.picture_file import FORMATS
+        from mobilevlm_export.images.image_file import FORMATS
 
         with Image.open(path, formats=FORMATS) as image:
             return np.asarray(image.convert("L" if picture and picture.channels == 1 else "RGB"))
@@ -132,7 +132,7 @@ def _input(text: str, of_type: TensorType, picture: ImageInput | None) -> Any:
 
 
 def _write(output: Path, results: Mapping[str, Tensor]) -> None:
-    with whole_file(output, error=MilError) as beside, beside.open("wb") as file:
+    with atomic_file(output, error=MilError) as beside, beside.open("wb") as file:
         np.savez(file, allow_pickle=False, **{key: value.numpy() for key, value in results.items()})
 
 

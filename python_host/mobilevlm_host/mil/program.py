@@ -11,7 +11,7 @@ from typing import Any, Literal
 from google.protobuf.message import DecodeError
 
 from mobilevlm_export.errors import MilError
-from mobilevlm_export.strict_json import read_json
+from mobilevlm_export.files.strict_json import read_json
 from mobilevlm_host.mil.protos import model_pb2
 from mobilevlm_host.mil.values import Blob, Constant, TensorType, WeightFiles, constant, tensor_type
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from mobilevlm_export import __version__
-from mobilevlm_export.bundle import Bundle, file_sha256
-from mobilevlm_export.checkpoint import checkpoint_sha256, load_checkpoint
+from mobilevlm_export.bundle.manifest import MANIFEST
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import checkpoint_sha256, load_checkpoint
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT, DEMO_SAMPLES
 from mobilevlm_export.errors import ParityError
-from mobilevlm_export.hub import DEMO_CHECKPOINT, DEMO_SAMPLES
-from mobilevlm_export.manifest import MANIFEST
+from mobilevlm_export.files.sha256 import file_sha256
 from mobilevlm_export.pixels import open_image, open_images
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.terminal import print_table

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.files.scratch import ScratchFolder
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.scratch import ScratchFolder
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.methods import load_methods
 from mobilevlm_host.parity.measure import Sample

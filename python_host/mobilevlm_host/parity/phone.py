@@ -9,7 +9,7 @@ from PIL.Image import Image
 from tokenizers import Tokenizer as JsonTokenizer
 from torch import Tensor
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.pixels import square_pixels
 from mobilevlm_export.tokenizer import Tokenizer
 

@@ -21,7 +21,7 @@ from executorch.exir.schema import AllocationDetails, DelegateCall, EValue
 from executorch.exir.schema import Tensor as Planned
 
 from mobilevlm_export.errors import ParityError
-from mobilevlm_export.scratch import ScratchFolder
+from mobilevlm_export.files.scratch import ScratchFolder
 
 _EXTERNAL_OUTPUT = 2  # XNNPACK's flag of a value that leaves the delegate
 _ALIGNMENT = 16  # of weights, and of tensors in memory, in bytes

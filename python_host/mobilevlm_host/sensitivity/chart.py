@@ -6,7 +6,7 @@ import html
 import math
 from pathlib import Path
 
-from mobilevlm_export.terminal import megabytes
+from mobilevlm_export.progress import megabytes
 from mobilevlm_host.html_page import require_place, write_page
 from mobilevlm_host.sensitivity.measure import Cost, Sensitivity
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from mobilevlm_export.cli import examples, json_option
-from mobilevlm_export.terminal import drawn_progress, megabytes, print_facts, print_json, print_table
+from mobilevlm_export.progress import megabytes
+from mobilevlm_export.terminal import drawn_progress, print_facts, print_json, print_table
 
 
 @click.command(
@@ -43,11 +44,11 @@ def sensitivity(
     as_json: bool,
 ) -> None:
     """Quantize CHECKPOINT part by part, and say what each saves and costs in divergence and changed answers."""
-    from mobilevlm_export.checkpoint import load_checkpoint
-    from mobilevlm_export.hub import resolve_checkpoint
-    from mobilevlm_export.recipe_file import recipe_text
+    from mobilevlm_export.checkpoint.load import load_checkpoint
+    from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
+    from mobilevlm_export.files.atomic_file import atomic_file, new_only, require_place
+    from mobilevlm_export.quantize.recipe_file import recipe_text
     from mobilevlm_export.tokenizer import checkpoint_tokenizer
-    from mobilevlm_export.whole_file import new_only, require_place, whole_file
     from mobilevlm_host.parity.check import default_samples, read_samples
     from mobilevlm_host.sensitivity.budget import parse_bytes, propose
     from mobilevlm_host.sensitivity.chart import require_chart_place, write_chart
@@ -75,7 +76,7 @@ def sensitivity(
         recipe = None if limit is None else propose(found, limit, output.stem if output else "proposed")
         wholes = measure_recipes(samples, [*STOCK, recipe], progress) if recipe else []
     if recipe and output:
-        with whole_file(output, replaceable=new_only("file")) as beside:
+        with atomic_file(output, replaceable=new_only("file")) as beside:
             beside.write_text(recipe_text(recipe), encoding="utf-8")
     proposal = {}
     if recipe:

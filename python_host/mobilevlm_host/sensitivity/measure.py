@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mobilevlm_export.calibration import DecoderInputs, scenes
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize import CALIBRATED, KNOBS, RECIPES, Recipe, quantize, shipped_bytes
+from mobilevlm_export.quantize.apply import quantize, shipped_bytes
+from mobilevlm_export.quantize.calibration import DecoderInputs, scenes
+from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, RECIPES, Recipe
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.parity.measure import DECODE_STEPS, Sample, Walk, question_ids, walk
 from mobilevlm_host.parity.metrics import distance, logit_distance

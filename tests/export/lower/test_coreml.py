@@ -21,7 +21,8 @@ from tiny import random_model
 from mobilevlm_export import __version__
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.quantize import RECIPES, Recipe, make_recipe, quantize
+from mobilevlm_export.quantize.apply import quantize
+from mobilevlm_export.quantize.recipe import RECIPES, Recipe, make_recipe
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # coremltools' own, while it is imported
@@ -334,7 +335,8 @@ from tiny import random_model
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.coreml import lower_coreml
 from mobilevlm_export.lower.token_table import write_token_table
-from mobilevlm_export.quantize import RECIPES, quantize
+from mobilevlm_export.quantize.apply import quantize
+from mobilevlm_export.quantize.recipe import RECIPES
 folder, model = Path(sys.argv[1]), random_model()
 quantize(model, RECIPES["int4"])
 for limit, write in (

@@ -23,7 +23,8 @@ from unpacked import Greedy, Scaled, Shared, lower_module
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize import RECIPES, Recipe, make_recipe, quantize, shipped_bytes
+from mobilevlm_export.quantize.apply import quantize, shipped_bytes
+from mobilevlm_export.quantize.recipe import RECIPES, Recipe, make_recipe
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # ExecuTorch's own, while it is imported

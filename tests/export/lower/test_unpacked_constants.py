@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from unpacked import WIDTH, write_unpacked
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower import program_file
 from mobilevlm_export.lower.program_file import ProgramFile

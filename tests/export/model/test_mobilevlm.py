@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import PromptError
 from mobilevlm_export.model import MobileVLM

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 from mobilevlm_export import prompt
-from mobilevlm_export.checkpoint import save_checkpoint
+from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_export.train.demo import initialise
+from mobilevlm_export.train.train_demo import initialise
 
 COLORS = {"red": (200, 30, 30), "green": (30, 160, 60), "blue": (30, 60, 200), "black": (10, 10, 10)}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.train import stage
 from mobilevlm_host.cli import main
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from seam import require_capture_replays, run_tests
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import ParityError
 from mobilevlm_host.android.host import AndroidHost
 from mobilevlm_host.cli import main

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from unpacked import write_unpacked
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import ApkError
 from mobilevlm_host.apk import check, dex
 from mobilevlm_host.apk.__main__ import main

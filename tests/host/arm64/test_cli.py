@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.errors import BundleError
-from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_host.arm64.beside import STAGES
 from mobilevlm_host.arm64.engine import Arm64Engine
 from mobilevlm_host.cli import main

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import load_checkpoint
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import ParityError
-from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.arm64 import DEFAULT_CPU, engine, toolchain
 from mobilevlm_host.arm64.beside import STAGES, Beside

@@ -11,9 +11,9 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.errors import ParityError, RunnerError
-from mobilevlm_export.hub import DEMO_SAMPLES
 from mobilevlm_host.bench import session
 from mobilevlm_host.bench.measure import Spread
 from mobilevlm_host.bench.report import BenchReport, System, render, require_report_place, write_report

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_host.bench.growth import Growth, draw, main, measure
 
 

@@ -9,7 +9,7 @@ import torch
 from tiny import TINY, random_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.config import preset
 from mobilevlm_host.bench.operations import (
     kv_bytes,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import BundleError
 from mobilevlm_host.bench.operations import Work
 from mobilevlm_host.bench.phones import PHONES, Phone, estimates, main

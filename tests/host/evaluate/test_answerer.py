@@ -10,7 +10,7 @@ from PIL import Image
 from tiny import random_model
 
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_host.evaluate.answerer import Answerer
 from mobilevlm_host.evaluate.system import Source, open_system

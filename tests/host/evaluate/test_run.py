@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.questions import is_right
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.cli import main

@@ -6,9 +6,9 @@ import pytest
 from noise import noise
 from PIL import Image
 
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import load_checkpoint
-from mobilevlm_export.hub import DEMO_CHECKPOINT
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import load_checkpoint
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_host.parity.check import default_samples
 from mobilevlm_host.parity.measure import Sample

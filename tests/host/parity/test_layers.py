@@ -10,13 +10,13 @@ import torch
 from click.testing import CliRunner
 
 from mobilevlm_export import pipeline
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import load_checkpoint
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import ParityError
-from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
-from mobilevlm_export.quantize import RECIPES
+from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.cli import main
 from mobilevlm_host.methods import ExecuTorchMethods, load_methods

@@ -18,9 +18,9 @@ from faults import IN_THE_MODEL, EagerEngine
 from markupsafe import escape
 from PIL import Image, ImageStat
 
-from mobilevlm_export.bundle import Bundle
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import ParityError
-from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.methods import ComputedBy

@@ -16,10 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from mobilevlm_export import prompt
-from mobilevlm_export.bundle import Bundle
-from mobilevlm_export.demo.recipe import write_tokenizer
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
+from mobilevlm_export.demo.model import write_tokenizer
 from mobilevlm_export.errors import ParityError
-from mobilevlm_export.hub import DEMO_CHECKPOINT
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
 from mobilevlm_host.parity.check import check_parity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mobilevlm_export.quantize import KNOBS, RECIPES
+from mobilevlm_export.quantize.recipe import KNOBS, RECIPES
 from mobilevlm_host.arm64.beside import STAGES
 from mobilevlm_host.parity import thresholds
 

@@ -9,11 +9,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from mobilevlm_export.checkpoint import load_checkpoint
+from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.errors import ParityError, QuantizeError
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.quantize import RECIPES, quantize
-from mobilevlm_export.recipe_file import read_recipe
+from mobilevlm_export.quantize.apply import quantize
+from mobilevlm_export.quantize.recipe import RECIPES
+from mobilevlm_export.quantize.recipe_file import read_recipe
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.cli import main
 from mobilevlm_host.parity.measure import Sample

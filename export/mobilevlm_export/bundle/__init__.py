@@ -1,0 +1,1 @@
+"""What a phone loads: artifacts, tokenizer and manifest, in a folder or a zip."""

@@ -1,0 +1,1 @@
+"""The published layout in and out."""

@@ -1,0 +1,84 @@
+"""Where a checkpoint is: the built-in demo, a folder, or a model id that is downloaded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mobilevlm_export.checkpoint.weight_files import INDEX, WEIGHT_FILES, chosen_weights, shards
+from mobilevlm_export.demo.built_in import DEMO, DEMO_CHECKPOINT
+from mobilevlm_export.errors import CheckpointError
+from mobilevlm_export.progress import Progress, silent
+
+_TIMEOUT_S = 10.0  # for the hub's first answer
+_MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def resolve_checkpoint(
+    name: str | Path, progress: Progress = silent, *, endpoint: str | None = None, cache: Path | None = None
+) -> Path:
+    """The folder of checkpoint ``name``: ``demo``, an existing folder, or a model id to download (once).
+
+    Without a connection, or with ``HF_HUB_OFFLINE=1``, a model id is what was downloaded before. ``endpoint`` and ``cache`` replace the
+    hub's address and its cache folder.
+
+    Raises:
+        CheckpointError: there is no such folder and it can't be a model id, the hub has no such model or no weights of it, or it can't
+            be reached and the model isn't complete in the cache.
+    """
+    if str(name) == DEMO and not Path(name).exists():
+        return DEMO_CHECKPOINT
+    if Path(name).exists() or not _MODEL_ID.fullmatch(str(name)):
+        if not Path(name).is_dir():
+            raise CheckpointError(
+                f"{name}: no such folder, expected a checkpoint, a model id like mtgv/MobileVLM_V2-1.7B, or demo"
+            )
+        return Path(name)
+    return _download(str(name), progress, endpoint, cache)
+
+
+def _download(name: str, progress: Progress, endpoint: str | None, cache: Path | None) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    # Errors of the HTTP client have a root of their own, and the hub's library passes them on.
+    roots = [base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)]
+    failures: tuple[type[Exception], ...] = (*roots, OSError, ValueError)
+    try:
+        info = HfApi(endpoint=endpoint).model_info(name, timeout=_TIMEOUT_S)
+        names = {item.rfilename for item in info.siblings or ()}
+        weights = chosen_weights(names)
+        if weights is None:
+            raise CheckpointError(f"{name}: the hub has no weights of it, expected one of {', '.join(WEIGHT_FILES)}")
+        progress(f"downloading {name}", 0, 0)
+        wanted = [file for file in names if file == "tokenizer.model" or ("/" not in file and file.endswith(".json"))]
+        wanted.append(weights)
+        if weights.endswith(INDEX):
+            wanted += shards(Path(hf_hub_download(name, weights, endpoint=endpoint, cache_dir=cache)))
+        return Path(snapshot_download(name, allow_patterns=wanted, endpoint=endpoint, cache_dir=cache))
+    except failures as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, (RepositoryNotFoundError, GatedRepoError)):
+            raise CheckpointError(
+                f"{name}: the hub refused it ({reason}), and there is no folder of that name"
+            ) from None
+        if folder := _cached(name, cache):
+            return folder
+        raise CheckpointError(
+            f"{name}: couldn't be downloaded ({reason}), isn't complete in the hub's cache, and there is no folder of that name"
+        ) from None
+
+
+def _cached(name: str, cache: Path | None) -> Path | None:
+    """What was downloaded of ``name`` before, if it is complete."""
+    from huggingface_hub import try_to_load_from_cache
+
+    def found(file: str) -> Path | None:
+        path = try_to_load_from_cache(name, file, cache_dir=cache)
+        return Path(path) if isinstance(path, str) else None
+
+    weights = next((path for path in map(found, WEIGHT_FILES) if path), None)
+    if weights is None or not found("config.json") or not found("tokenizer.model"):
+        return None
+    needed = shards(weights) if weights.name.endswith(INDEX) else []
+    return weights.parent if all(map(found, needed)) else None

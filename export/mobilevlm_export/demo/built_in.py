@@ -1,0 +1,9 @@
+"""The demo model that the kit carries: its checkpoint, and pictures with questions about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DEMO = "demo"  # as a checkpoint's name
+DEMO_CHECKPOINT = Path(__file__).parent / "checkpoint"
+DEMO_SAMPLES = Path(__file__).parent / "samples"  # pictures, and samples.json with questions about them

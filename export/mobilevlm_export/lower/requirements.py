@@ -1,0 +1,38 @@
+"""What both backends ask of a job before they lower anything: the model is quantized as the recipe says, the context fits."""
+
+from __future__ import annotations
+
+from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.model.mobilevlm import MobileVLM
+from mobilevlm_export.quantize.apply import is_quantized, model_parts, quantizable
+from mobilevlm_export.quantize.recipe import Recipe
+
+DEFAULT_MAX_CONTEXT = 1024
+
+
+def require_context(model: MobileVLM, max_context: int | None) -> int:
+    """The context in tokens: ``max_context``, by default 1024 or less where the model has less.
+
+    Raises:
+        LoweringError: it doesn't hold an image, or the model wasn't made for so many.
+    """
+    longest = model.config.llm.max_position_embeddings
+    context = min(DEFAULT_MAX_CONTEXT, longest) if max_context is None else max_context
+    if not model.config.image_tokens < context <= longest:
+        raise LoweringError(
+            f"max_context: got {context}, expected more than the {model.config.image_tokens} tokens of an image and "
+            f"at most the model's {longest}"
+        )
+    return context
+
+
+def require_recipe(model: MobileVLM, recipe: Recipe) -> None:
+    """Raise LoweringError naming the first weight of ``model`` that isn't quantized as ``recipe`` says."""
+    for knob, part in model_parts(model).items():
+        for path, module in quantizable(part):
+            wants = recipe.scheme(knob, path) != "fp32"
+            if is_quantized(module.weight) != wants:
+                raise LoweringError(
+                    f"{knob}.{path}: got a weight that is {'not ' if wants else ''}quantized, "
+                    f"expected the recipe's {recipe.scheme(knob, path)}"
+                )

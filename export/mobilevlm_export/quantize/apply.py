@@ -1,0 +1,264 @@
+"""Quantize a model in place, as a recipe says.
+
+Linears become ``8da4w`` (activations int8 per token, chosen as they come; weights int4 in groups of 32, fitted to the weights
+or, ``int4-calibrated``, to what the linear is fed) or ``8da8w`` (weights int8 per output channel); the token embedding is looked
+up from int8 rows or int4 groups. torchao does the arithmetic. Weights are replaced one at a time, so the peak is the model plus
+one weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
+from torchao.quantization.granularity import PerAxis, PerGroup
+from torchao.quantization.quant_primitives import MappingType
+
+from mobilevlm_export.errors import QuantizeError
+from mobilevlm_export.free_memory import trim
+from mobilevlm_export.model.mobilevlm import MobileVLM
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.quantize.gptq import round_to_int4
+from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, Recipe
+
+GROUP_SIZE = 32  # XNNPACK's kernels take multiples of 32, and the smallest costs the least accuracy
+_INT4: torch.dtype = getattr(torch, "int4")  # noqa: B009  missing from torch's type stubs
+
+
+@dataclass(frozen=True)
+class ComponentReport:
+    """What became of one part. Bytes are those of the weights as shipped: int4 packed, with scales."""
+
+    component: str
+    scheme: str
+    modules: int
+    bytes_before: int
+    bytes_after: int
+
+
+@dataclass(frozen=True)
+class Unquantized:
+    """Parameters of one part that stay float32, or got more bits than the recipe says, and why."""
+
+    component: str
+    what: str
+    bytes: int
+    reason: str
+
+
+class LinearInputs(Protocol):
+    """What the text decoder's linears are fed: :class:`mobilevlm_export.quantize.calibration.DecoderInputs`."""
+
+    called: str
+
+    def hessian(self, path: str) -> torch.Tensor:
+        """Float32 [K, K]: the sum of the inputs' outer products of the linear ``path`` in ``llm``, or of ``lm_head`` (no path)."""
+        ...
+
+
+@dataclass(frozen=True)
+class QuantizeReport:
+    """What was quantized, and what wasn't."""
+
+    recipe: Recipe
+    components: tuple[ComponentReport, ...]
+    unquantized: tuple[Unquantized, ...]
+    calibration: str = ""  # what calibrated weights were fitted to
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the bundle's manifest."""
+        return {
+            "recipe": self.recipe.to_json(),
+            "components": [vars(component) for component in self.components],
+            "unquantized": [vars(left) for left in self.unquantized],
+        } | ({"calibration": self.calibration} if self.calibration else {})
+
+
+def quantize(
+    model: MobileVLM, recipe: Recipe, progress: Progress = silent, inputs: LinearInputs | None = None
+) -> QuantizeReport:
+    """Quantize ``model`` in place as ``recipe`` says; what isn't quantized becomes float32.
+
+    The model may be loaded in half precision to save memory: each weight is widened only while it is quantized. ``inputs`` are what
+    ``int4-calibrated`` weights are fitted to.
+
+    Raises:
+        QuantizeError: the model is quantized already, a weight is not finite, the recipe names a layer that the model hasn't,
+            or asks for calibrated weights and there are no ``inputs``.
+    """
+    _require_layers(model, recipe)
+    parts = model_parts(model)
+    total = sum(1 for part in parts.values() for _ in quantizable(part))
+    done = 0
+    components, unquantized = {}, {}
+    for name, part in parts.items():
+        before = after = modules = 0
+        left: list[Unquantized] = []
+        for path, module in quantizable(part):
+            scheme, where = recipe.scheme(name, path), f"{name}.{path}".rstrip(".")
+            float_bytes = _require_float(module, where) * 4
+            bits = _bits(scheme, module)
+            hessian = None
+            if scheme == CALIBRATED and bits == 4:
+                if inputs is None:
+                    raise QuantizeError(f"{where}: got nothing to calibrate with, expected texts with pictures")
+                hessian = inputs.hessian(path)
+            _quantize_module(module, bits, where, hessian)
+            trim()
+            before += float_bytes
+            after += shipped_bytes(module.weight)
+            modules += bits < 32
+            if scheme in ("int4", CALIBRATED) and bits == 8:
+                weight = f"{path}.weight".lstrip(".")
+                left.append(Unquantized(name, weight, shipped_bytes(module.weight), _group_reason(module)))
+            done += 1
+            progress("quantize", done, total)
+        widen(part)
+        components[name] = ComponentReport(name, _scheme_name(name, recipe), modules, before, after)
+        unquantized[name] = left + _left_over(name, part)
+    return QuantizeReport(
+        recipe,
+        tuple(components[name] for name in KNOBS),
+        tuple(left for name in KNOBS for left in unquantized[name]),
+        calibration=inputs.called if inputs else "",
+    )
+
+
+def is_quantized(weight: torch.Tensor) -> bool:
+    """Whether ``weight`` is one of torchao's tensors of integers and scales."""
+    return hasattr(weight, "qdata")
+
+
+def is_int4(weight: Any) -> bool:
+    """Whether the quantized ``weight`` has four bits an integer, else eight."""
+    return bool(weight.target_dtype == _INT4)
+
+
+def shipped_bytes(weight: Any) -> int:
+    """Bytes of ``weight`` in an artifact: int4 two to the byte, with its scales."""
+    if not is_quantized(weight):
+        return int(weight.numel() * weight.element_size())
+    bits = 4 if is_int4(weight) else 8
+    return int(weight.qdata.numel() * bits // 8 + weight.scale.numel() * weight.scale.element_size())
+
+
+def model_parts(model: MobileVLM) -> dict[str, nn.Module]:
+    """The part of ``model`` that each of :data:`KNOBS` sets, along the data path; every parameter is in one of them."""
+    decoder = model.text_decoder
+    return {
+        "vision": model.vision_encoder.tower,
+        "projector": model.vision_encoder.projector,
+        "embedding": model.token_embedding,
+        "llm": nn.ModuleDict({"layers": decoder.layers, "norm": decoder.norm}),
+        "lm_head": decoder.lm_head,
+    }
+
+
+def quantizable(part: nn.Module) -> Iterator[tuple[str, nn.Linear | nn.Embedding]]:
+    """The linears and embeddings of ``part`` with their paths in it, in the order of its parameters."""
+    for path, module in part.named_modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            yield path, module
+
+
+def _require_layers(model: MobileVLM, recipe: Recipe) -> None:
+    layers = model.config.llm.num_layers
+    if beyond := [layer for layer in recipe.layer_schemes if layer >= layers]:
+        raise QuantizeError(f"llm_layers: got layer {max(beyond)}, expected at most {layers - 1}, the model's last")
+
+
+def _require_float(module: nn.Linear | nn.Embedding, path: str) -> int:
+    if is_quantized(module.weight):
+        raise QuantizeError(f"{path}: got a weight that is quantized already, expected floating point")
+    return module.weight.numel()
+
+
+def _bits(scheme: str, module: nn.Linear | nn.Embedding) -> int:
+    bits = {"fp32": 32, "int8": 8, "int4": 4, CALIBRATED: 4}[scheme]
+    return 8 if bits == 4 and module.weight.shape[1] % GROUP_SIZE else bits
+
+
+def _group_reason(module: nn.Linear | nn.Embedding) -> str:
+    return f"int8: its {module.weight.shape[1]} inputs are not a multiple of the int4 group size {GROUP_SIZE}"
+
+
+def _scheme_name(component: str, recipe: Recipe) -> str:
+    scheme = getattr(recipe, component)
+    if scheme == "fp32":
+        named = "fp32"
+    elif component == "embedding":
+        named = {"int8": "int8 per row", "int4": f"int4 in groups of {GROUP_SIZE}"}[scheme]
+    else:
+        groups = f"8da4w in groups of {GROUP_SIZE}"
+        named = {"int8": "8da8w per channel", "int4": groups, CALIBRATED: f"{groups}, calibrated"}[scheme]
+    return f"{named}; layers {recipe.llm_layers}" if component == "llm" and recipe.llm_layers else named
+
+
+def _quantize_module(
+    module: nn.Linear | nn.Embedding, bits: int, path: str, hessian: torch.Tensor | None = None
+) -> None:
+    module.weight = nn.Parameter(module.weight.detach().float(), requires_grad=False)
+    if bits == 32:
+        return
+    dtype, granularity = (_INT4, PerGroup(GROUP_SIZE)) if bits == 4 else (torch.int8, PerAxis(0))
+    if isinstance(module, nn.Embedding):
+        config = IntxWeightOnlyConfig(weight_dtype=dtype, granularity=granularity)
+    elif bits == 4:
+        # The kernels keep the scales of groups in bfloat16: rounding them first lets the weights fit the rounded
+        # ones, and makes this model equal to the artifact.
+        config = Int8DynamicActivationIntxWeightConfig(
+            weight_dtype=dtype,
+            weight_granularity=granularity,
+            weight_mapping_type=MappingType.SYMMETRIC_NO_CLIPPING_ERR,  # all of -8 … 7, where it fits
+            weight_scale_dtype=torch.bfloat16,
+        )
+    else:
+        config = Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
+    weight = module.weight.detach()
+    quantize_(module, config, filter_fn=lambda found, _: found is module)
+    quantized: Any = module.weight
+    if not bool(torch.isfinite(quantized.scale).all()):
+        raise QuantizeError(f"{path}.weight: got values that are not finite, expected numbers")
+    if hessian is not None:
+        quantized.qdata.copy_(round_to_int4(weight, quantized.scale, hessian))
+
+
+def widen(part: nn.Module) -> None:
+    """Make every float parameter of ``part`` float32; torchao's tensors keep the scales they were fitted to."""
+    for parameter in part.parameters():
+        if not is_quantized(parameter):
+            parameter.data = parameter.data.float()
+
+
+_REASONS = {
+    "Conv2d": "the patch convolution runs once per image",
+    "depthwise": "XNNPACK has no dynamically quantized depthwise convolution, and it is small",
+    "RMSNorm": "norms are small and sensitive",
+    "LayerNorm": "norms are small and sensitive",
+    "PatchEmbedding": "class and position embeddings are added, not multiplied",
+    "bias": "biases are added in float32",
+    "fp32": "the recipe says so",
+}
+
+
+def _left_over(component: str, part: nn.Module) -> list[Unquantized]:
+    """The float parameters of ``part``, summed by the reason they are float for."""
+    sizes: dict[tuple[str, str], int] = {}
+    for module in part.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if is_quantized(parameter):
+                continue
+            kind = type(module).__name__
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                kind = "depthwise"
+            elif isinstance(module, nn.Linear | nn.Embedding):
+                kind = "fp32" if name == "weight" or not is_quantized(module.weight) else "bias"
+            key = (f"{kind} {name}" if kind not in ("bias", "fp32") else f"{type(module).__name__} {name}", kind)
+            sizes[key] = sizes.get(key, 0) + parameter.numel() * parameter.element_size()
+    return [
+        Unquantized(component, what, size, _REASONS.get(kind, "not a linear")) for (what, kind), size in sizes.items()
+    ]

@@ -1,0 +1,114 @@
+"""Named quantization recipes, with a knob each for language model, its head, vision encoder, projector and embedding.
+
+No torch here: commands list recipes before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from mobilevlm_export.errors import QuantizeError
+
+CALIBRATED = "int4-calibrated"
+KNOBS = {
+    "llm": ("fp32", "int8", "int4", CALIBRATED),
+    "lm_head": ("fp32", "int8", "int4", CALIBRATED),
+    "vision": ("fp32", "int8", "int4"),
+    "projector": ("fp32", "int8", "int4"),
+    "embedding": ("fp32", "int8", "int4"),
+}
+_LAYERS = re.compile(r"([0-9]{1,4})-([0-9]{1,4})=([a-z0-9-]+)")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A precision for each part: ``llm`` is the decoder's layers, ``vision`` CLIP's tower, ``projector`` LDPv2.
+
+    ``llm_layers`` gives some of the decoder's layers another than ``llm``: ``0-5=int8,18-23=int8``, both ends included.
+    """
+
+    name: str
+    llm: str
+    lm_head: str
+    vision: str
+    projector: str
+    embedding: str
+    llm_layers: str = ""
+
+    def __post_init__(self) -> None:
+        for knob, allowed in KNOBS.items():
+            value = getattr(self, knob)
+            if value not in allowed:
+                raise QuantizeError(f"{knob}: got {value!r}, expected one of {', '.join(allowed)}")
+        _parse_layers(self.llm_layers)
+
+    @property
+    def layer_schemes(self) -> dict[int, str]:
+        """The schemes of the decoder's layers that ``llm_layers`` names."""
+        return _parse_layers(self.llm_layers)
+
+    def scheme(self, part: str, path: str) -> str:
+        """The scheme of the weight that is at ``path`` in ``part``, one of :data:`KNOBS`."""
+        if part == "llm" and path.startswith("layers."):
+            return self.layer_schemes.get(int(path.split(".")[1]), self.llm)
+        return str(getattr(self, part))
+
+    @property
+    def decoder_schemes(self) -> set[str]:
+        """The schemes of the text decoder's weights."""
+        return {self.llm, self.lm_head, *self.layer_schemes.values()}
+
+    def to_json(self) -> dict[str, str]:
+        """The recipe as the bundle's manifest has it."""
+        layers = {"llm_layers": self.llm_layers} if self.llm_layers else {}
+        return {"name": self.name} | {knob: getattr(self, knob) for knob in KNOBS} | layers
+
+
+def _parse_layers(text: str) -> dict[int, str]:
+    """The scheme of each layer that ``text`` names, such as ``0-5=int8``.
+
+    Raises:
+        QuantizeError: it is written otherwise, names no scheme, or names a layer twice.
+    """
+    schemes: dict[int, str] = {}
+    for item in text.split(",") if text else ():
+        found = _LAYERS.fullmatch(item)
+        if not found or int(found[1]) > int(found[2]) or found[3] not in KNOBS["llm"]:
+            raise QuantizeError(f"llm_layers: got {item!r:.60}, expected a range and a scheme of llm, like 0-5=int8")
+        layers = range(int(found[1]), int(found[2]) + 1)
+        if twice := schemes.keys() & set(layers):
+            raise QuantizeError(f"llm_layers: got layer {min(twice)} twice, expected each once")
+        schemes |= dict.fromkeys(layers, found[3])
+    return schemes
+
+
+RECIPES = {
+    "int4": Recipe("int4", llm="int4", lm_head="int4", vision="int8", projector="int8", embedding="int8"),
+    "int8": Recipe("int8", llm="int8", lm_head="int8", vision="int8", projector="int8", embedding="int8"),
+    CALIBRATED: Recipe(CALIBRATED, llm=CALIBRATED, lm_head="int8", vision="int8", projector="int8", embedding="int8"),
+    "int4-all": Recipe("int4-all", llm="int4", lm_head="int4", vision="int4", projector="int4", embedding="int4"),
+    "fp32": Recipe("fp32", llm="fp32", lm_head="fp32", vision="fp32", projector="fp32", embedding="fp32"),
+}
+
+
+def make_recipe(name: str, **knobs: str | None) -> Recipe:
+    """The recipe ``name`` with ``knobs`` (see ``KNOBS``) set otherwise; a knob of None keeps the recipe's value.
+
+    ``lm_head`` goes with ``llm``, as in the recipe named like ``llm``'s scheme, unless it is set itself. A recipe that differs from
+    the named one is called ``name+knob=value…``.
+
+    Raises:
+        QuantizeError: no such recipe, knob or value.
+    """
+    if name not in RECIPES:
+        raise QuantizeError(f"recipe: got {name!r}, expected one of {', '.join(RECIPES)}")
+    named = RECIPES[name]
+    for knob in knobs:
+        if knob not in KNOBS:
+            raise QuantizeError(f"recipe: got the knob {knob!r}, expected one of {', '.join(KNOBS)}")
+    given = {knob: value for knob, value in knobs.items() if value is not None}
+    base = replace(named, lm_head=RECIPES.get(given.get("llm", name), named).lm_head)
+    changed = {knob: value for knob, value in given.items() if value != getattr(base, knob)}
+    full_name = "+".join([name, *(f"{knob}={value}" for knob, value in changed.items())])
+    return replace(base, name=full_name, **changed)
