@@ -31,7 +31,7 @@ $(BENCH_READY): $(READY)
 	@touch $@
 
 bench: $(BENCH_READY)  ## Measure the kit beside llama.cpp on the same weights: SIZE=demo, 1.7b, 3b or a checkpoint
-	@$(BIN)/python -m benchmarks $(if $(SIZE),"$(SIZE)")
+	@$(BIN)/python -m mobilevlm_host.bench.peer $(if $(SIZE),"$(SIZE)")
 
 ARM64_TOOLS := "the tests on an emulated ARM CPU" qemu-aarch64-static:qemu-user-static aarch64-linux-gnu-g++:g++-aarch64-linux-gnu
 

@@ -40,14 +40,14 @@ package() {
   files+=(classes.dex=$build/apk/dex-app/classes.dex classes2.dex=$build/apk/dex-libraries/classes.dex)
   for file in $build/apk/lib/*/*.so; do files+=("lib/${file#"$build"/apk/lib/}=$file"); done
   [ -z "$bundle" ] || files+=("assets/packed.mvlm.zip=$bundle")
-  "$python" -m mobilevlm_host.apk.pack $build/unsigned.apk $build/apk/resources/resources.apk "${files[@]}"
+  "$python" -m mobilevlm_host.android.apk.pack_bundle $build/unsigned.apk $build/apk/resources/resources.apk "${files[@]}"
   apksigner sign --ks "$key" --ks-pass pass:android --min-sdk-version $min_api --out "$build/$1" $build/unsigned.apk
   rm -f $build/unsigned.apk "$build/$1.idsig"
 }
 verified() {
   apksigner verify --min-sdk-version $min_api $build/mobilevlm.apk
   zipalign -c 4 $build/mobilevlm.apk >/dev/null
-  "$python" -m mobilevlm_host.apk $build/mobilevlm.apk ${bundle:+"$bundle"}
+  "$python" -m mobilevlm_host.android.apk $build/mobilevlm.apk ${bundle:+"$bundle"}
   aapt2 dump badging $build/mobilevlm.apk | grep -E '^(package|sdkVersion|targetSdkVersion|uses-permission|launchable-activity|native-code)'
 }
 
@@ -57,6 +57,6 @@ keyed apk/lib android_app/engine.lock android_app/apk.lock -- native_libraries a
 
 key=${XDG_CACHE_HOME:-$HOME/.cache}/mobilevlm-kit/android/debug.p12
 [ -f "$key" ] || debug_key "$key"
-keyed mobilevlm.apk $build/apk/*.key $build/apk/resources/resources.apk python_host/mobilevlm_host/apk/*.py ${bundle:+"$bundle"} "$0" -- package mobilevlm.apk
+keyed mobilevlm.apk $build/apk/*.key $build/apk/resources/resources.apk python_host/mobilevlm_host/android/apk/*.py ${bundle:+"$bundle"} "$0" -- package mobilevlm.apk
 keyed verified $build/mobilevlm.apk.key -- verified
 echo "$build/mobilevlm.apk: $(($(stat -c %s $build/mobilevlm.apk) / 1000000)) MB${bundle:+, with $(basename "$bundle")}"

@@ -19,7 +19,7 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.golden import add_golden
+from mobilevlm_host.records.golden import add_golden
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""llama-cpp-python's C API as ``benchmarks`` calls it, computed by the tiny model in torch: nothing has to be compiled.
+"""llama-cpp-python's C API as ``bench.peer`` calls it, computed by the tiny model in torch: nothing has to be compiled.
 
 Only what it is given counts: tokens and embeddings that are decoded, pixels that are encoded, with llama.cpp's habits around them —
 positions that go on by themselves, an output buffer that the next image overwrites, errors that are codes with a line in the log.
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mobilevlm_export.tokenizer import Tokenizer
 
-ENGINE = "benchmarks.llama_cpp_engine"
+ENGINE = "mobilevlm_host.bench.peer.llama_cpp_engine"
 _WIDTH = TINY.llm.hidden_size
 
 
@@ -77,7 +77,7 @@ class FakeLlamaCpp:
         self.llama_memory_clear(None, True)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        """Put this in the place of the modules ``llama_cpp`` and return ``benchmarks.llama_cpp_engine``, imported on top of it."""
+        """Replace the modules ``llama_cpp`` by this, and return ``mobilevlm_host.bench.peer.llama_cpp_engine`` imported on top of it."""
         package = ModuleType("llama_cpp")
         package.__dict__.update(__version__=self.version, __path__=[], __spec__=ModuleSpec("llama_cpp", None))
         for name, prefix in (("llama_cpp", "llama_"), ("mtmd_cpp", "mtmd_")):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mobilevlm_export.lower.modules import Rotation, TextDecoderMethod
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_host.parity.phone import PhoneInputs
+from mobilevlm_host.ask.phone_inputs import PhoneInputs
 
 
 class EagerEngine:

@@ -34,11 +34,11 @@ from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.built_in import DEMO
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize.recipe import make_recipe
-from mobilevlm_host.cli import main as mvlm
-from mobilevlm_host.coreml import CoreMLMethods, EvaluatedPackage, core_ml_is_here
-from mobilevlm_host.golden import add_golden
-from mobilevlm_host.kv_cache import Shown
-from mobilevlm_host.runner import Runner
+from mobilevlm_host.ask.kv_cache import Shown
+from mobilevlm_host.ask.runner import Runner
+from mobilevlm_host.cli.mvlm import main as mvlm
+from mobilevlm_host.engines.coreml import CoreMLMethods, EvaluatedPackage, core_ml_is_here
+from mobilevlm_host.records.golden import add_golden
 
 SOCKET, CASES, CAPTURE = "programs.sock", "cases.json", "capture.zip"
 ENDED = {"eos": "complete", "length": "length"}

@@ -15,8 +15,8 @@ import torch
 from tiny import TINY
 from torch import Tensor
 
-from mobilevlm_host.methods import load_methods
-from mobilevlm_host.weights_cache import use_weights_cache
+from mobilevlm_host.engines.executorch import load_methods
+from mobilevlm_host.engines.weights_cache import use_weights_cache
 
 STEPS = 6
 

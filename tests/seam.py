@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from conversations import conversations
+from repository import ROOT
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.bundle.write import zip_bundle
 from mobilevlm_export.pixels import open_image
-from mobilevlm_host.cli import main
-from mobilevlm_host.kv_cache import token_count
-from mobilevlm_host.runner import Runner
+from mobilevlm_host.ask.kv_cache import token_count
+from mobilevlm_host.ask.runner import Runner
+from mobilevlm_host.cli.mvlm import main
 
-REPOSITORY = Path(__file__).parents[1]
 ENDED = {"eos": "COMPLETE", "length": "LENGTH"}
 
 
@@ -34,7 +34,7 @@ def make_seam(bundle: Bundle, folder: Path) -> Path:
         "".join(runner.ask(open_image(folder / str(cases[3]["picture"])), "Describe the image.", max_new_tokens=80))
         described = runner.answer.text
     values = {
-        "command": [sys.executable, str(REPOSITORY / "tests" / "pipe_engine.py")],
+        "command": [sys.executable, str(ROOT / "tests" / "pipe_engine.py")],
         "cases": cases,
         "turns": sum(len(case["turns"]) for case in cases),
         "described": described,
@@ -47,7 +47,7 @@ def run_tests(seam: Path, *command: str, timeout: float = 600, **environment: st
     """What the script ``command`` prints, which runs JUnit's tests on ``seam``; skips where a tool is missing, but not in CI."""
     (seam / "capture.zip").unlink(missing_ok=True)  # of another session
     variables = os.environ | {"SEAM": str(seam), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | environment
-    script = [str(REPOSITORY / "scripts" / command[0]), *command[1:]]
+    script = [str(ROOT / "scripts" / command[0]), *command[1:]]
     done = subprocess.run(script, env=variables, capture_output=True, text=True, timeout=timeout)
     if done.returncode in (0, 75) and "skipped" in done.stderr:
         pytest.skip(done.stderr.strip())

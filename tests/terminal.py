@@ -17,7 +17,7 @@ import pyte
 
 _PATIENCE_S = 300
 COLUMNS, LINES = 120, 400  # so high that nothing scrolls away
-_EVERY_BAR = "from mobilevlm_export import progress_bar as bar; bar._SHORT_S, bar._REDRAWN_S = 0, 0.002"
+_EVERY_BAR = "from mobilevlm_host.terminal import progress_bar as bar; bar._SHORT_S, bar._REDRAWN_S = 0, 0.002"
 
 
 class Terminal:
@@ -32,7 +32,7 @@ class Terminal:
         self.raw = b""
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-        code = f"{_EVERY_BAR}\n{before}\nfrom mobilevlm_host.cli import main; main(prog_name='mvlm')"
+        code = f"{_EVERY_BAR}\n{before}\nfrom mobilevlm_host.cli.mvlm import main; main(prog_name='mvlm')"
         command = [sys.executable, "-c", code, *map(str, arguments)]
         self.process = subprocess.Popen(
             command, cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,

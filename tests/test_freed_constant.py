@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-DECISIONS = Path(__file__).parents[1] / "docs" / "decisions"
+from repository import ROOT
+
+DECISIONS = ROOT / "docs" / "decisions"
 
 
 def test_a_constant_inside_a_delegate_is_freed_with_the_weights_cache() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from golden import make
 from PIL import Image
+from repository import GOLDEN
 from tokenizers import Tokenizer as JsonTokenizer
 
 from mobilevlm_export import prompt
@@ -19,9 +20,7 @@ from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import BundleError
 from mobilevlm_export.pixels import open_image, square_pixels
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.text_stream import TextStream
-
-GOLDEN = Path(__file__).parent / "golden"
+from mobilevlm_host.ask.text_stream import TextStream
 
 
 def _cases(path: str) -> list[dict[str, Any]]:

@@ -12,12 +12,11 @@ from types import ModuleType
 
 import pytest
 from PIL import Image
+from repository import ROOT
 
 import mobilevlm_export
 import mobilevlm_host
 from mobilevlm_export.bundle.read import Bundle
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +49,7 @@ def test_no_module_shadows_a_public_name(package: ModuleType) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from mobilevlm_host.cli import main; "
+        "import sys; from mobilevlm_host.cli.mvlm import main; "
         "heavy = {'torch', 'executorch', 'transformers', 'torchao', 'numpy', 'rich'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )
@@ -62,7 +61,7 @@ def test_an_answer_loads_nothing_but_the_engine(tiny_bundle: Bundle, tmp_path: P
     """ExecuTorch's runner needs torch; all else that takes seconds to import is for exporting, drawing or Core ML."""
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     code = (
-        "import sys; from mobilevlm_host.cli import main; main(sys.argv[1:], standalone_mode=False); "
+        "import sys; from mobilevlm_host.cli.mvlm import main; main(sys.argv[1:], standalone_mode=False); "
         "heavy = {'torchao', 'coremltools', 'transformers', 'torch._inductor', 'sympy', 'scipy', 'rich', 'jinja2', "
         "'executorch.exir', 'mobilevlm_host.mil', 'mobilevlm_export.lower', 'mobilevlm_export.quantize.apply', "
         "'mobilevlm_export.model'} & set(sys.modules); "

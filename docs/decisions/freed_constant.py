@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mobilevlm_host.methods import load_methods
-from mobilevlm_host.weights_cache import use_weights_cache
+from mobilevlm_host.engines.executorch import load_methods
+from mobilevlm_host.engines.weights_cache import use_weights_cache
 
 warnings.simplefilter("ignore")  # ExecuTorch's own
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mobilevlm_export.bundle.read import Bundle
-    from mobilevlm_host.runner import Runner
+    from mobilevlm_host.ask.runner import Runner
 
 __all__ = ["Bundle", "Runner"]
 
-_HOMES = {"Bundle": "mobilevlm_export.bundle.read", "Runner": "mobilevlm_host.runner"}
+_HOMES = {"Bundle": "mobilevlm_export.bundle.read", "Runner": "mobilevlm_host.ask.runner"}
 
 
 def __getattr__(name: str) -> Any:

@@ -24,10 +24,10 @@ from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.progress import Progress, megabytes, silent
 from mobilevlm_export.quantize.recipe import make_recipe
-from mobilevlm_export.terminal import print_table
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.golden import add_golden
-from mobilevlm_host.runner import Runner
+from mobilevlm_host.ask.runner import Runner
+from mobilevlm_host.records.golden import add_golden
+from mobilevlm_host.terminal.output import print_table
 
 _MAX_NEW_TOKENS = 80
 _QUESTIONS_A_SCENE = 4

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import tomllib
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
+
+from repository import ROOT
 
 import mobilevlm_export
 
-ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "android_app/app"
 ANDROID = "{http://schemas.android.com/apk/res/android}"
 

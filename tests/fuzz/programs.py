@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fuzz.campaign import Counts
 from fuzz.mutations import damaged
+from repository import TESTS
 
 
 def damaged_programs(bundle: Path, seed: int, most: int, seconds: float) -> Counts:
@@ -36,7 +37,7 @@ def damaged_programs(bundle: Path, seed: int, most: int, seconds: float) -> Coun
             ]
             done = subprocess.run(
                 [str(part) for part in command],
-                cwd=Path(__file__).parents[1],
+                cwd=TESTS,
                 capture_output=True,
                 text=True,
                 check=False,
@@ -58,7 +59,7 @@ def _run(place: Path, bundle: Path, seed: int, first: int, most: int, seconds: f
     from mobilevlm_export.bundle.manifest import read_manifest
     from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_export.errors import MobileVLMError
-    from mobilevlm_host.runner import Runner
+    from mobilevlm_host.ask.runner import Runner
 
     manifest = read_manifest(bundle / "manifest.json")
     whole = (bundle / "model.pte").read_bytes()

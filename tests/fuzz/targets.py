@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from fuzz.mutations import damaged, damaged_json
 from PIL import Image
+from repository import GOLDEN
 from safetensors.torch import save_file
 
 from mobilevlm_export.bundle.manifest import read_manifest
@@ -30,13 +31,12 @@ from mobilevlm_export.published_config import read_config
 from mobilevlm_export.quantize.recipe import make_recipe
 from mobilevlm_export.quantize.recipe_file import read_recipe, recipe_text
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
-from mobilevlm_host.capture import read_capture
-from mobilevlm_host.evaluate import demo
+from mobilevlm_host.evaluate import demo_questions as demo
 from mobilevlm_host.evaluate.answer_file import AnswerFile, Header
 from mobilevlm_host.evaluate.predictions import read_answers, read_evaluation
 from mobilevlm_host.parity.thresholds import limits, require_known
+from mobilevlm_host.records.capture import read_capture
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 _QUESTIONS = demo.load(8)
 
 Damage = Callable[[bytes, random.Random], bytes]

@@ -1,16 +1,31 @@
-"""What the tests of both sides of the Android app's seam share."""
+"""What the host's tests share: what the demo says by Python's runner, and the tools to emulate an ARM CPU."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from seam import make_seam
 
 from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.errors import ParityError
+from mobilevlm_host.arm64 import toolchain
 
 
 @pytest.fixture(scope="session")
 def seam(demo_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what Python's runner says of the demo. Tests may write only ``capture.zip`` there."""
     return make_seam(demo_bundle, tmp_path_factory.mktemp("seam"))
+
+
+@pytest.fixture(scope="session")
+def run_methods() -> Path:
+    """The ARM program; asking for it is asking for the tools. Without them the test is skipped, but not in CI."""
+    try:
+        toolchain.emulator()
+        return toolchain.build_methods()
+    except ParityError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))

@@ -12,8 +12,8 @@ from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.demo.questions import is_right
 from mobilevlm_export.errors import BundleError
 from mobilevlm_export.pixels import open_image
+from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.demo import run_demo
-from mobilevlm_host.runner import Runner
 
 
 def test_the_int4_bundle_answers_as_fp32_does(tmp_path: Path) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "ios_app/App"
 CODE = [*APP.rglob("*.swift"), *(ROOT / "ios_app/Sources/MobileVLMApp").rglob("*.swift")]
 ANDROID = ROOT / "android_app/app/src/main/res"

@@ -6,15 +6,15 @@ import plistlib
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from openstep_parser import OpenStepDecoder
+from repository import ROOT
 
 import mobilevlm_export
 
-IOS = Path(__file__).resolve().parents[2] / "ios_app"
+IOS = ROOT / "ios_app"
 PROJECT = IOS / "MobileVLM.xcodeproj"
 TARGET = "MobileVLM"
 

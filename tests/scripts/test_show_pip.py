@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-_SCRIPT = Path(__file__).parents[2] / "scripts" / "show_pip.py"
+from repository import ROOT
+
+_SCRIPT = ROOT / "scripts" / "show_pip.py"
 _PIP = """\
 Obtaining file:///somewhere
   Preparing editable metadata (pyproject.toml): started

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from mobilevlm_export.cli import examples, json_option
 from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_export.progress import megabytes
-from mobilevlm_export.terminal import drawn_progress, print_facts, print_json, print_table
-from mobilevlm_host.android.engine import AndroidEngine
+from mobilevlm_host.android.android_engine import AndroidEngine
 from mobilevlm_host.android.host import AndroidHost
+from mobilevlm_host.terminal.command import examples, json_option
+from mobilevlm_host.terminal.output import drawn_progress, print_facts, print_json, print_table
 
 _FIGURES = {
     "load_s": "load, files in the file cache",

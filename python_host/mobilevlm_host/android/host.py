@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_host.arm64 import DEFAULT_CPU
+from mobilevlm_host.engines.emulated_cpu import DEFAULT_CPU
 
 _REPOSITORY = Path(__file__).parents[3]
 _SERVER = "org.mobilevlmkit.enginehost.EngineServer"

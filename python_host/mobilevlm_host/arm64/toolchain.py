@@ -7,7 +7,6 @@ is fetched and built is kept in ``~/.cache/mobilevlm-kit/arm64`` (or under ``XDG
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mobilevlm_export.errors import ParityError
+from mobilevlm_export.files.cache import cache_folder
 from mobilevlm_export.files.scratch import ScratchFolder
 from mobilevlm_export.progress import Progress, silent
 
@@ -79,21 +79,17 @@ def _missing(tool: str) -> ParityError:
     return ParityError(f"arm64: {tool} is not there, expected it on PATH; install it: sudo apt-get install {_PACKAGES}")
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mobilevlm-kit" / "arm64"
-
-
 def _build(name: str, sources: list[Path], flags: tuple[str, ...], progress: Progress) -> Path:
     """Compile ``sources`` to a program in a folder named by all that it is made from."""
     compiler = subprocess.run([COMPILER, "--version"], capture_output=True, check=True).stdout
     parts = [compiler, *(source.read_bytes() for source in sources), "\0".join((*_FLAGS, *flags)).encode()]
     key = hashlib.sha256(b"\0\0".join(parts)).hexdigest()[:16]
-    program = _cache() / f"{name}-{key}" / name
+    program = cache_folder("arm64") / f"{name}-{key}" / name
     if program.is_file():
         return program
     progress(f"compiling {name} for ARM", 0, 0)
-    _cache().mkdir(parents=True, exist_ok=True)
-    with ScratchFolder(_cache()) as folder:
+    cache_folder("arm64").mkdir(parents=True, exist_ok=True)
+    with ScratchFolder(cache_folder("arm64")) as folder:
         made = folder / "made" / name
         made.parent.mkdir()
         command = [COMPILER, *_FLAGS, *map(str, sources), *flags, "-o", str(made)]
@@ -112,11 +108,11 @@ def _library(progress: Progress) -> Path:
         raise ParityError(
             f"arm64: got executorch {wanted}, expected {' or '.join(_WHEELS)}, whose wheel for ARM is known"
         )
-    folder = _cache() / f"executorch-{wanted}-{_WHEELS[wanted][:16]}"
+    folder = cache_folder("arm64") / f"executorch-{wanted}-{_WHEELS[wanted][:16]}"
     if not folder.is_dir():
         progress("fetching ExecuTorch for ARM (18 MB)", 0, 0)
-        _cache().mkdir(parents=True, exist_ok=True)
-        with ScratchFolder(_cache()) as temporary:
+        cache_folder("arm64").mkdir(parents=True, exist_ok=True)
+        with ScratchFolder(cache_folder("arm64")) as temporary:
             wheel = _download(wanted, temporary)
             with zipfile.ZipFile(wheel) as archive:
                 names = [name for name in archive.namelist() if name.startswith(_UNPACKED)]
@@ -148,3 +144,8 @@ def _put(made: Path, place: Path) -> None:
     except OSError:
         if not place.is_dir():
             raise
+
+
+def emulated(emulator: str, cpu: str, *command: str) -> list[str]:
+    """The command that runs the ARM program ``command`` on an emulated ``cpu``."""
+    return [emulator, "-cpu", cpu, "-L", str(ROOT), *command]

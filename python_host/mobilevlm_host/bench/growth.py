@@ -23,15 +23,16 @@ from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_export.files.atomic_file import atomic_file, require_place
-from mobilevlm_export.terminal import print_table
-from mobilevlm_host import charts
-from mobilevlm_host.bench.measure import in_child, print_figures
+from mobilevlm_host.ask.runner import Runner
+from mobilevlm_host.bench.bench_round import doublings, filled, token_ids
+from mobilevlm_host.bench.measurement import in_child, print_figures
 from mobilevlm_host.bench.operations import text_decoder_ops
-from mobilevlm_host.bench.session import doublings, filled, token_ids
-from mobilevlm_host.charts import Line
-from mobilevlm_host.generation import Generation, import_engine
-from mobilevlm_host.native_output import native_output_hidden
-from mobilevlm_host.runner import Runner
+from mobilevlm_host.engines.cpp_runner import import_engine
+from mobilevlm_host.engines.generation import Generation
+from mobilevlm_host.engines.native_output import native_output_hidden
+from mobilevlm_host.pages import charts
+from mobilevlm_host.pages.charts import Line
+from mobilevlm_host.terminal.output import print_table
 
 _STEPS = 8  # tokens decoded at each context
 _PICTURES = 8

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from mobilevlm_export.bundle.manifest import Manifest
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import BundleError, MobileVLMError
-from mobilevlm_export.terminal import print_table
 from mobilevlm_host.bench.operations import Work, text_decoder_work, vision_encoder_work
+from mobilevlm_host.terminal.output import print_table
 
 _QUESTION, _CONTEXT = 64, 256  # tokens: of the prompt whose prefill is shown, and before the token that is decoded
 

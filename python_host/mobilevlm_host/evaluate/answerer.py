@@ -15,9 +15,9 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.methods import Methods, decode, prefill
-from mobilevlm_host.native_output import native_output_hidden
-from mobilevlm_host.text_stream import TextStream
+from mobilevlm_host.ask.text_stream import TextStream
+from mobilevlm_host.engines.methods import Methods, decode, prefill
+from mobilevlm_host.engines.native_output import native_output_hidden
 
 
 class Answerer:

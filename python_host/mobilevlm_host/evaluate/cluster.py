@@ -14,11 +14,11 @@ from dataclasses import replace
 from typing import Any
 
 from mobilevlm_export.errors import EvaluateError, MobileVLMError
+from mobilevlm_host.engines.native_output import native_output_hidden
 from mobilevlm_host.evaluate.answerer import Answerer
 from mobilevlm_host.evaluate.benchmark import Benchmark
-from mobilevlm_host.evaluate.run import Engine, Shown, answer_picture
+from mobilevlm_host.evaluate.run_benchmark import Engine, Shown, answer_picture
 from mobilevlm_host.evaluate.system import Source, System, open_system
-from mobilevlm_host.native_output import native_output_hidden
 
 _LOCAL = "local"
 _CONNECT_S = 10.0

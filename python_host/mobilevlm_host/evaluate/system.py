@@ -22,8 +22,8 @@ from mobilevlm_export.errors import EvaluateError
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
 from mobilevlm_export.tokenizer import Tokenizer, checkpoint_tokenizer
+from mobilevlm_host.engines.choose import chosen_backend, computed_by, open_methods
 from mobilevlm_host.evaluate.answerer import Answerer, TorchMethods
-from mobilevlm_host.methods import chosen_backend, computed_by, open_methods
 
 
 @dataclass(frozen=True)

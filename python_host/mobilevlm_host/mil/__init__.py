@@ -8,7 +8,7 @@ make of it; on a Mac, Core ML itself can.
 from __future__ import annotations
 
 from mobilevlm_export.errors import MilError
+from mobilevlm_host.mil.evaluator import Function, Program, State
 from mobilevlm_host.mil.program import Package, read_package
-from mobilevlm_host.mil.run import Function, Program, State
 
 __all__ = ["Function", "MilError", "Package", "Program", "State", "read_package"]

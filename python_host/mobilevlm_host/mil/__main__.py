@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mobilevlm_export.errors import MilError, MobileVLMError
 from mobilevlm_export.files.atomic_file import atomic_file
+from mobilevlm_host.mil.evaluator import Function, Program
 from mobilevlm_host.mil.program import ImageInput, Package, Precision, Signature
-from mobilevlm_host.mil.run import Function, Program
 from mobilevlm_host.mil.values import TensorType
 
 _EPILOG = """\b

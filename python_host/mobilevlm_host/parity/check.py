@@ -18,17 +18,17 @@ from mobilevlm_export.errors import ParityError
 from mobilevlm_export.files.sha256 import file_sha256
 from mobilevlm_export.pixels import open_image, open_images
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.terminal import print_table
 from mobilevlm_export.tokenizer import checkpoint_tokenizer
-from mobilevlm_host.arm64.beside import Beside
-from mobilevlm_host.arm64.engine import Arm64Engine
+from mobilevlm_host.arm64.arm64_engine import Arm64Engine
+from mobilevlm_host.ask.phone_inputs import PhoneInputs
+from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.parity import thresholds
 from mobilevlm_host.parity.engine import BundleEngine, Engine
-from mobilevlm_host.parity.measure import Sample
-from mobilevlm_host.parity.phone import PhoneInputs
 from mobilevlm_host.parity.pictures import pictures
+from mobilevlm_host.parity.run_sample import Sample
 from mobilevlm_host.parity.stages import ParityReport, Stage, Subject, compare
-from mobilevlm_host.runner import Runner
+from mobilevlm_host.parity.two_machines import Beside
+from mobilevlm_host.terminal.output import print_table
 
 _QUESTION = "Describe the image."
 _ARM64_STRIDE = 2  # emulation is slow: about five seconds a sample
@@ -50,7 +50,7 @@ def check_parity(
     """Compare ``bundle`` with the fp32 model in the folder ``checkpoint``, over the pictures in ``images``.
 
     ``called`` is the name of the bundle in the report (a zipped one lies in a temporary folder).
-    ``backend`` says which of its artifacts (default: as :func:`~mobilevlm_host.methods.chosen_backend`).
+    ``backend`` says which of its artifacts (default: as :func:`~mobilevlm_host.engines.choose.chosen_backend`).
     ``layers``: measure each layer of ``model.pte`` too.
     Without ``images`` the demo's scenes are shown, and a dozen drawn pictures unlike each other.
     With ``arm64_cpu`` its ExecuTorch program runs on that emulated ARM CPU, and is compared with itself here too; of the samples

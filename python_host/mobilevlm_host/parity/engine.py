@@ -7,8 +7,8 @@ from typing import Protocol
 from PIL.Image import Image
 from torch import Tensor
 
-from mobilevlm_host.methods import Methods
-from mobilevlm_host.runner import Runner
+from mobilevlm_host.ask.runner import Runner
+from mobilevlm_host.engines.methods import Methods
 
 
 class Engine(Methods, Protocol):

@@ -20,9 +20,9 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.methods import load_methods
-from mobilevlm_host.parity.measure import Sample
+from mobilevlm_host.engines.executorch import load_methods
 from mobilevlm_host.parity.metrics import Distance, distance
+from mobilevlm_host.parity.run_sample import Sample
 from mobilevlm_host.parity.stages import Stage
 from mobilevlm_host.parity.tap import write_tapped
 from mobilevlm_host.parity.thresholds import layer_limits

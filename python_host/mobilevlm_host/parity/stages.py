@@ -12,11 +12,11 @@ from mobilevlm_export.errors import ParityError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.methods import ComputedBy
+from mobilevlm_host.ask.phone_inputs import PhoneInputs
+from mobilevlm_host.engines.methods import ComputedBy
 from mobilevlm_host.parity import thresholds
 from mobilevlm_host.parity.engine import Engine
-from mobilevlm_host.parity.measure import Measured, Sample, Seen, measure, see
-from mobilevlm_host.parity.phone import PhoneInputs
+from mobilevlm_host.parity.run_sample import Measured, Sample, Seen, measure, see
 from mobilevlm_host.parity.thresholds import Limit
 
 STAGES = (

@@ -10,7 +10,7 @@ import re
 from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.progress import megabytes
 from mobilevlm_export.quantize.recipe import RECIPES, Recipe
-from mobilevlm_host.sensitivity.measure import Sensitivity
+from mobilevlm_host.sensitivity.part_costs import Sensitivity
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 

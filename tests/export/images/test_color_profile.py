@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 from golden.make import display_p3
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from repository import GOLDEN
 
 from mobilevlm_export.images.color_profile import in_srgb
 from mobilevlm_export.images.reference_image import open_as_reference
 from mobilevlm_export.pixels import open_image
 
-PROFILES = Path(__file__).parents[2] / "golden" / "profiles"
+PROFILES = GOLDEN / "profiles"
 TOLERANCE = 2  # of 255
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from repository import ROOT
 from tiny import random_model
 
 from mobilevlm_export import __version__
@@ -358,7 +359,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     )
     lines = done.stdout.splitlines()
     assert len(lines) == 2, done.stderr[-2000:]

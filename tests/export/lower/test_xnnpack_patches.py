@@ -15,7 +15,7 @@ from mobilevlm_export.free_memory import trim
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.quantize.apply import quantize, shipped_bytes
 from mobilevlm_export.quantize.recipe import RECIPES
-from mobilevlm_host.bench.measure import memory_bytes
+from mobilevlm_host.bench.measurement import memory_bytes
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # ExecuTorch's own, while it is imported

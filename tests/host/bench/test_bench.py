@@ -14,14 +14,14 @@ from PIL import Image
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.errors import ParityError, RunnerError
-from mobilevlm_host.bench import session
-from mobilevlm_host.bench.measure import Spread
-from mobilevlm_host.bench.report import BenchReport, System, render, require_report_place, write_report
-from mobilevlm_host.bench.run import bench
-from mobilevlm_host.bench.session import Session, measure
-from mobilevlm_host.cli import main
-from mobilevlm_host.methods import set_threads, thread_count
-from mobilevlm_host.runner import Runner
+from mobilevlm_host.ask.runner import Runner
+from mobilevlm_host.bench import bench_round as session
+from mobilevlm_host.bench.bench_bundle import bench
+from mobilevlm_host.bench.bench_report import PAGE, BenchReport, System, render, write_report
+from mobilevlm_host.bench.bench_round import Session, measure
+from mobilevlm_host.bench.measurement import Spread
+from mobilevlm_host.cli.mvlm import main
+from mobilevlm_host.engines.executorch import set_threads, thread_count
 
 PICTURE = DEMO_SAMPLES / "word-and-shapes.png"
 SINGLE = {
@@ -110,7 +110,7 @@ def test_only_an_older_report_is_replaced(tmp_path: Path) -> None:
     write_report(_report(), page)
     page.write_text("mine")
     with pytest.raises(ParityError, match="exists and isn't a bench report"):
-        require_report_place(page)
+        PAGE.require_place(page)
     assert page.read_text() == "mine"
 
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(
 def test_core_ml_itself_is_measured_alike(
     tiny_coreml_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("mobilevlm_host.bench.run._require_core_ml", lambda bundle: None)  # as on a Mac
+    monkeypatch.setattr("mobilevlm_host.bench.bench_bundle._require_core_ml", lambda bundle: None)  # as on a Mac
     monkeypatch.setattr(Session, "in_child", measure)
     report = bench(tiny_coreml_bundle, repeats=1)
     assert {name.partition("@")[0] for name in report.systems[0].figures} == {

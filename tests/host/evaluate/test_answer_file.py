@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mobilevlm_export.errors import EvaluateError
-from mobilevlm_host.evaluate import demo
+from mobilevlm_host.evaluate import demo_questions as demo
 from mobilevlm_host.evaluate.answer_file import AnswerFile, Header, has_header, read_answer_file
 
 HEADER = Header.of(demo.load(8), "int4.mvlm", "a" * 64)

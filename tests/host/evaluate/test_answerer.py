@@ -12,9 +12,9 @@ from tiny import random_model
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.pixels import preprocess
+from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.evaluate.answerer import Answerer
 from mobilevlm_host.evaluate.system import Source, open_system
-from mobilevlm_host.runner import Runner
 
 QUESTIONS = ("What is this?", "a " * 60, "How many?", "这是什么？ 😀", "What is this?")
 NEW = 12

@@ -19,11 +19,12 @@ from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
 from mobilevlm_export.errors import EvaluateError
-from mobilevlm_host.cli import main
-from mobilevlm_host.evaluate import cluster, demo
+from mobilevlm_host.cli.mvlm import main
+from mobilevlm_host.evaluate import cluster
+from mobilevlm_host.evaluate import demo_questions as demo
 from mobilevlm_host.evaluate.answer_file import read_answer_file
 from mobilevlm_host.evaluate.cluster import answer_on
-from mobilevlm_host.evaluate.run import answer_here, run
+from mobilevlm_host.evaluate.run_benchmark import answer_here, run
 from mobilevlm_host.evaluate.system import Source, open_system
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers can't import a test

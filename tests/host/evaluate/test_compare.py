@@ -10,8 +10,8 @@ import pytest
 
 from mobilevlm_host.evaluate.benchmark import Item, Scores
 from mobilevlm_host.evaluate.compare import Comparison, compare
-from mobilevlm_host.evaluate.report import print_evaluation, to_json
-from mobilevlm_host.evaluate.run import Evaluation
+from mobilevlm_host.evaluate.evaluation_report import print_evaluation, to_json
+from mobilevlm_host.evaluate.run_benchmark import Evaluation
 
 
 def _evaluation(name: str, earned: list[float], **answers: str) -> Evaluation:

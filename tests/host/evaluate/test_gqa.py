@@ -8,7 +8,7 @@ from benchmark_folders import GQA_QUESTIONS, gqa_truth, write_gqa
 
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmark import first_pictures
-from mobilevlm_host.evaluate.benchmarks import load_benchmark
+from mobilevlm_host.evaluate.known_benchmarks import load_benchmark
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from benchmark_folders import MMBENCH_COLUMNS, MMBENCH_ROWS, mmbench_row, write_
 
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmark import first_pictures
-from mobilevlm_host.evaluate.benchmarks import load_benchmark
+from mobilevlm_host.evaluate.known_benchmarks import load_benchmark
 from mobilevlm_host.evaluate.mmbench import TABLE, chosen_letter
 
 END = "\nAnswer with the option's letter from the given choices directly."

@@ -7,7 +7,7 @@ from benchmark_folders import mme_right_answers, write_mme
 
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmark import first_pictures
-from mobilevlm_host.evaluate.benchmarks import load_benchmark
+from mobilevlm_host.evaluate.known_benchmarks import load_benchmark
 from mobilevlm_host.evaluate.mme import said
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmark import first_pictures
-from mobilevlm_host.evaluate.benchmarks import load_benchmark
+from mobilevlm_host.evaluate.known_benchmarks import load_benchmark
 from mobilevlm_host.evaluate.pope import says_yes
 
 LABELS = {"random": "yes yes no no", "popular": "yes no no", "adversarial": "yes yes no"}  # unbalanced on purpose

@@ -20,8 +20,8 @@ from benchmark_folders import (
 from click.testing import CliRunner, Result
 from openpyxl import load_workbook
 
-from mobilevlm_host.cli import main
-from mobilevlm_host.evaluate.benchmarks import load_benchmark
+from mobilevlm_host.cli.mvlm import main
+from mobilevlm_host.evaluate.known_benchmarks import load_benchmark
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from transformers import CLIPImageProcessor
 
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmark import first_pictures
-from mobilevlm_host.evaluate.benchmarks import load_benchmark
+from mobilevlm_host.evaluate.known_benchmarks import load_benchmark
 from mobilevlm_host.evaluate.sqa import chosen_letter, middle_square
 
 ASK = "Context: N/A\nQuestion: Which is longest?\nOptions: (A) a (B) b (C) c"

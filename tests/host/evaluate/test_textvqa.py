@@ -8,7 +8,7 @@ import pytest
 from benchmark_folders import TEXTVQA_ASKED, textvqa_annotation, write_textvqa
 
 from mobilevlm_export.errors import EvaluateError
-from mobilevlm_host.evaluate.benchmarks import load_benchmark
+from mobilevlm_host.evaluate.known_benchmarks import load_benchmark
 from mobilevlm_host.evaluate.textvqa import asked_question, vqa_accuracy
 
 

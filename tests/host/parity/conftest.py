@@ -11,7 +11,7 @@ from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_host.parity.check import default_samples
-from mobilevlm_host.parity.measure import Sample
+from mobilevlm_host.parity.run_sample import Sample
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,11 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.cli import main
-from mobilevlm_host.methods import ExecuTorchMethods, load_methods
+from mobilevlm_host.cli.mvlm import main
+from mobilevlm_host.engines.executorch import ExecuTorchMethods, load_methods
 from mobilevlm_host.parity.check import check_parity
 from mobilevlm_host.parity.layers import measure_layers
-from mobilevlm_host.parity.measure import Sample
+from mobilevlm_host.parity.run_sample import Sample
 from mobilevlm_host.parity.tap import write_tapped
 
 

@@ -18,13 +18,13 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.ask.phone_inputs import PhoneInputs
+from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.mil.protos import model_pb2
 from mobilevlm_host.parity.check import default_samples
 from mobilevlm_host.parity.engine import BundleEngine
-from mobilevlm_host.parity.measure import Sample
-from mobilevlm_host.parity.phone import PhoneInputs
+from mobilevlm_host.parity.run_sample import Sample
 from mobilevlm_host.parity.stages import ParityReport, compare
-from mobilevlm_host.runner import Runner
 
 INSIDE = "Data/com.apple.CoreML"
 VISION, TEXT = "vision_encoder.mlpackage", "text_decoder.mlpackage"

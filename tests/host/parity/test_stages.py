@@ -22,9 +22,9 @@ from mobilevlm_export.demo.model import write_tokenizer
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.tokenizer import Tokenizer, make_tokenizer_json
+from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.parity.check import check_parity
-from mobilevlm_host.parity.measure import Sample
-from mobilevlm_host.parity.phone import PhoneInputs
+from mobilevlm_host.parity.run_sample import Sample
 from mobilevlm_host.parity.stages import STAGES, ParityReport, compare
 
 FP32 = {"llm": "fp32", "vision": "fp32", "projector": "fp32", "embedding": "fp32"}

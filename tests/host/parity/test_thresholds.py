@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mobilevlm_export.quantize.recipe import KNOBS, RECIPES
-from mobilevlm_host.arm64.beside import STAGES
 from mobilevlm_host.parity import thresholds
+from mobilevlm_host.parity.two_machines import STAGES
 
 
 def test_the_decoder_is_held_to_the_coarser_of_its_layers_and_its_head() -> None:

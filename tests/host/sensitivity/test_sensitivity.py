@@ -16,11 +16,11 @@ from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.quantize.recipe_file import read_recipe
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.cli import main
-from mobilevlm_host.parity.measure import Sample
+from mobilevlm_host.cli.mvlm import main
+from mobilevlm_host.parity.run_sample import Sample
 from mobilevlm_host.sensitivity.budget import parse_bytes, propose
-from mobilevlm_host.sensitivity.chart import write_chart
-from mobilevlm_host.sensitivity.measure import Cost, Samples, Sensitivity, components, recipe_of, weight_bytes
+from mobilevlm_host.sensitivity.part_costs import Cost, Samples, Sensitivity, components, recipe_of, weight_bytes
+from mobilevlm_host.sensitivity.sensitivity_page import write_chart
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +107,10 @@ def test_a_file_that_is_no_chart_is_not_replaced(tmp_path: Path) -> None:
     write_chart(COSTS, tmp_path / "a.html")
     write_chart(COSTS, tmp_path / "a.html")
     page = (tmp_path / "a.html").read_text()
-    assert page.count("<rect") == len(COSTS.costs)
+    assert page.count('class="bar"') == len(COSTS.costs)
     assert "llm 2-3" in page
     (tmp_path / "mine.html").write_text("mine")
-    with pytest.raises(ParityError, match="isn't such a chart"):
+    with pytest.raises(ParityError, match="isn't a sensitivity chart"):
         write_chart(COSTS, tmp_path / "mine.html")
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.html", "mine.html"]
 

@@ -1,0 +1,1 @@
+"""Ask a bundle: the runner and the conversation it keeps."""

@@ -1,0 +1,66 @@
+"""``mvlm bench`` from a bundle to a report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_SAMPLES
+from mobilevlm_export.errors import RunnerError
+from mobilevlm_export.pixels import open_image
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_host.bench.bench_report import BenchReport, System
+from mobilevlm_host.bench.bench_round import ANSWER_TOKENS, Session
+from mobilevlm_host.bench.measurement import interleaved
+from mobilevlm_host.engines.choose import chosen_backend
+
+_PICTURE = DEMO_SAMPLES / "word-and-shapes.png"
+
+
+def bench(
+    bundle: Bundle,
+    *,
+    image: Path | None = None,
+    threads: Sequence[int] = (),
+    repeats: int = 5,
+    backend: str | None = None,
+    called: str = "",
+    progress: Progress = silent,
+) -> BenchReport:
+    """Measure ``bundle``, opened and verified, on this machine: ``repeats`` rounds for each number of ``threads``, in turns.
+
+    Raises:
+        BundleError, ImageError, RunnerError: the bundle or the picture can't be used; or the bundle's Core ML programs would be
+            evaluated, which says nothing about their speed.
+    """
+    backend = chosen_backend(bundle, backend)
+    if backend == "coreml":
+        _require_core_ml(bundle)
+    picture = image or _PICTURE
+    open_image(picture)  # what is no picture is refused here, not by a child
+    choices: list[int | None] = list(dict.fromkeys(threads)) or [None]
+    sessions = {str(count): Session(str(bundle.path), backend, count, str(picture)) for count in choices}
+    load_average = os.getloadavg()[0]
+    found = interleaved({name: each.in_child for name, each in sessions.items()}, repeats, progress)
+    return BenchReport(
+        bundle=called or str(bundle.path),
+        backend=backend,
+        recipe=str(bundle.manifest.values["quantization"]["recipe"].get("name", "")),
+        image=str(image) if image else f"the demo's {picture.name}",
+        answer_tokens=ANSWER_TOKENS,
+        repeats=repeats,
+        load_average=load_average,
+        systems=[System(count, found[str(count)]) for count in choices],
+    )
+
+
+def _require_core_ml(bundle: Bundle) -> None:
+    from mobilevlm_host.engines.coreml import core_ml_is_here
+
+    if not core_ml_is_here():
+        raise RunnerError(
+            f"{bundle.path}: its Core ML programs are evaluated in torch here, at a speed that says nothing about a phone's; "
+            "expected an ExecuTorch program, or a Mac with macOS 15"
+        )

@@ -1,0 +1,85 @@
+"""``python -m mobilevlm_host.bench.peer``: the kit beside llama.cpp. ``make bench`` runs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from mobilevlm_export.demo.built_in import DEMO
+from mobilevlm_export.errors import RunnerError
+from mobilevlm_export.files.cache import cache_folder
+from mobilevlm_host.terminal.command import examples, hide_library_warnings, json_option, one_line_errors
+from mobilevlm_host.terminal.output import drawn_progress, print_json
+
+_QUESTIONS = 200
+
+
+@click.command(
+    epilog=examples(
+        "python -m mobilevlm_host.bench.peer",
+        "python -m mobilevlm_host.bench.peer 1.7b --rounds 7 --json",
+        "python -m mobilevlm_host.bench.peer ./MobileVLM_V2-1.7B --bundle mobilevlm-1.7b.mvlm",
+    )
+)
+@click.argument("checkpoint", default=DEMO)
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="Compare this one, made from CHECKPOINT. [default: int4, exported for the purpose]",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Each in fresh processes.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True, help="CPU threads of each."
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=lambda: cache_folder("peer"),
+    show_default="~/.cache/mobilevlm-kit/peer",
+    help="Where GGUF files and made-up checkpoints are kept, and a bundle until it is measured.",
+)
+@json_option
+def main(checkpoint: str, bundle: Path | None, rounds: int, threads: int, work: Path, as_json: bool) -> None:
+    """Measure CHECKPOINT with the kit and with llama.cpp in turns: `demo`, `1.7b` or `3b` (random weights), or a folder.
+
+    Image, prompt and token ids are the same. Of the demo, the answers to held-out questions are compared too.
+    """
+    hide_library_warnings()
+    with one_line_errors():
+        _require_peer()
+        from mobilevlm_host.bench.peer.comparison import compare
+        from mobilevlm_host.bench.peer.comparison_report import print_comparison
+        from mobilevlm_host.bench.peer.peer_files import bundle_of, checkpoint_of, llama_cpp_files
+
+        with drawn_progress() as progress:
+            folder = checkpoint_of(checkpoint, work, progress)
+            work.mkdir(parents=True, exist_ok=True)
+            with bundle_of(folder, bundle, work, progress) as opened:
+                peers = llama_cpp_files(folder, work, threads, progress)
+                questions = _QUESTIONS if checkpoint == DEMO else 0
+                found = compare(
+                    folder, opened, peers, threads=threads, rounds=rounds, questions=questions, progress=progress
+                )
+        if as_json:
+            print_json(found.to_json())
+        else:
+            print_comparison(found)
+
+
+def _require_peer() -> None:
+    for name in ("llama_cpp.mtmd_cpp", "gguf"):
+        try:
+            import_module(name)
+        except (ImportError, OSError, RuntimeError) as error:  # missing, or compiled for another machine
+            raise RunnerError(
+                f"llama.cpp: {name} can't be imported ({str(error).splitlines()[0]}); make bench installs it "
+                "(about 15 minutes, once), or: pip install -e '.[bench]'"
+            ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(prog_name="python -m mobilevlm_host.bench.peer"))

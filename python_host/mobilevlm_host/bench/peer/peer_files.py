@@ -1,0 +1,142 @@
+"""The files that both engines read, all made from one checkpoint: the kit's bundle, and llama.cpp's GGUF files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gguf import GGUFReader
+
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import checkpoint_sha256
+from mobilevlm_export.checkpoint.synth import synth_checkpoint
+from mobilevlm_export.config import PRESETS
+from mobilevlm_export.demo.built_in import DEMO, DEMO_CHECKPOINT
+from mobilevlm_export.errors import BundleError, CheckpointError
+from mobilevlm_export.files.scratch import ScratchFolder
+from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.quantize.recipe import RECIPES
+from mobilevlm_host.bench.peer import gguf_files
+from mobilevlm_host.bench.peer.gguf_files import Q8_0, write_language_model, write_projector
+
+LANGUAGE_MODELS = ("Q4_0", "Q4_K_M")
+_EMBEDDING = "token_embd.weight"
+
+
+@dataclass(frozen=True)
+class LlamaCppFiles:
+    """What llama.cpp loads, and ``name``: the language model's quantization, and that of the tower with the projector."""
+
+    name: str
+    language_model: Path
+    projector: Path
+
+    @property
+    def bytes(self) -> int:
+        """Of both files."""
+        return self.language_model.stat().st_size + self.projector.stat().st_size
+
+    @property
+    def types(self) -> str:
+        """How many matrices of the language model are of which type: where a row is no multiple of 256, the quantizer falls back."""
+        kinds = Counter(t.tensor_type.name for t in GGUFReader(self.language_model).tensors if len(t.shape) > 1)
+        return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes of the weights that decoding a token reads: all but the embedding's, of which it reads a row."""
+        tensors = GGUFReader(self.language_model).tensors
+        # With tied weights there is no output.weight: the embedding is then read whole.
+        tied = not any(tensor.name == "output.weight" for tensor in tensors)
+        return sum(int(tensor.n_bytes) for tensor in tensors if tied or tensor.name != _EMBEDDING)
+
+
+def kit_bytes_per_token(bundle: Bundle) -> int:
+    """The same of ``bundle``: the decoder's layers and its head, as they are in the program."""
+    components = bundle.manifest.values["quantization"]["components"]
+    return sum(int(part["bytes_after"]) for part in components if part["component"] in ("llm", "lm_head"))
+
+
+def kit_bytes(bundle: Bundle) -> int:
+    """Bytes of the files that the kit's engine loads: the program and the tokenizer. A bundle may hold another backend's too."""
+    return sum(file.stat().st_size for file in (bundle.artifact("executorch"), bundle.tokenizer("json")))
+
+
+def checkpoint_of(size: str, work: Path, progress: Progress = silent) -> Path:
+    """The checkpoint that ``size`` names: ``demo``; a preset, with random weights, made in ``work`` if it isn't there; or a folder.
+
+    Raises:
+        CheckpointError: it is none of these, or can't be made.
+    """
+    if size == DEMO:
+        return DEMO_CHECKPOINT
+    if size not in PRESETS:
+        if not Path(size).is_dir():
+            raise CheckpointError(
+                f"{size}: no such folder, expected {DEMO}, {', '.join(PRESETS)} or a checkpoint's folder"
+            )
+        return Path(size)
+    folder = work / f"random-{size}"
+    if not folder.is_dir():
+        synth_checkpoint(size, folder, progress=progress)
+    return folder
+
+
+@contextmanager
+def bundle_of(checkpoint: Path, given: Path | None, work: Path, progress: Progress = silent) -> Iterator[Bundle]:
+    """The bundle ``given``, verified, or a new one in int4, in ``work`` for as long as it is used.
+
+    Raises:
+        CheckpointError: ``checkpoint`` isn't one.
+        BundleError: ``given`` is damaged, not for ExecuTorch, or was made from another checkpoint.
+    """
+    if given is None:
+        with ScratchFolder(work, "bundle") as folder:
+            yield export_bundle(ExportJob(checkpoint, folder / "int4.mvlm", RECIPES["int4"]), progress)
+        return
+    with Bundle.open(given, progress=progress) as opened:
+        if opened.manifest.source_sha256 != checkpoint_sha256(checkpoint, progress):
+            raise BundleError(f"{given}: was made from another checkpoint than {checkpoint}")
+        opened.artifact("executorch")
+        yield opened
+
+
+def llama_cpp_files(checkpoint: Path, work: Path, threads: int, progress: Progress = silent) -> list[LlamaCppFiles]:
+    """``checkpoint`` for llama.cpp: Q4_0 with a float16 projector, Q4_K_M with one of Q8_0. Made once, and again when the weights, the
+    writer or llama.cpp change.
+
+    Raises:
+        CheckpointError, RunnerError: it can't be read or quantized.
+    """
+    import llama_cpp
+
+    from mobilevlm_host.bench.peer.llama_cpp_engine import quantize
+
+    source = checkpoint_sha256(checkpoint, progress) + llama_cpp.__version__
+    source += Path(gguf_files.__file__).read_text(encoding="utf-8")
+    folder = work / f"gguf-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    language_models = {kind: folder / f"language-model-{kind}.gguf" for kind in LANGUAGE_MODELS}
+    if missing := {kind: file for kind, file in language_models.items() if not file.exists()}:
+        with ScratchFolder(folder) as beside:
+            whole = beside / "f16.gguf"
+            write_language_model(checkpoint, whole, progress)
+            for done, (kind, file) in enumerate(missing.items()):
+                progress("quantizing with llama.cpp", done, len(missing))
+                made = whole.with_name(file.name)
+                quantize(whole, made, kind, threads)
+                made.rename(file)
+            progress("quantizing with llama.cpp", len(missing), len(missing))
+    projectors = {gguf_files.F16: folder / "projector-f16.gguf", Q8_0: folder / "projector-q8_0.gguf"}
+    for linears, file in projectors.items():
+        if not file.exists():
+            write_projector(checkpoint, file, linears, progress)
+    return [
+        LlamaCppFiles(f"{kind} + {linears.name}", language_models[kind], projectors[linears])
+        for kind, linears in zip(LANGUAGE_MODELS, projectors, strict=True)
+    ]

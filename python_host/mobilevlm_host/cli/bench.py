@@ -1,0 +1,74 @@
+"""``mvlm bench``: how fast a bundle answers here, and in how much memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mobilevlm_host.cli.options import backend_option
+from mobilevlm_host.terminal.command import examples, json_option
+from mobilevlm_host.terminal.output import drawn_progress, print_json
+
+
+@click.command(
+    epilog=examples(
+        "mvlm bench demo.mvlm",
+        "mvlm bench demo.mvlm --threads 1 --threads 2 --report bench.html",
+        "mvlm bench mobilevlm-1.7b.mvlm --image photo.jpg --repeats 9 --json",
+    )
+)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--image", type=click.Path(path_type=Path), help="The picture that is asked about. [default: the demo's]")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="CPU threads; given several times, their rounds alternate. [default: the engine's choice]",
+)
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds, each in a fresh process."
+)
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    help="Write one HTML file with curves; an older report there is replaced, no other file.",
+)
+@backend_option
+@json_option
+def bench(
+    bundle: Path,
+    image: Path | None,
+    threads: tuple[int, ...],
+    repeats: int,
+    report_file: Path | None,
+    backend: str | None,
+    as_json: bool,
+) -> None:
+    """Measure BUNDLE on this machine: load, picture, time to the first token, prefill, decode, memory, and each method's share.
+
+    Medians and quartiles over rounds. Measure on an otherwise idle machine, and take ratios, not seconds, to another one.
+    """
+    from mobilevlm_export.bundle.read import Bundle
+    from mobilevlm_host.bench.bench_bundle import bench as measure
+    from mobilevlm_host.bench.bench_report import PAGE, print_report, write_report
+
+    if report_file:
+        PAGE.require_place(report_file)  # before the work, not after it
+    with drawn_progress() as progress, Bundle.open(bundle, progress=progress) as opened:
+        report = measure(
+            opened,
+            image=image,
+            threads=threads,
+            repeats=repeats,
+            backend=backend,
+            called=str(bundle),
+            progress=progress,
+        )
+    if report_file:
+        write_report(report, report_file)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_report(report)

@@ -1,0 +1,145 @@
+"""``mvlm export``: a checkpoint becomes a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mobilevlm_export.progress import megabytes
+from mobilevlm_host.cli.options import BACKENDS
+from mobilevlm_host.terminal.command import examples, json_option
+from mobilevlm_host.terminal.output import drawn_progress, print_json, print_table
+
+LLM_SCHEMES = ("fp32", "int8", "int4", "int4-calibrated")
+PART_SCHEMES = ("fp32", "int8", "int4")
+RECIPE_NAMES = ("int4", "int8", "int4-calibrated", "int4-all", "fp32")
+CACHE_UPDATES = ("slice", "one-hot")
+
+
+@click.command(
+    epilog=examples(
+        "mvlm export demo -o demo.mvlm",
+        "mvlm export ./MobileVLM_V2-1.7B -o mobilevlm-1.7b.mvlm",
+        "mvlm export mtgv/MobileVLM_V2-3B -o 3b.mvlm --recipe int8 --zip",
+        "mvlm export ./MobileVLM_V2-1.7B -o vision-fp32.mvlm --vision fp32 --lm-head int8",
+        "mvlm export ./MobileVLM_V2-1.7B -o both-phones.mvlm --backend executorch,coreml --zip",
+    )
+)
+@click.argument("checkpoint")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to write (a folder).")
+@click.option(
+    "--backend",
+    "backends",
+    default="executorch",
+    show_default=True,
+    help="What to lower to: executorch (Android, this machine), coreml (iOS), or both: executorch,coreml.",
+)
+@click.option(
+    "--recipe",
+    "recipe_name",
+    default="int4",
+    show_default=True,
+    help=f"{', '.join(RECIPE_NAMES)}; or a file from mvlm sensitivity (NAME.toml).",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="A folder of pictures that int4-calibrated is fitted to. [default: generated scenes]",
+)
+@click.option("--llm", type=click.Choice(LLM_SCHEMES), help="The text decoder's weights, instead of the recipe's.")
+@click.option("--lm-head", type=click.Choice(LLM_SCHEMES), help="The decoder's last linear. [default: goes with --llm]")
+@click.option("--vision", type=click.Choice(PART_SCHEMES), help="The vision tower's weights.")
+@click.option("--projector", type=click.Choice(PART_SCHEMES), help="LDPv2's weights.")
+@click.option("--embedding", type=click.Choice(PART_SCHEMES), help="The token embedding's weights.")
+@click.option("--max-context", type=click.IntRange(min=64), help="Longest conversation in tokens. [default: 1024]")
+@click.option(
+    "--coreml-cache-update",
+    type=click.Choice(CACHE_UPDATES),
+    default="slice",
+    show_default=True,
+    help="How Core ML's KV cache is written; one-hot is for the Neural Engine, and not tried on one.",
+)
+@click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
+@click.option("--zip", "zipped", is_flag=True, help="Write OUTPUT.zip beside the bundle too, for a phone.")
+@click.option("--force", is_flag=True, help="Replace OUTPUT, once the new bundle is complete.")
+@click.option(
+    "--golden/--no-golden",
+    default=True,
+    help="Ask the bundle and keep its answers in it; slow for a large Core ML program alone. [default: golden]",
+)
+@json_option
+def export(
+    checkpoint: str,
+    output: Path,
+    backends: str,
+    recipe_name: str,
+    calibration: Path | None,
+    max_context: int | None,
+    coreml_cache_update: str,
+    vision_tower: Path | None,
+    zipped: bool,
+    force: bool,
+    golden: bool,
+    as_json: bool,
+    **knobs: str | None,
+) -> None:
+    """Quantize and lower CHECKPOINT into a bundle for phones.
+
+    CHECKPOINT is a folder in the published layout, a model id such as mtgv/MobileVLM_V2-1.7B, or "demo".
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in backends.split(",")))
+    for name in names:
+        if name not in BACKENDS:
+            raise click.BadParameter(f"got {name!r}, expected {' or '.join(BACKENDS)}", param_hint="--backend")
+    if coreml_cache_update != "slice" and "coreml" not in names:
+        raise click.UsageError("--coreml-cache-update is of --backend coreml")
+    from mobilevlm_export.pipeline import ExportJob, export_bundle
+    from mobilevlm_export.quantize.recipe import CALIBRATED, make_recipe
+    from mobilevlm_export.quantize.recipe_file import read_recipe
+    from mobilevlm_host.records.golden import add_golden
+
+    set_knobs = {knob: scheme for knob, scheme in knobs.items() if scheme}
+    if recipe_name.endswith(".toml"):
+        if set_knobs:
+            raise click.UsageError(f"{recipe_name} sets every part: change it there, not by --{next(iter(set_knobs))}")
+        recipe = read_recipe(Path(recipe_name))
+    else:
+        recipe = make_recipe(recipe_name, **set_knobs)
+    if calibration and CALIBRATED not in recipe.decoder_schemes:
+        raise click.UsageError(f"--calibration is of recipes with {CALIBRATED}, got {recipe.name}")
+    job = ExportJob(
+        checkpoint=checkpoint,
+        output=output,
+        recipe=recipe,
+        calibration=calibration,
+        backends=names,
+        max_context=max_context,
+        coreml_cache_update=coreml_cache_update,
+        vision_tower=vision_tower,
+        zipped=zipped,
+        force=force,
+    )
+    with drawn_progress() as progress:
+        complete = (lambda bundle: add_golden(bundle, progress)) if golden else None
+        manifest = export_bundle(job, progress, complete).manifest
+    values = manifest.values
+    size = sum(entry.bytes for entry in manifest.files)
+    if as_json:
+        summary = {key: values[key] for key in ("source", "quantization", "context", "memory", "export_s")}
+        print_json({"bundle": str(output), "bytes": size, **summary})
+        return
+    from mobilevlm_export.bundle.write import zip_of
+
+    left = values["quantization"]["unquantized"]
+    facts = {
+        "size": megabytes(size),
+        **({"zip": f"{zip_of(output)}, {megabytes(zip_of(output).stat().st_size)}"} if zipped else {}),
+        "programs": ", ".join(f"{name} {megabytes(made['bytes'])}" for name, made in values["artifacts"].items()),
+        "memory need": megabytes(values["memory"]["bytes"]),
+        "context": f"{manifest.max_context} tokens, {manifest.config.image_tokens} of them an image's",
+        "time": f"{values['export_s']:.0f} s",
+    }
+    facts |= {f"{part['component']}": part["scheme"] for part in values["quantization"]["components"]}
+    rows = [(f"not quantized: {item['component']}", f"{item['what']} ({item['reason']})") for item in left]
+    print_table(f"Wrote {output}", ("", ""), [*facts.items(), *rows])

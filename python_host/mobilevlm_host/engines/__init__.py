@@ -1,0 +1,1 @@
+"""What computes a bundle's programs on this machine."""

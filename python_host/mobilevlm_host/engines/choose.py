@@ -1,0 +1,46 @@
+"""Which of a bundle's artifacts is run here, and by which engine."""
+
+from __future__ import annotations
+
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_host.engines.executorch import ExecuTorchMethods, set_threads
+from mobilevlm_host.engines.methods import ComputedBy, Methods
+
+BACKENDS = ("executorch", "coreml")
+
+
+def chosen_backend(bundle: Bundle, backend: str | None = None) -> str:
+    """``backend``, or if it is None the first of ``BACKENDS`` that ``bundle`` was made for.
+
+    Raises:
+        BundleError: the bundle has no such artifact.
+    """
+    made = bundle.manifest.values["artifacts"]
+    chosen = backend or next((name for name in BACKENDS if name in made), BACKENDS[0])
+    bundle.artifact(chosen)
+    return chosen
+
+
+def computed_by(backend: str) -> ComputedBy:
+    """What computes ``backend`` on this machine."""
+    if backend != "coreml":
+        return ComputedBy(backend)
+    from mobilevlm_host.engines import coreml
+
+    return coreml.PREDICTED if coreml.core_ml_is_here() else coreml.EVALUATED
+
+
+def open_methods(bundle: Bundle, backend: str | None = None, threads: int | None = None) -> Methods:
+    """Those of ``bundle`` for ``backend`` (see :func:`chosen_backend`); ``threads`` sets the engine's CPU threads, of the whole process.
+
+    Raises:
+        BundleError: the bundle has no such artifact.
+        RunnerError, MilError: the engine can't load it.
+    """
+    if chosen_backend(bundle, backend) == "coreml":
+        from mobilevlm_host.engines.coreml import open_coreml
+
+        return open_coreml(bundle, threads)
+    if threads is not None:
+        set_threads(threads)
+    return ExecuTorchMethods(bundle)

@@ -1,0 +1,90 @@
+"""ExecuTorch's C++ multimodal runner as a :class:`~mobilevlm_host.engines.generation.Generation`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.errors import RunnerError
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.engines.executorch import register_operators, set_threads
+from mobilevlm_host.engines.native_output import native_output_hidden
+from mobilevlm_host.engines.program_check import require_sound
+
+
+class CppGeneration:
+    """ExecuTorch's C++ multimodal runner, the one of phones. It prints much: none of it is shown."""
+
+    def __init__(self, bundle: Bundle, tokenizer: Tokenizer, threads: int | None) -> None:
+        """Load the program of ``bundle``; ``threads`` sets ExecuTorch's CPU threads of the whole process.
+
+        Raises:
+            BundleError: the bundle has none for ExecuTorch.
+            RunnerError: the runner can't load it.
+        """
+        self._program = bundle.artifact("executorch")
+        require_sound(self._program)  # the runner itself believes what a file says
+        # The runner hands out pieces, not ids.
+        self._ids = {tokenizer.piece(token): token for token in range(tokenizer.vocab_size)}
+        import_engine()
+        with native_output_hidden():
+            from executorch.extension.llm.runner import MultimodalRunner
+
+            if threads is not None:
+                set_threads(threads)
+            try:
+                self._runner: Any = MultimodalRunner(str(self._program), str(bundle.tokenizer("json")))
+            except (RuntimeError, UnicodeDecodeError) as error:
+                raise RunnerError(f"{self._program}: the engine can't load it ({str(error).splitlines()[0]})") from None
+
+    def reset(self) -> None:
+        """See :class:`Generation`."""
+        with native_output_hidden():
+            self._runner.reset()
+
+    def feed(self, ids: list[int]) -> None:
+        """See :class:`Generation`."""
+        from executorch.extension.llm.runner import make_token_input
+
+        with self._running():
+            self._runner.prefill([make_token_input(ids)])
+
+    def show(self, pixels: Tensor) -> None:
+        """See :class:`Generation`."""
+        from executorch.extension.llm.runner import make_image_input
+
+        with self._running():
+            self._runner.prefill([make_image_input(pixels)])
+
+    def generate(
+        self, ids: list[int], max_new_tokens: int, temperature: float, on_token: Callable[[int], bool]
+    ) -> None:
+        """See :class:`Generation`; where the first token was to be the last, one more comes: told to stop there, the runner forgets it."""
+        from executorch.extension.llm.runner import GenerationConfig, make_token_input
+
+        def on_piece(piece: str) -> None:
+            if not on_token(self._ids.get(piece, -1)):
+                self._runner.stop()
+
+        options = GenerationConfig(max_new_tokens=max_new_tokens, temperature=temperature, echo=False)
+        with self._running():
+            self._runner.generate([make_token_input(ids)], options, on_piece)
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        with native_output_hidden():
+            try:
+                yield
+            except RuntimeError as error:
+                raise RunnerError(f"{self._program}: the engine can't run it ({str(error).splitlines()[0]})") from None
+
+
+def import_engine() -> None:
+    """Load ExecuTorch's libraries into this process, if they aren't there yet."""
+    with native_output_hidden():
+        register_operators()
+        import executorch.extension.llm.runner  # noqa: F401

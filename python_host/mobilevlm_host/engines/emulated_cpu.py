@@ -1,0 +1,5 @@
+"""The phone's CPU that is emulated unless another is named."""
+
+from __future__ import annotations
+
+DEFAULT_CPU = "cortex-a76"  # in phones since 2018: NEON with dot products

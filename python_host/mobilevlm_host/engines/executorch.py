@@ -1,0 +1,128 @@
+"""A bundle's ``model.pte`` in ExecuTorch's own runtime, and the settings of that runtime in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.errors import RunnerError
+from mobilevlm_host.engines.native_output import runtime_output_hidden
+from mobilevlm_host.engines.program_check import require_sound
+
+_OPERATORS = ("extension/llm/custom_ops/*custom_ops_aot_lib.*", "kernels/quantized/*quantized_ops_aot_lib.*")
+_MOST_THREADS = 1024  # where threads can't be started, the engine ends the process
+
+
+class ExecuTorchMethods:
+    """The :class:`Methods` of ``model.pte`` in ExecuTorch's runtime: the same program and kernels as the C++ runner's."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Load the program of ``bundle``.
+
+        Raises:
+            BundleError: the bundle has none for ExecuTorch.
+            RunnerError: the runtime can't load it.
+        """
+        names = ("vision_encoder", "token_embedding", "text_decoder")
+        self._methods = load_methods(bundle.artifact("executorch"), names)
+
+    def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Methods`."""
+        embeds, features = self._methods["vision_encoder"](pixels)
+        return embeds, features
+
+    def token_embedding(self, ids: Tensor) -> Tensor:
+        """See :class:`Methods`."""
+        return self._methods["token_embedding"](ids)[0]
+
+    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
+        """See :class:`Methods`."""
+        logits = self._methods["text_decoder"](embeds.contiguous(), torch.tensor([position]))[0]
+        return logits.reshape(-1, logits.shape[-1])[-1]
+
+
+def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[..., list[Tensor]]]:
+    """The methods ``names`` of the .pte ``program`` in ExecuTorch's runtime: tensors in, tensors out. They share their KV cache.
+
+    Raises:
+        RunnerError: the runtime can't load it; from a method: it can't run it.
+    """
+    require_sound(program)
+    import_runtime()
+    from executorch.runtime import Runtime
+
+    with runtime_output_hidden():
+        try:
+            loaded: Any = Runtime.get().load_program(str(program))
+            methods = {name: loaded.load_method(name) for name in names}
+        except (RuntimeError, UnicodeDecodeError) as error:
+            raise RunnerError(f"{program}: the runtime can't load it ({str(error).splitlines()[0]})") from None
+
+    def call(name: str, *inputs: Tensor) -> list[Tensor]:
+        with runtime_output_hidden():
+            # Outputs live in the program's memory, which the next call uses again.
+            try:
+                return [output.clone() for output in methods[name].execute(inputs)]
+            except RuntimeError as error:
+                said = str(error).splitlines()[0]
+                raise RunnerError(f"{program}: {name}: the runtime can't run it ({said})") from None
+
+    return {name: partial(call, name) for name in methods}
+
+
+def import_runtime() -> None:
+    """Load ExecuTorch's runtime into this process, with the operators that programs call."""
+    with runtime_output_hidden():
+        register_operators()
+        import executorch.runtime  # noqa: F401
+
+
+def register_operators() -> None:
+    """Register the operators that programs call; without them none can be loaded.
+
+    The libraries are loaded without the Python modules around them: those import torch's compiler, which takes longer than an answer.
+
+    Raises:
+        RunnerError: ExecuTorch's package holds none of them, or several.
+    """
+    import executorch
+    import executorch.extension.pybindings._C
+
+    for pattern in _OPERATORS:
+        found = [file for folder in executorch.__path__ for file in Path(folder).glob(pattern)]
+        if len(found) != 1:
+            raise RunnerError(f"executorch: got {len(found)} libraries {pattern}, expected one")
+        torch.ops.load_library(str(found[0]))
+
+
+def require_threads(threads: int) -> None:
+    """Raise RunnerError unless ``threads`` CPU threads can be started."""
+    if not 1 <= threads <= _MOST_THREADS:
+        raise RunnerError(f"threads: got {threads}, expected 1 to {_MOST_THREADS}")
+
+
+def set_threads(threads: int) -> None:
+    """Let ExecuTorch's engines in this process use ``threads`` CPU threads.
+
+    Raises:
+        RunnerError: so many can't be started.
+    """
+    require_threads(threads)
+    torch.set_num_threads(threads)  # the attention's matrix products are torch's, with threads of their own
+    with runtime_output_hidden():
+        from executorch.extension.pybindings._C import _unsafe_reset_threadpool
+
+        _unsafe_reset_threadpool(threads)
+
+
+def thread_count() -> int:
+    """How many CPU threads ExecuTorch's engines in this process use."""
+    from executorch.extension.pybindings._C import _threadpool_get_thread_count
+
+    return int(_threadpool_get_thread_count())

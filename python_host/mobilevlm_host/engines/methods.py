@@ -1,0 +1,65 @@
+"""The methods of a bundle's program, called one by one from Python: the contract, and what can be done with any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ComputedBy:
+    """What computes a bundle's answers on this machine: a name for scripts, and for readers what that shows and what it can't
+    (empty where there is nothing to add).
+    """
+
+    engine: str
+    shows: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """Plain data for ``--json``: nothing where there is nothing to say."""
+        return {"engine": self.engine, "shows": self.shows} if self.shows else {}
+
+
+class Methods(Protocol):
+    """The three methods that every artifact has, with one KV cache."""
+
+    def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Uint8 [1, 3, S, S] → image embeddings [1, P / 4, D], features [1, P, vision D]."""
+        ...
+
+    def token_embedding(self, ids: Tensor) -> Tensor:
+        """Int64 [1, T] → [1, T, D]."""
+        ...
+
+    def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
+        """[1, T, D] at cache ``position`` → logits [V] that follow the last; T is at most the bundle's max_prefill."""
+        ...
+
+
+def prefill(methods: Methods, embeds: Tensor, max_prefill: int, position: int = 0) -> Tensor:
+    """Logits [V] after ``embeds`` [1, T, D], fed from cache ``position`` in chunks of at most ``max_prefill``."""
+    for chunk in embeds.split(max_prefill, dim=1):
+        logits = methods.text_decoder(chunk, position)
+        position += chunk.shape[1]
+    return logits
+
+
+def decode(
+    methods: Methods, ids: list[int], position: int, *, eos_id: int, pieces: int, max_prefill: int, max_new_tokens: int
+) -> Iterator[int]:
+    """Greedy token ids after ``ids``, fed at cache ``position``: at most ``max_new_tokens``, without the end of text.
+
+    Only the first ``pieces`` rows of the vocabulary are chosen from: those that the tokenizer has a piece for.
+    """
+    for _ in range(max_new_tokens):
+        embeds = methods.token_embedding(torch.tensor([ids]))
+        token = int(prefill(methods, embeds, max_prefill, position)[:pieces].argmax())
+        if token == eos_id:
+            return
+        yield token
+        position += len(ids)
+        ids = [token]

@@ -1,0 +1,51 @@
+"""XNNPACK's weights cache: on in the engines of phones, off in ExecuTorch's package for Python unless it is switched on here."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from pathlib import Path
+
+from mobilevlm_export.errors import RunnerError
+from mobilevlm_host.engines.executorch import import_runtime
+
+_BACKEND, _OPTION = b"XnnpackBackend", b"weight_cache_enabled"
+# Error set_option(const char*, Span<BackendOption>), as ExecuTorch 1.5 exports it.
+_SET_OPTION = "_ZN10executorch7runtime10set_optionEPKcNS0_4SpanINS0_13BackendOptionEEE"
+
+
+class _Value(ctypes.Union):
+    _fields_ = (("flag", ctypes.c_bool), ("number", ctypes.c_int), ("text", ctypes.c_char * 256))
+
+
+class _Option(ctypes.Structure):
+    """BackendOption: a key, and a std::variant of a bool, an int or a text (``kind`` 0, 1 or 2)."""
+
+    _fields_ = (("key", ctypes.c_char * 64), ("value", _Value), ("kind", ctypes.c_uint8))
+
+
+class _Span(ctypes.Structure):
+    _fields_ = (("data", ctypes.POINTER(_Option)), ("size", ctypes.c_size_t))
+
+
+def use_weights_cache(on: bool = True) -> None:
+    """Let this process compile the programs that it loads from now on with XNNPACK's weights cache, as phones do, or without it.
+
+    With the cache, a delegate's constants are freed once it is compiled: one that reads them in place gives garbage or
+    crashes the process. Without it they stay.
+
+    Raises:
+        RunnerError: this ExecuTorch can't be told so.
+    """
+    import_runtime()
+    spec = importlib.util.find_spec("executorch")
+    library = Path(next(iter(spec.submodule_search_locations or ())), "lib", "libexecutorch.so") if spec else Path()
+    try:
+        set_option = ctypes.CDLL(str(library))[_SET_OPTION]
+    except (OSError, AttributeError) as error:
+        raise RunnerError(f"{library}: got {error}, expected ExecuTorch's library with set_option") from None
+    set_option.restype, set_option.argtypes = ctypes.c_uint32, (ctypes.c_char_p, _Span)
+    option = _Option(key=_OPTION, value=_Value(flag=on), kind=0)
+    failed = set_option(_BACKEND, _Span(ctypes.pointer(option), 1))
+    if failed:
+        raise RunnerError(f"{library}: got error {failed:#x} from set_option, expected {_OPTION.decode()} to be set")

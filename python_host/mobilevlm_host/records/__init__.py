@@ -1,0 +1,1 @@
+"""What the stages gave on one machine, kept, and computed again."""

@@ -1,0 +1,172 @@
+"""A bundle's own golden records: a few pictures with what each stage gave here, for any machine to check itself against."""
+
+from __future__ import annotations
+
+import json
+import platform
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+
+from mobilevlm_export import __version__
+from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.bundle.write import complete_bundle
+from mobilevlm_export.demo.built_in import DEMO_SAMPLES
+from mobilevlm_export.errors import CaptureError, RunnerError
+from mobilevlm_export.files.strict_json import JsonError, read_json
+from mobilevlm_export.pixels import open_image
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.android.android_engine import AndroidEngine
+from mobilevlm_host.android.host import AndroidHost
+from mobilevlm_host.arm64.arm64_engine import Arm64Engine
+from mobilevlm_host.ask.phone_inputs import PhoneInputs
+from mobilevlm_host.ask.runner import Runner
+from mobilevlm_host.engines.choose import chosen_backend
+from mobilevlm_host.engines.methods import Methods
+from mobilevlm_host.parity.engine import BundleEngine
+from mobilevlm_host.records.capture import Capture, manifest_id
+from mobilevlm_host.records.record import Record, make_record
+from mobilevlm_host.records.replay import Finding, Replay, replay
+
+FOLDER, INDEX = "golden", "golden.json"
+_MAX_NEW_TOKENS = 32
+_LEAST_NEW_TOKENS = 4
+# A square, a wide and a tall picture: boxes are left, upper, right, lower in the sample's pixels.
+_PICTURES = (
+    ("word-and-shapes", (0, 0, 448, 448), "Describe the image."),
+    ("three-things", (0, 0, 448, 301), "How many objects are there?"),
+    ("two-shapes", (0, 0, 203, 448), "What shape is at the bottom left?"),
+)
+
+
+def add_golden(bundle: Bundle, progress: Progress = silent) -> None:
+    """Fill the folder ``golden`` of ``bundle``: pictures as PNG, ``golden.json`` with a record of each.
+
+    Raises:
+        RunnerError: the engine can't load the bundle, or its context leaves no room for an answer.
+    """
+    folder = bundle.path / FOLDER
+    folder.mkdir()
+    entries: list[dict[str, Any]] = []
+    with Runner(bundle) as runner:
+        engine, phone = BundleEngine(runner), PhoneInputs(bundle)
+        for name, box, question in _PICTURES:
+            progress("golden records", len(entries), len(_PICTURES))
+            picture = open_image(DEMO_SAMPLES / f"{name}.png").crop(box)
+            picture.save(folder / f"{name}.png")
+            record = make_record(runner, engine, phone, picture, question, _room(bundle, phone, question))
+            entries.append({"picture": f"{name}.png"} | record.to_json())
+        progress("golden records", len(entries), len(_PICTURES))
+        engine_says = json.dumps(_engine(runner) | {"machine": platform.machine()})
+    lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    text = f'{{"command": "mvlm golden BUNDLE", "engine": {engine_says}, "records": [\n{lines}\n]}}\n'
+    (folder / INDEX).write_text(text, encoding="utf-8")
+
+
+def remake_golden(path: Path, progress: Progress = silent) -> None:
+    """Make the golden records of the bundle ``path`` (a folder) anew; the rest of it stays as it is.
+
+    Raises:
+        BundleError: it is no folder, or damaged.
+        RunnerError: as :func:`add_golden`.
+    """
+    if path.is_dir():
+        chosen_backend(Bundle(path, read_manifest(path / MANIFEST)))  # refused before anything is copied
+    complete_bundle(path, lambda bundle: add_golden(bundle, progress), without=FOLDER, progress=progress)
+
+
+def read_golden(bundle: Bundle) -> list[tuple[str, Image, Record]]:
+    """Picture's name, picture (RGB) and record of each.
+
+    Raises:
+        CaptureError: the bundle has none, or they can't be read.
+    """
+    path = bundle.path / FOLDER / INDEX
+    try:
+        values: Any = read_json(path)
+    except FileNotFoundError:
+        raise CaptureError(f"{path}: no such file, expected golden records; make them: mvlm golden BUNDLE") from None
+    except (JsonError, OSError) as error:
+        raise CaptureError(f"{path}: got {error}, expected a JSON object") from None
+    entries = values.get("records") if isinstance(values, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise CaptureError(f"{path}: records: got {entries!r:.60}, expected a list of records")
+    listed = {entry.path for entry in bundle.manifest.files}
+    golden = []
+    for at, entry in enumerate(entries):
+        record = Record.from_json(entry, f"{path}: record {at + 1}")
+        if f"{FOLDER}/{entry.get('picture')}" not in listed:
+            raise CaptureError(
+                f"{path}: record {at + 1}: picture: got {entry.get('picture')!r}, expected a listed file"
+            )
+        golden.append((entry["picture"], open_image(bundle.path / FOLDER / entry["picture"]), record))
+    return golden
+
+
+def check_golden(
+    bundle: Bundle, progress: Progress = silent, *, arm64_cpu: str | None = None, android: AndroidHost | None = None
+) -> dict[str, Replay]:
+    """Compute each golden record of ``bundle`` again on this machine: by picture, what differs.
+
+    On the emulated ``arm64_cpu`` instead, or by ``android``: then the stages are what the app's own check finds, and what its
+    engine's methods give one by one.
+
+    Raises:
+        CaptureError: as :func:`read_golden`.
+        ParityError: nothing here can emulate ``arm64_cpu`` or run ``android``.
+        RunnerError: the engine can't load the bundle.
+    """
+    golden = read_golden(bundle)
+    here = manifest_id(bundle)
+    replays: dict[str, Replay] = {}
+    phone, tokenizer = PhoneInputs(bundle), Tokenizer(bundle.tokenizer())
+    with ExitStack() as opened:
+        engine: Methods
+        app: dict[str, list[dict[str, Any]]] = {}
+        if android:
+            engine = served = opened.enter_context(AndroidEngine(bundle, android, progress))
+            progress("the app's own check", 0, 0)
+            app, backend = served.check(), "executorch"
+        elif arm64_cpu:
+            engine, backend = opened.enter_context(Arm64Engine(bundle, arm64_cpu, progress=progress)), "executorch"
+        else:
+            runner = opened.enter_context(Runner(bundle))
+            engine, backend = BundleEngine(runner), runner.backend
+        for name, picture, record in golden:
+            progress("golden records", len(replays), len(golden))
+            capture = Capture(here, record, phone.pixels(picture), picture, device={}, stats={})
+            found = replay(capture, engine, phone, bundle, tokenizer)
+            replays[name] = Replay(_by_the_app(found, app[name]) if android else found, backend)
+        progress("golden records", len(golden), len(golden))
+    return replays
+
+
+def _by_the_app(found: tuple[Finding, ...], app: list[dict[str, Any]]) -> tuple[Finding, ...]:
+    """``found``, with pixels and token ids as the app makes them, and the answer of its runner at the end."""
+    said = {finding["stage"]: Finding(finding["stage"], finding["same"], finding["detail"]) for finding in app}
+    stages = [said.get(finding.stage, finding) if finding.stage != "decoder" else finding for finding in found]
+    return (*stages, replace(said["decoder"], stage="answer"))
+
+
+def _engine(runner: Runner) -> dict[str, str]:
+    """What made the records, with its version."""
+    if runner.backend == "executorch":
+        return {"executorch": version("executorch")}
+    return {runner.computed_by.engine: version("coremltools") if runner.computed_by.engine == "coreml" else __version__}
+
+
+def _room(bundle: Bundle, phone: PhoneInputs, question: str) -> int:
+    prompt = sum(map(len, phone.ids(question))) + bundle.config.image_tokens
+    room = bundle.manifest.max_context - prompt
+    if room < _LEAST_NEW_TOKENS:
+        raise RunnerError(
+            f"context: got {bundle.manifest.max_context} tokens, expected at least {prompt + _LEAST_NEW_TOKENS}: "
+            "a question about an image and the beginning of its answer"
+        )
+    return min(_MAX_NEW_TOKENS, room)

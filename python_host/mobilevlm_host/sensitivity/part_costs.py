@@ -1,0 +1,201 @@
+"""One part of the model quantized at a time, all else in float32: what it saves, and what it costs.
+
+The fp32 model walks each sample once, as in parity. A quantized model is fed the same tokens in one call, so an answer is the fp32
+model's own exactly if every token of it, the end included, is still the likeliest where it stands.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mobilevlm_export.errors import ParityError
+from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.pixels import preprocess
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.quantize.apply import quantize, shipped_bytes
+from mobilevlm_export.quantize.calibration import DecoderInputs, scenes
+from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, RECIPES, Recipe
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.parity.metrics import distance, logit_distance
+from mobilevlm_host.parity.run_sample import DECODE_STEPS, Sample, Walk, question_ids, walk
+
+LAYER_GROUPS = 4
+STOCK = tuple(recipe for name, recipe in RECIPES.items() if name != "fp32")
+_STEPS = 1 + DECODE_STEPS
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A component under a scheme: bytes saved against float32, the worst sample's cosine of the component's output, the mean KL in
+    nats of the logits, and how many of the samples' answers changed.
+    """
+
+    component: str
+    scheme: str
+    bytes_saved: int
+    cosine: float
+    mean_kl: float
+    flips: int
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Every component under every scheme, and the bytes of all weights in float32."""
+
+    costs: tuple[Cost, ...]
+    samples: int
+    fp32_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {"samples": self.samples, "fp32_bytes": self.fp32_bytes, "costs": [asdict(cost) for cost in self.costs]}
+
+
+@dataclass(frozen=True)
+class _Walked:
+    """A sample with its pixels, the ids around the picture, the fp32 model's walk and what each component gave."""
+
+    pixels: Tensor
+    before: list[int]
+    after: list[int]
+    walk: Walk
+    outputs: dict[str, Tensor]
+
+
+def components(model: MobileVLM) -> dict[str, tuple[str, ...]]:
+    """The schemes to try of each component; the decoder's layers in groups, named ``llm 0-5`` and so on."""
+    layers = model.config.llm.num_layers
+    groups = min(LAYER_GROUPS, layers)
+    bounds = [layers * group // groups for group in range(groups + 1)]
+    names = {"vision": "vision", "projector": "projector", "embedding": "embedding"}
+    names |= {f"llm {begin}-{end - 1}": "llm" for begin, end in itertools.pairwise(bounds)}
+    return {name: KNOBS[knob][1:] for name, knob in (names | {"lm_head": "lm_head"}).items()}
+
+
+def recipe_of(component: str, scheme: str) -> Recipe:
+    """All of the model in float32 but ``component``."""
+    fp32, name = RECIPES["fp32"], f"{component} {scheme}"
+    if component.startswith("llm "):
+        return replace(fp32, name=name, llm_layers=f"{component.removeprefix('llm ')}={scheme}")
+    return replace(fp32, name=name, **{component: scheme})
+
+
+class Samples:
+    """The samples as the fp32 ``model`` answers them, which quantized copies of it are compared with."""
+
+    @torch.inference_mode()
+    def __init__(
+        self, model: MobileVLM, tokenizer: Tokenizer, samples: Sequence[Sample], progress: Progress = silent
+    ) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._walked: list[_Walked] = []
+        for done, sample in enumerate(samples):
+            progress("fp32 model", done, len(samples))
+            self._walked.append(self._walk(sample))
+        progress("fp32 model", len(samples), len(samples))
+
+    def __len__(self) -> int:
+        return len(self._walked)
+
+    def cost(self, component: str, recipe: Recipe) -> Cost:
+        """What ``recipe`` saves and costs; the cosine is of what ``component`` gives (``lm_head``: the logits)."""
+        model = self.quantized(recipe)
+        cosines, kl, flips = [], [], 0
+        for each in self._walked:
+            logits, outputs = _run(model, each.pixels, each.before, each.after, each.walk)
+            found = logit_distance(each.walk.logits, logits)
+            kl.append(found.mean_kl)
+            answered = len(each.walk.answer) + 1
+            flips += 0.0 in found.top1[:answered]
+            cosines.append(distance(each.outputs[component], outputs[component]).cosine)
+        saved = weight_bytes(self._model) - weight_bytes(model)
+        return Cost(component, recipe.name.split()[-1], saved, min(cosines), sum(kl) / len(kl), flips)
+
+    def quantized(self, recipe: Recipe) -> MobileVLM:
+        """A copy of the model as ``recipe`` says; it shares what stays in float32."""
+        shared = {id(weight): weight for weight in self._model.parameters()}
+        model = copy.deepcopy(self._model, shared)
+        inputs = None
+        if CALIBRATED in recipe.decoder_schemes:
+            inputs = DecoderInputs(model, scenes(self._tokenizer, model.config))
+        quantize(model, recipe, inputs=inputs)
+        return model
+
+    def _walk(self, sample: Sample) -> _Walked:
+        model = self._model
+        pixels = preprocess(sample.image, model.config)
+        before, after = question_ids(self._tokenizer, sample.question)
+        embeds = model.embed([before, pixels, after])
+        room = model.config.llm.max_position_embeddings - embeds.shape[1]
+        if room < 1:
+            raise ParityError(
+                f"{sample.name}: got a prompt of {embeds.shape[1]} tokens, expected room for an answer after it"
+            )
+        steps = min(_STEPS, room)
+        walked = walk(model, embeds, steps, steps)
+        _, outputs = _run(model, pixels, before, after, walked)
+        return _Walked(pixels, before, after, walked, outputs)
+
+
+def weight_bytes(model: MobileVLM) -> int:
+    """Bytes of all weights as shipped."""
+    return sum(shipped_bytes(weight) for weight in model.parameters())
+
+
+@torch.inference_mode()
+def _run(
+    model: MobileVLM, pixels: Tensor, before: list[int], after: list[int], walked: Walk
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Logits [steps, V] over the walk's tokens in one call, and what each component gave on the way."""
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        return lambda _module, _inputs, output: outputs.__setitem__(name, output)
+
+    decoder = model.text_decoder
+    parts: dict[str, nn.Module] = {
+        "vision": model.vision_encoder.tower,
+        "projector": model.vision_encoder.projector,
+        "embedding": model.token_embedding,
+        "lm_head": decoder.lm_head,
+    }
+    for name in components(model):
+        if name.startswith("llm "):
+            parts[name] = decoder.layers[int(name.rpartition("-")[2])]
+    hooks = [part.register_forward_hook(keep(name)) for name, part in parts.items()]
+    try:
+        steps = len(walked.logits)
+        embeds = model.embed([before, pixels, after + walked.likeliest[: steps - 1]])
+        logits: Tensor = decoder(embeds)[0, -steps:]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return logits, outputs
+
+
+def measure_recipes(samples: Samples, recipes: Sequence[Recipe], progress: Progress = silent) -> list[Cost]:
+    """What each of ``recipes`` saves and costs as a whole; the cosine is of the logits."""
+    costs = []
+    for done, recipe in enumerate(recipes):
+        progress("whole recipes", done, len(recipes))
+        costs.append(samples.cost("lm_head", recipe))
+    progress("whole recipes", len(recipes), len(recipes))
+    return costs
+
+
+def measure_sensitivity(samples: Samples, model: MobileVLM, progress: Progress = silent) -> Sensitivity:
+    """Every component of ``model`` under every scheme, one at a time."""
+    trials = [(component, scheme) for component, schemes in components(model).items() for scheme in schemes]
+    costs = []
+    for done, (component, scheme) in enumerate(trials):
+        progress("components × schemes", done, len(trials))
+        costs.append(samples.cost(component, recipe_of(component, scheme)))
+    progress("components × schemes", len(trials), len(trials))
+    return Sensitivity(tuple(costs), len(samples), weight_bytes(model))

@@ -1,0 +1,260 @@
+"""``python -m mobilevlm_host.bench.peer`` and ``make bench``: a mistake is one line, before any long work."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from fake_llama_cpp import FakeLlamaCpp
+from repository import ROOT
+from tiny import TINY
+
+from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
+from mobilevlm_export.errors import RunnerError
+from mobilevlm_export.progress import Progress
+from mobilevlm_host.bench.peer import comparison
+from mobilevlm_host.bench.peer import peer_files as files
+from mobilevlm_host.bench.peer.__main__ import main
+from mobilevlm_host.bench.peer.peer_files import LlamaCppFiles
+
+
+@pytest.fixture(autouse=True)
+def _peer(llama_cpp: FakeLlamaCpp, monkeypatch: pytest.MonkeyPatch) -> None:
+    llama_cpp.install(monkeypatch)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything long that is begun fails."""
+    monkeypatch.setattr(files, "synth_checkpoint", lambda *_, **__: pytest.fail("made a checkpoint"))
+    monkeypatch.setattr(files, "write_language_model", lambda *_: pytest.fail("wrote GGUF"))
+    monkeypatch.setattr(comparison, "in_child", lambda *_: pytest.fail("measured"))
+
+
+@pytest.fixture
+def mistakes(
+    tiny_bundle: Bundle, tiny_coreml_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path
+) -> dict[tuple[Any, ...], str]:
+    """Arguments, and what must be said of them."""
+    folder, file, weightless = (tmp_path / name for name in ("folder", "file", "weightless"))
+    folder.mkdir()
+    file.write_text("text")
+    weightless.mkdir()
+    for kept in ("config.json", "tokenizer.model"):
+        shutil.copy(tiny_checkpoint / kept, weightless)
+    damaged = tmp_path / "damaged.mvlm"
+    shutil.copytree(tiny_bundle.path, damaged)
+    (damaged / "tokenizer.model").write_bytes(b"")
+    bundle = ("--bundle", tiny_bundle.path)
+    return {
+        ("1.8b",): "1.8b: no such folder, expected demo, 1.7b, 3b, 7b or a checkpoint's folder",
+        ("mtgv/MobileVLM_V2-1.7B",): "mtgv/MobileVLM_V2-1.7B: no such folder, expected demo,",
+        (file,): f"{file}: no such folder, expected demo,",
+        (folder,): f"{folder}/config.json: no such file, expected a checkpoint's configuration",
+        (folder, *bundle): f"{folder}: got no weights, expected one of model.safetensors,",
+        (weightless,): f"{weightless}: got no weights, expected one of model.safetensors,",
+        (tiny_checkpoint, "--bundle", folder / "absent.mvlm"): "absent.mvlm: no such bundle, expected",
+        (tiny_checkpoint, "--bundle", folder): f"{folder}/manifest.json: no such file",
+        (tiny_checkpoint, "--bundle", file): "file: ",
+        (tiny_checkpoint, "--bundle", damaged): "tokenizer.model: got 0 bytes, expected ",
+        (tiny_checkpoint, "--bundle", tiny_coreml_bundle.path): "got artifacts for coreml, expected executorch",
+        ("demo", *bundle): f"was made from another checkpoint than {DEMO_CHECKPOINT}",
+        (tiny_checkpoint, "--work", file): f"{file}: File exists",
+        (tiny_checkpoint, *bundle, "--work", file / "in"): f"{file}/in: Not a directory",
+        # A place that not even root can write to.
+        (tiny_checkpoint, "--work", "/proc/self/fd"): "/proc/",
+        (tiny_checkpoint, *bundle, "--work", "/proc/self/fd"): "/proc/",
+    }
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_mistake_is_one_line_and_leaves_nothing(mistakes: dict[tuple[Any, ...], str], tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    for arguments, said in mistakes.items():
+        done = run("--work", work, *arguments)
+        assert (done.exit_code, done.stdout) == (1, ""), (arguments, done.output, done.exception)
+        *steps, last = done.stderr.splitlines()
+        assert last.startswith("Error: "), arguments
+        assert said in last, (arguments, last)
+        assert not [step for step in steps if "Traceback" in step or "Error" in step]
+        assert not work.exists() or ("no such folder" not in said and list(work.iterdir()) == []), arguments
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--rounds", "0"], "'--rounds': 0 is not in the range"),
+        (["--rounds", "few"], "'--rounds': 'few' is not a valid integer"),
+        (["--threads", "0"], "'--threads': 0 is not in the range"),
+        (["a", "folder"], "unexpected extra argument (folder)"),
+    ],
+)
+@pytest.mark.usefixtures("unmeasured")
+def test_an_option_out_of_its_range_is_named(arguments: list[str], said: str) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert said in done.stderr.splitlines()[-1]
+
+
+def run_alone(modules: dict[str, str], *arguments: str) -> tuple[int, str]:
+    """Exit code and stderr of a process of its own, with ``modules`` (Python for each) in the place of what is installed."""
+    set_up = "".join(f"sys.modules['{name}'] = {module}; " for name, module in modules.items())
+    program = f"import sys; {set_up}from mobilevlm_host.bench.peer.__main__ import main; main({arguments!r})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def test_libraries_add_nothing_to_the_line() -> None:
+    said = "Error: 1.8b: no such folder, expected demo, 1.7b, 3b, 7b or a checkpoint's folder\n"
+    assert run_alone({"llama_cpp": "sys", "llama_cpp.mtmd_cpp": "sys"}, "1.8b") == (1, said)
+
+
+@pytest.mark.parametrize("hidden", ["llama_cpp.mtmd_cpp", "gguf"])
+def test_without_the_peer_one_line_says_how_to_get_it(hidden: str) -> None:
+    modules = {"llama_cpp": "sys", "llama_cpp.mtmd_cpp": "sys", hidden: "None"}
+    said = f"{hidden} can't be imported (import of {hidden} halted; None in sys.modules)"
+    how = "make bench installs it (about 15 minutes, once), or: pip install -e '.[bench]'"
+    assert run_alone(modules) == (1, f"Error: llama.cpp: {said}; {how}\n")
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_peer_of_another_machine_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> None:
+        raise RuntimeError("Failed to load shared library 'libllama.so': libgomp.so.1\nmore")
+
+    monkeypatch.setattr("mobilevlm_host.bench.peer.__main__.import_module", load)
+    done = run()
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    said = (
+        "llama_cpp.mtmd_cpp can't be imported (Failed to load shared library 'libllama.so': libgomp.so.1); make bench"
+    )
+    assert line.startswith(f"Error: llama.cpp: {said} ")
+
+
+def test_an_engine_that_fails_is_one_line(
+    tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RunnerError("model.gguf: llama.cpp can't load it (out of luck)")
+
+    monkeypatch.setattr(comparison, "in_child", fails)
+    done = run(tiny_checkpoint, "--bundle", tiny_bundle.path, "--work", tmp_path / "work")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == "Error: model.gguf: llama.cpp can't load it (out of luck)"
+
+
+class Asked:
+    """What takes the place of the bundle and the comparison, and keeps what they were asked."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self.checkpoint, self.given, self.rounds, self.threads, self.questions = Path(), Path(), 0, 0, 0
+
+    @contextmanager
+    def bundle_of(self, checkpoint: Path, given: Path | None, work: Path, progress: Progress) -> Iterator[Bundle]:
+        self.given = given
+        yield self._bundle
+
+    def compare(
+        self,
+        checkpoint: Path,
+        bundle: Bundle,
+        peers: list[LlamaCppFiles],
+        *,
+        threads: int,
+        rounds: int,
+        questions: int,
+        progress: Progress,
+    ) -> Any:
+        self.checkpoint, self.threads, self.rounds, self.questions = checkpoint, threads, rounds, questions
+        figures = {"load_s": 0.5} | dict.fromkeys(("prefill_tok_s", "decode_tok_s"), 8.0)
+
+        def child(module: str, request: dict[str, Any]) -> Any:
+            limits = {"memory_bytes_s": 1e6, "int8_ops_s": 1e9}
+            return (
+                limits
+                if module == "mobilevlm_host.bench.peer.machine_limits"
+                else dict.fromkeys(REPORTED, 2.0) | figures
+            )
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(comparison, "in_child", child)
+            return _compare(checkpoint, bundle, peers, threads=threads, rounds=rounds)
+
+
+_compare = comparison.compare
+REPORTED = (
+    "load_s", "first_ttft_s", "ttft_s", "ttft_prepared_s", "image_encode_s", "prefill_tok_s", "decode_tok_s",
+    "peak_memory_bytes", "own_memory_bytes",
+)  # fmt: skip
+
+
+@pytest.fixture
+def asked(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    made = Asked(tiny_bundle)
+    monkeypatch.setattr(files, "bundle_of", made.bundle_of)
+    monkeypatch.setattr(comparison, "compare", made.compare)
+    monkeypatch.setattr("mobilevlm_host.bench.peer.comparison_report.version", lambda name: f"{name} 1")
+    return made
+
+
+def test_what_is_asked_is_measured(asked: Asked, tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    done = run(
+        tiny_checkpoint, "--bundle", tiny_bundle.path, "--rounds", 3, "--threads", 2, "--work", tmp_path / "a", "--json"
+    )
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["model"], found["rounds"], found["threads"]) == (TINY.name, 3, 2)
+    assert found["machine"]["llama_cpp_python"] == "llama-cpp-python 1"
+    assert [system["name"] for system in found["systems"]] == ["mvlm fp32", "Q4_0 + F16", "Q4_K_M + Q8_0"]
+    assert found["systems"][0]["figures"]["load_s"]["samples"] == [0.5] * 3
+    assert found["ratios"]["Q4_0 + F16"]["decode_tok_s"]["median"] == 1
+    assert (asked.checkpoint, asked.given, asked.questions) == (tiny_checkpoint, tiny_bundle.path, 0)
+    assert [path.name.partition("-")[0] for path in (tmp_path / "a").iterdir()] == ["gguf"]
+
+
+def test_the_table_is_for_readers(asked: Asked, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    done = run(tiny_checkpoint, "--threads", 2, "--work", tmp_path / "a")
+    assert done.exit_code == 0, done.output
+    assert "mvlm fp32 and llama.cpp, 2 threads, 5 rounds in turns" in " ".join(done.stdout.split())
+    assert asked.given is None
+
+
+def test_the_demos_answers_are_compared_too(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "llama_cpp_files", lambda *_: [])
+    assert run("--work", tmp_path, "--json").exit_code == 0
+    assert (asked.checkpoint, asked.questions) == (DEMO_CHECKPOINT, 200)
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_make_bench_hands_its_size_over(tmp_path: Path, exit_code: int) -> None:
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nprintf "<%s>" "$@"\nexit {exit_code}\n')
+    python.chmod(0o755)
+    for ready in (".ready", ".bench-ready"):
+        (tmp_path / ready).touch()
+    for sizes, said in ((["SIZE=my models/1.7b"], "<my models/1.7b>"), (["SIZE="], ""), ([], "")):
+        command = ["make", "bench", f"VENV={tmp_path}", *sizes]
+        path = {"PATH": os.environ["PATH"]}  # nothing else of the make that may run this test
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=path)
+        assert done.stdout == f"<-m><mobilevlm_host.bench.peer>{said}"
+        assert (done.returncode != 0) == (exit_code != 0)
