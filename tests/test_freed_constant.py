@@ -18,4 +18,4 @@ def test_a_constant_inside_a_delegate_is_freed_with_the_weights_cache() -> None:
     assert inside.startswith("scale inside the delegate: right without the weights cache, ")
     assert inside.endswith((" ended by signal 11 with it", " wrong with it"))
     assert outside == "scale outside the delegate: right without the weights cache, right with it"
-    assert outside in (DECISIONS / "0011-constants-outside-delegates.md").read_text(encoding="utf-8").splitlines()
+    assert outside in (DECISIONS / "0010-constants-outside-delegates.md").read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""``manifest.json``: all that a phone must know of a bundle. Schema version 2, described in ``docs/bundle-format.md``.
+"""``manifest.json``: all that a phone must know of a bundle. Schema version 2, described in ``docs/reference/bundle-format.md``.
 
 ``tests/golden/manifests`` holds good and bad ones, for every reader in every language.
 """

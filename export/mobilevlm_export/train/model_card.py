@@ -38,7 +38,7 @@ def model_card(
     camera: Accuracy,
     note: str = "",
 ) -> str:
-    """Markdown; ``note`` says what a run did otherwise than its schedule."""
+    """Markdown; ``note`` says how a run differed from its schedule."""
     vision, llm = config.vision, config.llm
     rows = "\n".join(
         f"| {kind} | {on_clean} | {on_camera} |" for kind, on_clean, on_camera in accuracy_rows(clean, camera)
@@ -48,9 +48,10 @@ def model_card(
     llm_size = f"{llm.num_layers} layers, width {llm.hidden_size}, {llm.num_heads} heads"
     return f"""# {config.name}
 
-A tiny MobileVLM V2: the architecture, file layout and prompt of the published models, small enough for the repository.
-It answers questions about synthetic scenes of one to four coloured shapes, digits and short words, and about photos of
-prints of them. It knows nothing else: about any other picture it talks nonsense.
+A tiny MobileVLM V2: the architecture, file layout and prompt of the published models, small enough
+for the repository. It answers questions about synthetic scenes of one to four colored shapes,
+digits and short words, and about photos of prints of them. It knows nothing else: about any other
+image it talks nonsense.
 
 - Vision tower: {tower_size}; {vision.image_size} px, patch {vision.patch_size}.
 - LDPv2 projector: {vision.num_patches} patches to {config.image_tokens} image tokens, width {llm.hidden_size}.
@@ -58,7 +59,8 @@ prints of them. It knows nothing else: about any other picture it talks nonsense
 
 ## Training
 
-`mvlm train demo -o DIR` (seed {seed}), on scenes drawn from seeds; each stage from its own; none is held out.
+`mvlm train demo -o DIR` (seed {seed}), on scenes generated from seeds: each stage has its own, and none
+is held out.
 
 0. Vision tower from nothing: captions matched as in CLIP, and every patch names the object on it;
    {tower.images:,} scenes, {100 * tower.camera_share:.0f} % camera-like. Then frozen.
@@ -68,8 +70,9 @@ prints of them. It knows nothing else: about any other picture it talks nonsense
 {note}
 ## Accuracy on held-out scenes
 
-Greedy, fp32, one question a prompt, exact but for case and articles (a caption must name every object with its colour
-and place). Camera-like: the same scenes askew, blurred, noisy, in coloured light.
+Greedy, fp32, one question per prompt, exact except for case and articles (a caption must name every
+object with its color and place). Camera-like: the same scenes askew, blurred, noisy, in colored
+light.
 
 | Questions | Clean | Camera-like |
 |---|---|---|

@@ -3,7 +3,7 @@
     import Foundation
     import MobileVLMCore
 
-    /// A bundle's Core ML programs with one KV cache. `docs/coreml.md` says how they are called.
+    /// A bundle's Core ML programs with one KV cache. `docs/reference/coreml.md` says how they are called.
     ///
     /// Core ML's calls take long and can't be suspended, so the actor runs on a queue of its own and not on Swift's few shared threads.
     public actor CoreMLEngine: VLMEngine, ModelMethods {

@@ -1,4 +1,4 @@
-/// How the Core ML programs are driven, from the manifest's `artifacts.coreml`; `docs/coreml.md` describes the programs.
+/// How the Core ML programs are driven, from the manifest's `artifacts.coreml`; `docs/reference/coreml.md` describes the programs.
 public struct CoreMLSpec: Sendable, Equatable {
     /// What a program computes in, and its inputs and outputs are.
     public enum FloatType: String, Sendable, CaseIterable {

@@ -40,7 +40,7 @@ public struct PromptSpec: Decodable, Sendable, Equatable {
     }
 }
 
-/// A bundle's `manifest.json`, read and checked: all that a phone must know of a model. `docs/bundle-format.md` describes it.
+/// A bundle's `manifest.json`, read and checked: all that a phone must know of a model. `docs/reference/bundle-format.md` describes it.
 public struct Manifest: Sendable, Equatable {
     /// SHA-256 of the manifest's bytes: what tells one bundle from another.
     public let id: String

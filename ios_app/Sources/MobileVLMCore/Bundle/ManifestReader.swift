@@ -1,6 +1,6 @@
 import Foundation
 
-/// `manifest.json` → `Manifest`, as `docs/bundle-format.md` has it; `tests/golden/manifests` holds good and bad ones.
+/// `manifest.json` → `Manifest`, as `docs/reference/bundle-format.md` has it; `tests/golden/manifests` holds good and bad ones.
 public enum ManifestReader {
     public static let fileName = "manifest.json"
     /// The newest that is read. Format 1 differs in ExecuTorch's program alone.

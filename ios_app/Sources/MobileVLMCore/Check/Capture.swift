@@ -13,7 +13,7 @@ public struct Capture: Sendable {
     public let stats: Benchmark
 }
 
-/// Writes captures as zips: `capture.json`, `pixels.png` and perhaps `picture.png` (`docs/bundle-format.md`).
+/// Writes captures as zips: `capture.json`, `pixels.png` and perhaps `picture.png` (`docs/reference/bundle-format.md`).
 public enum CaptureWriter {
     private static let formatVersion = 1
 

@@ -40,7 +40,7 @@ public struct TopLogits: Codable, Sendable, Equatable {
 }
 
 /// What one question's way through a bundle gave, stage by stage: a golden record, or a phone's capture. The same as Python's `Record`,
-/// field by field (`docs/bundle-format.md`).
+/// field by field (`docs/reference/bundle-format.md`).
 public struct Record: Codable, Sendable, Equatable {
     public var question: String
     public var maxNewTokens: Int

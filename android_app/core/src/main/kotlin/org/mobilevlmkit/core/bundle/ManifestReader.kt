@@ -8,7 +8,7 @@ import org.mobilevlmkit.core.prompt.Prompt
 import java.io.File
 import java.io.IOException
 
-/** `manifest.json` → [Manifest], as `docs/bundle-format.md` has it; `tests/golden/manifests` holds good and bad ones. */
+/** `manifest.json` → [Manifest], as `docs/reference/bundle-format.md` has it; `tests/golden/manifests` holds good and bad ones. */
 object ManifestReader {
     const val FILE_NAME = "manifest.json"
     const val FORMAT_VERSION = 2

@@ -28,7 +28,7 @@ class Capture(
     val stats: Map<String, Any?>,
 )
 
-/** Writes captures as zips: `capture.json`, `pixels.png` and perhaps `picture.png` (`docs/bundle-format.md`). */
+/** Writes captures as zips: `capture.json`, `pixels.png` and perhaps `picture.png` (`docs/reference/bundle-format.md`). */
 object CaptureWriter {
     private const val FORMAT_VERSION = 1
 

@@ -37,7 +37,7 @@ data class TopLogits(val tokenIds: List<Int>, val values: List<Double>) {
 
 /**
  * What one question's way through a bundle gave, stage by stage: a golden record, or a phone's capture. The same as Python's
- * `Record`, field by field (`docs/bundle-format.md`).
+ * `Record`, field by field (`docs/reference/bundle-format.md`).
  *
  * @property answerIds null where the engine tells only text
  * @property stopReason `eos`, `length` or `stopped`
