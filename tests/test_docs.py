@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+import mobilevlm_export
+import mobilevlm_host
 from mobilevlm_host.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -73,8 +76,13 @@ def test_every_page_is_reachable_from_the_index() -> None:
 
 
 def test_the_command_reference_names_every_command() -> None:
-    import click
-
     page = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `mvlm ([a-z0-9-]+)", page, re.MULTILINE))
     assert named == set(main.list_commands(click.Context(main)))
+
+
+def test_the_api_reference_names_every_public_name() -> None:
+    page = (DOCS / "reference" / "python-api.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(mobilevlm_\w+\.\w+)` \|", page, re.MULTILINE))
+    packages = (mobilevlm_export, mobilevlm_host)
+    assert named == {f"{package.__name__}.{name}" for package in packages for name in package.__all__}
