@@ -64,6 +64,24 @@ def test_prose_is_wrapped(page: Path) -> None:
         assert is_exempt or len(shown) <= COLUMNS, f"{_name(page)}:{number}: {len(shown)} columns, expected {COLUMNS}"
 
 
+def test_pages_named_in_sources_exist() -> None:
+    folders = ("export", "python_host", "android_app", "ios_app", "tests", "scripts")
+    sources = [
+        file
+        for folder in folders
+        for kind in ("py", "kt", "swift", "sh")
+        for file in (ROOT / folder).rglob(f"*.{kind}")
+    ]
+    named = {}  # but for llama.cpp's docs/multimodal
+    for file in sources:
+        if not _BUILT & set(file.relative_to(ROOT).parts):
+            for page in re.findall(r"\bdocs/(?!multimodal/)[\w/-]+\.md", file.read_text(encoding="utf-8")):
+                named[page] = file
+    assert named
+    for page, file in named.items():
+        assert (ROOT / page).is_file(), f"{_name(file)} names {page}, which is missing"
+
+
 def test_every_page_is_reachable_from_the_index() -> None:
     seen: set[Path] = set()
     waiting = [DOCS / "README.md"]
