@@ -79,10 +79,12 @@ check: setup test  ## Tests, lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@scripts/lint_kotlin.sh
 
 format: setup  ## Format the code and mend what lint can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+	@scripts/lint_kotlin.sh --format
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist android_app/build ios_app/.build

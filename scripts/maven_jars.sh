@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetch the jars that LOCK lists through Maven, check each one's SHA-256, and print them as a class path.
 # Of an Android library (group:artifact:version@aar) the class path has its classes, FILE.aar.jar beside FILE.aar.
+# LOCK has a line for each: SHA-256 and group:artifact:version, with :classifier and @type where they are not a plain jar.
 # usage: scripts/maven_jars.sh LOCK
 set -euo pipefail
 lock=$1
@@ -9,7 +10,10 @@ mkdir -p "$jars"
 
 wanted() { grep -v '^#' "$lock"; }
 type_of() { case $1 in *@*) echo "${1#*@}" ;; *) echo jar ;; esac; }
-file_of() { IFS=: read -r _ artifact version <<<"${1%@*}"; echo "$jars/$artifact-$version.$(type_of "$1")"; }
+file_of() {
+  IFS=: read -r _ artifact version classifier <<<"${1%@*}"
+  echo "$jars/$artifact-$version${classifier:+-$classifier}.$(type_of "$1")"
+}
 is_good() { [ -f "$2" ] && echo "$1  $2" | sha256sum --check --status; }
 
 missing=()
@@ -25,8 +29,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     echo '<project><modelVersion>4.0.0</modelVersion><groupId>kit</groupId><artifactId>jars</artifactId><version>1</version>'
     echo '<dependencies>'
     for coordinates in "${missing[@]}"; do
-      IFS=: read -r group artifact version <<<"${coordinates%@*}"
-      echo "<dependency><groupId>$group</groupId><artifactId>$artifact</artifactId><version>$version</version><type>$(type_of "$coordinates")</type>"
+      IFS=: read -r group artifact version classifier <<<"${coordinates%@*}"
+      echo "<dependency><groupId>$group</groupId><artifactId>$artifact</artifactId><version>$version</version>"
+      echo "<type>$(type_of "$coordinates")</type>${classifier:+<classifier>$classifier</classifier>}"
       echo '<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions></dependency>'
     done
     echo '</dependencies></project>'

@@ -21,7 +21,8 @@ class AppModel(val parts: Parts) {
     var state = UiState(showsStats = parts.settings.showsStats, presets = parts.settings.presets)
         private set
 
-    private val loader = ModelLoader(BACKEND, GuardedEngine.factory(parts.engines, parts.settings), parts.phone::availableMemory, parts::nanoTime)
+    private val loader =
+        ModelLoader(BACKEND, GuardedEngine.factory(parts.engines, parts.settings), parts.phone::availableMemory, parts::nanoTime)
     private val session = VlmSession(loader::load, parts.worker, parts::nanoTime, listener = { parts.main.execute(::onSession) })
     private val library = BundleLibrary(parts.store, parts.io) { parts.main.execute(::onLibrary) }
     private val kept = KeptPicture(parts)
@@ -54,7 +55,8 @@ class AppModel(val parts: Parts) {
     private fun openFirst(found: List<StoredBundle>) {
         val usable = found.filter { it.manifest != null }
         // One that must be exported again is opened, to say so, if it was in use or there is no other.
-        val chosen = usable.firstOrNull { it.folder.name == parts.settings.bundle } ?: usable.firstOrNull { !it.isOutdated } ?: usable.firstOrNull()
+        val chosen =
+            usable.firstOrNull { it.folder.name == parts.settings.bundle } ?: usable.firstOrNull { !it.isOutdated } ?: usable.firstOrNull()
         when {
             chosen == null -> change { copy(screen = Screen.WELCOME) }
             !state.hasCrashed -> use(chosen)

@@ -39,7 +39,13 @@ class ChatScreen(private val ui: Ui, private val model: AppModel, actions: Actio
     /** The camera has most of the room until there is something to read; large letters need more. */
     private fun share(state: UiState) {
         val isAiming = state.picture == null && state.live == null && state.session.problem == null && !state.hasCrashed
-        val share = if (isAiming) AIMING else if (ui.context.resources.configuration.fontScale > LARGE) READING_LARGE else READING
+        val share = if (isAiming) {
+            AIMING
+        } else if (ui.context.resources.configuration.fontScale > LARGE) {
+            READING_LARGE
+        } else {
+            READING
+        }
         val layout = picture.view.layoutParams as LinearLayout.LayoutParams
         if (layout.weight == share) return
         layout.weight = share
@@ -54,8 +60,10 @@ class ChatScreen(private val ui: Ui, private val model: AppModel, actions: Actio
             R.string.menu_about to Screen.ABOUT,
         )
         PopupMenu(ui.context, menu).apply {
-            if (model.state.session.turns.isNotEmpty()) getMenu().add(Menu.NONE, R.string.new_chat, Menu.NONE, R.string.new_chat).setOnMenuItemClickListener { model.newChat().let { true } }
-            for ((label, screen) in screens) getMenu().add(Menu.NONE, label, Menu.NONE, label).setOnMenuItemClickListener { model.go(screen).let { true } }
+            fun item(label: Int, onClick: () -> Unit) =
+                getMenu().add(Menu.NONE, label, Menu.NONE, label).setOnMenuItemClickListener { onClick().let { true } }
+            if (model.state.session.turns.isNotEmpty()) item(R.string.new_chat) { model.newChat() }
+            for ((label, screen) in screens) item(label) { model.go(screen) }
             show()
         }
     }

@@ -74,7 +74,8 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
     private fun lineView(line: Finding): View {
         val stage = ui.string(STAGES[line.stage] ?: R.string.stage_answer)
         val found = ui.string(if (line.same) R.string.check_line_same else R.string.check_line_differs, line.picture, stage)
-        return ui.text(if (line.same) "✓ $found" else "✗ $found\n${line.detail}", 14, if (line.same) R.color.text else R.color.problem).apply {
+        val text = if (line.same) "✓ $found" else "✗ $found\n${line.detail}"
+        return ui.text(text, 14, if (line.same) R.color.text else R.color.problem).apply {
             contentDescription = text.drop(2)
             setPadding(0, ui.dp(4), 0, ui.dp(4))
         }
@@ -94,7 +95,11 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
 
     private companion object {
         /** The core's names of the stages, in the user's words. */
-        val STAGES = mapOf("preprocessing" to R.string.stage_pixels, "tokenizer" to R.string.stage_prompt, "decoder" to R.string.stage_answer)
+        val STAGES = mapOf(
+            "preprocessing" to R.string.stage_pixels,
+            "tokenizer" to R.string.stage_prompt,
+            "decoder" to R.string.stage_answer,
+        )
 
         /** Phases in which a model is loaded. */
         val READY = setOf(Phase.READY, Phase.LOOKING, Phase.SEEN, Phase.ANSWERING)

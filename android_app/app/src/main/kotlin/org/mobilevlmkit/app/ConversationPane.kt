@@ -76,7 +76,8 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
 
     private fun statusOf(state: UiState): String {
         val session = state.session
-        val aim = if (state.camera == CameraState.OPEN) ui.string(R.string.phase_ready) else "" // what is wrong with the camera is told where its picture would be
+        // What is wrong with the camera is shown in place of its image.
+        val aim = if (state.camera == CameraState.OPEN) ui.string(R.string.phase_ready) else ""
         val waiting = session.waitingQuestion
         return when {
             state.live != null -> ""
@@ -137,7 +138,9 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         private val asked = ui.text(sp = 15, color = R.color.text_soft)
         private val answer = ui.text(sp = 18)
         private val note = ui.text(sp = 13, color = R.color.text_soft)
-        private val speak = ui.button(ui.string(R.string.speak), ui.string(R.string.speak_label)) { shown?.let { actions.speak(it.answer) } }
+        private val speak = ui.button(ui.string(R.string.speak), ui.string(R.string.speak_label)) {
+            shown?.let { actions.speak(it.answer) }
+        }
         private val undo = ui.button(ui.string(R.string.undo_question), ui.string(R.string.undo_question_label), onClick = model::undo)
         private val buttons = ui.flow(speak, undo)
         private var shown: ChatTurn? = null
@@ -180,7 +183,6 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
             return listOfNotNull(ending, stats).joinToString("\n")
         }
     }
-
 }
 
 /** The newest answer of live mode, large, and how old its frame is. */

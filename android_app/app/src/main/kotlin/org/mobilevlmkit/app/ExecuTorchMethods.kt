@@ -17,7 +17,8 @@ class ExecuTorchMethods(folder: File, private val manifest: Manifest) : ModelMet
         return run("vision_encoder", Tensor.fromBlobUnsigned(pixels, longArrayOf(1, 3, side, side)))
     }
 
-    override fun tokenEmbedding(ids: LongArray): FloatArray = run("token_embedding", Tensor.fromBlob(ids, longArrayOf(1, ids.size.toLong())))
+    override fun tokenEmbedding(ids: LongArray): FloatArray =
+        run("token_embedding", Tensor.fromBlob(ids, longArrayOf(1, ids.size.toLong())))
 
     override fun textDecoder(embeds: FloatArray, position: Long): FloatArray {
         val width = manifest.sizes.hiddenSize.toLong()

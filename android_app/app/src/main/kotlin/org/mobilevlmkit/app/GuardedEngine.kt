@@ -20,7 +20,8 @@ class GuardedEngine(private val engine: VlmEngine, private val settings: Setting
     companion object {
         /** [engines] whose loading and running is guarded. */
         fun factory(engines: EngineFactory, settings: Settings) = object : EngineFactory {
-            override fun open(folder: File, manifest: Manifest): VlmEngine = settings.guarded { GuardedEngine(engines.open(folder, manifest), settings) }
+            override fun open(folder: File, manifest: Manifest): VlmEngine =
+                settings.guarded { GuardedEngine(engines.open(folder, manifest), settings) }
         }
 
         private inline fun <T> Settings.guarded(work: () -> T): T {

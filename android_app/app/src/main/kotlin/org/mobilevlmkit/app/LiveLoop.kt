@@ -36,7 +36,8 @@ class LiveLoop(
         loop.onState(state, now)
         val age = loop.frameAgeMs(state, now)
         val turn = state.turns.lastOrNull() ?: return
-        if (age != null && turn.answer.isNotEmpty()) update(live.copy(answer = turn.answer, isWhole = turn.ended != null, seenAtMs = now - age))
+        if (age == null || turn.answer.isEmpty()) return
+        update(live.copy(answer = turn.answer, isWhole = turn.ended != null, seenAtMs = now - age))
     }
 
     fun end() = synchronized(lock) {

@@ -16,7 +16,9 @@ import android.widget.FrameLayout
 import android.widget.Toast
 
 /** The one activity: shows the state's screen, runs the camera while it is seen, and talks to the system. */
-class MainActivity : Activity(), Actions {
+class MainActivity :
+    Activity(),
+    Actions {
     private val model get() = (application as App).model
     private lateinit var ui: Ui
     private lateinit var frame: FrameLayout
@@ -88,9 +90,10 @@ class MainActivity : Activity(), Actions {
         runCamera(state)
         shown?.render(model.state) // the camera may have made it newer
         val spoken = model.state.speaking
-        if (spoken != null && (state.screen != Screen.CHAT || state.picture == null || state.session.turns.none { it.answer == spoken })) speaker.stop()
+        val isShown = state.screen == Screen.CHAT && state.picture != null && state.session.turns.any { it.answer == spoken }
+        if (spoken != null && !isShown) speaker.stop()
         val staysOn = state.live != null || state.check?.isRunning == true
-        if (staysOn) window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON) else window.clearFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
+        window.setFlags(if (staysOn) KEEP_SCREEN_ON else 0, KEEP_SCREEN_ON)
     }
 
     private fun build(screen: Screen): ScreenView = when (screen) {
@@ -106,7 +109,11 @@ class MainActivity : Activity(), Actions {
 
     private fun runCamera(state: UiState) {
         val isWanted = isStarted && state.screen == Screen.CHAT && state.picture == null && state.session.bundle != null
-        if (!isWanted) closeCamera() else if (!isCameraOpen && state.camera in REOPENED) openCamera()
+        if (!isWanted) {
+            closeCamera()
+        } else if (!isCameraOpen && state.camera in REOPENED) {
+            openCamera()
+        }
     }
 
     private fun openCamera() {
@@ -156,7 +163,8 @@ class MainActivity : Activity(), Actions {
 
     override fun pickPhoto() {
         val document = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("image/*")
-        if (Build.VERSION.SDK_INT < 33) request(PHOTO, document) else request(PHOTO, Intent(MediaStore.ACTION_PICK_IMAGES).setType("image/*"), document)
+        if (Build.VERSION.SDK_INT < 33) return request(PHOTO, document)
+        request(PHOTO, Intent(MediaStore.ACTION_PICK_IMAGES).setType("image/*"), document)
     }
 
     /** Starts the first of [intents] that the phone knows. */
@@ -180,9 +188,10 @@ class MainActivity : Activity(), Actions {
         }
     }
 
-    private fun nameOf(uri: Uri): String = contentResolver.query(uri, arrayOf(OpenableColumns.DISPLAY_NAME), null, null, null)?.use { found ->
-        if (found.moveToFirst()) found.getString(0) else null
-    } ?: uri.lastPathSegment ?: "bundle.mvlm.zip"
+    private fun nameOf(uri: Uri): String =
+        contentResolver.query(uri, arrayOf(OpenableColumns.DISPLAY_NAME), null, null, null)?.use { found ->
+            if (found.moveToFirst()) found.getString(0) else null
+        } ?: uri.lastPathSegment ?: "bundle.mvlm.zip"
 
     override fun speak(text: String) = if (model.state.speaking == text) speaker.stop() else speaker.speak(text)
 
@@ -194,6 +203,7 @@ class MainActivity : Activity(), Actions {
         private const val CAMERA = 1
         private const val BUNDLE = 2
         private const val PHOTO = 3
+        private const val KEEP_SCREEN_ON = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
 
         /** States from which the camera is opened when it is wanted; after a failure it waits for the user. */
         private val REOPENED = setOf(CameraState.OFF, CameraState.ASK_PERMISSION, CameraState.DENIED)

@@ -16,7 +16,10 @@ class Phone(context: Context) {
     /** Warmth and battery saver, for live mode. */
     fun condition(isInForeground: Boolean) = PhoneCondition(thermal(), power.isPowerSaveMode, isInForeground)
 
-    fun thermal(): Thermal = if (Build.VERSION.SDK_INT < 29) Thermal.NONE else Thermal.values().getOrElse(power.currentThermalStatus) { Thermal.NONE }
+    fun thermal(): Thermal {
+        if (Build.VERSION.SDK_INT < 29) return Thermal.NONE
+        return Thermal.values().getOrElse(power.currentThermalStatus) { Thermal.NONE }
+    }
 
     /** Bytes that a model may take now. */
     fun availableMemory(): Long {

@@ -59,7 +59,11 @@ class PhoneCamera(private val context: Context) : Camera {
     private fun facing(id: String) = manager.getCameraCharacteristics(id).get(CameraCharacteristics.LENS_FACING)
 
     /** The camera from [begin] to [end]. */
-    private inner class Opened(private val id: String, private val onFrame: (Frame) -> Unit, private val onProblem: (CameraProblem) -> Unit) {
+    private inner class Opened(
+        private val id: String,
+        private val onFrame: (Frame) -> Unit,
+        private val onProblem: (CameraProblem) -> Unit,
+    ) {
         private val traits = manager.getCameraCharacteristics(id)
         private val thread = HandlerThread("camera").apply { start() }
         private val handler = Handler(thread.looper)
@@ -108,17 +112,23 @@ class PhoneCamera(private val context: Context) : Camera {
             if (isEnded || device != null) return
             turn()
             try {
-                manager.openCamera(id, object : CameraDevice.StateCallback() {
-                    override fun onOpened(camera: CameraDevice) {
-                        device = camera
-                        if (isEnded) camera.close() else start(camera)
-                    }
+                manager.openCamera(
+                    id,
+                    object : CameraDevice.StateCallback() {
+                        override fun onOpened(camera: CameraDevice) {
+                            device = camera
+                            if (isEnded) camera.close() else start(camera)
+                        }
 
-                    override fun onDisconnected(camera: CameraDevice) = failed(CameraProblem.IN_USE)
+                        override fun onDisconnected(camera: CameraDevice) = failed(CameraProblem.IN_USE)
 
-                    override fun onError(camera: CameraDevice, error: Int) =
-                        failed(if (error == ERROR_CAMERA_IN_USE || error == ERROR_MAX_CAMERAS_IN_USE) CameraProblem.IN_USE else CameraProblem.FAILED)
-                }, handler)
+                        override fun onError(camera: CameraDevice, error: Int) {
+                            val isInUse = error == ERROR_CAMERA_IN_USE || error == ERROR_MAX_CAMERAS_IN_USE
+                            failed(if (isInUse) CameraProblem.IN_USE else CameraProblem.FAILED)
+                        }
+                    },
+                    handler,
+                )
             } catch (_: CameraAccessException) {
                 failed(CameraProblem.IN_USE)
             } catch (_: SecurityException) {
@@ -137,18 +147,22 @@ class PhoneCamera(private val context: Context) : Camera {
                 request.addTarget(preview)
                 request.addTarget(reader.surface)
                 request.set(CaptureRequest.CONTROL_AF_MODE, CaptureRequest.CONTROL_AF_MODE_CONTINUOUS_PICTURE)
-                camera.createCaptureSession(listOf(preview, reader.surface), object : CameraCaptureSession.StateCallback() {
-                    override fun onConfigured(session: CameraCaptureSession) {
-                        try {
-                            if (!isEnded) session.setRepeatingRequest(request.build(), null, handler)
-                        } catch (_: CameraAccessException) {
-                            failed(CameraProblem.FAILED)
-                        } catch (_: IllegalStateException) { // closed meanwhile
+                camera.createCaptureSession(
+                    listOf(preview, reader.surface),
+                    object : CameraCaptureSession.StateCallback() {
+                        override fun onConfigured(session: CameraCaptureSession) {
+                            try {
+                                if (!isEnded) session.setRepeatingRequest(request.build(), null, handler)
+                            } catch (_: CameraAccessException) {
+                                failed(CameraProblem.FAILED)
+                            } catch (_: IllegalStateException) { // closed meanwhile
+                            }
                         }
-                    }
 
-                    override fun onConfigureFailed(session: CameraCaptureSession) = failed(CameraProblem.FAILED)
-                }, handler)
+                        override fun onConfigureFailed(session: CameraCaptureSession) = failed(CameraProblem.FAILED)
+                    },
+                    handler,
+                )
             } catch (_: CameraAccessException) {
                 failed(CameraProblem.FAILED)
             } catch (_: IllegalStateException) { // closed meanwhile
@@ -197,7 +211,9 @@ class PhoneCamera(private val context: Context) : Camera {
             buffer.offset(width / 2 - buffer.centerX(), height / 2 - buffer.centerY())
             matrix.setRectToRect(RectF(0f, 0f, width, height), buffer, Matrix.ScaleToFit.FILL)
             val isTurnedAcross = turned % 180 == 90
-            val scale = maxOf(width / (if (isTurnedAcross) buffer.height() else buffer.width()), height / (if (isTurnedAcross) buffer.width() else buffer.height()))
+            val across = if (isTurnedAcross) buffer.height() else buffer.width()
+            val down = if (isTurnedAcross) buffer.width() else buffer.height()
+            val scale = maxOf(width / across, height / down)
             matrix.postScale(scale, scale, width / 2, height / 2)
             matrix.postRotate(-turned.toFloat(), width / 2, height / 2)
             texture.setTransform(matrix)

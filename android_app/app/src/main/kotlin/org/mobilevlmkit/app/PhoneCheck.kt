@@ -24,7 +24,9 @@ class PhoneCheck(private val session: VlmSession, private val parts: Parts, priv
         val isBegun = session.check { model, job ->
             hasBegun = true
             attempt {
-                val done = SelfCheck(model, Photos::read, parts.phone::thermal, parts::nanoTime).run(job) { update { copy(findings = findings + it) } }
+                val done = SelfCheck(model, Photos::read, parts.phone::thermal, parts::nanoTime).run(job) {
+                    update { copy(findings = findings + it) }
+                }
                 report = done
                 update { copy(benchmark = done.benchmark) }
             }
@@ -39,7 +41,10 @@ class PhoneCheck(private val session: VlmSession, private val parts: Parts, priv
         if (state.isRunning && !hasBegun && session.state.phase != Phase.CHECKING) update { copy(isRunning = false) }
     }
 
-    /** Computes the record that tells most stage by stage, writes it for `mvlm replay`, and gives the file's name to [onFile] on the main thread. */
+    /**
+     * Computes the most informative record stage by stage, writes it for `mvlm replay`, and passes the file's name to [onFile] on the main
+     * thread.
+     */
     fun capture(onFile: (String) -> Unit) {
         val done = report ?: return
         val record = done.telling ?: return

@@ -68,10 +68,12 @@ object Photos {
         val options = BitmapFactory.Options().apply { inJustDecodeBounds = true }
         open().use { BitmapFactory.decodeStream(it, null, options) }
         options.inSampleSize = 1
-        while (options.outWidth.toLong() * options.outHeight / options.inSampleSize / options.inSampleSize > MOST_PIXELS) options.inSampleSize *= 2
+        val size = options.outWidth.toLong() * options.outHeight
+        while (size / options.inSampleSize / options.inSampleSize > MOST_PIXELS) options.inSampleSize *= 2
         options.inJustDecodeBounds = false
         options.inPremultiplied = false
-        return open().use { BitmapFactory.decodeStream(it, null, options) } ?: throw PictureException("picture: got no pixels, expected a photo")
+        return open().use { BitmapFactory.decodeStream(it, null, options) }
+            ?: throw PictureException("picture: got no pixels, expected a photo")
     }
 
     private fun opaque(bitmap: Bitmap, backdrop: Int): Picture {

@@ -105,7 +105,9 @@ class PicturePane(private val ui: Ui, private val model: AppModel, private val a
             setText(model.parts.settings.liveQuestion)
             contentDescription = ui.string(R.string.live_question)
         }
-        val box = ui.column(ui.text(ui.string(R.string.live_question)), question, gap = 8).apply { setPadding(ui.dp(24), ui.dp(16), ui.dp(24), 0) }
+        val box = ui.column(ui.text(ui.string(R.string.live_question)), question, gap = 8).apply {
+            setPadding(ui.dp(24), ui.dp(16), ui.dp(24), 0)
+        }
         AlertDialog.Builder(ui.context)
             .setTitle(R.string.live_title)
             .setView(box)

@@ -29,7 +29,9 @@ class ProblemView(private val ui: Ui, private val model: AppModel, private val a
         title.say(ui.string(shown.title))
         detail.say(shown.detail)
         buttons.removeAllViews()
-        for ((label, action) in shown.actions) buttons.addView(ui.button(ui.string(label), onClick = action), LinearLayout.LayoutParams(Ui.MATCH, Ui.WRAP))
+        for ((label, action) in shown.actions) {
+            buttons.addView(ui.button(ui.string(label), onClick = action), LinearLayout.LayoutParams(Ui.MATCH, Ui.WRAP))
+        }
     }
 
     private fun crash() = Shown(
@@ -43,7 +45,11 @@ class ProblemView(private val ui: Ui, private val model: AppModel, private val a
         val models = R.string.menu_models to { model.go(Screen.BUNDLES) }
         return when (problem) {
             is Problem.Bundle -> Shown(R.string.problem_bundle, model.plain(problem.message), listOf(models))
-            is Problem.Outdated -> Shown(R.string.problem_outdated, ui.string(R.string.problem_outdated_detail, problem.name), listOf(models))
+            is Problem.Outdated -> Shown(
+                R.string.problem_outdated,
+                ui.string(R.string.problem_outdated_detail, problem.name),
+                listOf(models),
+            )
             is Problem.Memory -> Shown(
                 R.string.problem_memory,
                 ui.string(R.string.problem_memory_detail, size(problem.neededBytes), size(problem.availableBytes)),

@@ -22,7 +22,11 @@ class Speaker(private val context: Context, private val onSpeaking: (String?) ->
 
     fun speak(text: String) {
         wanted = text
-        if (isReady) say() else if (voice == null) voice = TextToSpeech(context, ::onInit)
+        if (isReady) {
+            say()
+        } else if (voice == null) {
+            voice = TextToSpeech(context, ::onInit)
+        }
     }
 
     fun stop() {

@@ -43,23 +43,26 @@ class Ui(val context: Context) {
     }
 
     /** A status that a screen reader reads out as it changes. */
-    fun status(sp: Int = 14) = text(sp = sp, color = R.color.text_soft).apply { accessibilityLiveRegion = View.ACCESSIBILITY_LIVE_REGION_POLITE }
-
-    fun button(label: CharSequence, description: CharSequence? = null, isMain: Boolean = false, onClick: () -> Unit) = Button(context).apply {
-        text = label
-        contentDescription = description
-        isAllCaps = false
-        stateListAnimator = null
-        setTextSize(TypedValue.COMPLEX_UNIT_SP, 16f)
-        setTextColor(color(if (isMain) R.color.on_accent else R.color.accent))
-        minHeight = dp(TOUCH)
-        minWidth = dp(TOUCH)
-        minimumHeight = dp(TOUCH)
-        minimumWidth = dp(TOUCH)
-        setPadding(dp(14), dp(8), dp(14), dp(8))
-        background = pressable(if (isMain) R.color.accent else R.color.surface)
-        setOnClickListener { onClick() }
+    fun status(sp: Int = 14) = text(sp = sp, color = R.color.text_soft).apply {
+        accessibilityLiveRegion = View.ACCESSIBILITY_LIVE_REGION_POLITE
     }
+
+    fun button(label: CharSequence, description: CharSequence? = null, isMain: Boolean = false, onClick: () -> Unit) =
+        Button(context).apply {
+            text = label
+            contentDescription = description
+            isAllCaps = false
+            stateListAnimator = null
+            setTextSize(TypedValue.COMPLEX_UNIT_SP, 16f)
+            setTextColor(color(if (isMain) R.color.on_accent else R.color.accent))
+            minHeight = dp(TOUCH)
+            minWidth = dp(TOUCH)
+            minimumHeight = dp(TOUCH)
+            minimumWidth = dp(TOUCH)
+            setPadding(dp(14), dp(8), dp(14), dp(8))
+            background = pressable(if (isMain) R.color.accent else R.color.surface)
+            setOnClickListener { onClick() }
+        }
 
     /** A button with a sign instead of words. */
     fun sign(sign: CharSequence, description: CharSequence, onClick: () -> Unit) =

@@ -20,7 +20,13 @@ enum class CameraState { OFF, OPEN, ASK_PERMISSION, DENIED, NO_CAMERA, IN_USE, F
  * @property seenAtMs when the frame that [answer] is about came (elapsed milliseconds); null before the first
  * @property isResting the phone is too warm, or saves its battery
  */
-data class Live(val question: String, val answer: String = "", val isWhole: Boolean = false, val seenAtMs: Long? = null, val isResting: Boolean = false)
+data class Live(
+    val question: String,
+    val answer: String = "",
+    val isWhole: Boolean = false,
+    val seenAtMs: Long? = null,
+    val isResting: Boolean = false,
+)
 
 /** "Check this phone" as it is seen: findings as they come, then the speed; neither speed nor [failure] if it was interrupted. */
 data class Check(

@@ -63,7 +63,8 @@ class ImportView(private val ui: Ui, private val model: AppModel) {
         title.say(ui.string(R.string.import_title, name))
         bar.isIndeterminate = isSearching
         bar.progress = (maxOf(0f, library.importProgress) * STEPS).toInt()
-        progress.say(if (isSearching) ui.string(R.string.import_begins) else ui.string(R.string.import_progress, (library.importProgress * 100).toInt()))
+        val percent = (library.importProgress * 100).toInt()
+        progress.say(if (isSearching) ui.string(R.string.import_begins) else ui.string(R.string.import_progress, percent))
     }
 
     private companion object {

@@ -18,16 +18,22 @@ object Accessibility {
     private const val LEAST_CONTRAST_LARGE = 3.0
     private const val LARGE_DP = 24.0
     private const val LARGE_BOLD_DP = 18.66
+    private val SYSTEM_BARS = setOf(android.R.id.statusBarBackground, android.R.id.navigationBarBackground)
 
     /** [isContrastJudged]: it depends on the colours alone, and drawing all takes time. */
     fun faults(stage: Stage, isContrastJudged: Boolean = true): List<String> = stage.windows().flatMap { window ->
         stage.layOut(window)
         val sheets = Sheets(stage, window)
-        Stage.below(window).filter { it.isShown && it.width > 0 && it.id != android.R.id.statusBarBackground && it.id != android.R.id.navigationBarBackground }
-            .flatMap { view -> listOfNotNull(unlabelled(view), small(view), (view as? TextView)?.takeIf { isContrastJudged }?.let { faint(it, sheets) }) + Clipping.faults(view) }
+        Stage.below(window).filter { it.isShown && it.width > 0 && it.id !in SYSTEM_BARS }.flatMap { view ->
+            val contrast = (view as? TextView)?.takeIf { isContrastJudged }?.let { faint(it, sheets) }
+            listOfNotNull(unlabelled(view), small(view), contrast) + Clipping.faults(view)
+        }
     }
 
-    fun labelOf(view: View): String = "${view.contentDescription ?: (view as? TextView)?.text ?: ""}".ifEmpty { "${(view as? EditText)?.hint ?: ""}" }
+    fun labelOf(view: View): String {
+        val label = "${view.contentDescription ?: (view as? TextView)?.text ?: ""}"
+        return label.ifEmpty { "${(view as? EditText)?.hint ?: ""}" }
+    }
 
     private fun unlabelled(view: View): String? {
         val needsLabel = view.isClickable || view is ImageView && (view.parent as View).contentDescription == null
@@ -37,7 +43,8 @@ object Accessibility {
     private fun small(view: View): String? {
         val density = view.resources.displayMetrics.density
         val isSmall = minOf(view.width, view.height) < LEAST_SIDE_DP * density - 1
-        return "${labelOf(view)}: ${view.width / density} x ${view.height / density} dp, expected $LEAST_SIDE_DP".takeIf { view.isClickable && isSmall }
+        if (!view.isClickable || !isSmall) return null
+        return "${labelOf(view)}: ${view.width / density} x ${view.height / density} dp, expected $LEAST_SIDE_DP"
     }
 
     /** What can't be used may be faint. */
@@ -46,7 +53,8 @@ object Accessibility {
         val text = if (isHint) view.hint else view.text
         if (text.isNullOrBlank() || !view.isEnabled) return null
         val color = if (isHint) view.currentHintTextColor else view.currentTextColor
-        val isLarge = view.textSize / view.resources.displayMetrics.density >= (if (view.typeface?.isBold == true) LARGE_BOLD_DP else LARGE_DP)
+        val leastLarge = if (view.typeface?.isBold == true) LARGE_BOLD_DP else LARGE_DP
+        val isLarge = view.textSize / view.resources.displayMetrics.density >= leastLarge
         val least = if (isLarge) LEAST_CONTRAST_LARGE else LEAST_CONTRAST
         val ratio = ratio(luminance(color), luminance(sheets.groundOf(view)))
         return if (ratio < least) "$text: contrast %.1f, expected $least".format(ratio) else null
@@ -55,7 +63,10 @@ object Accessibility {
     private fun ratio(one: Double, other: Double) = (maxOf(one, other) + 0.05) / (minOf(one, other) + 0.05)
 
     private fun luminance(color: Int): Double {
-        fun linear(shift: Int): Double = ((color shr shift and 255) / 255.0).let { if (it <= 0.03928) it / 12.92 else Math.pow((it + 0.055) / 1.055, 2.4) }
+        fun linear(shift: Int): Double {
+            val value = (color shr shift and 255) / 255.0
+            return if (value <= 0.03928) value / 12.92 else Math.pow((value + 0.055) / 1.055, 2.4)
+        }
         return 0.2126 * linear(16) + 0.7152 * linear(8) + 0.0722 * linear(0)
     }
 }
@@ -78,7 +89,8 @@ private class Sheets(private val stage: Stage, private val window: View) {
     /** The colour that most of a dialog has. */
     private val ofDialog by lazy {
         val bitmap = drawn.getOrPut(window) { draw(window) }
-        (0 until bitmap.height step 8).map { bitmap.getPixel(bitmap.width / 2, it) }.filter { it ushr 24 == 255 }.groupBy { it }.maxByOrNull { it.value.size }!!.key
+        (0 until bitmap.height step 8).map { bitmap.getPixel(bitmap.width / 2, it) }
+            .filter { it ushr 24 == 255 }.groupBy { it }.maxByOrNull { it.value.size }!!.key
     }
 
     private fun sheetOf(view: View): View {
@@ -91,7 +103,11 @@ private class Sheets(private val stage: Stage, private val window: View) {
 
     private fun draw(sheet: View): Bitmap {
         val bitmap = Bitmap.createBitmap(sheet.width, sheet.height, Bitmap.Config.ARGB_8888)
-        if (window === stage.activity.window.decorView) bitmap.eraseColor(stage.activity.getColor(R.color.background)) else if (sheet !== window) bitmap.eraseColor(ofDialog)
+        if (window === stage.activity.window.decorView) {
+            bitmap.eraseColor(stage.activity.getColor(R.color.background))
+        } else if (sheet !== window) {
+            bitmap.eraseColor(ofDialog)
+        }
         sheet.draw(Canvas(bitmap))
         return bitmap
     }
@@ -122,10 +138,12 @@ private object Clipping {
     private fun cut(view: TextView): String? {
         val layout = view.layout ?: return "not laid out"
         val lines = 0 until layout.lineCount
+        val width = view.width - view.compoundPaddingLeft - view.compoundPaddingRight
+        val height = view.height - view.compoundPaddingTop - view.compoundPaddingBottom
         return when {
-            view !is EditText && layout.height > view.height - view.compoundPaddingTop - view.compoundPaddingBottom -> "its last line is cut off"
+            view !is EditText && layout.height > height -> "its last line is cut off"
             lines.any { layout.getEllipsisCount(it) > 0 } -> "ends with …"
-            lines.any { layout.getLineMax(it) > view.width - view.compoundPaddingLeft - view.compoundPaddingRight + 1 } -> "a line is cut off"
+            lines.any { layout.getLineMax(it) > width + 1 } -> "a line is cut off"
             lines.drop(1).any { isInsideWord(layout.text, layout.getLineStart(it)) } -> "a word is broken"
             else -> null
         }

@@ -21,7 +21,8 @@ class CaptureProviderTest : OnStage() {
     @Test
     fun aCaptureIsReadWithItsNameAndSize() {
         val file = capture()
-        val text = provider.openFile(uri("capture-1.zip"), "r").use { android.os.ParcelFileDescriptor.AutoCloseInputStream(it).readBytes().toString(Charsets.UTF_8) }
+        val opened = provider.openFile(uri("capture-1.zip"), "r")
+        val text = android.os.ParcelFileDescriptor.AutoCloseInputStream(opened).use { it.readBytes().toString(Charsets.UTF_8) }
         assertEquals("zip", text)
         provider.query(uri("capture-1.zip"), null, null, null, null).use { found ->
             found.moveToFirst()
@@ -36,7 +37,10 @@ class CaptureProviderTest : OnStage() {
         File(stage.app.cacheDir, "picture.png").writeText("mine")
         File(CaptureProvider.folder(stage.app), "inner").mkdirs()
         File(CaptureProvider.folder(stage.app), "inner/secret.zip").writeText("mine")
-        val paths = listOf("", ".", "..", "inner", "inner/secret.zip", "../picture.png", "..%2Fpicture.png", "%2e%2e%2fpicture.png", "capture-1.zip/..%2F..%2Fpicture.png", "no-such.zip", "%2Fetc%2Fhostname")
+        val paths = listOf(
+            "", ".", "..", "inner", "inner/secret.zip", "../picture.png", "..%2Fpicture.png", "%2e%2e%2fpicture.png",
+            "capture-1.zip/..%2F..%2Fpicture.png", "no-such.zip", "%2Fetc%2Fhostname",
+        )
         for (path in paths) {
             assertThrows(path, FileNotFoundException::class.java) { provider.openFile(uri(path), "r") }
             assertThrows(path, FileNotFoundException::class.java) { provider.query(uri(path), null, null, null, null) }
@@ -46,7 +50,9 @@ class CaptureProviderTest : OnStage() {
     @Test
     fun nothingIsWritten() {
         val file = capture()
-        for (mode in listOf("w", "rw", "rwt", "wa")) assertThrows(mode, FileNotFoundException::class.java) { provider.openFile(uri("capture-1.zip"), mode) }
+        for (mode in listOf("w", "rw", "rwt", "wa")) {
+            assertThrows(mode, FileNotFoundException::class.java) { provider.openFile(uri("capture-1.zip"), mode) }
+        }
         assertThrows(UnsupportedOperationException::class.java) { provider.insert(uri(""), ContentValues()) }
         assertThrows(UnsupportedOperationException::class.java) { provider.update(uri("capture-1.zip"), ContentValues(), null, null) }
         assertThrows(UnsupportedOperationException::class.java) { provider.delete(uri("capture-1.zip"), null, null) }

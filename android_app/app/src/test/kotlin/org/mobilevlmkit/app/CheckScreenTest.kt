@@ -53,7 +53,9 @@ class CheckScreenTest : OnStage() {
         }
         val figures = checkNotNull(stage.state.check?.benchmark)
         assertTrue(figures.peakBytes > 0)
-        for (figure in listOf("Load: 1.8 s", "Picture: 2.4 s", "First word: 2.7 s", "Speed: 12.5 tokens/s")) assertTrue(stage.texts(), figure in stage.texts().lines())
+        for (figure in listOf("Load: 1.8 s", "Picture: 2.4 s", "First word: 2.7 s", "Speed: 12.5 tokens/s")) {
+            assertTrue(stage.texts(), figure in stage.texts().lines())
+        }
         assertTrue(stage.isSeen(R.string.check_memory, android.text.format.Formatter.formatShortFileSize(stage.app, figures.peakBytes)))
         assertTrue(stage.isSeen(R.string.check_thermal, "Cool"))
         assertFalse(staysOn)
@@ -67,7 +69,8 @@ class CheckScreenTest : OnStage() {
         open { index, record -> if (index == 1) record.copy(answer = CheckedBundle.OTHER_ANSWER) else record }
         stage.touch(R.string.check_start)
         assertTrue(stage.texts(), stage.isSeen(R.string.check_differs, 1, 6))
-        val differing = "✗ ${stage.string(R.string.check_line_differs, pictures[1], stage.string(R.string.stage_answer))}\nfrom character 7: got 'circle', expected 'star'"
+        val line = stage.string(R.string.check_line_differs, pictures[1], stage.string(R.string.stage_answer))
+        val differing = "✗ $line\nfrom character 7: got 'circle', expected 'star'"
         assertTrue(stage.texts(), differing in stage.texts())
         assertEquals(1, stage.texts().split("✗").size - 1)
     }
@@ -158,7 +161,10 @@ class CheckScreenTest : OnStage() {
         val send = share()
         assertEquals(Intent.ACTION_SEND, send.action)
         assertEquals("application/zip", send.type)
-        val grants = Intent.FLAG_GRANT_READ_URI_PERMISSION or Intent.FLAG_GRANT_WRITE_URI_PERMISSION or Intent.FLAG_GRANT_PERSISTABLE_URI_PERMISSION or Intent.FLAG_GRANT_PREFIX_URI_PERMISSION
+        val grants = Intent.FLAG_GRANT_READ_URI_PERMISSION or
+            Intent.FLAG_GRANT_WRITE_URI_PERMISSION or
+            Intent.FLAG_GRANT_PERSISTABLE_URI_PERMISSION or
+            Intent.FLAG_GRANT_PREFIX_URI_PERMISSION
         assertEquals(Intent.FLAG_GRANT_READ_URI_PERMISSION, send.flags and grants)
         val uri = checkNotNull(@Suppress("DEPRECATION") send.getParcelableExtra<Uri>(Intent.EXTRA_STREAM))
         assertEquals("content" to "org.mobilevlmkit.app.captures", uri.scheme to uri.authority)
@@ -166,11 +172,14 @@ class CheckScreenTest : OnStage() {
         assertEquals("application/zip", stage.app.contentResolver.getType(uri))
 
         val members = LinkedHashMap<String, ByteArray>()
-        ZipInputStream(stage.app.contentResolver.openInputStream(uri)).use { zip -> generateSequence { zip.nextEntry }.forEach { members[it.name] = zip.readBytes() } }
+        ZipInputStream(stage.app.contentResolver.openInputStream(uri)).use { zip ->
+            generateSequence { zip.nextEntry }.forEach { members[it.name] = zip.readBytes() }
+        }
         assertEquals(listOf("capture.json", "pixels.png", "picture.png"), members.keys.toList())
         val capture = JsonReader.read(members.getValue("capture.json")) as Map<*, *>
         assertEquals("a red circle", (capture["record"] as Map<*, *>)["answer"])
-        assertEquals(Photos.read(CheckedBundle.pictures[1]).width, android.graphics.BitmapFactory.decodeStream(members.getValue("picture.png").inputStream()).width)
+        val picture = android.graphics.BitmapFactory.decodeStream(members.getValue("picture.png").inputStream())
+        assertEquals(Photos.read(CheckedBundle.pictures[1]).width, picture.width)
 
         // The engine was freed to make room; the conversation comes back with it.
         assertEquals(listOf(true, false), stage.parts.fakes.map { it.isClosed })

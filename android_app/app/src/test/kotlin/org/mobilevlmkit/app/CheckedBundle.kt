@@ -25,7 +25,8 @@ object CheckedBundle {
         val records = pictures.mapIndexed { index, picture ->
             picture.copyTo(File(folder, "golden/${picture.name}"))
             val pixels = scene.model.pixels(Photos.read(picture))
-            val record = maker.make(pixels, QUESTION, 8, "a red circle", says.dropLast(1).map(scene.tokenizer::id).takeIf { -1 !in it }, Ended.COMPLETE)
+            val ids = says.dropLast(1).map(scene.tokenizer::id).takeIf { -1 !in it }
+            val record = maker.make(pixels, QUESTION, 8, "a red circle", ids, Ended.COMPLETE)
             change(index, record).toJson() + ("picture" to picture.name)
         }
         File(folder, "golden/golden.json").writeText(JsonWriter.write(mapOf("records" to records)))

@@ -35,7 +35,8 @@ class ConversationTest : OnStage() {
         assertTrue("$seen", "A red circle in" in seen && "A red circle" in seen)
         assertEquals(setOf(View.ACCESSIBILITY_LIVE_REGION_NONE), regions.toSet())
         assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, answerView.accessibilityLiveRegion)
-        assertTrue("A red circle in the center, an orange star at the bottom left and a yellow word MAP at the bottom right." in stage.texts().lines())
+        val answer = "A red circle in the center, an orange star at the bottom left and a yellow word MAP at the bottom right."
+        assertTrue(answer in stage.texts().lines())
         assertTrue(stage.isSeen(R.string.you, "Describe the image."))
         assertEquals("", "${stage.field().text}")
     }
@@ -192,7 +193,13 @@ class ConversationTest : OnStage() {
     @Test
     fun theMenuLeadsToEveryOtherScreenAndBack() {
         stage.seen()
-        for ((item, screen) in listOf(R.string.menu_models to Screen.BUNDLES, R.string.menu_check to Screen.CHECK, R.string.menu_settings to Screen.SETTINGS, R.string.menu_about to Screen.ABOUT)) {
+        val screens = listOf(
+            R.string.menu_models to Screen.BUNDLES,
+            R.string.menu_check to Screen.CHECK,
+            R.string.menu_settings to Screen.SETTINGS,
+            R.string.menu_about to Screen.ABOUT,
+        )
+        for ((item, screen) in screens) {
             choose(item)
             assertEquals(screen, stage.state.screen)
             stage.touch(R.string.back)

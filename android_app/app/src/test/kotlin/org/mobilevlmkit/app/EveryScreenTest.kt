@@ -57,11 +57,13 @@ private object English {
     private val word = Regex("[A-Za-z]{2,}")
 
     /** Names, units and commands; the model knows English alone, so what it is asked is English too. */
-    private val names = setOf("MobileVLM", "Kit", "VLM", "mvlm", "zip", "export", "push", "replay", "BUNDLE", "kB", "MB", "GB", "int", "demo")
+    private val names =
+        setOf("MobileVLM", "Kit", "VLM", "mvlm", "zip", "export", "push", "replay", "BUNDLE", "kB", "MB", "GB", "int", "demo")
 
     fun left(stage: Stage): List<String> {
         val quoted = quoted(stage)
-        return stage.views().flatMap { listOf("${it.contentDescription ?: ""}", "${(it as? TextView)?.text ?: ""}", "${(it as? TextView)?.hint ?: ""}") }
+        return stage.views().flatMap { listOf(it.contentDescription, (it as? TextView)?.text, (it as? TextView)?.hint) }
+            .map { "${it ?: ""}" }
             .map { text -> quoted.fold(text) { left, said -> left.replace(said, "") } }
             .filter { text -> word.findAll(text).any { it.value !in names } }
             .map { "English: $it" }
@@ -71,13 +73,16 @@ private object English {
     private fun quoted(stage: Stage): List<String> {
         val state = stage.state
         val session = state.session
-        val said = session.turns.flatMap { listOf(it.question, it.answer) } + listOfNotNull(session.waitingQuestion, state.live?.question, state.live?.answer)
+        val live = listOfNotNull(state.live?.question, state.live?.answer)
+        val said = session.turns.flatMap { listOf(it.question, it.answer) } + listOfNotNull(session.waitingQuestion) + live
         val causes = listOfNotNull(state.library.problem, state.pictureProblem, state.check?.failure, session.problem?.let(::cause)) +
             state.bundles.mapNotNull { it.problem } + state.check?.findings.orEmpty().map { it.detail }
         val shown = causes.map(stage.app.model::plain)
-        val files = state.bundles.map { it.name } + CheckedBundle.pictures.map { it.name } + listOfNotNull(state.library.importing, state.library.outdated)
+        val imported = listOfNotNull(state.library.importing, state.library.outdated)
+        val files = state.bundles.map { it.name } + CheckedBundle.pictures.map { it.name } + imported
         val licences = stage.app.assets.open("NOTICE.txt").use { it.readBytes().toString(Charsets.UTF_8) }
-        return (said + shown + files + state.presets + stage.parts.settings.liveQuestion + licences).filter { it.isNotEmpty() }.sortedByDescending { it.length }
+        val quoted = said + shown + files + state.presets + stage.parts.settings.liveQuestion + licences
+        return quoted.filter { it.isNotEmpty() }.sortedByDescending { it.length }
     }
 
     private fun cause(problem: org.mobilevlmkit.core.session.Problem): String? = when (problem) {

@@ -25,7 +25,10 @@ import kotlin.concurrent.thread
 
 /** A camera that sees what the test paints. */
 class FakeCamera(context: Context) : Camera {
-    override val preview: View = ImageView(context).apply { scaleType = ImageView.ScaleType.CENTER_CROP; setImageBitmap(Scenery.bitmap()) }
+    override val preview: View = ImageView(context).apply {
+        scaleType = ImageView.ScaleType.CENTER_CROP
+        setImageBitmap(Scenery.bitmap())
+    }
     var onFrame: ((Frame) -> Unit)? = null
     var onProblem: ((CameraProblem) -> Unit)? = null
 
@@ -44,14 +47,26 @@ class FakeCamera(context: Context) : Camera {
         val (width, height) = if (scene == null) 160 to 120 else scene.width to scene.height
         fun plane(columns: Int, rows: Int, value: (Int, Int) -> Double): Plane {
             val bytes = ByteBuffer.allocate(columns * rows)
-            for (row in 0 until rows) for (column in 0 until columns) bytes.put(row * columns + column, value(column, row).toInt().coerceIn(0, 255).toByte())
+            for (row in 0 until rows) {
+                for (column in 0 until columns) {
+                    bytes.put(row * columns + column, value(column, row).toInt().coerceIn(0, 255).toByte())
+                }
+            }
             return Plane(bytes, columns, 1)
         }
         fun mixed(x: Int, y: Int, red: Double, green: Double, blue: Double): Double {
             val pixel = scene!!.getPixel(minOf(x, width - 1), minOf(y, height - 1))
             return red * (pixel shr 16 and 255) + green * (pixel shr 8 and 255) + blue * (pixel and 255)
         }
-        val luma = plane(width, height) { x, y -> if (edge == null) mixed(x, y, 0.299, 0.587, 0.114) else if (x < edge) 220.0 else 60.0 }
+        val luma = plane(width, height) { x, y ->
+            if (edge == null) {
+                mixed(x, y, 0.299, 0.587, 0.114)
+            } else if (x < edge) {
+                220.0
+            } else {
+                60.0
+            }
+        }
         val (half, low) = (width + 1) / 2 to (height + 1) / 2
         val blueness = plane(half, low) { x, y -> 128 + if (edge == null) mixed(2 * x, 2 * y, -0.169, -0.331, 0.5) else 0.0 }
         val redness = plane(half, low) { x, y -> 128 + if (edge == null) mixed(2 * x, 2 * y, 0.5, -0.419, -0.081) else 0.0 }
@@ -95,14 +110,18 @@ class FakeParts(context: Context) : Parts(context) {
     override val worker = Executor(tasks::add)
     override val io = Executor(tasks::add)
     override val engines = object : EngineFactory {
-        override fun open(folder: File, manifest: Manifest): VlmEngine =
-            timed(FakeEngine(Tokenizer.read(File(folder, manifest.tokenizerJson)), manifest.maxPrefill, manifest.maxContext).also(prepare).also(fakes::add))
+        override fun open(folder: File, manifest: Manifest): VlmEngine {
+            val tokenizer = Tokenizer.read(File(folder, manifest.tokenizerJson))
+            return timed(FakeEngine(tokenizer, manifest.maxPrefill, manifest.maxContext).also(prepare).also(fakes::add))
+        }
     }
     private var nanos = 0L
 
     override fun nanoTime() = nanos
 
-    /** [engine] on a clock that only it moves: 1.8 s to be loaded, 2.4 s for a picture, 0.3 s for a question, 0.08 s for each token after the first. */
+    /**
+     * [engine] on a clock that only it moves: 1.8 s to load, 2.4 s for a picture, 0.3 s for a question, 0.08 s for each token after the first.
+     */
     private fun timed(engine: FakeEngine) = object : VlmEngine by engine {
         init {
             nanos += 1_800_000_000
@@ -121,7 +140,8 @@ class FakeParts(context: Context) : Parts(context) {
 
     override fun packed() = packed?.let { zip -> { zip.inputStream() } }
 
-    override fun methods(folder: File, manifest: Manifest): ModelMethods = CheckScene(folder, manifest = manifest).Methods().also { onMethods() }
+    override fun methods(folder: File, manifest: Manifest): ModelMethods =
+        CheckScene(folder, manifest = manifest).Methods().also { onMethods() }
 
     override fun camera(context: Context): Camera = FakeCamera(context).also(cameras::add)
 

@@ -82,9 +82,16 @@ class PictureTest : OnStage() {
         stage.start()
         assertTrue(stage.isSeen(R.string.camera_ask))
         stage.touch(R.string.camera_allow)
-        assertEquals(listOf(android.Manifest.permission.CAMERA), shadowOf(stage.activity).lastRequestedPermission.requestedPermissions.toList())
+        assertEquals(
+            listOf(android.Manifest.permission.CAMERA),
+            shadowOf(stage.activity).lastRequestedPermission.requestedPermissions.toList(),
+        )
         stage.allowCamera()
-        stage.activity.onRequestPermissionsResult(1, arrayOf(android.Manifest.permission.CAMERA), intArrayOf(PackageManager.PERMISSION_GRANTED))
+        stage.activity.onRequestPermissionsResult(
+            1,
+            arrayOf(android.Manifest.permission.CAMERA),
+            intArrayOf(PackageManager.PERMISSION_GRANTED),
+        )
         stage.parts.settle()
         assertEquals(CameraState.OPEN, stage.state.camera)
     }
@@ -93,7 +100,11 @@ class PictureTest : OnStage() {
     fun aDeniedCameraShowsTheWayBack() {
         stage.push()
         stage.start()
-        stage.activity.onRequestPermissionsResult(1, arrayOf(android.Manifest.permission.CAMERA), intArrayOf(PackageManager.PERMISSION_DENIED))
+        stage.activity.onRequestPermissionsResult(
+            1,
+            arrayOf(android.Manifest.permission.CAMERA),
+            intArrayOf(PackageManager.PERMISSION_DENIED),
+        )
         stage.parts.settle()
         assertTrue(stage.isSeen(R.string.camera_denied))
         stage.touch(R.string.camera_settings)
@@ -181,7 +192,13 @@ class PictureTest : OnStage() {
         @Suppress("DEPRECATION")
         shadowOf(stage.app.packageManager).addResolveInfoForIntent(
             documents,
-            android.content.pm.ResolveInfo().apply { activityInfo = android.content.pm.ActivityInfo().apply { packageName = "files"; name = "Files"; applicationInfo = android.content.pm.ApplicationInfo() } },
+            android.content.pm.ResolveInfo().apply {
+                activityInfo = android.content.pm.ActivityInfo().apply {
+                    packageName = "files"
+                    name = "Files"
+                    applicationInfo = android.content.pm.ApplicationInfo()
+                }
+            },
         )
         stage.touch(R.string.pick_photo_label)
         val asked = shadowOf(stage.activity).nextStartedActivityForResult.intent

@@ -16,7 +16,9 @@ class Scene(val name: String, val open: Stage.() -> Unit = {}, val play: Stage.(
 
 /** Every screen of the app, in each of the states that look different. */
 object Scenes {
-    private fun Stage.problem(call: String, says: String) = apply { parts.prepare = { it.meanwhile = { name -> if (name == call) error(says) } } }
+    private fun Stage.problem(call: String, says: String) = apply {
+        parts.prepare = { it.meanwhile = { name -> if (name == call) error(says) } }
+    }
 
     private fun Stage.onCheck(play: Stage.() -> Unit = {}): Stage = aiming().apply {
         model().go(Screen.CHECK)
@@ -27,7 +29,9 @@ object Scenes {
     private fun Stage.checked(isSame: Boolean = true): Stage {
         allowCamera()
         parts.prepare = { it.answers = { CheckedBundle.says } }
-        CheckedBundle.writeTo(folder("demo.mvlm")) { index, record -> if (isSame || index == 0) record else record.copy(answer = CheckedBundle.OTHER_ANSWER) }
+        CheckedBundle.writeTo(folder("demo.mvlm")) { index, record ->
+            if (isSame || index == 0) record else record.copy(answer = CheckedBundle.OTHER_ANSWER)
+        }
         start()
         model().go(Screen.CHECK)
         touch(R.string.check_start)

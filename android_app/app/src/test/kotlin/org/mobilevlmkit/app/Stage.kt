@@ -54,7 +54,12 @@ class Stage {
 
     /** Bytes that the system says are available, less what it keeps. */
     fun giveMemory(bytes: Long) = shadowOf(app.getSystemService(ActivityManager::class.java))
-        .setMemoryInfo(ActivityManager.MemoryInfo().apply { availMem = bytes + KEPT; threshold = KEPT })
+        .setMemoryInfo(
+            ActivityManager.MemoryInfo().apply {
+                availMem = bytes + KEPT
+                threshold = KEPT
+            },
+        )
 
     fun folder(name: String) = File(app.getExternalFilesDir("bundles"), name)
 
@@ -133,7 +138,10 @@ class Stage {
     // --- what is seen and touched
 
     /** The activity's window, and a dialog's if there is one. */
-    fun windows(): List<View> = listOfNotNull(activity.window.decorView, ShadowDialog.getLatestDialog()?.takeIf { it.isShowing }?.window?.decorView)
+    fun windows(): List<View> {
+        val dialog = ShadowDialog.getLatestDialog()?.takeIf { it.isShowing }
+        return listOfNotNull(activity.window.decorView, dialog?.window?.decorView)
+    }
 
     fun views(): List<View> = windows().reversed().flatMap(::below).filter { it.isShown }
 
@@ -142,7 +150,8 @@ class Stage {
     fun isSeen(id: Int, vararg values: Any) = string(id, *values) in texts()
 
     /** The view whose text or description is [label]. */
-    fun find(label: String): View? = views().firstOrNull { (it is TextView && "${it.text}" == label || "${it.contentDescription}" == label) && it.isClickable }
+    fun find(label: String): View? =
+        views().firstOrNull { it.isClickable && (it is TextView && "${it.text}" == label || "${it.contentDescription}" == label) }
 
     /** Touches it, and lets nothing else happen. */
     fun press(label: String) {
@@ -173,7 +182,8 @@ class Stage {
         val isDialog = window !== activity.window.decorView
         val mode = if (isDialog) View.MeasureSpec.AT_MOST else View.MeasureSpec.EXACTLY
         val margin = if (isDialog) metrics.widthPixels / 10 else 0
-        window.measure(View.MeasureSpec.makeMeasureSpec(metrics.widthPixels - margin, mode), View.MeasureSpec.makeMeasureSpec(metrics.heightPixels, mode))
+        val width = View.MeasureSpec.makeMeasureSpec(metrics.widthPixels - margin, mode)
+        window.measure(width, View.MeasureSpec.makeMeasureSpec(metrics.heightPixels, mode))
         window.layout(0, 0, window.measuredWidth, window.measuredHeight)
     }
 
@@ -191,6 +201,9 @@ class Stage {
     companion object {
         private const val KEPT = 200L shl 20
 
-        fun below(view: View): List<View> = listOf(view) + if (view is ViewGroup) (0 until view.childCount).flatMap { below(view.getChildAt(it)) } else emptyList()
+        fun below(view: View): List<View> {
+            if (view !is ViewGroup) return listOf(view)
+            return listOf(view) + (0 until view.childCount).flatMap { below(view.getChildAt(it)) }
+        }
     }
 }

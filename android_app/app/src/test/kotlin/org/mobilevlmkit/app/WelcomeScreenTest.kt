@@ -46,7 +46,8 @@ class WelcomeScreenTest : OnStage() {
     fun nothingHappensIfNothingIsChosen() {
         stage.start()
         stage.touch(R.string.choose_bundle)
-        shadowOf(stage.activity).receiveResult(shadowOf(stage.activity).nextStartedActivityForResult.intent, Activity.RESULT_CANCELED, Intent().setData(uri))
+        val activity = shadowOf(stage.activity)
+        activity.receiveResult(activity.nextStartedActivityForResult.intent, Activity.RESULT_CANCELED, Intent().setData(uri))
         stage.parts.settle()
         assertEquals(Screen.WELCOME, stage.state.screen)
         assertEquals(null, stage.state.library.importing)

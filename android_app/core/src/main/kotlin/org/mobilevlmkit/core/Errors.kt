@@ -9,10 +9,11 @@ abstract class MobileVlmException(message: String, cause: Throwable? = null) : E
 class BundleException(message: String) : MobileVlmException(message)
 
 /** The program of the bundle [name] is from before such programs were right on phones: the bundle must be exported again. */
-class OutdatedException(val name: String, where: String) : MobileVlmException(
-    "$where: got an ExecuTorch program of an older bundle format, which answers wrongly on phones, expected format " +
-        "${ManifestReader.EXECUTORCH_SINCE}: export it again",
-)
+class OutdatedException(val name: String, where: String) :
+    MobileVlmException(
+        "$where: got an ExecuTorch program of an older bundle format, which answers wrongly on phones, expected format " +
+            "${ManifestReader.EXECUTORCH_SINCE}: export it again",
+    )
 
 /** A picture has no pixels, or planes that don't fit its size. */
 class PictureException(message: String) : MobileVlmException(message)

@@ -16,7 +16,10 @@ class DamagedFilesTest {
     private fun damaged(whole: ByteArray): ByteArray {
         val bytes = if (random.nextInt(5) == 0) whole.copyOf(random.nextInt(whole.size)) else whole.copyOf()
         repeat(1 + random.nextInt(3)) {
-            if (bytes.isNotEmpty()) bytes[random.nextInt(bytes.size)] = if (random.nextBoolean()) random.nextInt().toByte() else "[]{}\",:0-\\u".random(random)
+            if (bytes.isNotEmpty()) {
+                bytes[random.nextInt(bytes.size)] =
+                    if (random.nextBoolean()) random.nextInt().toByte() else "[]{}\",:0-\\u".random(random)
+            }
         }
         return bytes
     }

@@ -58,7 +58,11 @@ class EngineServer(private val folder: File) {
         val model = ModelLoader("executorch", DesktopEngine, availableMemory = { Long.MAX_VALUE }).load(folder, Job())
         try {
             val findings = SelfCheck(model, ::picture).run(Job()).findings
-            return mapOf("findings" to findings.map { mapOf("picture" to it.picture, "stage" to it.stage, "same" to it.same, "detail" to it.detail) })
+            return mapOf(
+                "findings" to findings.map {
+                    mapOf("picture" to it.picture, "stage" to it.stage, "same" to it.same, "detail" to it.detail)
+                },
+            )
         } finally {
             model.release() // the methods load the program a second time
         }
@@ -97,9 +101,13 @@ class EngineServer(private val folder: File) {
         }
     }
 
-    private fun longs(tensor: WireTensor) = tensor.values.asLongBuffer().let { buffer -> LongArray(buffer.remaining()).also { buffer.get(it) } }
+    private fun longs(tensor: WireTensor) = tensor.values.asLongBuffer().let { buffer ->
+        LongArray(buffer.remaining()).also { buffer.get(it) }
+    }
 
-    private fun floats(tensor: WireTensor) = tensor.values.asFloatBuffer().let { buffer -> FloatArray(buffer.remaining()).also { buffer.get(it) } }
+    private fun floats(tensor: WireTensor) = tensor.values.asFloatBuffer().let { buffer ->
+        FloatArray(buffer.remaining()).also { buffer.get(it) }
+    }
 
     companion object {
         private val SIZES = mapOf("u8" to 1, "i64" to 8, "f32" to 4)

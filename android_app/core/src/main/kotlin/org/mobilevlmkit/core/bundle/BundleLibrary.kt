@@ -104,7 +104,12 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
             job = null
             publish {
                 it.copy(
-                    isReady = true, bundles = bundles, importing = null, importProgress = -1f, imported = imported, problem = problem,
+                    isReady = true,
+                    bundles = bundles,
+                    importing = null,
+                    importProgress = -1f,
+                    imported = imported,
+                    problem = problem,
                     outdated = outdated,
                 )
             }

@@ -128,7 +128,8 @@ class BundleStore internal constructor(private val folder: File, private val onC
     /** A folder's name on any file system, from a name that may hold anything. */
     private fun safeName(fileName: String): String {
         val base = fileName.substringAfterLast('/').removeSuffix(".zip").removeSuffix(SUFFIX)
-        val safe = base.map { if (it.isLetterOrDigit() || it in "-_. ") it else '_' }.joinToString("").trim(' ', '.').take(MAX_NAME).trim(' ', '.')
+        val plain = base.map { if (it.isLetterOrDigit() || it in "-_. ") it else '_' }.joinToString("")
+        val safe = plain.trim(' ', '.').take(MAX_NAME).trim(' ', '.')
         return safe.ifEmpty { "bundle" }
     }
 

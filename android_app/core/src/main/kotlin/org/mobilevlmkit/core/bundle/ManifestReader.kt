@@ -91,7 +91,10 @@ object ManifestReader {
     /** Throws unless [path] is one inside the bundle that every system and shell takes as it is spelled. */
     private fun requirePlain(path: String, fail: (String) -> BundleException) {
         val isPlain = path.length <= LONGEST_PATH && PLAIN_PATH.matches(path) && path.split('/').none { part -> part.all { it == '.' } }
-        if (!isPlain) throw fail("files: got the path ${JsonFields.shown(path, 60)}, expected one inside the bundle of letters, digits, '.', '_' and '-'")
+        if (!isPlain) {
+            val got = JsonFields.shown(path, 60)
+            throw fail("files: got the path $got, expected one inside the bundle of letters, digits, '.', '_' and '-'")
+        }
     }
 
     private fun parts(path: String) = path.split('/').filter { it.isNotEmpty() && it != "." }

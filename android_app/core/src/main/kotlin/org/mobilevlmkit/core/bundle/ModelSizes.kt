@@ -41,7 +41,9 @@ data class ModelSizes(val name: String, val vocabSize: Int, val hiddenSize: Int,
             llm.require(model["rope_scaling"] == null, "rope_scaling", model["rope_scaling"], "none (MobileVLM V2)")
 
             val tower = model["vision_config"] as? Map<*, *>
-                ?: throw fail("vision_config: got ${JsonFields.shown(model["vision_config"], 60)}, expected an object with the tower's sizes")
+                ?: throw fail(
+                    "vision_config: got ${JsonFields.shown(model["vision_config"], 60)}, expected an object with the tower's sizes",
+                )
             val vision = Sizes(tower, fail)
             val imageSize = vision.positive("image_size", 224)
             val patchSize = vision.positive("patch_size", 32)

@@ -74,7 +74,10 @@ internal class BenchmarkTimer(private val loadS: Double, private val thermalBefo
     fun finish(thermalAfter: Thermal) =
         Benchmark(loadS, median(imageS), median(prefillS), median(speeds), tokens, ProcessMemory.peakBytes(), thermalBefore, thermalAfter)
 
-    private fun median(values: List<Double>): Double = values.sorted().let { if (it.isEmpty()) 0.0 else (it[(it.size - 1) / 2] + it[it.size / 2]) / 2 }
+    private fun median(values: List<Double>): Double {
+        val sorted = values.sorted()
+        return if (sorted.isEmpty()) 0.0 else (sorted[(sorted.size - 1) / 2] + sorted[sorted.size / 2]) / 2
+    }
 }
 
 /** What the system says of this process's memory. */

@@ -41,7 +41,9 @@ object CaptureWriter {
         if (file.exists()) throw CaptureException("$file: exists already; name another file")
         val sha256 = Sha256.of(capture.pixels)
         if (sha256 != capture.record.pixelsSha256) {
-            throw CaptureException("$file: got pixels with SHA-256 ${sha256.take(16)}…, expected the record's ${capture.record.pixelsSha256.take(16)}…")
+            throw CaptureException(
+                "$file: got pixels with SHA-256 ${sha256.take(16)}…, expected the record's ${capture.record.pixelsSha256.take(16)}…",
+            )
         }
         val beside = File(file.absoluteFile.parentFile, ".${file.name}.part")
         try {

@@ -13,7 +13,9 @@ data class Sketch(val shape: List<Int>, val norm: Double, val values: List<Doubl
 
         /** Of [tensor], flat, whose shape is [shape]; figures to six digits. */
         fun of(tensor: FloatArray, shape: List<Int>): Sketch {
-            require(tensor.size == shape.fold(1, Int::times) && tensor.isNotEmpty()) { "got ${tensor.size} values, expected the shape $shape" }
+            require(tensor.size == shape.fold(1, Int::times) && tensor.isNotEmpty()) {
+                "got ${tensor.size} values, expected the shape $shape"
+            }
             var squares = 0.0
             for (value in tensor) squares += value.toDouble() * value
             val picked = List(VALUES) { rounded(tensor[(it.toLong() * tensor.size / VALUES).toInt()].toDouble()) }

@@ -36,7 +36,10 @@ class CheckReport(val records: List<CheckedRecord>, val benchmark: Benchmark) {
     val same: Boolean get() = records.all { it.same }
 
     /** The record that tells most in a capture: the first that differs, else the first. Null if none was answered. */
-    val telling: CheckedRecord? get() = records.filter { it.answered != null }.let { answered -> answered.firstOrNull { !it.same } ?: answered.firstOrNull() }
+    val telling: CheckedRecord? get() {
+        val answered = records.filter { it.answered != null }
+        return answered.firstOrNull { !it.same } ?: answered.firstOrNull()
+    }
 
     /**
      * The capture of [record], one of this report's: what `mvlm replay` computes again on a desktop.
@@ -48,7 +51,8 @@ class CheckReport(val records: List<CheckedRecord>, val benchmark: Benchmark) {
     fun capture(record: CheckedRecord, model: LoadedModel, methods: ModelMethods, device: Map<String, Any?>): Capture {
         val answered = requireNotNull(record.answered) { "${record.golden.name}: got no answer" }
         val asked = record.golden.record
-        val made = RecordMaker(model, methods).make(record.pixels, asked.question, asked.maxNewTokens, answered.text, answered.ids, answered.ended)
+        val maker = RecordMaker(model, methods)
+        val made = maker.make(record.pixels, asked.question, asked.maxNewTokens, answered.text, answered.ids, answered.ended)
         return Capture(model.manifest, made, record.pixels, record.picture, device, benchmark.toJson())
     }
 }
@@ -125,9 +129,13 @@ class SelfCheck(
         val (text, ids) = answered.text to answered.ids
         val at = text.commonPrefixWith(record.answer).length
         return when {
-            text != record.answer -> "from character ${at + 1}: got '${text.drop(at).take(20)}', expected '${record.answer.drop(at).take(20)}'"
+            text != record.answer -> {
+                val (got, expected) = listOf(text, record.answer).map { it.drop(at).take(20) }
+                "from character ${at + 1}: got '$got', expected '$expected'"
+            }
             ids != null && record.answerIds != null && ids != record.answerIds -> "the same answer in other tokens"
-            answered.ended.reason != record.stopReason -> "the same answer, but it ended by ${answered.ended.reason}, expected ${record.stopReason}"
+            answered.ended.reason != record.stopReason ->
+                "the same answer, but it ended by ${answered.ended.reason}, expected ${record.stopReason}"
             else -> null
         }
     }

@@ -5,7 +5,8 @@ enum class JsonKind(val called: String, val plural: String) {
     TEXT("a text", "texts"),
     NUMBER("a number", "numbers"),
     OBJECT("an object", "objects"),
-    LIST("a list", "lists");
+    LIST("a list", "lists"),
+    ;
 
     fun fits(value: Any?): Boolean = when (this) {
         TEXT -> value is String
@@ -65,7 +66,11 @@ class JsonFields(val values: Map<*, *>, private val fail: (String) -> Exception)
     companion object {
         /** [value] in one line of at most [limit] characters. */
         fun shown(value: Any?, limit: Int): String {
-            val spelled = if (value is Map<*, *> || value is List<*>) JsonWriter.write(value) else if (value is String) "'$value'" else "$value"
+            val spelled = when (value) {
+                is Map<*, *>, is List<*> -> JsonWriter.write(value)
+                is String -> "'$value'"
+                else -> "$value"
+            }
             return spelled.take(limit).map { if (it < ' ' || it == '\u007f') '\ufffd' else it }.joinToString("")
         }
     }

@@ -59,7 +59,13 @@ class LiveMode {
      * @param canLook whether there is a model that could
      * @param isWaiting whether the frame being described hasn't begun to be encoded: then a newer one takes its place for nothing
      */
-    fun onFrame(frame: FrameSketch, nowMs: Long, condition: PhoneCondition, canLook: Boolean = true, isWaiting: Boolean = false): LiveAction {
+    fun onFrame(
+        frame: FrameSketch,
+        nowMs: Long,
+        condition: PhoneCondition,
+        canLook: Boolean = true,
+        isWaiting: Boolean = false,
+    ): LiveAction {
         val rest = LivePolicy.restMs(condition)
         if (rest == null) {
             isBusy = false
@@ -80,7 +86,13 @@ class LiveMode {
             described = frame
             isBusy = true
             isFailed = false
-            replaced = if (action == LiveAction.LOOK) 0 else if (isWaiting) replaced else replaced + 1
+            replaced = if (action == LiveAction.LOOK) {
+                0
+            } else if (isWaiting) {
+                replaced
+            } else {
+                replaced + 1
+            }
         }
         return action
     }

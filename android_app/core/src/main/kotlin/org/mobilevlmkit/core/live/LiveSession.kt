@@ -21,7 +21,8 @@ class LiveSession(private val session: VlmSession, private val question: String,
     fun onFrame(frame: FrameSketch, nowMs: Long, condition: PhoneCondition, picture: () -> Picture): LiveAction {
         val state = session.state
         onState(state, nowMs)
-        val action = mode.onFrame(frame, nowMs, condition, canLook = state.phase in LOOKING, isWaiting = isAbout(state) && state.isPictureWaiting)
+        val isWaiting = isAbout(state) && state.isPictureWaiting
+        val action = mode.onFrame(frame, nowMs, condition, canLook = state.phase in LOOKING, isWaiting = isWaiting)
         when (action) {
             LiveAction.LOOK, LiveAction.REPLACE -> {
                 shown = session.show(picture(), question, maxNewTokens)

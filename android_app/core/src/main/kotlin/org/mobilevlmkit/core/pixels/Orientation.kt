@@ -13,7 +13,8 @@ enum class Orientation(val exif: Int, val transposes: Boolean) {
     TRANSPOSED(5, true),
     TURNED_90(6, true),
     TRANSVERSED(7, true),
-    TURNED_270(8, true);
+    TURNED_270(8, true),
+    ;
 
     /** [picture] upright: itself, or a copy in memory. */
     fun upright(picture: Picture): Picture {

@@ -46,7 +46,11 @@ class ArrayPicture(override val width: Int, override val height: Int, val pixels
         fun ofArgb(width: Int, height: Int, argb: IntArray, backdrop: Int): ArrayPicture {
             for (index in argb.indices) {
                 val alpha = argb[index] ushr 24
-                argb[index] = if (alpha == 255) argb[index] else if (alpha == 0) backdrop else composed(argb[index], alpha, backdrop)
+                argb[index] = when (alpha) {
+                    255 -> argb[index]
+                    0 -> backdrop
+                    else -> composed(argb[index], alpha, backdrop)
+                }
             }
             return ArrayPicture(width, height, argb)
         }

@@ -104,7 +104,7 @@ class SquarePixels(private val spec: ImageSpec) {
 
     private fun clipped(sum: Int): Byte {
         val value = sum shr ResampleWeights.PRECISION_BITS
-        return (if (value < 0) 0 else if (value > 255) 255 else value).toByte()
+        return value.coerceIn(0, 255).toByte()
     }
 
     private companion object {

@@ -90,5 +90,5 @@ class Yuv420 {
             clipped(scaled + 116130 * cb)
     }
 
-    private fun clipped(value: Int): Int = if (value < 0) 0 else if (value > 0xffffff) 255 else value shr 16
+    private fun clipped(value: Int): Int = value.coerceIn(0, 0xffffff) shr 16
 }

@@ -103,7 +103,8 @@ class Tokenizer private constructor(
             }
             val fields = JsonFields(values as? Map<*, *> ?: emptyMap<String, Any?>(), fail)
             val kind = fields.find("model.type")
-            if (kind != "BPE" || fields.find("model.byte_fallback") != true) throw fields.wrong("model.type", kind, "'BPE' with byte fallback")
+            val isReadable = kind == "BPE" && fields.find("model.byte_fallback") == true
+            if (!isReadable) throw fields.wrong("model.type", kind, "'BPE' with byte fallback")
             val vocabulary = HashMap<String, Int>()
             for ((piece, id) in fields.anObject("model.vocab")) {
                 vocabulary[piece as String] = (id as? Long)?.toInt() ?: throw fields.wrong("model.vocab", id, "ids")
@@ -116,7 +117,9 @@ class Tokenizer private constructor(
             val merges = HashMap<Long, Merge>()
             fields.list("model.merges").forEachIndexed { rank, merge ->
                 val (left, right) = (merge as? List<*>)?.takeIf { it.size == 2 } ?: throw fields.wrong("model.merges", merge, "two pieces")
-                val ids = listOf("$left", "$right", "$left$right").map { vocabulary[it] ?: throw fields.wrong("model.merges", it, "a piece of the vocabulary") }
+                val ids = listOf("$left", "$right", "$left$right").map {
+                    vocabulary[it] ?: throw fields.wrong("model.merges", it, "a piece of the vocabulary")
+                }
                 val key = pair(ids[0], ids[1])
                 if (key !in merges) merges[key] = Merge(rank, ids[2])
             }

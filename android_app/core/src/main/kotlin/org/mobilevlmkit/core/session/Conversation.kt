@@ -126,7 +126,13 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
         unfed = if (isEnded) "" else feedable(last)
         isEndFed = false
         cached = if (isSpoiled) null else turns + Turn(question, shown.toString())
-        val ended = if (isEnded) Ended.COMPLETE else if (tokens < maxNewTokens) Ended.STOPPED else Ended.LENGTH
+        val ended = if (isEnded) {
+            Ended.COMPLETE
+        } else if (tokens < maxNewTokens) {
+            Ended.STOPPED
+        } else {
+            Ended.LENGTH
+        }
         return Answered(shown.toString(), tokens, ids.takeIf { -1 !in it }, ended)
     }
 

@@ -78,10 +78,13 @@ class ModelLoader(
         }
         val manifest = BundleFiles.verify(folder, job)
         if (backend !in manifest.artifacts) {
-            throw BundleException("$folder: got artifacts for ${manifest.artifacts.keys.joinToString().ifEmpty { "nothing" }}, expected $backend")
+            val got = manifest.artifacts.keys.joinToString().ifEmpty { "nothing" }
+            throw BundleException("$folder: got artifacts for $got, expected $backend")
         }
         if (manifest.image.tokens > manifest.maxPrefill) {
-            throw BundleException("$folder: got a prefill of ${manifest.maxPrefill} tokens, expected at least the picture's ${manifest.image.tokens}")
+            throw BundleException(
+                "$folder: got a prefill of ${manifest.maxPrefill} tokens, expected at least the picture's ${manifest.image.tokens}",
+            )
         }
         val available = availableMemory()
         val memory = MemoryCheck.fit(manifest.memoryBytes, available)

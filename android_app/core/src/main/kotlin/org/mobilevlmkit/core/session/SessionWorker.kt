@@ -190,19 +190,20 @@ internal class SessionWorker(
         }
     }
 
-    private fun finish(mine: Int, asked: Question, position: Int, answered: Answered?, firstTokenS: Double, decodeS: Double) = situation.locked {
-        if (epoch != mine) return
-        usedTokens = position
-        if (answered == null) { // stopped before it began: asked later, unless the user stopped it
-            turns = turns.dropLast(1)
-            if (!isTakenBack) question = asked
-            return
+    private fun finish(mine: Int, asked: Question, position: Int, answered: Answered?, firstTokenS: Double, decodeS: Double) =
+        situation.locked {
+            if (epoch != mine) return
+            usedTokens = position
+            if (answered == null) { // stopped before it began: asked later, unless the user stopped it
+                turns = turns.dropLast(1)
+                if (!isTakenBack) question = asked
+                return
+            }
+            val speed = if (answered.tokens > 1 && decodeS > 0) (answered.tokens - 1) / decodeS else 0.0
+            val stats = AnswerStats(imageS, firstTokenS, answered.tokens, speed)
+            imageS = 0.0
+            changeLastTurn(mine) { it.copy(answer = answered.text, ended = answered.ended, stats = stats) }
         }
-        val speed = if (answered.tokens > 1 && decodeS > 0) (answered.tokens - 1) / decodeS else 0.0
-        val stats = AnswerStats(imageS, firstTokenS, answered.tokens, speed)
-        imageS = 0.0
-        changeLastTurn(mine) { it.copy(answer = answered.text, ended = answered.ended, stats = stats) }
-    }
 
     /** The question that began with [mine] was never asked. */
     private fun refuse(mine: Int, why: Problem) = situation.locked {

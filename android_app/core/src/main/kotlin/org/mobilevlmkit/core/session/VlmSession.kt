@@ -66,7 +66,9 @@ class VlmSession(
         pictures
     }
 
-    /** A picture about which [said] was said before, such as when the system has ended the app meanwhile; turns without an end are left out. */
+    /**
+     * A picture about which [said] was said before, such as when the system has ended the app meanwhile; turns without an end are left out.
+     */
     fun resume(picture: Picture, said: List<ChatTurn>) = wish {
         forgetPicture()
         cancelCheck()
@@ -75,7 +77,10 @@ class VlmSession(
         problem = null
     }
 
-    /** Asks [question] about the picture, once it is encoded. False, and nothing happens, if it is blank, without a picture, or another is under way. */
+    /**
+     * Asks [question] about the picture, once it is encoded. Returns false, and changes nothing, if the question is blank, there is no
+     * picture, or another question is being answered.
+     */
     fun ask(question: String, maxNewTokens: Int = MAX_NEW_TOKENS): Boolean = wish {
         val hasPicture = newPicture != null || pixels != null
         // An answer that has ended counts no more, though the worker may not have come back from it.

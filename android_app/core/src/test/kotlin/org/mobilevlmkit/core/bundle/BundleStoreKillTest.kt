@@ -89,7 +89,10 @@ class BundleStoreKillTest {
             BundleStore(folder).recover()
             val bundle = BundleStore(folder).list().single().folder
             val program = File(bundle, "model.pte").readBytes()
-            assertTrue("$first", program.contentEquals("damaged".toByteArray()) && !isDone || program.contentEquals(demo.files["model.pte"]))
+            assertTrue(
+                "$first",
+                program.contentEquals("damaged".toByteArray()) && !isDone || program.contentEquals(demo.files["model.pte"]),
+            )
             assertEquals(listOf("demo.mvlm"), folder.list()!!.toList())
             if (isDone) return
         }
@@ -105,7 +108,8 @@ class BundleStoreKillTest {
     @Test
     fun aRemovedBundleIsThereWholeOrNotAtAll() {
         val seen = HashSet<Set<String>>()
-        val points = eachKill(mapOf("demo.mvlm" to demo, "other.mvlm" to other), { store -> store.remove(store.list().single { it.name == "demo" }) }) {
+        val removeDemo: App.(BundleStore) -> Unit = { store -> store.remove(store.list().single { it.name == "demo" }) }
+        val points = eachKill(mapOf("demo.mvlm" to demo, "other.mvlm" to other), removeDemo) {
             seen.add(it.keys)
         }
         assertEquals(setOf(setOf("demo.mvlm", "other.mvlm"), setOf("other.mvlm")), seen)

@@ -192,8 +192,10 @@ class BundleStoreTest {
                     var left = at
                     override fun read(): Int = if (left-- > 0) super.read() else throw IOException("the card was taken out")
 
-                    override fun read(b: ByteArray, off: Int, len: Int): Int =
-                        if (left <= 0) throw IOException("the card was taken out") else super.read(b, off, minOf(len, left)).also { left -= it }
+                    override fun read(b: ByteArray, off: Int, len: Int): Int {
+                        if (left <= 0) throw IOException("the card was taken out")
+                        return super.read(b, off, minOf(len, left)).also { left -= it }
+                    }
                 } as InputStream
             }
             val error = runCatching { store.import("demo.mvlm.zip", failing) }.exceptionOrNull()
@@ -233,8 +235,14 @@ class BundleStoreTest {
     @Test
     fun namesAreSafeOnAnyFileSystem() {
         val names = mapOf(
-            "../../evil.zip" to "evil", "" to "bundle", "..." to "bundle", "a:b|c?.mvlm.zip" to "a_b_c_", ".hidden.zip" to "hidden",
-            "x".repeat(300) to "x".repeat(80), "模型.mvlm.zip" to "模型", "a\u0000b\n" to "a_b_",
+            "../../evil.zip" to "evil",
+            "" to "bundle",
+            "..." to "bundle",
+            "a:b|c?.mvlm.zip" to "a_b_c_",
+            ".hidden.zip" to "hidden",
+            "x".repeat(300) to "x".repeat(80),
+            "模型.mvlm.zip" to "模型",
+            "a\u0000b\n" to "a_b_",
         )
         for ((given, expected) in names) {
             val bundle = import(demo.zipped(), given)

@@ -22,7 +22,8 @@ class HostileZipTest {
     /** What the import of [zip] says of its failure; null: it is whole. */
     private fun refusal(zip: ByteArray): String? = try {
         val imported = store.import("demo.mvlm.zip", TestBundle.opening(zip))
-        assertEquals(bundle.entries.map { it.first }.toSet(), imported.folder.walk().filter { it.isFile }.map { it.toRelativeString(imported.folder) }.toSet())
+        val files = imported.folder.walk().filter { it.isFile }.map { it.toRelativeString(imported.folder) }
+        assertEquals(bundle.entries.map { it.first }.toSet(), files.toSet())
         for ((path, content) in bundle.entries) assertArrayEquals(content, File(imported.folder, path).readBytes())
         store.remove(imported)
         null
@@ -54,7 +55,8 @@ class HostileZipTest {
     @Test
     fun namesThatLeadElsewhereAreRefused() {
         val names = listOf(
-            "../evil", "golden/../../evil", "a/..", "..", "/evil", "//evil", "a\\..\\evil", "\\evil", "C:evil", "C:/evil", "evil\u0000.txt", "\u0000", "", ".", "./", "/",
+            "../evil", "golden/../../evil", "a/..", "..", "/evil", "//evil", "a\\..\\evil", "\\evil", "C:evil", "C:/evil",
+            "evil\u0000.txt", "\u0000", "", ".", "./", "/",
         )
         for (name in names) {
             for (zip in listOf(listOf(RawEntry(name, byteArrayOf(1))) + entries, entries + RawEntry(name, byteArrayOf(1)))) {
@@ -66,7 +68,16 @@ class HostileZipTest {
 
     @Test
     fun whatIsNotListedIsNotUnpacked() {
-        val unlisted = listOf("golden/./a.ppm", "golden//a.ppm", "./model.pte", "MODEL.PTE", "Golden/a.ppm", "model.pte/inner", "manifest.json/x", "x".repeat(3_000))
+        val unlisted = listOf(
+            "golden/./a.ppm",
+            "golden//a.ppm",
+            "./model.pte",
+            "MODEL.PTE",
+            "Golden/a.ppm",
+            "model.pte/inner",
+            "manifest.json/x",
+            "x".repeat(3_000),
+        )
         for (name in unlisted) {
             assertEquals(name, null, refusal(RawZip.of(listOf(RawEntry(name, byteArrayOf(1))) + entries)))
             assertEquals(name, null, refusal(RawZip.of(entries + RawEntry(name, byteArrayOf(1)))))
@@ -76,8 +87,12 @@ class HostileZipTest {
     @Test
     fun aManifestCannotListOneFileByTwoNames() {
         val twins = mapOf(
-            "golden/./a.ppm" to "inside the bundle", "golden//a.ppm" to "inside the bundle", "./golden/a.ppm" to "inside the bundle",
-            "golden/a.ppm/" to "inside the bundle", "golden/A.ppm" to "twice", "GOLDEN/a.ppm" to "twice",
+            "golden/./a.ppm" to "inside the bundle",
+            "golden//a.ppm" to "inside the bundle",
+            "./golden/a.ppm" to "inside the bundle",
+            "golden/a.ppm/" to "inside the bundle",
+            "golden/A.ppm" to "twice",
+            "GOLDEN/a.ppm" to "twice",
         )
         for ((twin, says) in twins) {
             val content = byteArrayOf(1, 2)
@@ -96,7 +111,9 @@ class HostileZipTest {
         for (zip in each { it.copy(size = 1) }) refused(zip, "damaged archive")
         for (zip in each { it.copy(isDeflated = false, size = 1, compressedSize = 1) }) refused(zip, "damaged archive")
         for (zip in each { it.copy(isDeflated = false, hasDescriptor = true) }) refused(zip, "damaged archive")
-        for (zip in each { it.copy(isDeflated = false, size = 1L shl 31, compressedSize = 1L shl 31) }) refusal(zip).let { assertTrue(it, it != null) }
+        for (zip in each { it.copy(isDeflated = false, size = 1L shl 31, compressedSize = 1L shl 31) }) {
+            refusal(zip).let { assertTrue(it, it != null) }
+        }
         for (zip in each { it.copy(isZip64 = true, size = Long.MAX_VALUE) }) refusal(zip).let { assertTrue(it, it != null) }
         for (zip in each { it.copy(isZip64 = true, hasDescriptor = true) }) refusal(zip) // whole or not, as the JDK has it
         refused(RawZip.of(entries + RawEntry("note", byteArrayOf(1)).copy(crc = 7)), "damaged archive")
@@ -145,7 +162,15 @@ class HostileZipTest {
     @Test
     fun survivesAnyLies() {
         val random = Random(8)
-        val says = listOf("damaged archive", "inside the bundle", "twice", "is missing, expected it in the archive", "more than the", "bytes, expected", "SHA-256")
+        val says = listOf(
+            "damaged archive",
+            "inside the bundle",
+            "twice",
+            "is missing, expected it in the archive",
+            "more than the",
+            "bytes, expected",
+            "SHA-256",
+        )
         val said = HashMap<String, Int>()
         repeat(800) {
             val lies = ArrayList(entries)
@@ -158,7 +183,9 @@ class HostileZipTest {
                     2 -> lies[at] = entry.copy(name = listOf("../x", "/x", "a\\b", "x:y", "z\u0000").random(random).toByteArray())
                     3 -> lies[at] = entry.copy(name = entry.name + '/'.code.toByte())
                     4 -> lies[at] = entry.copy(content = entry.content.copyOf(random.nextInt(2 * entry.content.size)))
-                    5 -> if (String(entry.name) != "manifest.json") lies[at] = entry.copy(content = entry.content.copyOf().also { it[random.nextInt(it.size)]++ })
+                    5 -> if (String(entry.name) != "manifest.json") {
+                        lies[at] = entry.copy(content = entry.content.copyOf().also { it[random.nextInt(it.size)]++ })
+                    }
                     6 -> lies[at] = entry.copy(crc = random.nextInt())
                     7 -> lies[at] = entry.copy(size = random.nextInt(99_999).toLong())
                     8 -> lies[at] = entry.copy(isEncrypted = true)

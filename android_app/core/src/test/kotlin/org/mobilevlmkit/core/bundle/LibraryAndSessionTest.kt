@@ -40,11 +40,15 @@ class LibraryAndSessionTest {
             engines = { folder, manifest ->
                 val program = File(folder, manifest.artifacts.getValue("executorch"))
                 check(program.isFile) { "$program: no such file" }
-                FakeEngine(Tokenizer.read(File(folder, manifest.tokenizerJson)), manifest.maxPrefill, manifest.maxContext).also { engines.add(it) }
+                FakeEngine(Tokenizer.read(File(folder, manifest.tokenizerJson)), manifest.maxPrefill, manifest.maxContext).also {
+                    engines.add(it)
+                }
             },
             availableMemory = { 1L shl 40 },
         )
-        val library = BundleLibrary(BundleStore(folder) { importing() }, Executor { files.add(it) }) { if (it.importing != null) importing() }
+        val library = BundleLibrary(BundleStore(folder) { importing() }, Executor { files.add(it) }) {
+            if (it.importing != null) importing()
+        }
         val session = VlmSession(::load, Executor { steps.add(it) }) {}
 
         init {

@@ -67,8 +67,12 @@ class ManifestReaderTest {
     @Test
     fun refusesWhatThisAppCannotServe() {
         val wrong = mapOf(
-            "image.resample" to "lanczos", "image.size" to 0L, "image.size" to 100_000L, "image.pad_color" to listOf(1L, 2L),
-            "image.pad_color" to listOf(1L, 2L, 256L), "context.max_context" to 0L,
+            "image.resample" to "lanczos",
+            "image.size" to 0L,
+            "image.size" to 100_000L,
+            "image.pad_color" to listOf(1L, 2L),
+            "image.pad_color" to listOf(1L, 2L, 256L),
+            "context.max_context" to 0L,
         )
         for ((field, value) in wrong) {
             val error = assertThrows(BundleException::class.java) { read(changed(field.split('.'), value)) }
@@ -114,7 +118,8 @@ class ManifestReaderTest {
     /** Every value of the manifest replaced by each other kind of value. */
     @Test
     fun survivesEveryValueOfEveryKind() {
-        val kinds = listOf(null, true, -1L, 0L, Long.MAX_VALUE, 0.5, 1e300, "", "\u0000\n", emptyList<Any>(), listOf(-1L), emptyMap<String, Any>())
+        val kinds =
+            listOf(null, true, -1L, 0L, Long.MAX_VALUE, 0.5, 1e300, "", "\u0000\n", emptyList<Any>(), listOf(-1L), emptyMap<String, Any>())
         var refused = 0
         for (path in paths(json())) {
             for (kind in kinds) if (isRefused(JsonWriter.write(changed(path, kind)).toByteArray())) refused++

@@ -59,18 +59,29 @@ object RawZip {
             val shown = if (entry.isZip64) ALL_ONES to ALL_ONES else compressed to size
             val fields = little(26) {
                 putShort(if (entry.isZip64) 45 else 20).putShort(flags.toShort()).putShort(method.toShort()).putInt(0x21 shl 16)
-                if (entry.hasDescriptor) putInt(0).putInt(0).putInt(0) else putInt(crc).putInt(shown.first.toInt()).putInt(shown.second.toInt())
+                if (entry.hasDescriptor) {
+                    putInt(0).putInt(0).putInt(0)
+                } else {
+                    putInt(crc).putInt(shown.first.toInt()).putInt(shown.second.toInt())
+                }
                 putShort(entry.name.size.toShort()).putShort(extra.size.toShort())
             }
             out.write(little(4) { putInt(LOCAL) } + fields + entry.name + extra + data)
             if (entry.hasDescriptor) {
                 out.write(
-                    if (entry.isZip64) little(24) { putInt(DESCRIPTOR).putInt(crc).putLong(compressed).putLong(size) } else
-                        little(16) { putInt(DESCRIPTOR).putInt(crc).putInt(compressed.toInt()).putInt(size.toInt()) },
+                    if (entry.isZip64) {
+                        little(24) { putInt(DESCRIPTOR).putInt(crc).putLong(compressed).putLong(size) }
+                    } else {
+                        little(16) { putInt(DESCRIPTOR).putInt(crc).putInt(compressed.toInt()).putInt(size.toInt()) }
+                    },
                 )
             }
             central.write(little(4) { putInt(CENTRAL) } + byteArrayOf(20, 3) + fields)
-            central.write(little(14) { putInt(0).putShort(0).putInt((if (entry.isLink) LINK else 0L).toInt()).putInt(at) } + entry.name + extra)
+            central.write(
+                little(14) {
+                    putInt(0).putShort(0).putInt((if (entry.isLink) LINK else 0L).toInt()).putInt(at)
+                } + entry.name + extra,
+            )
         }
         val begin = out.size()
         out.write(central.toByteArray())
@@ -85,5 +96,6 @@ object RawZip {
         return out.toByteArray()
     }
 
-    private fun little(size: Int, fill: ByteBuffer.() -> Unit): ByteArray = ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN).apply(fill).array()
+    private fun little(size: Int, fill: ByteBuffer.() -> Unit): ByteArray =
+        ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN).apply(fill).array()
 }

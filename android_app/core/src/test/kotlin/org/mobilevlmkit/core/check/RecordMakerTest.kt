@@ -13,7 +13,9 @@ class RecordMakerTest {
         val methods = scene.Methods()
         val pixels = scene.model.pixels(Golden.picture("pixels/primes.ppm"))
         val record = RecordMaker(scene.model, methods).make(pixels, "What is this?", 8, "yes", null, Ended.COMPLETE)
-        val golden = Golden.cases("prompts/prompts.json", 1).first { case -> ((case["turns"] as List<*>)[0] as Map<*, *>)["question"] == "What is this?" }
+        val golden = Golden.cases("prompts/prompts.json", 1).first { case ->
+            ((case["turns"] as List<*>)[0] as Map<*, *>)["question"] == "What is this?"
+        }
         val ids = (golden["ids"] as Map<*, *>)["demo"] as Map<*, *>
         assertEquals(ids["before_image"], record.idsBeforeImage.map { it.toLong() })
         assertEquals(ids["after_image"], record.idsAfterImage.map { it.toLong() })

@@ -22,7 +22,8 @@ class RecordTest {
         stopReason = "eos",
     )
 
-    private fun again(values: Map<String, Any?>) = Record.fromJson(JsonReader.read(JsonWriter.write(values).toByteArray()), "golden.json: record 1")
+    private fun again(values: Map<String, Any?>) =
+        Record.fromJson(JsonReader.read(JsonWriter.write(values).toByteArray()), "golden.json: record 1")
 
     @Test
     fun whatIsWrittenIsRead() {
@@ -45,7 +46,8 @@ class RecordTest {
         // Python: float(f"{value:.6g}")
         val sketch = Sketch.of(floatArrayOf(1234567f, 0.1f, 1e-10f, -3.14159274f), listOf(4))
         assertEquals(listOf(1.23457e6, 0.1, 1e-10, -3.14159), listOf(0, 16, 32, 48).map { sketch.values[it] })
-        assertEquals(listOf(100_000.0, 100_002.0), listOf(100_000.5f, 100_001.5f).map { Sketch.of(floatArrayOf(it), listOf(1)).norm }) // half to even
+        val norms = listOf(100_000.5f, 100_001.5f).map { Sketch.of(floatArrayOf(it), listOf(1)).norm }
+        assertEquals("half to even", listOf(100_000.0, 100_002.0), norms)
         assertEquals(64, sketch.values.size)
         assertEquals(1.23457e6, sketch.norm, 0.0)
     }

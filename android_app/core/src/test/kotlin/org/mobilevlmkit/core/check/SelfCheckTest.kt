@@ -31,7 +31,8 @@ class SelfCheckTest {
         val records = listOf("primes", "a-banner").map { name ->
             File(folder, "golden/$name.ppm").writeBytes(Golden.file("pixels/$name.ppm").readBytes())
             val pixels = plain.model.pixels(Golden.picture("pixels/$name.ppm"))
-            val record = RecordMaker(plain.model, plain.Methods()).make(pixels, "What is this?", 8, "yes", listOf(plain.tokenizer.id("▁yes")), Ended.COMPLETE)
+            val maker = RecordMaker(plain.model, plain.Methods())
+            val record = maker.make(pixels, "What is this?", 8, "yes", listOf(plain.tokenizer.id("▁yes")), Ended.COMPLETE)
             change(record).toJson() + ("picture" to "$name.ppm")
         }
         File(folder, "golden/golden.json").writeText(JsonWriter.write(mapOf("records" to records)))
@@ -46,7 +47,10 @@ class SelfCheckTest {
             scene.model,
             decode = { Golden.picture("pixels/${it.name}") },
             thermal = { Thermal.values()[warmth++] },
-            nanoTime = { now += 250_000_000; now },
+            nanoTime = {
+                now += 250_000_000
+                now
+            },
         ).run(job, onFinding)
     }
 
@@ -59,14 +63,19 @@ class SelfCheckTest {
         assertTrue(report.same)
         assertEquals(
             listOf(
-                "✓ primes.ppm: preprocessing: the same pixels", "✓ primes.ppm: tokenizer: the same 44 ids", "✓ primes.ppm: decoder: the same answer",
-                "✓ a-banner.ppm: preprocessing: the same pixels", "✓ a-banner.ppm: tokenizer: the same 44 ids", "✓ a-banner.ppm: decoder: the same answer",
+                "✓ primes.ppm: preprocessing: the same pixels",
+                "✓ primes.ppm: tokenizer: the same 44 ids",
+                "✓ primes.ppm: decoder: the same answer",
+                "✓ a-banner.ppm: preprocessing: the same pixels",
+                "✓ a-banner.ppm: tokenizer: the same 44 ids",
+                "✓ a-banner.ppm: decoder: the same answer",
             ),
             report.findings.map { it.line },
         )
     }
 
-    private fun differing(scene: CheckScene): Map<String, String> = check(scene).findings.filterNot { it.same }.associate { it.stage to it.detail }
+    private fun differing(scene: CheckScene): Map<String, String> =
+        check(scene).findings.filterNot { it.same }.associate { it.stage to it.detail }
 
     @Test
     fun whatDiffersIsNamed() {
@@ -75,7 +84,8 @@ class SelfCheckTest {
         assertEquals(mapOf("decoder" to "from character 3: got 's', expected 'llow'"), differing(scene { it.copy(answer = "yellow") }))
         assertEquals(mapOf("decoder" to "the same answer in other tokens"), differing(scene { it.copy(answerIds = listOf(5)) }))
         assertTrue(check(scene { it.copy(answerIds = null) }).same)
-        assertEquals(mapOf("decoder" to "the same answer, but it ended by eos, expected length"), differing(scene { it.copy(stopReason = "length") }))
+        val ended = "the same answer, but it ended by eos, expected length"
+        assertEquals(mapOf("decoder" to ended), differing(scene { it.copy(stopReason = "length") }))
     }
 
     @Test
@@ -149,7 +159,8 @@ class SelfCheckTest {
 
     @Test
     fun aBundleWithoutRecordsSaysHowToMakeThem() {
-        val error = assertThrows(CaptureException::class.java) { check(CheckScene(manifest = CheckScene().manifest.copy(files = emptyList()))) }
+        val manifest = CheckScene().manifest.copy(files = emptyList())
+        val error = assertThrows(CaptureException::class.java) { check(CheckScene(manifest = manifest)) }
         assertTrue(error.message, "mvlm golden" in error.message!!)
     }
 
@@ -157,7 +168,8 @@ class SelfCheckTest {
     fun recordsThatCannotBeReadSayWhy() {
         val scene = scene()
         val index = File(scene.model.folder, "golden/golden.json")
-        for ((text, says) in mapOf("{" to "JSON", "{}" to "records", "{\"records\": []}" to "records", "{\"records\": [1]}" to "record 1")) {
+        val cases = mapOf("{" to "JSON", "{}" to "records", "{\"records\": []}" to "records", "{\"records\": [1]}" to "record 1")
+        for ((text, says) in cases) {
             index.writeText(text)
             val error = assertThrows(text, CaptureException::class.java) { check(scene) }
             assertTrue(error.message, says in error.message!!)

@@ -13,7 +13,8 @@ class JsonReaderTest {
     fun readsEveryKindOfValue() {
         val expected = mapOf(
             "text" to "a\"\\/\b\u000c\n\r\t\u00e9\ud83d\ude00", "whole" to -12L, "zero" to 0L, "decimal" to 0.5, "power" to 1200.0,
-            "beyond" to 1e20, "yes" to true, "no" to false, "nothing" to null, "list" to listOf(1L, emptyList<Any>(), emptyMap<String, Any>()),
+            "beyond" to 1e20, "yes" to true, "no" to false, "nothing" to null,
+            "list" to listOf(1L, emptyList<Any>(), emptyMap<String, Any>()),
         )
         val text = """ {"text": "a\"\\\/\b\f\n\r\t\u00E9\ud83d\ude00", "whole": -12, "zero":-0, "decimal": 5e-1, "power": 1.2E+3,
             "beyond": 100000000000000000000, "yes": true, "no": false, "nothing": null, "list": [1, [ ], { }]}""" + "\r\n\t"
@@ -23,9 +24,9 @@ class JsonReaderTest {
     @Test
     fun refusesWhatIsNotJson() {
         val wrong = listOf(
-            "", " ", "{", "[", "\"", "\"a", "{\"a\"}", "{\"a\":}", "{a: 1}", "{'a': 1}", "[1,]", "{\"a\": 1,}", "[1 2]", "01", "-", "1.", ".5", "1e",
-            "+1", "NaN", "Infinity", "tru", "nul", "[1]]", "1 1", "\"\n\"", "\"\\x\"", "\"\\u12g4\"", "\"\\u00\u0661\u0661\"", "// a\n1",
-            "{\"a\": 1, \"a\": 2}", "\u00a01", "\ufeff1",
+            "", " ", "{", "[", "\"", "\"a", "{\"a\"}", "{\"a\":}", "{a: 1}", "{'a': 1}", "[1,]", "{\"a\": 1,}", "[1 2]", "01", "-", "1.",
+            ".5", "1e", "+1", "NaN", "Infinity", "tru", "nul", "[1]]", "1 1", "\"\n\"", "\"\\x\"", "\"\\u12g4\"", "\"\\u00\u0661\u0661\"",
+            "// a\n1", "{\"a\": 1, \"a\": 2}", "\u00a01", "\ufeff1",
         )
         for (text in wrong) assertThrows("'$text'", JsonException::class.java) { read(text) }
     }
@@ -66,7 +67,7 @@ class JsonReaderTest {
         1 -> random.nextBoolean()
         2 -> random.nextLong()
         3 -> random.nextGaussian() * 1e6
-        4, 5 -> String(CharArray(random.nextInt(12)) { if (random.nextInt(4) == 0) random.nextInt(0x10000).toChar() else random.nextInt(128).toChar() })
+        4, 5 -> String(CharArray(random.nextInt(12)) { random.nextInt(if (random.nextInt(4) == 0) 0x10000 else 128).toChar() })
             .let { text -> String(text.toByteArray(), Charsets.UTF_8) }
         6 -> List(random.nextInt(5)) { randomValue(random, depth + 1) }
         else -> List(random.nextInt(5)) { "key $it\u0001\"" to randomValue(random, depth + 1) }.toMap()

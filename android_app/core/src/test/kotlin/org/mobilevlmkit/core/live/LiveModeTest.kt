@@ -28,7 +28,9 @@ class LiveModeTest {
         val noisy = frame { x, y -> (if (x in 40..140 && y in 60..200) 200 else 90) + random.nextInt(31) - 15 }
         val brighter = frame { x, y -> (if (x in 40..140 && y in 60..200) 200 else 90) + 30 }
         val moved = frame { x, y -> if (x in 44..144 && y in 62..202) 200 else 90 }
-        for (same in listOf(desk, noisy, brighter, moved)) assertTrue("${desk.difference(same)}", desk.difference(same) < LivePolicy.CHANGED)
+        for (same in listOf(desk, noisy, brighter, moved)) {
+            assertTrue("${desk.difference(same)}", desk.difference(same) < LivePolicy.CHANGED)
+        }
         val taken = frame { _, _ -> 90 }
         for (other in listOf(window, taken)) assertTrue("${desk.difference(other)}", desk.difference(other) > LivePolicy.CHANGED)
         assertEquals(desk.difference(window), window.difference(desk), 1e-12)
@@ -74,7 +76,8 @@ class LiveModeTest {
     fun aMovingCameraStillGetsAnswers() {
         val live = LiveMode()
         val actions = (0 until 20).map { live.onFrame(if (it % 2 == 0) desk else window, it * 100L, cool) }
-        assertEquals(listOf(LiveAction.LOOK) + List(LivePolicy.MOST_REPLACED) { LiveAction.REPLACE }, actions.filter { it != LiveAction.SKIP })
+        val expected = listOf(LiveAction.LOOK) + List(LivePolicy.MOST_REPLACED) { LiveAction.REPLACE }
+        assertEquals(expected, actions.filter { it != LiveAction.SKIP })
     }
 
     @Test
@@ -93,7 +96,8 @@ class LiveModeTest {
 
     @Test
     fun aHotPhoneAndTheBackgroundPauseAndItBeginsAnew() {
-        for (condition in listOf(PhoneCondition(Thermal.SEVERE), PhoneCondition(Thermal.SHUTDOWN), PhoneCondition(isInForeground = false))) {
+        val pausing = listOf(PhoneCondition(Thermal.SEVERE), PhoneCondition(Thermal.SHUTDOWN), PhoneCondition(isInForeground = false))
+        for (condition in pausing) {
             val live = LiveMode()
             live.onFrame(desk, 0, cool)
             assertEquals(LiveAction.PAUSE, live.onFrame(desk, 100, condition))

@@ -19,7 +19,10 @@ class LiveSessionTest {
     private var now = 0L
 
     /** A frame of the scene [value]: any two are unlike. */
-    private fun frame(value: Int) = FrameSketch.of(64, 64, Plane(ByteBuffer.wrap(ByteArray(64 * 64) { (it * (value + 3) / 64 * 53).toByte() }), 64, 1))
+    private fun frame(value: Int): FrameSketch {
+        val luma = ByteArray(64 * 64) { (it * (value + 3) / 64 * 53).toByte() }
+        return FrameSketch.of(64, 64, Plane(ByteBuffer.wrap(luma), 64, 1))
+    }
 
     private fun comes(value: Int, condition: PhoneCondition = this.condition, afterMs: Long = 1_000): LiveAction {
         now += afterMs
@@ -72,7 +75,9 @@ class LiveSessionTest {
     @Test
     fun theNewestFrameWinsWhileAnotherIsEncoded() {
         open()
-        scene.engine.meanwhile = { if (it == "prefillImage" && scene.engine.pictures == 0) for (value in 2..9) assertEquals(LiveAction.REPLACE, comes(value)) }
+        scene.engine.meanwhile = {
+            if (it == "prefillImage" && scene.engine.pictures == 0) for (value in 2..9) assertEquals(LiveAction.REPLACE, comes(value))
+        }
         comes(1)
         scene.settle()
         assertEquals(2, scene.engine.pictures)
@@ -124,7 +129,9 @@ class LiveSessionTest {
             scene.session.open(File("a.mvlm"))
             scene.settle()
             scene.engine.answers = { List(8) { "▁a" } }
-            scene.engine.meanwhile = { if (it == "piece 2") assertEquals(LiveAction.PAUSE, live.onFrame(frame(1), 2_000, paused) { error("not looked at") }) }
+            scene.engine.meanwhile = {
+                if (it == "piece 2") assertEquals(LiveAction.PAUSE, live.onFrame(frame(1), 2_000, paused) { error("not looked at") })
+            }
             live.onFrame(frame(1), 1_000, condition) { Scene.picture(1) }
             scene.settle()
             assertEquals(Ended.STOPPED, scene.state.turns.single().ended)

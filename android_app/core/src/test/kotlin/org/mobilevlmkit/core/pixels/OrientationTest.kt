@@ -6,7 +6,14 @@ import org.junit.Test
 class OrientationTest {
     // The stored picture a b c / d e f, as a viewer shows it for each of EXIF's values.
     private val shown = mapOf(
-        1 to "abc/def", 2 to "cba/fed", 3 to "fed/cba", 4 to "def/abc", 5 to "ad/be/cf", 6 to "da/eb/fc", 7 to "fc/eb/da", 8 to "cf/be/ad",
+        1 to "abc/def",
+        2 to "cba/fed",
+        3 to "fed/cba",
+        4 to "def/abc",
+        5 to "ad/be/cf",
+        6 to "da/eb/fc",
+        7 to "fc/eb/da",
+        8 to "cf/be/ad",
     )
     private val stored = ArrayPicture(3, 2, IntArray(6) { 'a'.code + it })
 

@@ -16,7 +16,8 @@ class PngTest {
 
     private fun requireSame(expected: ArrayPicture, got: ArrayPicture) {
         assertEquals(expected.width to expected.height, got.width to got.height)
-        assertArrayEquals(IntArray(expected.width * expected.height) { expected.pixels[it] and 0xffffff }, IntArray(got.pixels.size) { got.pixels[it] and 0xffffff })
+        val colors = IntArray(expected.width * expected.height) { expected.pixels[it] and 0xffffff }
+        assertArrayEquals(colors, IntArray(got.pixels.size) { got.pixels[it] and 0xffffff })
     }
 
     @Test

@@ -10,7 +10,8 @@ import org.mobilevlmkit.core.bundle.ImageSpec
 import org.mobilevlmkit.core.bundle.Sha256
 
 class SquarePixelsTest {
-    private val padColor = (Golden.json("pixels/pixels.json")["pad_color"] as List<*>).fold(0) { rgb, it -> rgb shl 8 or (it as Long).toInt() }
+    private val padColor =
+        (Golden.json("pixels/pixels.json")["pad_color"] as List<*>).fold(0) { rgb, it -> rgb shl 8 or (it as Long).toInt() }
     private val cases = Golden.cases("pixels/pixels.json", least = 30)
 
     private fun spec(case: Map<*, *>) = ImageSpec((case["size"] as Long).toInt(), 1, padColor)

@@ -42,9 +42,11 @@ class Yuv420Test {
                 for (padding in listOf(0, 5)) {
                     for (rotation in listOf(0, 90, 180, 270)) {
                         val chromaWidth = (width + 1) / 2
-                        val (y, u, v) = listOf(samples(width, height), samples(chromaWidth, (height + 1) / 2), samples(chromaWidth, (height + 1) / 2))
+                        val y = samples(width, height)
+                        val (u, v) = List(2) { samples(chromaWidth, (height + 1) / 2) }
                         val picture = converter.picture(
-                            width, height,
+                            width,
+                            height,
                             plane(y, width + padding, 1, direct = padding > 0),
                             plane(u, chromaWidth * chromaStride + padding, chromaStride),
                             plane(v, chromaWidth * chromaStride + padding, chromaStride, direct = true),
@@ -63,7 +65,11 @@ class Yuv420Test {
                                     else -> width - 1 - row to column
                                 }
                                 val expected = rgb(y[line][x], u[line / 2][x / 2], v[line / 2][x / 2])
-                                requireClose(expected, picture.pixels[row * picture.width + column], "$width x $height, $rotation, $column, $row")
+                                requireClose(
+                                    expected,
+                                    picture.pixels[row * picture.width + column],
+                                    "$width x $height, $rotation, $column, $row",
+                                )
                             }
                         }
                     }

@@ -6,7 +6,8 @@ object EngineTokens {
         val ids = ArrayList<Int>()
         var rest = text
         while (rest.isNotEmpty()) {
-            val (at, special) = tokenizer.specials.map { rest.indexOf(it) to it }.filter { it.first >= 0 }.minByOrNull { it.first } ?: (rest.length to "")
+            val found = tokenizer.specials.map { rest.indexOf(it) to it }.filter { it.first >= 0 }
+            val (at, special) = found.minByOrNull { it.first } ?: (rest.length to "")
             ids.addAll(tokenizer.encode(rest.substring(0, at)).asList())
             if (special.isNotEmpty()) ids.add(tokenizer.id(special))
             rest = rest.substring(at + special.length)

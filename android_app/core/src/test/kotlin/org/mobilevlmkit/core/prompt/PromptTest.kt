@@ -97,7 +97,9 @@ class PromptTest {
             // What the engine, which looks for special tokens, makes of it is what is counted here.
             assertArrayEquals(tokenizer.encode(plain), EngineTokens.encode(tokenizer, plain))
         }
-        for (text in listOf("", "Is 1 < 2?", "<image>", "< s>", "s>", "你好")) assertEquals(text, Prompt.withoutSpecials(text, tokenizer.specials))
+        for (text in listOf("", "Is 1 < 2?", "<image>", "< s>", "s>", "你好")) {
+            assertEquals(text, Prompt.withoutSpecials(text, tokenizer.specials))
+        }
     }
 
     /** The C++ tokenizer gives these ids for these texts: CppHFTokenizer of pytorch_tokenizers 1.5.0 with the demo's tokenizer.json. */

@@ -132,7 +132,9 @@ abstract class EndToEnd {
         session.check { model, job ->
             report = SelfCheck(model, Seam::picture).run(job)
             model.release()
-            val capture = openMethods(model.folder, model.manifest).use { report!!.capture(report!!.telling!!, model, it, mapOf("model" to "a JVM")) }
+            val capture = openMethods(model.folder, model.manifest).use {
+                report!!.capture(report!!.telling!!, model, it, mapOf("model" to "a JVM"))
+            }
             CaptureWriter.write(capture, Seam.file("capture.zip"))
         }
         await("the check") { it.phase == Phase.CHECKING }

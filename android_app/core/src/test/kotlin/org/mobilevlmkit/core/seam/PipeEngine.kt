@@ -25,8 +25,10 @@ internal class Pipe(command: List<String>, folder: File) : Closeable {
 
     /** Sends a call; the reply is to be read. */
     fun send(call: String, vararg arguments: Any, bytes: ByteArray? = null) {
-        val values = mapOf("call" to call, "arguments" to arguments.asList()) + (if (bytes == null) emptyMap() else mapOf("bytes" to bytes.size))
-        synchronized(calls) { // a stop comes from any thread
+        val values = mutableMapOf("call" to call, "arguments" to arguments.asList())
+        if (bytes != null) values["bytes"] = bytes.size
+        // A stop comes from any thread.
+        synchronized(calls) {
             calls.write((JsonWriter.write(values).replace("\n", "") + "\n").toByteArray())
             bytes?.let { calls.write(it) }
             calls.flush()

@@ -64,7 +64,9 @@ class ConversationTest {
         assertEquals(Ended.LENGTH, scene.state.turns.last().ended)
         assertEquals("A red", scene.state.turns.last().answer)
         scene.asked("Why?", maxNewTokens = 1)
-        val fed = scene.ids("\nWhat? ASSISTANT:") + listOf("▁A", "▁red").map { scene.tokenizer.id(it) } + scene.ids("</s>", "USER: Why? ASSISTANT:")
+        val fed =
+            scene.ids("\nWhat? ASSISTANT:") + listOf("▁A", "▁red").map { scene.tokenizer.id(it) } +
+                scene.ids("</s>", "USER: Why? ASSISTANT:")
         assertEquals(scene.prefix(1) + fed, scene.engine.cache)
         assertEquals(scene.engine.cache.size, scene.state.usedTokens)
     }
@@ -77,7 +79,9 @@ class ConversationTest {
         val long = "What is this? ".repeat(12).trim()
         scene.seen().asked(long, maxNewTokens = 2)
         scene.asked("Why?", maxNewTokens = 1)
-        val fed = scene.ids(" \n$long ASSISTANT:") + listOf("▁A", "▁red").map { scene.tokenizer.id(it) } + scene.ids("</s>", "USER: Why? ASSISTANT:")
+        val fed =
+            scene.ids(" \n$long ASSISTANT:") + listOf("▁A", "▁red").map { scene.tokenizer.id(it) } +
+                scene.ids("</s>", "USER: Why? ASSISTANT:")
         assertEquals(scene.prefix(1) + fed, scene.engine.cache)
         assertEquals(scene.engine.cache.size, scene.state.usedTokens)
     }
@@ -147,8 +151,14 @@ class ConversationTest {
                 assertEquals("$givesEnd, $at", if (at == "after piece 0") "A" else "A red", answer)
                 scene.engine.meanwhile = {}
                 scene.asked("Why?")
-                val said = if (scene.engine.pictures == 1) scene.ids("\nWhat? ASSISTANT:") + answer.split(' ').map { scene.tokenizer.id("▁$it") } else scene.ids("\nWhat? ASSISTANT: $answer")
-                val expected = scene.prefix(1) + said + scene.ids("</s>", "USER: Why? ASSISTANT:") + listOf("▁A", "▁red").map { scene.tokenizer.id(it) }
+                val said = if (scene.engine.pictures == 1) {
+                    scene.ids("\nWhat? ASSISTANT:") + answer.split(' ').map { scene.tokenizer.id("▁$it") }
+                } else {
+                    scene.ids("\nWhat? ASSISTANT: $answer")
+                }
+                val expected =
+                    scene.prefix(1) + said + scene.ids("</s>", "USER: Why? ASSISTANT:") +
+                        listOf("▁A", "▁red").map { scene.tokenizer.id(it) }
                 assertEquals("$givesEnd, $at", expected, scene.engine.cache)
                 assertEquals("$givesEnd, $at", scene.engine.cache.size, scene.state.usedTokens)
             }
@@ -173,7 +183,8 @@ class ConversationTest {
             scene.asked("Again?")
             scene.session.foreground()
             scene.settle()
-            assertEquals(wish, listOf("What?" to Ended.FAILED, "Again?" to Ended.COMPLETE), scene.state.turns.map { it.question to it.ended })
+            val turns = listOf("What?" to Ended.FAILED, "Again?" to Ended.COMPLETE)
+            assertEquals(wish, turns, scene.state.turns.map { it.question to it.ended })
         }
     }
 
@@ -311,7 +322,8 @@ class ConversationTest {
             scene.asked("Three?")
             assertNull(scene.state.problem)
             // The failed turn isn't part of what was said.
-            val expected = scene.prefix(1) + scene.ids("\nOne? ASSISTANT: yes", "</s>", "USER: Three? ASSISTANT:") + scene.tokenizer.id("▁yes")
+            val expected =
+                scene.prefix(1) + scene.ids("\nOne? ASSISTANT: yes", "</s>", "USER: Three? ASSISTANT:") + scene.tokenizer.id("▁yes")
             assertEquals(expected, scene.engine.cache)
         }
     }

@@ -64,7 +64,9 @@ class ModelLoaderTest {
         File(old, "model.pte").delete()
         val error = assertThrows(OutdatedException::class.java) { loader().load(old, Job()) }
         assertEquals("old", error.name)
-        for (case in Golden.cases("manifests/outdated.json", least = 2)) assertTrue(error.message, case["error_names"] as String in error.message!!)
+        for (case in Golden.cases("manifests/outdated.json", least = 2)) {
+            assertTrue(error.message, case["error_names"] as String in error.message!!)
+        }
         assertTrue(opened.isEmpty())
     }
 

@@ -180,7 +180,10 @@ class Play(var interfere: Play.(Int) -> Unit) {
                 assertTrue("$state", whole.startsWith(turn.answer)) // never another picture's, nor an error's text
                 if (turn.ended == Ended.COMPLETE) assertEquals("$state", whole, turn.answer)
                 val earlier = before.turns.firstOrNull { it.question == turn.question } ?: continue
-                assertTrue("$before, $state", turn.answer.startsWith(earlier.answer) && (earlier.ended == null || earlier.ended == turn.ended))
+                assertTrue(
+                    "$before, $state",
+                    turn.answer.startsWith(earlier.answer) && (earlier.ended == null || earlier.ended == turn.ended),
+                )
             }
             assertTrue("$state is said twice", state != before)
             before = state

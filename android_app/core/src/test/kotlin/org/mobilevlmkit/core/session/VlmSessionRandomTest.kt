@@ -34,7 +34,8 @@ class VlmSessionRandomTest {
                 budget--
                 wish()
             }
-            if (mayFail && random.nextInt(60) == 0) throw if (at == "loading") BundleException("damaged") else RuntimeException("failed at $at")
+            val fails = mayFail && random.nextInt(60) == 0
+            if (fails) throw if (at == "loading") BundleException("damaged") else RuntimeException("failed at $at")
         }
 
         private fun wish() {
@@ -95,7 +96,9 @@ class VlmSessionRandomTest {
             val prompt = Prompt(scene.manifest.prompt)
             val prefix = listOf(1) + scene.tokenizer.encode(prompt.beforeImage).asList() + List(36) { -1 - 99 }
             assertEquals("$after: $wishes", prefix, cache.take(prefix.size))
-            val text = state.turns.mapIndexed { index, turn -> Turn(turn.question, turn.answer).let { if (index == 0) prompt.afterImage(it.question) else prompt.followUp(it.question) } }
+            val text = state.turns.mapIndexed { index, turn ->
+                if (index == 0) prompt.afterImage(turn.question) else prompt.followUp(turn.question)
+            }
             for (asked in text) {
                 val ids = scene.tokenizer.encode(asked).asList()
                 assertTrue("$after: $wishes: $asked", cache.windowed(ids.size).any { it == ids })

@@ -32,7 +32,9 @@ class VlmSessionTest {
         val scene = Scene().seen().asked("What is this?")
         scene.session.close()
         scene.settle()
-        val phases = scene.states.map { it.phase }.fold(emptyList<Phase>()) { all, phase -> if (all.lastOrNull() == phase) all else all + phase }
+        val phases = scene.states.map { it.phase }.fold(emptyList<Phase>()) { all, phase ->
+            if (all.lastOrNull() == phase) all else all + phase
+        }
         assertEquals(listOf(Phase.LOADING, Phase.LOOKING, Phase.SEEN, Phase.ANSWERING, Phase.SEEN, Phase.IDLE), phases)
         assertEquals(0.5f, scene.states.maxOf { it.loadProgress })
         assertTrue(scene.engine.isClosed)
