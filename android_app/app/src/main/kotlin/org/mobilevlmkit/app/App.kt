@@ -15,7 +15,7 @@ import java.util.concurrent.Executor
 import java.util.concurrent.Executors
 
 /** What the app is made of; tests put their own engine, camera and threads in. */
-open class Parts(val context: Context) {
+open class Dependencies(val context: Context) {
     val settings = Settings(context)
     val phone = Phone(context)
 
@@ -54,7 +54,7 @@ open class Parts(val context: Context) {
 
 /** Holds what outlives the activity: the model is not loaded again when the phone is turned. */
 open class App : Application() {
-    open fun parts() = Parts(this)
+    open fun dependencies() = Dependencies(this)
 
-    open val model: AppModel by lazy { AppModel(parts()) }
+    open val model: AppModel by lazy { AppModel(dependencies()) }
 }

@@ -14,22 +14,28 @@ import org.mobilevlmkit.core.session.VlmSession
 import java.io.InputStream
 
 /** The app's one state holder: what the user does goes in, [UiState] comes out. All on the main thread. */
-class AppModel(val parts: Parts) {
+class AppModel(val dependencies: Dependencies) {
     /** Is given every new state. */
     var observer: ((UiState) -> Unit)? = null
 
-    var state = UiState(showsStats = parts.settings.showsStats, presets = parts.settings.presets)
+    var state = UiState(showsStats = dependencies.settings.showsStats, presets = dependencies.settings.presets)
         private set
 
     private val loader =
-        ModelLoader(BACKEND, GuardedEngine.factory(parts.engines, parts.settings), parts.phone::availableMemory, parts::nanoTime)
-    private val session = VlmSession(loader::load, parts.worker, parts::nanoTime, listener = { parts.main.execute(::onSession) })
-    private val library = BundleLibrary(parts.store, parts.io) { parts.main.execute(::onLibrary) }
-    private val kept = KeptPicture(parts)
+        ModelLoader(
+            BACKEND,
+            GuardedEngine.factory(dependencies.engines, dependencies.settings),
+            dependencies.phone::availableMemory,
+            dependencies::nanoTime,
+        )
+    private val session =
+        VlmSession(loader::load, dependencies.worker, dependencies::nanoTime, listener = { dependencies.main.execute(::onSession) })
+    private val library = BundleLibrary(dependencies.store, dependencies.io) { dependencies.main.execute(::onLibrary) }
+    private val savedPicture = SavedPicture(dependencies)
     private var check: PhoneCheck? = null
     private var shown: Picture? = null
-    private var previous: Previous? = null
-    private var takes = 0 // pictures asked for; one that comes late is dropped
+    private var previous: PreviousPicture? = null
+    private var pictureRequests = 0 // pictures asked for; one that comes late is dropped
     private var toRestore: List<ChatTurn>? = null // until a bundle is in use
 
     @Volatile
@@ -41,11 +47,11 @@ class AppModel(val parts: Parts) {
     @Volatile
     private var isShutterPressed = false
 
-    private class Previous(val picture: Picture, val bitmap: Bitmap, val turns: List<ChatTurn>)
+    private class PreviousPicture(val picture: Picture, val bitmap: Bitmap, val turns: List<ChatTurn>)
 
     init {
-        if (parts.settings.isEngineBusy) {
-            parts.settings.isEngineBusy = false
+        if (dependencies.settings.isEngineBusy) {
+            dependencies.settings.isEngineBusy = false
             change { copy(hasCrashed = true) }
         }
     }
@@ -56,7 +62,8 @@ class AppModel(val parts: Parts) {
         val usable = found.filter { it.manifest != null }
         // One that must be exported again is opened, to say so, if it was in use or there is no other.
         val chosen =
-            usable.firstOrNull { it.folder.name == parts.settings.bundle } ?: usable.firstOrNull { !it.isOutdated } ?: usable.firstOrNull()
+            usable.firstOrNull { it.folder.name == dependencies.settings.bundle } ?: usable.firstOrNull { !it.isOutdated }
+                ?: usable.firstOrNull()
         when {
             chosen == null -> change { copy(screen = Screen.WELCOME) }
             !state.hasCrashed -> use(chosen)
@@ -64,12 +71,12 @@ class AppModel(val parts: Parts) {
     }
 
     fun use(bundle: StoredBundle) {
-        parts.settings.bundle = bundle.folder.name
+        dependencies.settings.bundle = bundle.folder.name
         val before = session.state.bundle
         if (before != null && bundle.folder.name != before) forgetPicture()
         change { copy(screen = Screen.CHAT, hasCrashed = false) }
         session.open(bundle.folder)
-        toRestore?.let { turns -> readPicture(turns) { kept.read() } }
+        toRestore?.let { turns -> readPicture(turns) { savedPicture.load() } }
         toRestore = null
     }
 
@@ -85,20 +92,20 @@ class AppModel(val parts: Parts) {
         val before = state.library
         change { copy(library = new) }
         if (!before.isReady && new.isReady) {
-            if (new.bundles.isEmpty() && hasPacked && !parts.settings.hasImportedPacked) importPacked() else openFirst(new.bundles)
+            if (new.bundles.isEmpty() && hasPacked && !dependencies.settings.hasImportedPacked) importPacked() else openFirst(new.bundles)
         }
-        if (before.importing == PACKED_NAME && new.importing == null) parts.settings.hasImportedPacked = true
+        if (before.importing == PACKED_NAME && new.importing == null) dependencies.settings.hasImportedPacked = true
         val imported = new.imported
         if (imported != null && imported != before.imported) use(imported)
         if (before.bundles.isEmpty() && new.bundles.isNotEmpty() && state.screen == Screen.WELCOME) openFirst(new.bundles)
     }
 
     /** Whether a bundle is packed into the app. */
-    val hasPacked: Boolean by lazy { parts.packed() != null }
+    val hasPacked: Boolean by lazy { dependencies.packed() != null }
 
     /** Imports the packed bundle: unasked at the first start, then on request. */
     fun importPacked() {
-        val open = parts.packed() ?: return
+        val open = dependencies.packed() ?: return
         if (state.bundles.isEmpty()) change { copy(screen = Screen.WELCOME) }
         library.import(PACKED_NAME, open)
     }
@@ -113,7 +120,7 @@ class AppModel(val parts: Parts) {
             session.close()
         }
         library.remove(bundle)
-        if (parts.settings.bundle == bundle.folder.name) parts.settings.bundle = null
+        if (dependencies.settings.bundle == bundle.folder.name) dependencies.settings.bundle = null
         if (state.bundles.none { it.folder != bundle.folder }) change { copy(screen = Screen.WELCOME) }
     }
 
@@ -154,26 +161,26 @@ class AppModel(val parts: Parts) {
         isShutterPressed = false
         val picture = frame.picture()
         val bitmap = Photos.bitmap(picture)
-        parts.main.execute { show(picture, bitmap) }
+        dependencies.main.execute { show(picture, bitmap) }
     }
 
     /** What the user picked in another app. */
-    fun pick(uri: Uri) = readPicture { Photos.read(parts.context.contentResolver, uri, backdrop()) }
+    fun pick(uri: Uri) = readPicture { Photos.read(dependencies.context.contentResolver, uri, backdrop()) }
 
     private fun backdrop() = state.bundles.firstOrNull { it.folder.name == session.state.bundle }?.manifest?.image?.padColor ?: 0
 
     private fun readPicture(turns: List<ChatTurn> = emptyList(), read: () -> Picture) {
-        val take = ++takes
+        val request = ++pictureRequests
         change { copy(isReadingPicture = true, pictureProblem = null) }
-        parts.io.execute {
+        dependencies.io.execute {
             val (picture, problem) = try {
                 read() to null
             } catch (error: PictureException) {
                 null to error.message
             }
             val bitmap = picture?.let(Photos::bitmap)
-            parts.main.execute {
-                if (take == takes) {
+            dependencies.main.execute {
+                if (request == pictureRequests) {
                     change { copy(isReadingPicture = false, pictureProblem = problem) }
                     if (picture != null && bitmap != null) show(picture, bitmap, turns)
                 }
@@ -182,10 +189,10 @@ class AppModel(val parts: Parts) {
     }
 
     private fun show(picture: Picture, bitmap: Bitmap, turns: List<ChatTurn> = emptyList()) {
-        takes++
+        pictureRequests++
         endLive()
         shown = picture
-        kept.keep(picture)
+        savedPicture.save(picture)
         change { copy(picture = bitmap, isReadingPicture = false, pictureProblem = null) }
         if (turns.isEmpty()) session.show(picture) else session.resume(picture, turns)
     }
@@ -194,9 +201,9 @@ class AppModel(val parts: Parts) {
     fun newPicture() {
         val picture = shown
         val bitmap = state.picture
-        if (picture != null && bitmap != null) previous = Previous(picture, bitmap, session.state.turns)
+        if (picture != null && bitmap != null) previous = PreviousPicture(picture, bitmap, session.state.turns)
         session.stop()
-        takes++
+        pictureRequests++
         shown = null
         change { copy(picture = null, isReadingPicture = false, hasPrevious = previous != null) }
     }
@@ -211,10 +218,10 @@ class AppModel(val parts: Parts) {
 
     private fun forgetPicture() {
         endLive()
-        takes++
+        pictureRequests++
         shown = null
         previous = null
-        kept.forget()
+        savedPicture.delete()
         change { copy(picture = null, hasPrevious = false, pictureProblem = null) }
     }
 
@@ -240,10 +247,10 @@ class AppModel(val parts: Parts) {
 
     fun startLive(question: String) {
         if (question.isBlank() || state.session.bundle == null) return
-        parts.settings.liveQuestion = question.trim()
+        dependencies.settings.liveQuestion = question.trim()
         if (state.picture != null) newPicture()
-        val loop = LiveLoop(question.trim(), session, parts, { isInForeground }) { told -> change { copy(live = told) } }
-        change { copy(live = Live(question.trim())) }
+        val loop = LiveLoop(question.trim(), session, dependencies, { isInForeground }) { state -> change { copy(live = state) } }
+        change { copy(live = LiveState(question.trim())) }
         live = loop
     }
 
@@ -258,7 +265,7 @@ class AppModel(val parts: Parts) {
     fun startCheck() {
         endLive()
         endCheck()
-        val new = PhoneCheck(session, parts) { told -> change { copy(check = told) } }
+        val new = PhoneCheck(session, dependencies) { state -> change { copy(check = state) } }
         if (new.start()) check = new
     }
 
@@ -274,18 +281,18 @@ class AppModel(val parts: Parts) {
     // --- settings
 
     fun setStatsShown(isShown: Boolean) {
-        parts.settings.showsStats = isShown
+        dependencies.settings.showsStats = isShown
         change { copy(showsStats = isShown) }
     }
 
     /** Keeps [presets]; none at all brings the app's own back. */
     fun setPresets(presets: List<String>) {
-        if (presets.isEmpty()) parts.settings.resetPresets() else parts.settings.presets = presets
-        change { copy(presets = parts.settings.presets) }
+        if (presets.isEmpty()) dependencies.settings.resetPresets() else dependencies.settings.presets = presets
+        change { copy(presets = dependencies.settings.presets) }
     }
 
     /** [cause] without the paths of the app's own folders. */
-    fun plain(cause: String): String = parts.folders.fold(cause) { left, folder -> left.replace("$folder/", "") }
+    fun plain(cause: String): String = dependencies.folders.fold(cause) { left, folder -> left.replace("$folder/", "") }
 
     // --- the app's life
 

@@ -40,18 +40,18 @@ class BundlesScreen(private val ui: Ui, private val model: AppModel, actions: Ac
         } else {
             "$size · ${ui.string(R.string.bundle_unreadable)}"
         }
-        val parts = arrayListOf<View>(ui.heading(bundle.name, 18), ui.text(line, 14, R.color.text_soft))
-        if (bundle.isOutdated) parts.add(ui.text(ui.string(R.string.problem_outdated_detail, bundle.name), 14, R.color.problem))
-        bundle.problem?.let { parts.add(ui.text(model.plain(it), 14, R.color.problem)) }
-        if (isInUse && isUsable) parts.add(ui.text(ui.string(R.string.bundle_in_use), 14, R.color.accent))
+        val views = arrayListOf<View>(ui.heading(bundle.name, 18), ui.text(line, 14, R.color.text_soft))
+        if (bundle.isOutdated) views.add(ui.text(ui.string(R.string.problem_outdated_detail, bundle.name), 14, R.color.problem))
+        bundle.problem?.let { views.add(ui.text(model.plain(it), 14, R.color.problem)) }
+        if (isInUse && isUsable) views.add(ui.text(ui.string(R.string.bundle_in_use), 14, R.color.accent))
         val delete = ui.button(ui.string(R.string.bundle_delete), ui.string(R.string.bundle_delete_named, bundle.name)) {
             confirm(bundle, size)
         }
         val use = ui.button(ui.string(R.string.bundle_use), ui.string(R.string.bundle_use_named, bundle.name), isMain = true) {
             model.use(bundle)
         }
-        parts.add(if (isInUse || !isUsable) ui.flow(delete) else ui.flow(use, delete))
-        return ui.column(ui.card(*parts.toTypedArray())).apply { setPadding(0, 0, 0, ui.dp(12)) }
+        views.add(if (isInUse || !isUsable) ui.flow(delete) else ui.flow(use, delete))
+        return ui.column(ui.card(*views.toTypedArray())).apply { setPadding(0, 0, 0, ui.dp(12)) }
     }
 
     private fun confirm(bundle: StoredBundle, size: String) {

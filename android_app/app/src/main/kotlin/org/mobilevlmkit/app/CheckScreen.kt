@@ -5,8 +5,8 @@ import android.view.View
 import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.shown
 import org.mobilevlmkit.app.Ui.Companion.usable
-import org.mobilevlmkit.core.check.Benchmark
 import org.mobilevlmkit.core.check.Finding
+import org.mobilevlmkit.core.check.Measurements
 import org.mobilevlmkit.core.session.Phase
 
 /** "Check this phone": parity with the desktop, speed, and a capture to share. */
@@ -19,7 +19,7 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
     private val figures = ui.card()
     private val share = ui.button(ui.string(R.string.check_share), isMain = true) { model.capture(actions::share) }
     private val shareDetail = ui.text(ui.string(R.string.check_share_detail), 14, R.color.text_soft)
-    private var rendered: Check? = null
+    private var rendered: CheckState? = null
     override val view: View = ui.page(
         ui.string(R.string.check_title),
         { model.back() },
@@ -42,7 +42,7 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         needsModel.shown(check == null && !canStart)
         verdict.shown(check != null)
         failure.shown(check?.failure != null)
-        val canShare = check?.benchmark != null
+        val canShare = check?.measurements != null
         figures.shown(canShare)
         share.shown(canShare && check?.isCapturing != true)
         shareDetail.shown(canShare)
@@ -55,16 +55,16 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         verdict.setTextColor(ui.color(if (check.failure != null || check.findings.any { !it.same }) R.color.problem else R.color.text))
         failure.say(model.plain(check.failure ?: ""))
         for (line in check.findings) lines.addView(lineView(line))
-        check.benchmark?.let { show(it) }
+        check.measurements?.let { show(it) }
     }
 
-    private fun verdictOf(check: Check): String {
+    private fun verdictOf(check: CheckState): String {
         val differing = check.findings.count { !it.same }
         return when {
             check.isCapturing -> ui.string(R.string.check_capturing)
             check.isRunning -> ui.string(R.string.check_running)
             check.failure != null -> ui.string(R.string.check_failed)
-            check.benchmark == null -> ui.string(R.string.check_interrupted)
+            check.measurements == null -> ui.string(R.string.check_interrupted)
             differing == 0 -> ui.string(R.string.check_same, check.findings.size)
             else -> ui.string(R.string.check_differs, differing, check.findings.size)
         }
@@ -81,7 +81,7 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         }
     }
 
-    private fun show(measured: Benchmark) {
+    private fun show(measured: Measurements) {
         val texts = listOf(
             ui.string(R.string.check_load, measured.loadS),
             ui.string(R.string.check_image, measured.imageEncodeS),
@@ -102,6 +102,6 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         )
 
         /** Phases in which a model is loaded. */
-        val READY = setOf(Phase.READY, Phase.LOOKING, Phase.SEEN, Phase.ANSWERING)
+        val READY = setOf(Phase.READY, Phase.ENCODING, Phase.IMAGE_READY, Phase.ANSWERING)
     }
 }

@@ -19,7 +19,7 @@ import org.mobilevlmkit.core.session.Problem
 class ConversationPane(private val ui: Ui, private val model: AppModel, private val actions: Actions) {
     private val status = ui.status()
     private val warning = ui.text(ui.string(R.string.problem_memory_tight), 14, R.color.problem)
-    private val problem = ProblemView(ui, model, ::askAnew)
+    private val problem = ProblemView(ui, model, ::askInNewChat)
     private val live = LiveView(ui)
     private val turns = ui.column()
     private val turnViews = ArrayList<TurnView>()
@@ -71,7 +71,7 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         question.hint = ui.string(if (state.picture == null) R.string.question_hint_before else R.string.question_hint)
         presetRow.shown(canAsk && state.presets.isNotEmpty())
         renderPresets(state.presets)
-        giveBack((session.problem as? Problem.ContextFull)?.question)
+        restoreQuestion((session.problem as? Problem.ContextFull)?.question)
     }
 
     private fun statusOf(state: UiState): String {
@@ -87,8 +87,8 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
                 Phase.LOADING, Phase.SUSPENDED -> ui.string(R.string.phase_loading, (session.loadProgress * 100).toInt())
                 Phase.FAILED -> ""
                 Phase.READY -> aim
-                Phase.LOOKING -> if (state.picture == null) aim else ui.string(R.string.phase_looking)
-                Phase.SEEN -> when {
+                Phase.ENCODING -> if (state.picture == null) aim else ui.string(R.string.phase_looking)
+                Phase.IMAGE_READY -> when {
                     state.picture == null -> aim
                     session.turns.isEmpty() -> ui.string(R.string.phase_seen)
                     state.showsStats -> ui.string(R.string.stats_context, session.usedTokens, session.maxTokens)
@@ -122,13 +122,13 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
     }
 
     /** [question] found no room: it is put back, so that it can be made shorter. */
-    private fun giveBack(question: String?) {
+    private fun restoreQuestion(question: String?) {
         if (question == refused) return
         refused = question
         if (question != null && this.question.text.isEmpty()) this.question.setText(question)
     }
 
-    private fun askAnew(question: String) {
+    private fun askInNewChat(question: String) {
         this.question.setText("")
         model.newChat(question)
     }
@@ -191,7 +191,7 @@ class LiveView(private val ui: Ui) {
     private val answer = ui.text(sp = 24)
     private val age = ui.text(sp = 14, color = R.color.text_soft)
     val view: View = ui.card(question, answer, age)
-    private var live: Live? = null
+    private var live: LiveState? = null
     private val tick = object : Runnable {
         override fun run() {
             val seen = live ?: return
@@ -216,11 +216,11 @@ class LiveView(private val ui: Ui) {
         renderAge(new)
     }
 
-    private fun renderAge(live: Live) {
+    private fun renderAge(live: LiveState) {
         val seen = live.seenAtMs
         age.say(
             when {
-                live.isResting -> ui.string(R.string.live_resting)
+                live.isCoolingDown -> ui.string(R.string.live_resting)
                 seen == null -> ui.string(R.string.live_waiting)
                 else -> ui.string(R.string.live_age, ((android.os.SystemClock.elapsedRealtime() - seen) / SECOND).toInt())
             },

@@ -9,13 +9,13 @@ import org.mobilevlmkit.core.session.VlmSession
 class LiveLoop(
     question: String,
     private val session: VlmSession,
-    private val parts: Parts,
+    private val dependencies: Dependencies,
     private val isInForeground: () -> Boolean,
-    private val tell: (Live) -> Unit,
+    private val onChange: (LiveState) -> Unit,
 ) {
     private val lock = Any()
     private val loop = LiveSession(session, question)
-    private var live = Live(question)
+    private var live = LiveState(question)
 
     @Volatile
     private var isEnded = false
@@ -24,15 +24,15 @@ class LiveLoop(
     fun onFrame(frame: Frame) = synchronized(lock) {
         if (isEnded) return
         val sketch = FrameSketch.of(frame.width, frame.height, frame.y)
-        val action = loop.onFrame(sketch, parts.nowMs(), parts.phone.condition(isInForeground()), frame::picture)
-        update(live.copy(isResting = action == LiveAction.PAUSE))
+        val action = loop.onFrame(sketch, dependencies.nowMs(), dependencies.phone.condition(isInForeground()), frame::picture)
+        update(live.copy(isCoolingDown = action == LiveAction.PAUSE))
     }
 
     /** The session has a new state; it is read here, since what was posted may be older than the last frame. */
     fun onSession() = synchronized(lock) {
         if (isEnded) return
         val state = session.state
-        val now = parts.nowMs()
+        val now = dependencies.nowMs()
         loop.onState(state, now)
         val age = loop.frameAgeMs(state, now)
         val turn = state.turns.lastOrNull() ?: return
@@ -45,9 +45,9 @@ class LiveLoop(
         session.stop()
     }
 
-    private fun update(new: Live) {
+    private fun update(new: LiveState) {
         if (new == live) return
         live = new
-        parts.main.execute { if (!isEnded) tell(new) }
+        dependencies.main.execute { if (!isEnded) onChange(new) }
     }
 }

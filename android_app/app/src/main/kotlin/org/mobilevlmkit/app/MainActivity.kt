@@ -34,8 +34,8 @@ class MainActivity :
         ui = Ui(this)
         frame = FrameLayout(this)
         setContentView(frame)
-        speaker = Speaker(this, model::onSpeaking) { tell(R.string.speak_failed) }
-        camera = model.parts.camera(this)
+        speaker = Speaker(this, model::onSpeaking) { toast(R.string.speak_failed) }
+        camera = model.dependencies.camera(this)
         model.restore(savedInstanceState)
         model.observer = ::render
         render(model.state)
@@ -176,7 +176,7 @@ class MainActivity :
                 continue
             }
         }
-        tell(R.string.no_picker)
+        toast(R.string.no_picker)
     }
 
     override fun onActivityResult(requestCode: Int, resultCode: Int, data: Intent?) {
@@ -195,7 +195,7 @@ class MainActivity :
 
     override fun speak(text: String) = if (model.state.speaking == text) speaker.stop() else speaker.speak(text)
 
-    private fun tell(text: Int) = Toast.makeText(this, text, Toast.LENGTH_LONG).show()
+    private fun toast(text: Int) = Toast.makeText(this, text, Toast.LENGTH_LONG).show()
 
     override fun share(capture: String) = CaptureProvider.share(this, capture)
 

@@ -32,7 +32,7 @@ class PhoneCamera(private val context: Context) : Camera {
     private val manager = context.getSystemService(CameraManager::class.java)
     private val texture = TextureView(context)
     private val main = Handler(Looper.getMainLooper())
-    private var opened: Opened? = null
+    private var opened: OpenCamera? = null
 
     override val preview get() = texture
 
@@ -40,7 +40,7 @@ class PhoneCamera(private val context: Context) : Camera {
         close()
         try {
             val id = pick()
-            if (id == null) onProblem(CameraProblem.NO_CAMERA) else opened = Opened(id, onFrame, onProblem).also { it.begin() }
+            if (id == null) onProblem(CameraProblem.NO_CAMERA) else opened = OpenCamera(id, onFrame, onProblem).also { it.begin() }
         } catch (_: CameraAccessException) {
             onProblem(CameraProblem.FAILED)
         }
@@ -59,7 +59,7 @@ class PhoneCamera(private val context: Context) : Camera {
     private fun facing(id: String) = manager.getCameraCharacteristics(id).get(CameraCharacteristics.LENS_FACING)
 
     /** The camera from [begin] to [end]. */
-    private inner class Opened(
+    private inner class OpenCamera(
         private val id: String,
         private val onFrame: (Frame) -> Unit,
         private val onProblem: (CameraProblem) -> Unit,

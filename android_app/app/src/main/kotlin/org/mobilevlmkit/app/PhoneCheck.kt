@@ -8,9 +8,9 @@ import org.mobilevlmkit.core.session.VlmSession
 import java.io.File
 import java.util.concurrent.CancellationException
 
-/** "Check this phone" on the session's thread, told on the main thread by [tell]. */
-class PhoneCheck(private val session: VlmSession, private val parts: Parts, private val tell: (Check) -> Unit) {
-    private var state = Check()
+/** "Check this phone" on the session's thread, told on the main thread by [onChange]. */
+class PhoneCheck(private val session: VlmSession, private val dependencies: Dependencies, private val onChange: (CheckState) -> Unit) {
+    private var state = CheckState()
     private var report: CheckReport? = null
 
     @Volatile
@@ -24,15 +24,15 @@ class PhoneCheck(private val session: VlmSession, private val parts: Parts, priv
         val isBegun = session.check { model, job ->
             hasBegun = true
             attempt {
-                val done = SelfCheck(model, Photos::read, parts.phone::thermal, parts::nanoTime).run(job) {
+                val done = SelfCheck(model, Photos::read, dependencies.phone::thermal, dependencies::nanoTime).run(job) {
                     update { copy(findings = findings + it) }
                 }
                 report = done
-                update { copy(benchmark = done.benchmark) }
+                update { copy(measurements = done.measurements) }
             }
             update { copy(isRunning = false) }
         }
-        if (isBegun) tell(state)
+        if (isBegun) onChange(state)
         return isBegun
     }
 
@@ -47,15 +47,17 @@ class PhoneCheck(private val session: VlmSession, private val parts: Parts, priv
      */
     fun capture(onFile: (String) -> Unit) {
         val done = report ?: return
-        val record = done.telling ?: return
+        val record = done.mostInformative ?: return
         session.check { model, _ ->
             update { copy(isCapturing = true, failure = null) }
             attempt {
                 model.release() // two programs have no room
-                val capture = parts.methods(model.folder, model.manifest).use { done.capture(record, model, it, parts.phone.describe()) }
-                val file = File(CaptureProvider.folder(parts.context), "capture-${System.currentTimeMillis()}.zip")
+                val capture = dependencies.methods(model.folder, model.manifest).use {
+                    done.capture(record, model, it, dependencies.phone.describe())
+                }
+                val file = File(CaptureProvider.folder(dependencies.context), "capture-${System.currentTimeMillis()}.zip")
                 CaptureWriter.write(capture, file)
-                parts.main.execute { if (!isEnded) onFile(file.name) }
+                dependencies.main.execute { if (!isEnded) onFile(file.name) }
             }
             update { copy(isCapturing = false) }
         }
@@ -74,8 +76,8 @@ class PhoneCheck(private val session: VlmSession, private val parts: Parts, priv
         update { copy(failure = error.message ?: error.javaClass.simpleName) }
     }
 
-    private fun update(change: Check.() -> Check) = parts.main.execute {
+    private fun update(change: CheckState.() -> CheckState) = dependencies.main.execute {
         state = state.change()
-        if (!isEnded) tell(state)
+        if (!isEnded) onChange(state)
     }
 }

@@ -24,7 +24,7 @@ private class BitmapPicture(private val bitmap: Bitmap) : Picture {
 /** Pictures from files and from other apps, upright and opaque, and as bitmaps for the screen. */
 object Photos {
     /** A picture of more pixels is halved until it fits: no phone has the memory for two of them. */
-    private const val MOST_PIXELS = 24_000_000L
+    private const val MAX_PIXELS = 24_000_000L
     private const val SHOWN_SIDE = 1280
 
     /**
@@ -69,7 +69,7 @@ object Photos {
         open().use { BitmapFactory.decodeStream(it, null, options) }
         options.inSampleSize = 1
         val size = options.outWidth.toLong() * options.outHeight
-        while (size / options.inSampleSize / options.inSampleSize > MOST_PIXELS) options.inSampleSize *= 2
+        while (size / options.inSampleSize / options.inSampleSize > MAX_PIXELS) options.inSampleSize *= 2
         options.inJustDecodeBounds = false
         options.inPremultiplied = false
         return open().use { BitmapFactory.decodeStream(it, null, options) }

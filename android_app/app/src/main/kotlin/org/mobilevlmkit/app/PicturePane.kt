@@ -102,7 +102,7 @@ class PicturePane(private val ui: Ui, private val model: AppModel, private val a
 
     private fun askLive() {
         val question = ui.field(ui.string(R.string.live_question), 3).apply {
-            setText(model.parts.settings.liveQuestion)
+            setText(model.dependencies.settings.liveQuestion)
             contentDescription = ui.string(R.string.live_question)
         }
         val box = ui.column(ui.text(ui.string(R.string.live_question)), question, gap = 8).apply {

@@ -8,8 +8,8 @@ import org.mobilevlmkit.app.Ui.Companion.shown
 import org.mobilevlmkit.core.session.Problem
 
 /** What went wrong, in the user's words first and the cause's own below, and what can be done. */
-class ProblemView(private val ui: Ui, private val model: AppModel, private val askAnew: (String) -> Unit) {
-    private class Shown(val title: Int, val detail: String, val actions: List<Pair<Int, () -> Unit>>)
+class ProblemView(private val ui: Ui, private val model: AppModel, private val askInNewChat: (String) -> Unit) {
+    private class ProblemText(val title: Int, val detail: String, val actions: List<Pair<Int, () -> Unit>>)
 
     private val title = ui.heading("", 18)
     private val detail = ui.text(color = R.color.problem)
@@ -34,35 +34,35 @@ class ProblemView(private val ui: Ui, private val model: AppModel, private val a
         }
     }
 
-    private fun crash() = Shown(
+    private fun crash() = ProblemText(
         R.string.problem_crash,
         ui.string(R.string.problem_crash_detail),
         listOf(R.string.try_again to model::openAnyway, R.string.menu_models to { model.go(Screen.BUNDLES) }),
     )
 
-    private fun of(problem: Problem): Shown {
+    private fun of(problem: Problem): ProblemText {
         val retry = R.string.try_again to model::retry
         val models = R.string.menu_models to { model.go(Screen.BUNDLES) }
         return when (problem) {
-            is Problem.Bundle -> Shown(R.string.problem_bundle, model.plain(problem.message), listOf(models))
-            is Problem.Outdated -> Shown(
+            is Problem.Bundle -> ProblemText(R.string.problem_bundle, model.plain(problem.message), listOf(models))
+            is Problem.Outdated -> ProblemText(
                 R.string.problem_outdated,
                 ui.string(R.string.problem_outdated_detail, problem.name),
                 listOf(models),
             )
-            is Problem.Memory -> Shown(
+            is Problem.Memory -> ProblemText(
                 R.string.problem_memory,
                 ui.string(R.string.problem_memory_detail, size(problem.neededBytes), size(problem.availableBytes)),
                 listOf(retry, models),
             )
-            is Problem.Engine -> Shown(R.string.problem_engine, model.plain(problem.message), listOf(retry, models))
-            is Problem.ContextFull -> Shown(
+            is Problem.Engine -> ProblemText(R.string.problem_engine, model.plain(problem.message), listOf(retry, models))
+            is Problem.ContextFull -> ProblemText(
                 R.string.problem_full,
                 ui.string(R.string.problem_full_detail),
-                listOf(R.string.problem_full_action to { askAnew(problem.question) }, R.string.undo_question_label to model::undo),
+                listOf(R.string.problem_full_action to { askInNewChat(problem.question) }, R.string.undo_question_label to model::undo),
             )
-            is Problem.Check -> Shown(R.string.problem_check, problem.message, emptyList())
-            is Problem.Input -> Shown(R.string.problem_input, problem.message, emptyList())
+            is Problem.Check -> ProblemText(R.string.problem_check, problem.message, emptyList())
+            is Problem.Input -> ProblemText(R.string.problem_input, problem.message, emptyList())
         }
     }
 

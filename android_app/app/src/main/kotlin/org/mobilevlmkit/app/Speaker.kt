@@ -17,11 +17,11 @@ class Speaker(private val context: Context, private val onSpeaking: (String?) ->
     private val main = Handler(Looper.getMainLooper())
     private var voice: TextToSpeech? = null
     private var isReady = false
-    private var wanted: String? = null
+    private var toSpeak: String? = null
     private var spoken = 0 // texts so far; the end of an earlier one doesn't count any more
 
     fun speak(text: String) {
-        wanted = text
+        toSpeak = text
         if (isReady) {
             say()
         } else if (voice == null) {
@@ -30,7 +30,7 @@ class Speaker(private val context: Context, private val onSpeaking: (String?) ->
     }
 
     fun stop() {
-        wanted = null
+        toSpeak = null
         spoken++
         voice?.stop()
         onSpeaking(null)
@@ -54,18 +54,18 @@ class Speaker(private val context: Context, private val onSpeaking: (String?) ->
     }
 
     private fun say() {
-        val text = wanted ?: return
+        val text = toSpeak ?: return
         val speaking = voice ?: return
-        wanted = null
+        toSpeak = null
         val isHan = text.any { Character.UnicodeScript.of(it.code) == Character.UnicodeScript.HAN }
         val isKnown = speaking.setLanguage(if (isHan) Locale.SIMPLIFIED_CHINESE else Locale.ENGLISH) >= TextToSpeech.LANG_AVAILABLE
         val mine = "${++spoken}"
-        speaking.setOnUtteranceProgressListener(Ends(mine))
+        speaking.setOnUtteranceProgressListener(EndListener(mine))
         if (isKnown && speaking.speak(text, TextToSpeech.QUEUE_FLUSH, null, mine) == TextToSpeech.SUCCESS) onSpeaking(text) else onNoVoice()
     }
 
     /** Tells the end of the text [mine]; called on a thread of the voice's. */
-    private inner class Ends(private val mine: String) : UtteranceProgressListener() {
+    private inner class EndListener(private val mine: String) : UtteranceProgressListener() {
         override fun onStart(id: String) = Unit
 
         override fun onDone(id: String) = ended(id)

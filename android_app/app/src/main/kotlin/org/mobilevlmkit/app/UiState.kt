@@ -2,8 +2,8 @@ package org.mobilevlmkit.app
 
 import android.graphics.Bitmap
 import org.mobilevlmkit.core.bundle.LibraryState
-import org.mobilevlmkit.core.check.Benchmark
 import org.mobilevlmkit.core.check.Finding
+import org.mobilevlmkit.core.check.Measurements
 import org.mobilevlmkit.core.session.SessionState
 
 /** Which screen is seen. */
@@ -18,21 +18,21 @@ enum class CameraState { OFF, OPEN, ASK_PERMISSION, DENIED, NO_CAMERA, IN_USE, F
  * @property answer about the newest described frame; the last one's until the first word comes
  * @property isWhole whether no more of [answer] comes
  * @property seenAtMs when the frame that [answer] is about came (elapsed milliseconds); null before the first
- * @property isResting the phone is too warm, or saves its battery
+ * @property isCoolingDown the phone is too warm, or saves its battery
  */
-data class Live(
+data class LiveState(
     val question: String,
     val answer: String = "",
     val isWhole: Boolean = false,
     val seenAtMs: Long? = null,
-    val isResting: Boolean = false,
+    val isCoolingDown: Boolean = false,
 )
 
 /** "Check this phone" as it is seen: findings as they come, then the speed; neither speed nor [failure] if it was interrupted. */
-data class Check(
+data class CheckState(
     val isRunning: Boolean = true,
     val findings: List<Finding> = emptyList(),
-    val benchmark: Benchmark? = null,
+    val measurements: Measurements? = null,
     val failure: String? = null,
     val isCapturing: Boolean = false,
 )
@@ -47,8 +47,8 @@ data class UiState(
     val pictureProblem: String? = null,
     val hasPrevious: Boolean = false,
     val camera: CameraState = CameraState.OFF,
-    val live: Live? = null,
-    val check: Check? = null,
+    val live: LiveState? = null,
+    val check: CheckState? = null,
     val hasCrashed: Boolean = false,
     val speaking: String? = null,
     val showsStats: Boolean = true,

@@ -13,18 +13,18 @@ import android.widget.TextView
 
 /** What is wrong for someone who can't see well, or touch precisely; also of what is scrolled away. */
 object Accessibility {
-    private const val LEAST_SIDE_DP = 48
-    private const val LEAST_CONTRAST = 4.5
-    private const val LEAST_CONTRAST_LARGE = 3.0
+    private const val MIN_SIDE_DP = 48
+    private const val MIN_CONTRAST = 4.5
+    private const val MIN_CONTRAST_LARGE = 3.0
     private const val LARGE_DP = 24.0
     private const val LARGE_BOLD_DP = 18.66
     private val SYSTEM_BARS = setOf(android.R.id.statusBarBackground, android.R.id.navigationBarBackground)
 
     /** [isContrastJudged]: it depends on the colours alone, and drawing all takes time. */
-    fun faults(stage: Stage, isContrastJudged: Boolean = true): List<String> = stage.windows().flatMap { window ->
-        stage.layOut(window)
-        val sheets = Sheets(stage, window)
-        Stage.below(window).filter { it.isShown && it.width > 0 && it.id !in SYSTEM_BARS }.flatMap { view ->
+    fun faults(driver: AppDriver, isContrastJudged: Boolean = true): List<String> = driver.windows().flatMap { window ->
+        driver.layOut(window)
+        val sheets = Sheets(driver, window)
+        AppDriver.below(window).filter { it.isShown && it.width > 0 && it.id !in SYSTEM_BARS }.flatMap { view ->
             val contrast = (view as? TextView)?.takeIf { isContrastJudged }?.let { faint(it, sheets) }
             listOfNotNull(unlabelled(view), small(view), contrast) + Clipping.faults(view)
         }
@@ -42,9 +42,9 @@ object Accessibility {
 
     private fun small(view: View): String? {
         val density = view.resources.displayMetrics.density
-        val isSmall = minOf(view.width, view.height) < LEAST_SIDE_DP * density - 1
+        val isSmall = minOf(view.width, view.height) < MIN_SIDE_DP * density - 1
         if (!view.isClickable || !isSmall) return null
-        return "${labelOf(view)}: ${view.width / density} x ${view.height / density} dp, expected $LEAST_SIDE_DP"
+        return "${labelOf(view)}: ${view.width / density} x ${view.height / density} dp, expected $MIN_SIDE_DP"
     }
 
     /** What can't be used may be faint. */
@@ -55,7 +55,7 @@ object Accessibility {
         val color = if (isHint) view.currentHintTextColor else view.currentTextColor
         val leastLarge = if (view.typeface?.isBold == true) LARGE_BOLD_DP else LARGE_DP
         val isLarge = view.textSize / view.resources.displayMetrics.density >= leastLarge
-        val least = if (isLarge) LEAST_CONTRAST_LARGE else LEAST_CONTRAST
+        val least = if (isLarge) MIN_CONTRAST_LARGE else MIN_CONTRAST
         val ratio = ratio(luminance(color), luminance(sheets.groundOf(view)))
         return if (ratio < least) "$text: contrast %.1f, expected $least".format(ratio) else null
     }
@@ -72,7 +72,7 @@ object Accessibility {
 }
 
 /** The window, and all of what scrolls in it, drawn each on a bitmap of its own. */
-private class Sheets(private val stage: Stage, private val window: View) {
+private class Sheets(private val driver: AppDriver, private val window: View) {
     private val drawn = HashMap<View, Bitmap>()
 
     /** The colour that most of [view]'s upper edge has. */
@@ -103,8 +103,8 @@ private class Sheets(private val stage: Stage, private val window: View) {
 
     private fun draw(sheet: View): Bitmap {
         val bitmap = Bitmap.createBitmap(sheet.width, sheet.height, Bitmap.Config.ARGB_8888)
-        if (window === stage.activity.window.decorView) {
-            bitmap.eraseColor(stage.activity.getColor(R.color.background))
+        if (window === driver.activity.window.decorView) {
+            bitmap.eraseColor(driver.activity.getColor(R.color.background))
         } else if (sheet !== window) {
             bitmap.eraseColor(ofDialog)
         }

@@ -12,137 +12,137 @@ import java.util.Calendar
 import java.util.GregorianCalendar
 
 /** The bundles on the phone. */
-class BundlesScreenTest : OnStage() {
+class BundlesScreenTest : AppTestCase() {
     /** Two bundles, of which `demo` is in use with a picture. */
     private fun two() {
-        stage.push("street.mvlm", TestBundle(seed = 2, programBytes = 1_500_000))
-        stage.push()
-        File(stage.folder("street.mvlm"), "manifest.json").setLastModified(GregorianCalendar(2024, Calendar.MARCH, 5, 12, 0).timeInMillis)
-        stage.seen()
+        driver.push("street.mvlm", TestBundle(seed = 2, programBytes = 1_500_000))
+        driver.push()
+        File(driver.folder("street.mvlm"), "manifest.json").setLastModified(GregorianCalendar(2024, Calendar.MARCH, 5, 12, 0).timeInMillis)
+        driver.seen()
         model.go(Screen.BUNDLES)
-        stage.parts.settle()
+        driver.dependencies.settle()
     }
 
     @Test
     fun eachHasItsSizeDateAndRecipe() {
         two()
-        val bytes = BundleFiles.size(stage.folder("street.mvlm"))
+        val bytes = BundleFiles.size(driver.folder("street.mvlm"))
         assertEquals(1.5, bytes / 1e6, 0.1)
-        val size = android.text.format.Formatter.formatShortFileSize(stage.app, bytes)
+        val size = android.text.format.Formatter.formatShortFileSize(driver.app, bytes)
         assertTrue(size, size.endsWith("MB"))
-        assertTrue(stage.texts(), stage.isSeen(R.string.bundle_line, size, "Mar 5, 2024", stage.state.bundles[0].recipe))
-        assertEquals("int4", stage.state.bundles[0].recipe)
-        assertEquals(1, stage.texts().split(stage.string(R.string.bundle_in_use)).size - 1)
-        assertNull(stage.find(stage.string(R.string.bundle_use_named, "demo")))
+        assertTrue(driver.texts(), driver.isSeen(R.string.bundle_line, size, "Mar 5, 2024", driver.state.bundles[0].recipe))
+        assertEquals("int4", driver.state.bundles[0].recipe)
+        assertEquals(1, driver.texts().split(driver.string(R.string.bundle_in_use)).size - 1)
+        assertNull(driver.find(driver.string(R.string.bundle_use_named, "demo")))
     }
 
     @Test
     fun anotherOneIsUsedAndThePictureForgotten() {
         two()
-        stage.touch(R.string.bundle_use_named, "street")
-        assertEquals(Screen.CHAT, stage.state.screen)
-        assertEquals("street.mvlm", stage.state.session.bundle)
-        assertNull(stage.state.picture)
-        assertEquals(listOf(true, false), stage.parts.fakes.map { it.isClosed })
-        assertTrue("street" in stage.texts())
-        stage.app.die()
-        stage.start()
-        assertEquals("street.mvlm", stage.state.session.bundle)
+        driver.touch(R.string.bundle_use_named, "street")
+        assertEquals(Screen.CHAT, driver.state.screen)
+        assertEquals("street.mvlm", driver.state.session.bundle)
+        assertNull(driver.state.picture)
+        assertEquals(listOf(true, false), driver.dependencies.fakes.map { it.isClosed })
+        assertTrue("street" in driver.texts())
+        driver.app.die()
+        driver.start()
+        assertEquals("street.mvlm", driver.state.session.bundle)
     }
 
     @Test
     fun cancellingKeepsIt() {
         two()
-        stage.touch(R.string.bundle_delete_named, "street")
-        val size = android.text.format.Formatter.formatShortFileSize(stage.app, BundleFiles.size(stage.folder("street.mvlm")))
-        assertTrue(stage.texts(), stage.isSeen(R.string.bundle_delete_ask, "street", size))
-        stage.touch(R.string.cancel)
-        assertEquals(listOf("demo", "street"), stage.state.bundles.map { it.name })
-        assertTrue(stage.folder("street.mvlm").isDirectory)
+        driver.touch(R.string.bundle_delete_named, "street")
+        val size = android.text.format.Formatter.formatShortFileSize(driver.app, BundleFiles.size(driver.folder("street.mvlm")))
+        assertTrue(driver.texts(), driver.isSeen(R.string.bundle_delete_ask, "street", size))
+        driver.touch(R.string.cancel)
+        assertEquals(listOf("demo", "street"), driver.state.bundles.map { it.name })
+        assertTrue(driver.folder("street.mvlm").isDirectory)
     }
 
     @Test
     fun confirmingDeletesAndLeavesTheOtherInUse() {
         two()
-        stage.touch(R.string.bundle_delete_named, "street")
-        stage.touch(R.string.bundle_delete)
-        assertEquals(listOf("demo"), stage.state.bundles.map { it.name })
-        assertFalse(stage.folder("street.mvlm").exists())
-        assertEquals("demo.mvlm", stage.state.session.bundle)
-        assertFalse(stage.engine.isClosed)
-        assertTrue(stage.state.picture != null)
+        driver.touch(R.string.bundle_delete_named, "street")
+        driver.touch(R.string.bundle_delete)
+        assertEquals(listOf("demo"), driver.state.bundles.map { it.name })
+        assertFalse(driver.folder("street.mvlm").exists())
+        assertEquals("demo.mvlm", driver.state.session.bundle)
+        assertFalse(driver.engine.isClosed)
+        assertTrue(driver.state.picture != null)
     }
 
     @Test
     fun theOneInUseIsFreedBeforeItIsDeletedAndAnotherTakesItsPlace() {
         two()
-        stage.touch(R.string.bundle_delete_named, "demo")
-        stage.touch(R.string.bundle_delete)
-        assertFalse(stage.folder("demo.mvlm").exists())
-        assertTrue(stage.parts.fakes.single().isClosed)
-        assertNull(stage.state.session.bundle)
-        assertNull(stage.state.picture)
-        stage.touch(R.string.back)
-        assertEquals("street.mvlm", stage.state.session.bundle)
+        driver.touch(R.string.bundle_delete_named, "demo")
+        driver.touch(R.string.bundle_delete)
+        assertFalse(driver.folder("demo.mvlm").exists())
+        assertTrue(driver.dependencies.fakes.single().isClosed)
+        assertNull(driver.state.session.bundle)
+        assertNull(driver.state.picture)
+        driver.touch(R.string.back)
+        assertEquals("street.mvlm", driver.state.session.bundle)
     }
 
     @Test
     fun deletingTheLastOneLeadsToTheFirstScreen() {
-        stage.seen()
+        driver.seen()
         model.go(Screen.BUNDLES)
-        stage.parts.settle()
-        stage.touch(R.string.bundle_delete_named, "demo")
-        stage.touch(R.string.bundle_delete)
-        assertEquals(Screen.WELCOME, stage.state.screen)
-        assertTrue(stage.state.bundles.isEmpty())
+        driver.dependencies.settle()
+        driver.touch(R.string.bundle_delete_named, "demo")
+        driver.touch(R.string.bundle_delete)
+        assertEquals(Screen.WELCOME, driver.state.screen)
+        assertTrue(driver.state.bundles.isEmpty())
     }
 
     @Test
     fun onePushedMeanwhileIsFound() {
-        stage.aiming()
+        driver.aiming()
         model.go(Screen.BUNDLES)
-        stage.parts.settle()
-        stage.push("street.mvlm", TestBundle(seed = 2))
-        stage.touch(R.string.look_again)
-        assertTrue(stage.find(stage.string(R.string.bundle_use_named, "street")) != null)
+        driver.dependencies.settle()
+        driver.push("street.mvlm", TestBundle(seed = 2))
+        driver.touch(R.string.look_again)
+        assertTrue(driver.find(driver.string(R.string.bundle_use_named, "street")) != null)
     }
 
     @Test
     fun oneThatMustBeExportedAgainSaysSoAndIsNotUsed() {
-        stage.push("street.mvlm", TestBundle { it + ("format_version" to 1) })
-        stage.aiming()
-        assertEquals("demo.mvlm", stage.state.session.bundle)
+        driver.push("street.mvlm", TestBundle { it + ("format_version" to 1) })
+        driver.aiming()
+        assertEquals("demo.mvlm", driver.state.session.bundle)
         model.go(Screen.BUNDLES)
-        stage.parts.settle()
-        assertTrue(stage.texts(), stage.isSeen(R.string.problem_outdated_detail, "street"))
-        assertNull(stage.find(stage.string(R.string.bundle_use_named, "street")))
-        stage.touch(R.string.bundle_delete_named, "street")
-        stage.touch(R.string.bundle_delete)
-        assertEquals(listOf("demo"), stage.state.bundles.map { it.name })
+        driver.dependencies.settle()
+        assertTrue(driver.texts(), driver.isSeen(R.string.problem_outdated_detail, "street"))
+        assertNull(driver.find(driver.string(R.string.bundle_use_named, "street")))
+        driver.touch(R.string.bundle_delete_named, "street")
+        driver.touch(R.string.bundle_delete)
+        assertEquals(listOf("demo"), driver.state.bundles.map { it.name })
     }
 
     @Test
     fun theOneLastInUseSaysThatItMustBeExportedAgain() {
-        stage.seen()
-        stage.app.die()
-        stage.push(bundle = TestBundle { it + ("format_version" to 1) })
-        stage.push("street.mvlm", TestBundle(seed = 2))
-        stage.start()
-        assertEquals(Screen.CHAT, stage.state.screen)
-        assertTrue(stage.texts(), stage.isSeen(R.string.problem_outdated_detail, "demo"))
-        assertTrue(stage.parts.fakes.isEmpty())
-        stage.touch(R.string.menu_models)
-        stage.touch(R.string.bundle_use_named, "street")
-        assertEquals("street.mvlm", stage.state.session.bundle)
-        assertNull(stage.state.session.problem)
+        driver.seen()
+        driver.app.die()
+        driver.push(bundle = TestBundle { it + ("format_version" to 1) })
+        driver.push("street.mvlm", TestBundle(seed = 2))
+        driver.start()
+        assertEquals(Screen.CHAT, driver.state.screen)
+        assertTrue(driver.texts(), driver.isSeen(R.string.problem_outdated_detail, "demo"))
+        assertTrue(driver.dependencies.fakes.isEmpty())
+        driver.touch(R.string.menu_models)
+        driver.touch(R.string.bundle_use_named, "street")
+        assertEquals("street.mvlm", driver.state.session.bundle)
+        assertNull(driver.state.session.problem)
     }
 
     @Test
     fun anImportIsSeenHereToo() {
-        stage.aiming()
+        driver.aiming()
         model.go(Screen.BUNDLES)
-        stage.parts.settle()
-        stage.importHalf()
-        assertTrue(stage.isSeen(R.string.import_title, "half.mvlm.zip"))
+        driver.dependencies.settle()
+        driver.importHalf()
+        assertTrue(driver.isSeen(R.string.import_title, "half.mvlm.zip"))
     }
 }

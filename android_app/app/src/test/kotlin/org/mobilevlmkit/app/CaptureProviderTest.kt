@@ -11,12 +11,12 @@ import java.io.File
 import java.io.FileNotFoundException
 
 /** What another app can reach. */
-class CaptureProviderTest : OnStage() {
+class CaptureProviderTest : AppTestCase() {
     private val provider by lazy { Robolectric.setupContentProvider(CaptureProvider::class.java) }
 
     private fun uri(path: String): Uri = Uri.parse("content://org.mobilevlmkit.app.captures/$path")
 
-    private fun capture() = File(CaptureProvider.folder(stage.app), "capture-1.zip").apply { writeText("zip") }
+    private fun capture() = File(CaptureProvider.folder(driver.app), "capture-1.zip").apply { writeText("zip") }
 
     @Test
     fun aCaptureIsReadWithItsNameAndSize() {
@@ -34,9 +34,9 @@ class CaptureProviderTest : OnStage() {
     @Test
     fun nothingElseIsRead() {
         capture()
-        File(stage.app.cacheDir, "picture.png").writeText("mine")
-        File(CaptureProvider.folder(stage.app), "inner").mkdirs()
-        File(CaptureProvider.folder(stage.app), "inner/secret.zip").writeText("mine")
+        File(driver.app.cacheDir, "picture.png").writeText("mine")
+        File(CaptureProvider.folder(driver.app), "inner").mkdirs()
+        File(CaptureProvider.folder(driver.app), "inner/secret.zip").writeText("mine")
         val paths = listOf(
             "", ".", "..", "inner", "inner/secret.zip", "../picture.png", "..%2Fpicture.png", "%2e%2e%2fpicture.png",
             "capture-1.zip/..%2F..%2Fpicture.png", "no-such.zip", "%2Fetc%2Fhostname",

@@ -15,142 +15,142 @@ import org.robolectric.Shadows.shadowOf
 import java.util.zip.ZipInputStream
 
 /** "Check this phone", and its capture in the share sheet. */
-class CheckScreenTest : OnStage() {
+class CheckScreenTest : AppTestCase() {
     private val pictures = CheckedBundle.pictures.map { it.name }
 
     private fun open(change: (Int, Record) -> Record = { _, record -> record }) {
-        stage.allowCamera()
-        stage.parts.prepare = { it.answers = { CheckedBundle.says } }
-        CheckedBundle.writeTo(stage.folder("demo.mvlm"), change)
-        stage.start()
-        stage.take()
-        stage.ask("Is it red?")
+        driver.allowCamera()
+        driver.dependencies.prepare = { it.answers = { CheckedBundle.says } }
+        CheckedBundle.writeTo(driver.folder("demo.mvlm"), change)
+        driver.start()
+        driver.take()
+        driver.ask("Is it red?")
         model.go(Screen.CHECK)
-        stage.parts.settle()
+        driver.dependencies.settle()
     }
 
-    private val staysOn get() = stage.activity.window.attributes.flags and WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON != 0
+    private val staysOn get() = driver.activity.window.attributes.flags and WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON != 0
 
     @Test
     fun findingsAppearOneByOneThenTheSpeed() {
         open()
         val seen = ArrayList<Int>()
-        stage.engine.meanwhile = {
-            stage.idle()
+        driver.engine.meanwhile = {
+            driver.idle()
             if (it == "generate") {
-                seen.add(stage.texts().lines().count { line -> line.startsWith("✓") })
-                assertTrue(stage.isSeen(R.string.check_running))
+                seen.add(driver.texts().lines().count { line -> line.startsWith("✓") })
+                assertTrue(driver.isSeen(R.string.check_running))
                 assertTrue(staysOn)
-                assertNull(stage.find(stage.string(R.string.check_start)))
-                assertNull(stage.find(stage.string(R.string.check_share)))
+                assertNull(driver.find(driver.string(R.string.check_start)))
+                assertNull(driver.find(driver.string(R.string.check_share)))
             }
         }
-        stage.touch(R.string.check_start)
+        driver.touch(R.string.check_start)
         assertEquals(listOf(2, 5), seen.take(2))
-        assertTrue(stage.texts(), stage.isSeen(R.string.check_same, 6))
+        assertTrue(driver.texts(), driver.isSeen(R.string.check_same, 6))
         for (stageName in listOf(R.string.stage_pixels, R.string.stage_prompt, R.string.stage_answer)) {
-            assertTrue(stage.isSeen(R.string.check_line_same, pictures[1], stage.string(stageName)))
+            assertTrue(driver.isSeen(R.string.check_line_same, pictures[1], driver.string(stageName)))
         }
-        val figures = checkNotNull(stage.state.check?.benchmark)
+        val figures = checkNotNull(driver.state.check?.measurements)
         assertTrue(figures.peakBytes > 0)
         for (figure in listOf("Load: 1.8 s", "Picture: 2.4 s", "First word: 2.7 s", "Speed: 12.5 tokens/s")) {
-            assertTrue(stage.texts(), figure in stage.texts().lines())
+            assertTrue(driver.texts(), figure in driver.texts().lines())
         }
-        assertTrue(stage.isSeen(R.string.check_memory, android.text.format.Formatter.formatShortFileSize(stage.app, figures.peakBytes)))
-        assertTrue(stage.isSeen(R.string.check_thermal, "Cool"))
+        assertTrue(driver.isSeen(R.string.check_memory, android.text.format.Formatter.formatShortFileSize(driver.app, figures.peakBytes)))
+        assertTrue(driver.isSeen(R.string.check_thermal, "Cool"))
         assertFalse(staysOn)
-        stage.touch(R.string.back)
-        assertEquals(listOf("Is it red?"), stage.state.session.turns.map { it.question })
-        assertEquals(Phase.SEEN, stage.state.session.phase)
+        driver.touch(R.string.back)
+        assertEquals(listOf("Is it red?"), driver.state.session.turns.map { it.question })
+        assertEquals(Phase.IMAGE_READY, driver.state.session.phase)
     }
 
     @Test
     fun aRecordThatDiffersIsShownAsSuch() {
         open { index, record -> if (index == 1) record.copy(answer = CheckedBundle.OTHER_ANSWER) else record }
-        stage.touch(R.string.check_start)
-        assertTrue(stage.texts(), stage.isSeen(R.string.check_differs, 1, 6))
-        val line = stage.string(R.string.check_line_differs, pictures[1], stage.string(R.string.stage_answer))
+        driver.touch(R.string.check_start)
+        assertTrue(driver.texts(), driver.isSeen(R.string.check_differs, 1, 6))
+        val line = driver.string(R.string.check_line_differs, pictures[1], driver.string(R.string.stage_answer))
         val differing = "✗ $line\nfrom character 7: got 'circle', expected 'star'"
-        assertTrue(stage.texts(), differing in stage.texts())
-        assertEquals(1, stage.texts().split("✗").size - 1)
+        assertTrue(driver.texts(), differing in driver.texts())
+        assertEquals(1, driver.texts().split("✗").size - 1)
     }
 
     @Test
     fun aBundleWithoutRecordsSaysHowToMakeThem() {
-        stage.seen()
+        driver.seen()
         model.go(Screen.CHECK)
-        stage.parts.settle()
-        stage.touch(R.string.check_start)
-        assertTrue(stage.isSeen(R.string.check_failed))
-        assertTrue(stage.texts(), "demo.mvlm: got no golden records, expected some; make them: mvlm golden BUNDLE" in stage.texts())
-        assertNull(stage.find(stage.string(R.string.check_share)))
-        assertTrue(stage.find(stage.string(R.string.check_start))!!.isEnabled)
+        driver.dependencies.settle()
+        driver.touch(R.string.check_start)
+        assertTrue(driver.isSeen(R.string.check_failed))
+        assertTrue(driver.texts(), "demo.mvlm: got no golden records, expected some; make them: mvlm golden BUNDLE" in driver.texts())
+        assertNull(driver.find(driver.string(R.string.check_share)))
+        assertTrue(driver.find(driver.string(R.string.check_start))!!.isEnabled)
     }
 
     @Test
     fun tooLittleMemoryEndsItReadably() {
         open()
-        stage.engine.meanwhile = { if (it == "generate") throw OutOfMemoryError("no room for logits") }
-        stage.touch(R.string.check_start)
-        assertTrue(stage.texts(), stage.isSeen(R.string.check_failed))
-        assertTrue("no room for logits" in stage.texts())
-        assertFalse(stage.isSeen(R.string.check_running))
+        driver.engine.meanwhile = { if (it == "generate") throw OutOfMemoryError("no room for logits") }
+        driver.touch(R.string.check_start)
+        assertTrue(driver.texts(), driver.isSeen(R.string.check_failed))
+        assertTrue("no room for logits" in driver.texts())
+        assertFalse(driver.isSeen(R.string.check_running))
     }
 
     @Test
     fun leavingTheScreenEndsIt() {
         open()
-        val before = stage.engine.pictures
-        stage.engine.meanwhile = { if (it == "piece 0" && stage.state.screen == Screen.CHECK) stage.press(stage.string(R.string.back)) }
-        stage.touch(R.string.check_start)
-        assertEquals(Screen.CHAT, stage.state.screen)
-        assertNull(stage.state.check)
-        assertEquals(before + 2, stage.engine.pictures) // one record, then the conversation's own put back
-        assertEquals(listOf("Is it red?"), stage.state.session.turns.map { it.question })
+        val before = driver.engine.pictures
+        driver.engine.meanwhile = { if (it == "piece 0" && driver.state.screen == Screen.CHECK) driver.press(driver.string(R.string.back)) }
+        driver.touch(R.string.check_start)
+        assertEquals(Screen.CHAT, driver.state.screen)
+        assertNull(driver.state.check)
+        assertEquals(before + 2, driver.engine.pictures) // one record, then the conversation's own put back
+        assertEquals(listOf("Is it red?"), driver.state.session.turns.map { it.question })
     }
 
     @Test
     fun leavingTheAppInterruptsItAndSaysSo() {
         open()
-        stage.engine.meanwhile = {
+        driver.engine.meanwhile = {
             if (it == "piece 0") {
-                stage.engine.meanwhile = {}
-                stage.controller.pause().stop()
+                driver.engine.meanwhile = {}
+                driver.controller.pause().stop()
             }
         }
-        stage.touch(R.string.check_start)
-        stage.comeBack()
-        assertTrue(stage.texts(), stage.isSeen(R.string.check_interrupted))
-        assertFalse(stage.isSeen(R.string.check_same, 2))
-        stage.touch(R.string.check_start)
-        assertTrue(stage.isSeen(R.string.check_same, 6))
+        driver.touch(R.string.check_start)
+        driver.comeBack()
+        assertTrue(driver.texts(), driver.isSeen(R.string.check_interrupted))
+        assertFalse(driver.isSeen(R.string.check_same, 2))
+        driver.touch(R.string.check_start)
+        assertTrue(driver.isSeen(R.string.check_same, 6))
     }
 
     @Test
     fun leavingTheAppBeforeItBeginsInterruptsItToo() {
         open()
-        stage.press(stage.string(R.string.check_start))
-        stage.controller.pause().stop()
-        stage.comeBack()
-        assertTrue(stage.texts(), stage.isSeen(R.string.check_interrupted))
-        assertTrue(stage.find(stage.string(R.string.check_start)) != null)
+        driver.press(driver.string(R.string.check_start))
+        driver.controller.pause().stop()
+        driver.comeBack()
+        assertTrue(driver.texts(), driver.isSeen(R.string.check_interrupted))
+        assertTrue(driver.find(driver.string(R.string.check_start)) != null)
     }
 
     @Test
     fun withoutAModelItCannotBegin() {
-        stage.giveMemory(1)
-        stage.aiming()
+        driver.giveMemory(1)
+        driver.aiming()
         model.go(Screen.CHECK)
-        stage.parts.settle()
-        assertFalse(stage.find(stage.string(R.string.check_start))!!.isEnabled)
-        assertTrue(stage.isSeen(R.string.check_needs_model))
+        driver.dependencies.settle()
+        assertFalse(driver.find(driver.string(R.string.check_start))!!.isEnabled)
+        assertTrue(driver.isSeen(R.string.check_needs_model))
     }
 
     /** The intent that the share sheet is given for the capture of the last check. */
     private fun share(): Intent {
-        stage.touch(R.string.check_start)
-        stage.touch(R.string.check_share)
-        val sheet = shadowOf(stage.activity).nextStartedActivity
+        driver.touch(R.string.check_start)
+        driver.touch(R.string.check_share)
+        val sheet = shadowOf(driver.activity).nextStartedActivity
         assertEquals(Intent.ACTION_CHOOSER, sheet.action)
         return checkNotNull(@Suppress("DEPRECATION") sheet.getParcelableExtra(Intent.EXTRA_INTENT))
     }
@@ -169,10 +169,10 @@ class CheckScreenTest : OnStage() {
         val uri = checkNotNull(@Suppress("DEPRECATION") send.getParcelableExtra<Uri>(Intent.EXTRA_STREAM))
         assertEquals("content" to "org.mobilevlmkit.app.captures", uri.scheme to uri.authority)
         assertEquals(uri, send.clipData!!.getItemAt(0).uri)
-        assertEquals("application/zip", stage.app.contentResolver.getType(uri))
+        assertEquals("application/zip", driver.app.contentResolver.getType(uri))
 
         val members = LinkedHashMap<String, ByteArray>()
-        ZipInputStream(stage.app.contentResolver.openInputStream(uri)).use { zip ->
+        ZipInputStream(driver.app.contentResolver.openInputStream(uri)).use { zip ->
             generateSequence { zip.nextEntry }.forEach { members[it.name] = zip.readBytes() }
         }
         assertEquals(listOf("capture.json", "pixels.png", "picture.png"), members.keys.toList())
@@ -182,35 +182,35 @@ class CheckScreenTest : OnStage() {
         assertEquals(Photos.read(CheckedBundle.pictures[1]).width, picture.width)
 
         // The engine was freed to make room; the conversation comes back with it.
-        assertEquals(listOf(true, false), stage.parts.fakes.map { it.isClosed })
-        stage.touch(R.string.back)
-        assertEquals(listOf("Is it red?"), stage.state.session.turns.map { it.question })
-        assertEquals(Phase.SEEN, stage.state.session.phase)
+        assertEquals(listOf(true, false), driver.dependencies.fakes.map { it.isClosed })
+        driver.touch(R.string.back)
+        assertEquals(listOf("Is it red?"), driver.state.session.turns.map { it.question })
+        assertEquals(Phase.IMAGE_READY, driver.state.session.phase)
     }
 
     @Test
     fun aCaptureThatCannotBeWrittenIsToldAndCanBeTriedAgain() {
         open()
-        stage.touch(R.string.check_start)
-        CaptureProvider.folder(stage.app).apply { deleteRecursively() }.writeText("in the way")
-        stage.touch(R.string.check_share)
-        assertTrue(stage.texts(), stage.isSeen(R.string.check_failed))
-        assertTrue("expected a place to write" in stage.texts())
-        assertNull(shadowOf(stage.activity).nextStartedActivity)
-        java.io.File(stage.app.cacheDir, "captures").delete()
-        stage.touch(R.string.check_share)
-        assertEquals(Intent.ACTION_CHOOSER, shadowOf(stage.activity).nextStartedActivity.action)
-        assertFalse(stage.isSeen(R.string.check_failed))
+        driver.touch(R.string.check_start)
+        CaptureProvider.folder(driver.app).apply { deleteRecursively() }.writeText("in the way")
+        driver.touch(R.string.check_share)
+        assertTrue(driver.texts(), driver.isSeen(R.string.check_failed))
+        assertTrue("expected a place to write" in driver.texts())
+        assertNull(shadowOf(driver.activity).nextStartedActivity)
+        java.io.File(driver.app.cacheDir, "captures").delete()
+        driver.touch(R.string.check_share)
+        assertEquals(Intent.ACTION_CHOOSER, shadowOf(driver.activity).nextStartedActivity.action)
+        assertFalse(driver.isSeen(R.string.check_failed))
     }
 
     @Test
     fun aCaptureThatComesAfterTheUserHasLeftIsNotShared() {
         open()
-        stage.touch(R.string.check_start)
-        stage.parts.onMethods = { stage.press(stage.string(R.string.back)) }
-        stage.touch(R.string.check_share)
-        assertEquals(Screen.CHAT, stage.state.screen)
-        assertNull(shadowOf(stage.activity).nextStartedActivity)
-        assertEquals(Phase.SEEN, stage.state.session.phase)
+        driver.touch(R.string.check_start)
+        driver.dependencies.onMethods = { driver.press(driver.string(R.string.back)) }
+        driver.touch(R.string.check_share)
+        assertEquals(Screen.CHAT, driver.state.screen)
+        assertNull(shadowOf(driver.activity).nextStartedActivity)
+        assertEquals(Phase.IMAGE_READY, driver.state.session.phase)
     }
 }

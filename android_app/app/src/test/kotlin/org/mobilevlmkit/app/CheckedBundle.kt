@@ -2,7 +2,7 @@ package org.mobilevlmkit.app
 
 import org.mobilevlmkit.core.bundle.Sha256
 import org.mobilevlmkit.core.bundle.TestBundle
-import org.mobilevlmkit.core.check.CheckScene
+import org.mobilevlmkit.core.check.CheckFixture
 import org.mobilevlmkit.core.check.Record
 import org.mobilevlmkit.core.check.RecordMaker
 import org.mobilevlmkit.core.json.JsonReader
@@ -20,12 +20,12 @@ object CheckedBundle {
     /** [change] makes a record other than it should be; it is given the number of its picture. */
     fun writeTo(folder: File, change: (Int, Record) -> Record = { _, record -> record }) {
         TestBundle().writeTo(folder)
-        val scene = CheckScene()
-        val maker = RecordMaker(scene.model, scene.Methods())
+        val fixture = CheckFixture()
+        val maker = RecordMaker(fixture.model, fixture.Methods())
         val records = pictures.mapIndexed { index, picture ->
             picture.copyTo(File(folder, "golden/${picture.name}"))
-            val pixels = scene.model.pixels(Photos.read(picture))
-            val ids = says.dropLast(1).map(scene.tokenizer::id).takeIf { -1 !in it }
+            val pixels = fixture.model.pixels(Photos.read(picture))
+            val ids = says.dropLast(1).map(fixture.tokenizer::id).takeIf { -1 !in it }
             val record = maker.make(pixels, QUESTION, 8, "a red circle", ids, Ended.COMPLETE)
             change(index, record).toJson() + ("picture" to picture.name)
         }

@@ -11,34 +11,34 @@ import org.robolectric.annotation.GraphicsMode
 
 /** Every screen in every look: labelled, large enough to touch, with contrast, nothing cut off, in the user's language. */
 @RunWith(ParameterizedRobolectricTestRunner::class)
-@Config(sdk = [35], application = StagedApp::class, qualifiers = OnStage.PHONE)
+@Config(sdk = [35], application = TestApp::class, qualifiers = AppTestCase.PHONE)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class EveryScreenTest(private val name: String) {
     private class Look(val name: String, val qualifiers: String, val fontScale: Float = 1f, val isContrastJudged: Boolean = false)
 
-    private val stage = Stage()
+    private val driver = AppDriver()
 
     @Before
-    fun memory() = stage.giveMemory(4L shl 30)
+    fun memory() = driver.giveMemory(4L shl 30)
 
     @Test
     fun isAccessibleInEveryLook() {
-        val scene = Scenes.all.single { it.name == name }
-        scene.play(stage)
+        val screenState = ScreenStates.all.single { it.name == name }
+        screenState.play(driver)
         val faults = looks.flatMap { look ->
-            stage.change(look.qualifiers, look.fontScale)
-            scene.open(stage)
-            val foreign = if ("zh" in look.qualifiers) English.left(stage) else emptyList()
-            (Accessibility.faults(stage, look.isContrastJudged) + foreign).map { "${look.name}: $it" }
+            driver.change(look.qualifiers, look.fontScale)
+            screenState.open(driver)
+            val foreign = if ("zh" in look.qualifiers) English.left(driver) else emptyList()
+            (Accessibility.faults(driver, look.isContrastJudged) + foreign).map { "${look.name}: $it" }
         }
         assertEquals(faults.joinToString("\n"), 0, faults.size)
     }
 
     companion object {
         private val looks = listOf(
-            Look("phone", OnStage.PHONE, isContrastJudged = true),
+            Look("phone", AppTestCase.PHONE, isContrastJudged = true),
             Look("small phone at night", "en-rUS-w320dp-h568dp-port-night-hdpi", isContrastJudged = true),
-            Look("large letters", OnStage.PHONE, 2f),
+            Look("large letters", AppTestCase.PHONE, 2f),
             Look("landscape", "en-rUS-w720dp-h360dp-land-notnight-hdpi"),
             Look("Chinese", "zh-rCN-w360dp-h720dp-port-notnight-hdpi"),
             Look("Chinese, large letters, landscape, night", "zh-rCN-w720dp-h360dp-land-night-hdpi", 2f),
@@ -48,7 +48,7 @@ class EveryScreenTest(private val name: String) {
 
         @JvmStatic
         @ParameterizedRobolectricTestRunner.Parameters(name = "{0}")
-        fun scenes() = Scenes.all.map { arrayOf(it.name) }
+        fun states() = ScreenStates.all.map { arrayOf(it.name) }
     }
 }
 
@@ -60,9 +60,9 @@ private object English {
     private val names =
         setOf("MobileVLM", "Kit", "VLM", "mvlm", "zip", "export", "push", "replay", "BUNDLE", "kB", "MB", "GB", "int", "demo")
 
-    fun left(stage: Stage): List<String> {
-        val quoted = quoted(stage)
-        return stage.views().flatMap { listOf(it.contentDescription, (it as? TextView)?.text, (it as? TextView)?.hint) }
+    fun left(driver: AppDriver): List<String> {
+        val quoted = quoted(driver)
+        return driver.views().flatMap { listOf(it.contentDescription, (it as? TextView)?.text, (it as? TextView)?.hint) }
             .map { "${it ?: ""}" }
             .map { text -> quoted.fold(text) { left, said -> left.replace(said, "") } }
             .filter { text -> word.findAll(text).any { it.value !in names } }
@@ -70,18 +70,18 @@ private object English {
     }
 
     /** What the user, the model, files, licences and causes say, each in its own words. */
-    private fun quoted(stage: Stage): List<String> {
-        val state = stage.state
+    private fun quoted(driver: AppDriver): List<String> {
+        val state = driver.state
         val session = state.session
         val live = listOfNotNull(state.live?.question, state.live?.answer)
         val said = session.turns.flatMap { listOf(it.question, it.answer) } + listOfNotNull(session.waitingQuestion) + live
         val causes = listOfNotNull(state.library.problem, state.pictureProblem, state.check?.failure, session.problem?.let(::cause)) +
             state.bundles.mapNotNull { it.problem } + state.check?.findings.orEmpty().map { it.detail }
-        val shown = causes.map(stage.app.model::plain)
+        val shown = causes.map(driver.app.model::plain)
         val imported = listOfNotNull(state.library.importing, state.library.outdated)
         val files = state.bundles.map { it.name } + CheckedBundle.pictures.map { it.name } + imported
-        val licences = stage.app.assets.open("NOTICE.txt").use { it.readBytes().toString(Charsets.UTF_8) }
-        val quoted = said + shown + files + state.presets + stage.parts.settings.liveQuestion + licences
+        val licences = driver.app.assets.open("NOTICE.txt").use { it.readBytes().toString(Charsets.UTF_8) }
+        val quoted = said + shown + files + state.presets + driver.dependencies.settings.liveQuestion + licences
         return quoted.filter { it.isNotEmpty() }.sortedByDescending { it.length }
     }
 

@@ -7,7 +7,7 @@ import android.view.View
 import android.widget.ImageView
 import org.mobilevlmkit.core.Golden
 import org.mobilevlmkit.core.bundle.Manifest
-import org.mobilevlmkit.core.check.CheckScene
+import org.mobilevlmkit.core.check.CheckFixture
 import org.mobilevlmkit.core.check.ModelMethods
 import org.mobilevlmkit.core.pixels.Plane
 import org.mobilevlmkit.core.prompt.Tokenizer
@@ -95,8 +95,8 @@ object Scenery {
     fun bitmap(): Bitmap = Photos.bitmap(Photos.read(file))
 }
 
-/** The parts of the app with fake engine, camera and threads: what runs, and when, is the test's to say. */
-class FakeParts(context: Context) : Parts(context) {
+/** The dependencies of the app with fake engine, camera and threads: what runs, and when, is the test's to say. */
+class FakeDependencies(context: Context) : Dependencies(context) {
     private val tasks = ArrayDeque<Runnable>()
 
     /** A zipped bundle that is packed into the app. */
@@ -141,7 +141,7 @@ class FakeParts(context: Context) : Parts(context) {
     override fun packed() = packed?.let { zip -> { zip.inputStream() } }
 
     override fun methods(folder: File, manifest: Manifest): ModelMethods =
-        CheckScene(folder, manifest = manifest).Methods().also { onMethods() }
+        CheckFixture(folder, manifest = manifest).Methods().also { onMethods() }
 
     override fun camera(context: Context): Camera = FakeCamera(context).also(cameras::add)
 

@@ -13,41 +13,41 @@ import org.robolectric.shadows.ShadowSystemClock
 import java.time.Duration
 
 /** Live mode: one question, answered about the newest frame. */
-class LiveModeTest : OnStage() {
-    private val power get() = shadowOf(stage.app.getSystemService(PowerManager::class.java))
+class LiveModeTest : AppTestCase() {
+    private val power get() = shadowOf(driver.app.getSystemService(PowerManager::class.java))
 
     private fun begin(question: String = "What is this?") {
-        stage.aiming()
-        stage.touch(R.string.live_label)
-        stage.views().filterIsInstance<EditText>().first().setText(question)
-        stage.touch(R.string.live_start)
+        driver.aiming()
+        driver.touch(R.string.live_label)
+        driver.views().filterIsInstance<EditText>().first().setText(question)
+        driver.touch(R.string.live_start)
     }
 
     private fun frame(edge: Int?) {
-        stage.camera.frame(edge)
-        stage.parts.settle()
+        driver.camera.frame(edge)
+        driver.dependencies.settle()
     }
 
     private fun later(seconds: Long) {
         ShadowSystemClock.advanceBy(Duration.ofSeconds(seconds))
-        stage.parts.settle()
+        driver.dependencies.settle()
     }
 
     @Test
     fun itAnswersTheNewestSceneAndSaysHowOldItIs() {
         begin("Describe the image.")
-        assertTrue(stage.isSeen(R.string.live_waiting))
-        stage.engine.answers = Scenery::answer
+        assertTrue(driver.isSeen(R.string.live_waiting))
+        driver.engine.answers = Scenery::answer
         frame(null)
-        assertTrue(stage.state.live!!.answer.startsWith("A red circle"))
-        assertTrue(stage.isSeen(R.string.live_age, 0))
+        assertTrue(driver.state.live!!.answer.startsWith("A red circle"))
+        assertTrue(driver.isSeen(R.string.live_age, 0))
         later(3)
-        assertTrue(stage.texts(), stage.isSeen(R.string.live_age, 3))
-        stage.engine.answers = { listOf("▁a", "▁wall", "</s>") }
+        assertTrue(driver.texts(), driver.isSeen(R.string.live_age, 3))
+        driver.engine.answers = { listOf("▁a", "▁wall", "</s>") }
         frame(80)
-        assertEquals("a wall", stage.state.live!!.answer)
-        assertTrue(stage.isSeen(R.string.live_age, 0))
-        assertEquals(2, stage.engine.pictures)
+        assertEquals("a wall", driver.state.live!!.answer)
+        assertTrue(driver.isSeen(R.string.live_age, 0))
+        assertEquals(2, driver.engine.pictures)
     }
 
     @Test
@@ -56,51 +56,51 @@ class LiveModeTest : OnStage() {
         frame(80)
         later(5)
         frame(80)
-        assertEquals(1, stage.engine.pictures)
+        assertEquals(1, driver.engine.pictures)
     }
 
     @Test
     fun itsQuestionIsKeptForTheNextTime() {
         begin("Is there a dog?")
-        stage.touch(R.string.live_end)
-        stage.touch(R.string.live_label)
-        assertEquals("Is there a dog?", "${stage.views().filterIsInstance<EditText>().first().text}")
-        stage.touch(R.string.cancel)
-        assertNull(stage.state.live)
+        driver.touch(R.string.live_end)
+        driver.touch(R.string.live_label)
+        assertEquals("Is there a dog?", "${driver.views().filterIsInstance<EditText>().first().text}")
+        driver.touch(R.string.cancel)
+        assertNull(driver.state.live)
     }
 
     @Test
     fun aBlankQuestionDoesNotBegin() {
         begin(" ")
-        assertNull(stage.state.live)
+        assertNull(driver.state.live)
     }
 
     @Test
     fun theScreenStaysOnUntilItEnds() {
         begin()
         val flag = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
-        assertEquals(flag, stage.activity.window.attributes.flags and flag)
-        assertNull(stage.find(stage.string(R.string.ask)))
-        stage.touch(R.string.live_end)
-        assertEquals(0, stage.activity.window.attributes.flags and flag)
-        assertNull(stage.state.live)
-        val before = stage.engine.pictures
+        assertEquals(flag, driver.activity.window.attributes.flags and flag)
+        assertNull(driver.find(driver.string(R.string.ask)))
+        driver.touch(R.string.live_end)
+        assertEquals(0, driver.activity.window.attributes.flags and flag)
+        assertNull(driver.state.live)
+        val before = driver.engine.pictures
         frame(20)
-        assertEquals(before, stage.engine.pictures)
-        stage.take()
-        assertTrue(stage.state.picture != null)
+        assertEquals(before, driver.engine.pictures)
+        driver.take()
+        assertTrue(driver.state.picture != null)
     }
 
     @Test
     fun endingStopsTheAnswer() {
         begin()
         var pieces = 0
-        stage.engine.answers = { List(50) { "▁red" } }
-        stage.engine.meanwhile = {
+        driver.engine.answers = { List(50) { "▁red" } }
+        driver.engine.meanwhile = {
             if (it.startsWith("piece")) pieces++
             if (it == "piece 3") {
-                stage.idle()
-                stage.press(stage.string(R.string.live_end))
+                driver.idle()
+                driver.press(driver.string(R.string.live_end))
             }
         }
         frame(80)
@@ -112,13 +112,13 @@ class LiveModeTest : OnStage() {
         begin()
         power.setCurrentThermalStatus(PowerManager.THERMAL_STATUS_SEVERE)
         frame(80)
-        assertEquals(0, stage.engine.pictures)
-        assertTrue(stage.isSeen(R.string.live_resting))
+        assertEquals(0, driver.engine.pictures)
+        assertTrue(driver.isSeen(R.string.live_resting))
         power.setCurrentThermalStatus(PowerManager.THERMAL_STATUS_NONE)
         later(9)
         frame(80)
-        assertEquals("yes", stage.state.live?.answer)
-        assertFalse(stage.isSeen(R.string.live_resting))
+        assertEquals("yes", driver.state.live?.answer)
+        assertFalse(driver.isSeen(R.string.live_resting))
     }
 
     @Test
@@ -128,50 +128,50 @@ class LiveModeTest : OnStage() {
         power.setCurrentThermalStatus(PowerManager.THERMAL_STATUS_MODERATE)
         later(2)
         frame(20)
-        assertEquals(1, stage.engine.pictures)
+        assertEquals(1, driver.engine.pictures)
         later(5)
         frame(20)
-        assertEquals(2, stage.engine.pictures)
+        assertEquals(2, driver.engine.pictures)
         power.setCurrentThermalStatus(PowerManager.THERMAL_STATUS_NONE)
         power.setIsPowerSaveMode(true)
         later(6)
         frame(140)
-        assertEquals(2, stage.engine.pictures)
+        assertEquals(2, driver.engine.pictures)
         later(4)
         frame(140)
-        assertEquals(3, stage.engine.pictures)
+        assertEquals(3, driver.engine.pictures)
     }
 
     @Test
     fun itEndsWhenTheAppIsLeft() {
         begin()
         frame(80)
-        stage.leave()
-        assertNull(stage.state.live)
-        assertNull(stage.camera.onFrame)
-        stage.comeBack()
-        assertTrue(stage.find(stage.string(R.string.live_label)) != null)
+        driver.leave()
+        assertNull(driver.state.live)
+        assertNull(driver.camera.onFrame)
+        driver.comeBack()
+        assertTrue(driver.find(driver.string(R.string.live_label)) != null)
     }
 
     @Test
     fun itEndsWhenAnotherScreenIsOpened() {
         begin()
         model.go(Screen.SETTINGS)
-        stage.parts.settle()
-        assertNull(stage.state.live)
+        driver.dependencies.settle()
+        assertNull(driver.state.live)
     }
 
     @Test
     fun turningThePhoneKeepsIt() {
         begin()
         frame(80)
-        stage.change("w720dp-h360dp-land-hdpi")
-        stage.parts.settle()
-        assertTrue("yes" in stage.texts().lines())
+        driver.change("w720dp-h360dp-land-hdpi")
+        driver.dependencies.settle()
+        assertTrue("yes" in driver.texts().lines())
         frame(20)
-        assertEquals(1, stage.engine.pictures) // too early
+        assertEquals(1, driver.engine.pictures) // too early
         later(2)
         frame(20)
-        assertEquals(2, stage.engine.pictures)
+        assertEquals(2, driver.engine.pictures)
     }
 }

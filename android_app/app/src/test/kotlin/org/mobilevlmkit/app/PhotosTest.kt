@@ -10,12 +10,12 @@ import org.robolectric.Shadows.shadowOf
 import kotlin.math.abs
 
 /** What the user picked is seen in sRGB, whatever colors its file is in, as on the desktop. */
-class PhotosTest : OnStage() {
+class PhotosTest : AppTestCase() {
     private fun read(name: String): Picture {
         val uri = Uri.parse("content://photos/$name")
         val file = Golden.file("profiles/$name.png")
-        shadowOf(stage.app.contentResolver).registerInputStreamSupplier(uri) { file.inputStream() }
-        return Photos.read(stage.app.contentResolver, uri, 0)
+        shadowOf(driver.app.contentResolver).registerInputStreamSupplier(uri) { file.inputStream() }
+        return Photos.read(driver.app.contentResolver, uri, 0)
     }
 
     /** By how much of 255 the farthest color of [got] is off. */

@@ -19,178 +19,178 @@ import org.robolectric.annotation.Config
 import java.io.File
 
 /** Pictures from the camera, and from other apps. */
-class PictureTest : OnStage() {
+class PictureTest : AppTestCase() {
     private val uri = Uri.parse("content://photos/1")
 
     // --- the camera
 
     @Test
     fun aPictureIsEncodedAtOnce() {
-        stage.aiming()
-        assertTrue(stage.isSeen(R.string.phase_ready))
-        stage.touch(R.string.shutter)
-        stage.camera.frame()
-        stage.idle()
-        assertTrue(stage.isSeen(R.string.phase_looking))
-        stage.parts.settle()
-        assertEquals(1, stage.engine.pictures)
-        assertEquals(Phase.SEEN, stage.state.session.phase)
-        assertTrue(stage.isSeen(R.string.phase_seen))
-        assertNull(stage.camera.onFrame) // closed while a picture is asked about
+        driver.aiming()
+        assertTrue(driver.isSeen(R.string.phase_ready))
+        driver.touch(R.string.shutter)
+        driver.camera.frame()
+        driver.idle()
+        assertTrue(driver.isSeen(R.string.phase_looking))
+        driver.dependencies.settle()
+        assertEquals(1, driver.engine.pictures)
+        assertEquals(Phase.IMAGE_READY, driver.state.session.phase)
+        assertTrue(driver.isSeen(R.string.phase_seen))
+        assertNull(driver.camera.onFrame) // closed while a picture is asked about
     }
 
     @Test
     fun aNewPictureBeginsAnewAndCanBeUndone() {
-        stage.seen()
-        stage.ask("What is this?")
-        stage.touch(R.string.new_picture)
-        stage.touch(R.string.shutter)
-        stage.camera.frame(20)
-        stage.parts.settle()
-        assertTrue(stage.state.session.turns.isEmpty())
-        stage.touch(R.string.new_picture)
-        stage.touch(R.string.undo_picture_label)
-        assertEquals(Phase.SEEN, stage.state.session.phase)
-        assertEquals(160, stage.state.picture?.width)
+        driver.seen()
+        driver.ask("What is this?")
+        driver.touch(R.string.new_picture)
+        driver.touch(R.string.shutter)
+        driver.camera.frame(20)
+        driver.dependencies.settle()
+        assertTrue(driver.state.session.turns.isEmpty())
+        driver.touch(R.string.new_picture)
+        driver.touch(R.string.undo_picture_label)
+        assertEquals(Phase.IMAGE_READY, driver.state.session.phase)
+        assertEquals(160, driver.state.picture?.width)
     }
 
     @Test
     fun undoBringsTheConversationBack() {
-        stage.seen()
-        stage.ask("What is this?")
-        stage.touch(R.string.new_picture)
-        stage.touch(R.string.undo_picture_label)
-        assertEquals(listOf("What is this?" to "yes"), stage.state.session.turns.map { it.question to it.answer })
+        driver.seen()
+        driver.ask("What is this?")
+        driver.touch(R.string.new_picture)
+        driver.touch(R.string.undo_picture_label)
+        assertEquals(listOf("What is this?" to "yes"), driver.state.session.turns.map { it.question to it.answer })
     }
 
     @Test
     fun theBackButtonLeavesThePictureThenTheApp() {
-        stage.seen()
+        driver.seen()
         @Suppress("DEPRECATION")
-        stage.activity.onBackPressed()
-        stage.parts.settle()
-        assertNull(stage.state.picture)
-        assertFalse(stage.activity.isFinishing)
+        driver.activity.onBackPressed()
+        driver.dependencies.settle()
+        assertNull(driver.state.picture)
+        assertFalse(driver.activity.isFinishing)
         @Suppress("DEPRECATION")
-        stage.activity.onBackPressed()
-        assertTrue(stage.activity.isFinishing)
+        driver.activity.onBackPressed()
+        assertTrue(driver.activity.isFinishing)
     }
 
     @Test
     fun theCameraIsAskedForAndUsedOnceAllowed() {
-        stage.push()
-        stage.start()
-        assertTrue(stage.isSeen(R.string.camera_ask))
-        stage.touch(R.string.camera_allow)
+        driver.push()
+        driver.start()
+        assertTrue(driver.isSeen(R.string.camera_ask))
+        driver.touch(R.string.camera_allow)
         assertEquals(
             listOf(android.Manifest.permission.CAMERA),
-            shadowOf(stage.activity).lastRequestedPermission.requestedPermissions.toList(),
+            shadowOf(driver.activity).lastRequestedPermission.requestedPermissions.toList(),
         )
-        stage.allowCamera()
-        stage.activity.onRequestPermissionsResult(
+        driver.allowCamera()
+        driver.activity.onRequestPermissionsResult(
             1,
             arrayOf(android.Manifest.permission.CAMERA),
             intArrayOf(PackageManager.PERMISSION_GRANTED),
         )
-        stage.parts.settle()
-        assertEquals(CameraState.OPEN, stage.state.camera)
+        driver.dependencies.settle()
+        assertEquals(CameraState.OPEN, driver.state.camera)
     }
 
     @Test
     fun aDeniedCameraShowsTheWayBack() {
-        stage.push()
-        stage.start()
-        stage.activity.onRequestPermissionsResult(
+        driver.push()
+        driver.start()
+        driver.activity.onRequestPermissionsResult(
             1,
             arrayOf(android.Manifest.permission.CAMERA),
             intArrayOf(PackageManager.PERMISSION_DENIED),
         )
-        stage.parts.settle()
-        assertTrue(stage.isSeen(R.string.camera_denied))
-        stage.touch(R.string.camera_settings)
-        val next = shadowOf(stage.activity).nextStartedActivity
+        driver.dependencies.settle()
+        assertTrue(driver.isSeen(R.string.camera_denied))
+        driver.touch(R.string.camera_settings)
+        val next = shadowOf(driver.activity).nextStartedActivity
         assertEquals(android.provider.Settings.ACTION_APPLICATION_DETAILS_SETTINGS, next.action)
-        assertEquals("package:${stage.app.packageName}", next.dataString)
-        stage.allowCamera()
-        stage.leave()
-        stage.comeBack()
-        assertEquals(CameraState.OPEN, stage.state.camera)
+        assertEquals("package:${driver.app.packageName}", next.dataString)
+        driver.allowCamera()
+        driver.leave()
+        driver.comeBack()
+        assertEquals(CameraState.OPEN, driver.state.camera)
     }
 
     @Test
     fun aDeviceWithoutACameraPicksPhotos() {
-        stage.aiming()
-        stage.camera.onProblem!!(CameraProblem.NO_CAMERA)
-        stage.parts.settle()
-        assertTrue(stage.isSeen(R.string.camera_none))
-        assertNull(stage.find(stage.string(R.string.shutter)))
-        assertNull(stage.find(stage.string(R.string.live_label)))
-        assertNull(stage.find(stage.string(R.string.camera_retry)))
-        assertTrue(stage.find(stage.string(R.string.pick_photo_label)) != null)
+        driver.aiming()
+        driver.camera.onProblem!!(CameraProblem.NO_CAMERA)
+        driver.dependencies.settle()
+        assertTrue(driver.isSeen(R.string.camera_none))
+        assertNull(driver.find(driver.string(R.string.shutter)))
+        assertNull(driver.find(driver.string(R.string.live_label)))
+        assertNull(driver.find(driver.string(R.string.camera_retry)))
+        assertTrue(driver.find(driver.string(R.string.pick_photo_label)) != null)
     }
 
     @Test
     fun aPhoneThatListsNoCameraHasNone() {
         val problems = ArrayList<CameraProblem>()
-        PhoneCamera(stage.app).open({}, problems::add)
+        PhoneCamera(driver.app).open({}, problems::add)
         assertEquals(listOf(CameraProblem.NO_CAMERA), problems)
     }
 
     @Test
     fun aCameraInUseIsTriedAgainOnRequest() {
-        stage.aiming()
+        driver.aiming()
         for ((problem, text) in listOf(CameraProblem.IN_USE to R.string.camera_in_use, CameraProblem.FAILED to R.string.camera_failed)) {
-            stage.camera.onProblem!!(problem)
-            stage.parts.settle()
-            assertTrue(stage.isSeen(text))
-            stage.touch(R.string.camera_retry)
-            assertEquals(CameraState.OPEN, stage.state.camera)
-            assertFalse(stage.isSeen(text))
+            driver.camera.onProblem!!(problem)
+            driver.dependencies.settle()
+            assertTrue(driver.isSeen(text))
+            driver.touch(R.string.camera_retry)
+            assertEquals(CameraState.OPEN, driver.state.camera)
+            assertFalse(driver.isSeen(text))
         }
     }
 
     @Test
     fun theCameraIsClosedWhenTheAppIsLeft() {
-        stage.aiming()
-        assertTrue(stage.camera.onFrame != null)
-        stage.leave()
-        assertNull(stage.camera.onFrame)
-        stage.comeBack()
-        assertTrue(stage.camera.onFrame != null)
+        driver.aiming()
+        assertTrue(driver.camera.onFrame != null)
+        driver.leave()
+        assertNull(driver.camera.onFrame)
+        driver.comeBack()
+        assertTrue(driver.camera.onFrame != null)
     }
 
     // --- photos
 
     private fun pick(photo: ByteArray) {
-        stage.touch(R.string.pick_photo_label)
-        val asked = shadowOf(stage.activity).nextStartedActivityForResult
-        shadowOf(stage.app.contentResolver).registerInputStreamSupplier(uri) { photo.inputStream() }
-        shadowOf(stage.activity).receiveResult(asked.intent, Activity.RESULT_OK, Intent().setData(uri))
+        driver.touch(R.string.pick_photo_label)
+        val asked = shadowOf(driver.activity).nextStartedActivityForResult
+        shadowOf(driver.app.contentResolver).registerInputStreamSupplier(uri) { photo.inputStream() }
+        shadowOf(driver.activity).receiveResult(asked.intent, Activity.RESULT_OK, Intent().setData(uri))
     }
 
     @Test
     fun aPickedPhotoIsShownAndEncoded() {
-        stage.aiming()
-        stage.touch(R.string.pick_photo_label)
-        val asked = shadowOf(stage.activity).nextStartedActivityForResult.intent
+        driver.aiming()
+        driver.touch(R.string.pick_photo_label)
+        val asked = shadowOf(driver.activity).nextStartedActivityForResult.intent
         assertEquals(MediaStore.ACTION_PICK_IMAGES to "image/*", asked.action to asked.type)
         pick(Scenery.file.readBytes())
-        assertTrue(stage.isSeen(R.string.picture_reading).also { assertEquals(true, stage.state.isReadingPicture) })
-        stage.parts.settle()
-        assertTrue(stage.state.picture!!.sameAs(Scenery.bitmap()))
-        assertEquals(1, stage.engine.pictures)
-        stage.ask("What is this?")
-        assertEquals("yes", stage.state.session.turns.single().answer)
+        assertTrue(driver.isSeen(R.string.picture_reading).also { assertEquals(true, driver.state.isReadingPicture) })
+        driver.dependencies.settle()
+        assertTrue(driver.state.picture!!.sameAs(Scenery.bitmap()))
+        assertEquals(1, driver.engine.pictures)
+        driver.ask("What is this?")
+        assertEquals("yes", driver.state.session.turns.single().answer)
     }
 
     @Test
     @Config(sdk = [35])
     fun aPhoneWithoutAPhotoPickerIsAskedForADocument() {
-        stage.aiming()
-        shadowOf(stage.app).checkActivities(true)
+        driver.aiming()
+        shadowOf(driver.app).checkActivities(true)
         val documents = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("image/*")
         @Suppress("DEPRECATION")
-        shadowOf(stage.app.packageManager).addResolveInfoForIntent(
+        shadowOf(driver.app.packageManager).addResolveInfoForIntent(
             documents,
             android.content.pm.ResolveInfo().apply {
                 activityInfo = android.content.pm.ActivityInfo().apply {
@@ -200,8 +200,8 @@ class PictureTest : OnStage() {
                 }
             },
         )
-        stage.touch(R.string.pick_photo_label)
-        val asked = shadowOf(stage.activity).nextStartedActivityForResult.intent
+        driver.touch(R.string.pick_photo_label)
+        val asked = shadowOf(driver.activity).nextStartedActivityForResult.intent
         assertEquals(Intent.ACTION_OPEN_DOCUMENT to "image/*", asked.action to asked.type)
     }
 
@@ -209,7 +209,7 @@ class PictureTest : OnStage() {
     private fun turned(): ByteArray {
         val bitmap = Bitmap.createBitmap(40, 20, Bitmap.Config.ARGB_8888)
         for (y in 0 until 20) for (x in 0 until 40) bitmap.setPixel(x, y, if (x < 20) Color.RED else Color.BLUE)
-        val file = File(stage.app.cacheDir, "turned.jpg")
+        val file = File(driver.app.cacheDir, "turned.jpg")
         file.outputStream().use { bitmap.compress(Bitmap.CompressFormat.JPEG, 100, it) }
         ExifInterface(file).apply { setAttribute(ExifInterface.TAG_ORIENTATION, "${ExifInterface.ORIENTATION_ROTATE_90}") }.saveAttributes()
         return file.readBytes()
@@ -217,10 +217,10 @@ class PictureTest : OnStage() {
 
     @Test
     fun aPhotoIsTurnedAsItsCameraWasHeld() {
-        stage.aiming()
+        driver.aiming()
         pick(turned())
-        stage.parts.settle()
-        val picture = checkNotNull(stage.state.picture)
+        driver.dependencies.settle()
+        val picture = checkNotNull(driver.state.picture)
         assertEquals(20 to 40, picture.width to picture.height)
         val (top, bottom) = picture.getPixel(10, 5) to picture.getPixel(10, 35)
         assertTrue(Color.red(top) > 200 && Color.blue(top) < 60)
@@ -229,28 +229,28 @@ class PictureTest : OnStage() {
 
     @Test
     fun aPhotoThatCannotBeReadIsTold() {
-        stage.aiming()
+        driver.aiming()
         pick("no picture".toByteArray())
-        stage.parts.settle()
-        assertTrue(stage.texts(), stage.isSeen(R.string.picture_failed))
-        assertTrue(stage.texts(), "expected a photo" in stage.texts())
-        assertNull(stage.state.picture)
-        assertEquals(0, stage.engine.pictures)
+        driver.dependencies.settle()
+        assertTrue(driver.texts(), driver.isSeen(R.string.picture_failed))
+        assertTrue(driver.texts(), "expected a photo" in driver.texts())
+        assertNull(driver.state.picture)
+        assertEquals(0, driver.engine.pictures)
         pick(Scenery.file.readBytes())
-        stage.parts.settle()
-        assertFalse(stage.isSeen(R.string.picture_failed))
-        assertTrue(stage.state.picture != null)
+        driver.dependencies.settle()
+        assertFalse(driver.isSeen(R.string.picture_failed))
+        assertTrue(driver.state.picture != null)
     }
 
     @Test
     fun aPhotoThatComesAfterANewerPictureIsDropped() {
-        stage.aiming()
+        driver.aiming()
         pick(Scenery.file.readBytes())
-        stage.touchWithoutSettling(R.string.shutter)
-        stage.camera.frame(20)
-        stage.parts.settle()
-        assertEquals(160, stage.state.picture?.width)
+        driver.touchWithoutSettling(R.string.shutter)
+        driver.camera.frame(20)
+        driver.dependencies.settle()
+        assertEquals(160, driver.state.picture?.width)
     }
 
-    private fun Stage.touchWithoutSettling(label: Int) = press(string(label)).also { idle() }
+    private fun AppDriver.touchWithoutSettling(label: Int) = press(string(label)).also { idle() }
 }

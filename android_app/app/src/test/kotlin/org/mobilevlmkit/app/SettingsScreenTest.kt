@@ -9,72 +9,72 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 
 /** What the user can set, and that it is kept. */
-class SettingsScreenTest : OnStage() {
+class SettingsScreenTest : AppTestCase() {
     private fun open() {
         model.go(Screen.SETTINGS)
-        stage.parts.settle()
+        driver.dependencies.settle()
     }
 
-    private val presets get() = stage.activity.findViewById<EditText>(R.id.presets)
+    private val presets get() = driver.activity.findViewById<EditText>(R.id.presets)
 
-    private fun labels() = stage.views().filterIsInstance<TextView>().map { "${it.text}" }
+    private fun labels() = driver.views().filterIsInstance<TextView>().map { "${it.text}" }
 
     @Test
     fun presetsAreEditedKeptAndBroughtBack() {
-        stage.seen()
-        val defaults = stage.state.presets
+        driver.seen()
+        val defaults = driver.state.presets
         open()
         assertEquals(defaults.joinToString("\n"), "${presets.text}")
         presets.setText(" Is it safe?\n\n你好吗？  \n")
-        stage.touch(R.string.settings_save)
-        assertEquals(Screen.CHAT, stage.state.screen)
-        assertEquals(listOf("Is it safe?", "你好吗？"), stage.state.presets)
+        driver.touch(R.string.settings_save)
+        assertEquals(Screen.CHAT, driver.state.screen)
+        assertEquals(listOf("Is it safe?", "你好吗？"), driver.state.presets)
         assertTrue("Is it safe?" in labels())
         assertFalse(defaults.first() in labels())
-        stage.touch("Is it safe?")
-        assertEquals("Is it safe?", stage.state.session.turns.single().question)
-        stage.dieAndComeBack()
+        driver.touch("Is it safe?")
+        assertEquals("Is it safe?", driver.state.session.turns.single().question)
+        driver.dieAndComeBack()
         assertTrue("Is it safe?" in labels())
         open()
-        stage.touch(R.string.settings_reset)
+        driver.touch(R.string.settings_reset)
         assertEquals(defaults.joinToString("\n"), "${presets.text}")
-        assertEquals(defaults, stage.state.presets)
-        assertEquals(defaults, Settings(stage.app).presets)
+        assertEquals(defaults, driver.state.presets)
+        assertEquals(defaults, Settings(driver.app).presets)
     }
 
     @Test
     fun leavingWithoutSavingKeepsThePresets() {
-        stage.aiming()
-        val before = stage.state.presets
+        driver.aiming()
+        val before = driver.state.presets
         open()
         presets.setText("Else?")
-        stage.touch(R.string.back)
-        assertEquals(before, stage.state.presets)
+        driver.touch(R.string.back)
+        assertEquals(before, driver.state.presets)
     }
 
     @Test
     fun whatIsTypedSurvivesTurningThePhone() {
-        stage.aiming()
+        driver.aiming()
         open()
         presets.setText("Half a quest")
-        stage.change("w720dp-h360dp-land-hdpi")
+        driver.change("w720dp-h360dp-land-hdpi")
         assertEquals("Half a quest", "${presets.text}")
     }
 
     @Test
     fun theStatsLineIsHiddenAndStaysSo() {
-        stage.seen()
-        stage.ask("What is this?")
-        val stats = stage.string(R.string.stats_first, stage.state.session.turns.single().stats!!.firstTokenS)
-        assertTrue(stats in stage.texts())
+        driver.seen()
+        driver.ask("What is this?")
+        val stats = driver.string(R.string.stats_first, driver.state.session.turns.single().stats!!.firstTokenS)
+        assertTrue(stats in driver.texts())
         open()
-        val switch = stage.views().filterIsInstance<Switch>().single()
+        val switch = driver.views().filterIsInstance<Switch>().single()
         assertTrue(switch.isChecked)
         switch.performClick()
-        stage.touch(R.string.back)
-        assertFalse(stats in stage.texts())
-        stage.dieAndComeBack()
+        driver.touch(R.string.back)
+        assertFalse(stats in driver.texts())
+        driver.dieAndComeBack()
         open()
-        assertFalse(stage.views().filterIsInstance<Switch>().single().isChecked)
+        assertFalse(driver.views().filterIsInstance<Switch>().single().isChecked)
     }
 }

@@ -13,18 +13,18 @@ import org.robolectric.shadows.ShadowToast
 import java.util.Locale
 
 /** Answers spoken on request. */
-class SpeakerTest : OnStage() {
+class SpeakerTest : AppTestCase() {
     private val voice get() = shadowOf(checkNotNull(ShadowTextToSpeech.getLastTextToSpeechInstance()))
 
     @Before
     fun answered() {
         ShadowTextToSpeech.addLanguageAvailability(Locale.ENGLISH)
         ShadowTextToSpeech.addLanguageAvailability(Locale.SIMPLIFIED_CHINESE)
-        stage.seen()
-        stage.ask("What is this?")
+        driver.seen()
+        driver.ask("What is this?")
     }
 
-    private fun press(label: Int) = stage.press(stage.string(label))
+    private fun press(label: Int) = driver.press(driver.string(label))
 
     /** The system's voices say that they are there, or not. */
     private fun ready(status: Int = TextToSpeech.SUCCESS) = voice.onInitListener.onInit(status)
@@ -37,9 +37,9 @@ class SpeakerTest : OnStage() {
         press(R.string.speak_label)
         ready()
         assertEquals("yes" to Locale.ENGLISH, voice.lastSpokenText to voice.currentLanguage)
-        assertTrue(stage.find(stage.string(R.string.speak_end_label)) != null)
-        stage.parts.settle() // it ends
-        assertNull(stage.state.speaking)
+        assertTrue(driver.find(driver.string(R.string.speak_end_label)) != null)
+        driver.dependencies.settle() // it ends
+        assertNull(driver.state.speaking)
         press(R.string.speak_label)
         assertEquals(listOf("yes", "yes"), voice.spokenTextList)
     }
@@ -50,8 +50,8 @@ class SpeakerTest : OnStage() {
         ready()
         press(R.string.speak_end_label)
         assertTrue(voice.isStopped)
-        assertTrue(stage.find(stage.string(R.string.speak_label)) != null)
-        assertNull(stage.state.speaking)
+        assertTrue(driver.find(driver.string(R.string.speak_label)) != null)
+        assertNull(driver.state.speaking)
     }
 
     @Test
@@ -60,22 +60,22 @@ class SpeakerTest : OnStage() {
         ready()
         val first = voice.utteranceProgressListener
         press(R.string.speak_end_label)
-        stage.idle()
+        driver.idle()
         press(R.string.speak_label)
         ShadowTextToSpeech.getLastTextToSpeechInstance().setOnUtteranceProgressListener(null) // the second one doesn't end
         @Suppress("DEPRECATION")
         first.onError("1")
-        stage.idle()
-        assertEquals("yes", stage.state.speaking)
+        driver.idle()
+        assertEquals("yes", driver.state.speaking)
     }
 
     @Test
     fun leavingStopsIt() {
         press(R.string.speak_label)
         ready()
-        stage.controller.pause().stop()
+        driver.controller.pause().stop()
         assertTrue(voice.isStopped)
-        assertNull(stage.state.speaking)
+        assertNull(driver.state.speaking)
     }
 
     @Test
@@ -90,13 +90,13 @@ class SpeakerTest : OnStage() {
     fun aPhoneWithoutAVoiceIsToldEachTimeAndOneInstalledLaterIsUsed() {
         press(R.string.speak_label)
         ready(TextToSpeech.ERROR)
-        assertEquals(stage.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
+        assertEquals(driver.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
         ShadowToast.reset()
         val first = ShadowTextToSpeech.getLastTextToSpeechInstance()
         press(R.string.speak_label)
         assertNotSame(first, ShadowTextToSpeech.getLastTextToSpeechInstance())
         ready(TextToSpeech.ERROR)
-        assertEquals(stage.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
+        assertEquals(driver.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
         press(R.string.speak_label)
         ready()
         assertEquals("yes", voice.lastSpokenText)
@@ -107,16 +107,16 @@ class SpeakerTest : OnStage() {
         ShadowTextToSpeech.reset()
         press(R.string.speak_label)
         ready()
-        assertEquals(stage.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
+        assertEquals(driver.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
         assertNull(voice.lastSpokenText)
-        assertNull(stage.state.speaking)
+        assertNull(driver.state.speaking)
     }
 
     @Test
     fun aChineseAnswerIsSpokenInChinese() {
-        stage.engine.answers = { listOf("红", "色", "</s>") }
-        stage.ask("And in Chinese?")
-        stage.views().last { it.contentDescription == stage.string(R.string.speak_label) }.performClick()
+        driver.engine.answers = { listOf("红", "色", "</s>") }
+        driver.ask("And in Chinese?")
+        driver.views().last { it.contentDescription == driver.string(R.string.speak_label) }.performClick()
         ready()
         assertEquals("红色" to Locale.SIMPLIFIED_CHINESE, voice.lastSpokenText to voice.currentLanguage)
     }
@@ -125,7 +125,7 @@ class SpeakerTest : OnStage() {
     fun theVoiceIsGivenBack() {
         press(R.string.speak_label)
         ready()
-        stage.controller.pause().stop().destroy()
+        driver.controller.pause().stop().destroy()
         assertTrue(voice.isShutdown)
     }
 }

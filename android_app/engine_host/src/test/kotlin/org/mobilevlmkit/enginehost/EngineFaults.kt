@@ -36,7 +36,7 @@ class EngineFaults {
 
     private fun <T> withEngine(work: (VlmEngine) -> T): T = DesktopEngine.open(Seam.bundle, manifest).use(work)
 
-    private fun VlmEngine.look() {
+    private fun VlmEngine.encodeImage() {
         reset()
         prefillText(prompt.beforeImage)
         prefillImage(pixels)
@@ -52,13 +52,13 @@ class EngineFaults {
     }
 
     private fun VlmEngine.wholeAnswer(): List<String> {
-        look()
+        encodeImage()
         return pieces().also { assertEquals(turn["answer"], it.dropLast(1).joinToString("").replace('▁', ' ').trim()) }
     }
 
     @Test
     fun theKvCacheEndsWhereTheManifestSays() = withEngine { engine ->
-        engine.look()
+        engine.encodeImage()
         var position = asked - tokenizer.encode(question).size
         val one = "red"
         assertEquals(1, tokenizer.encode(one).size)
@@ -91,7 +91,7 @@ class EngineFaults {
     @Test
     fun whatAListenerThrowsComesOutAndTheNextAnswerIsRight() = withEngine { engine ->
         for (at in listOf(1, 2, 5)) {
-            engine.look()
+            engine.encodeImage()
             val thrown = IllegalArgumentException("at $at")
             val came = assertThrows(EngineException::class.java) { engine.pieces { if (it == at) throw thrown } }
             assertSame(thrown, came.cause)
@@ -104,7 +104,7 @@ class EngineFaults {
     fun stoppedAtEveryPieceTheAnswerIsItsBeginningAndTheNextOneIsWhole() = withEngine { engine ->
         val whole = engine.wholeAnswer()
         for (at in 1..whole.size) {
-            engine.look()
+            engine.encodeImage()
             val pieces = engine.pieces { if (it == at) engine.stop() }
             assertEquals(whole.take(pieces.size), pieces)
             assertTrue("stopped at $at, got ${pieces.size} pieces of ${whole.size}", pieces.size in at..at + 1)
@@ -116,7 +116,7 @@ class EngineFaults {
     @Test
     fun aStopWhileNothingIsAnsweredIsNotFeltLater() = withEngine { engine ->
         engine.stop()
-        engine.look()
+        engine.encodeImage()
         engine.stop()
         assertEquals(turn["tokens"] as Long + 1, engine.pieces().size.toLong())
         engine.stop()
@@ -136,7 +136,7 @@ class EngineFaults {
             }
         }
         repeat(30) {
-            engine.look()
+            engine.encodeImage()
             val pieces = engine.pieces()
             assertEquals(whole.take(pieces.size), pieces)
         }

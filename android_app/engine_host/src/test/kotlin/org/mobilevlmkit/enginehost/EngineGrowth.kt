@@ -15,15 +15,15 @@ class EngineGrowth {
     @Test
     fun threeHundredQuestionsAboutFiftyPicturesTakeNoMemory() {
         val model = ModelLoader("executorch", DesktopEngine, availableMemory = { Long.MAX_VALUE }).load(Seam.bundle, Job())
-        val talk = Conversation(model, System::nanoTime)
+        val conversation = Conversation(model, System::nanoTime)
         val random = Random(1)
         val bytes = ArrayList<Long>()
         for (picture in 0..PICTURES) {
             if (picture > 0 && picture % STRETCH == 0) bytes.add(nativeBytes())
             if (picture == PICTURES) break
             val side = 100 + random.nextInt(200)
-            talk.look(model.pixels(ArrayPicture(side, side, IntArray(side * side) { random.nextInt() or (255 shl 24) })))
-            repeat(QUESTIONS / PICTURES) { talk.answer(emptyList(), "What is at the top left?", 16, { false }) {} }
+            conversation.start(model.pixels(ArrayPicture(side, side, IntArray(side * side) { random.nextInt() or (255 shl 24) })))
+            repeat(QUESTIONS / PICTURES) { conversation.answer(emptyList(), "What is at the top left?", 16, { false }) {} }
         }
         model.release()
         // The JVM takes some once; a leak shows in every stretch.

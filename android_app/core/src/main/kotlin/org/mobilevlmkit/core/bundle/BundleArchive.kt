@@ -35,7 +35,7 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
                 if (bytes.size > ManifestReader.MAX_BYTES) throw tooLong(entry.name, ManifestReader.MAX_BYTES.toLong())
                 found = bytes
             } else {
-                skipped = skip(input, job, skipped, MOST_BEFORE_MANIFEST)
+                skipped = skip(input, job, skipped, MAX_BYTES_BEFORE_MANIFEST)
             }
             found == null
         }
@@ -48,21 +48,21 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
      * @throws BundleException the archive is damaged or unsafe, or a file is missing or not what the manifest says.
      */
     fun unpack(manifest: Manifest, folder: File, job: Job) {
-        val wanted = manifest.files.associateByTo(HashMap()) { it.path }
+        val missing = manifest.files.associateByTo(HashMap()) { it.path }
         val seen = HashSet<String>()
         var done = 0L
         var skipped = 0L
         eachEntry { entry, input ->
             if (!seen.add(entry.name)) throw BundleException("$name: got ${entry.name} twice, expected it once")
-            val listed = wanted.remove(entry.name)
+            val listed = missing.remove(entry.name)
             if (listed == null) {
-                skipped = skip(input, job, skipped, MOST_UNLISTED)
+                skipped = skip(input, job, skipped, MAX_UNLISTED_BYTES)
             } else {
                 done = unpackFile(input, listed, folder, done, manifest.totalBytes, job)
             }
             true
         }
-        wanted.keys.minOrNull()?.let { throw BundleException("$name: $it is missing, expected it in the archive") }
+        missing.keys.minOrNull()?.let { throw BundleException("$name: $it is missing, expected it in the archive") }
     }
 
     private fun unpackFile(input: InputStream, entry: FileEntry, folder: File, doneBefore: Long, total: Long, job: Job): Long {
@@ -144,7 +144,7 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
     private companion object {
         const val CHUNK = 1 shl 18
         const val MAX_ENTRIES = 10_000
-        const val MOST_UNLISTED = 1L shl 26
-        const val MOST_BEFORE_MANIFEST = 1L shl 34 // the bundle's own files may stand there too
+        const val MAX_UNLISTED_BYTES = 1L shl 26
+        const val MAX_BYTES_BEFORE_MANIFEST = 1L shl 34 // the bundle's own files may stand there too
     }
 }

@@ -44,7 +44,7 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
 
     init {
         worker.execute {
-            val problem = failing { store.recover() }
+            val problem = errorOf { store.recover() }
             publish { it.copy(isReady = true, bundles = store.list(), problem = problem) }
         }
     }
@@ -60,13 +60,13 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
      * import is under way.
      */
     fun import(fileName: String, open: () -> InputStream): Boolean {
-        val mine = Job { done, total -> progress(done, total) }
+        val newJob = Job { done, total -> progress(done, total) }
         synchronized(lock) {
             if (job != null) return false
-            job = mine
+            job = newJob
             publish { it.copy(importing = fileName, importProgress = -1f, imported = null, problem = null, outdated = null) }
         }
-        worker.execute { run(fileName, open, mine) }
+        worker.execute { run(fileName, open, newJob) }
         return true
     }
 
@@ -75,7 +75,7 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
 
     /** Removes [bundle] for good. A session that uses it should be closed before. */
     fun remove(bundle: StoredBundle) = worker.execute {
-        val problem = failing { store.remove(bundle) }
+        val problem = errorOf { store.remove(bundle) }
         val left = store.list()
         publish { it.copy(bundles = left, imported = it.imported.takeIf { last -> last?.folder != bundle.folder }, problem = problem) }
     }
@@ -83,15 +83,15 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
     /** The problem was seen. */
     fun dismiss() = publish { it.copy(problem = null, outdated = null) }
 
-    private fun run(fileName: String, open: () -> InputStream, mine: Job) {
+    private fun run(fileName: String, open: () -> InputStream, newJob: Job) {
         var imported: StoredBundle? = null
         var problem: String? = null
         var outdated: String? = null
         try {
-            mine.step(0, 0)
-            imported = store.import(fileName, open, mine)
+            newJob.step(0, 0)
+            imported = store.import(fileName, open, newJob)
         } catch (_: CancellationException) {
-            // As the user wished.
+            // As the user requested.
         } catch (error: OutdatedException) {
             outdated = error.name
         } catch (error: BundleException) {
@@ -117,7 +117,7 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
     }
 
     /** What [work] on the disk says of its failure; null if there is none. */
-    private fun failing(work: () -> Unit): String? = try {
+    private fun errorOf(work: () -> Unit): String? = try {
         work()
         null
     } catch (error: IOException) {

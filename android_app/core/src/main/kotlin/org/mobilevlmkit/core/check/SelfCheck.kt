@@ -4,7 +4,7 @@ import org.mobilevlmkit.core.Job
 import org.mobilevlmkit.core.bundle.Sha256
 import org.mobilevlmkit.core.live.Thermal
 import org.mobilevlmkit.core.pixels.Picture
-import org.mobilevlmkit.core.session.Answered
+import org.mobilevlmkit.core.session.Answer
 import org.mobilevlmkit.core.session.ContextFullException
 import org.mobilevlmkit.core.session.Conversation
 import org.mobilevlmkit.core.session.Ended
@@ -23,20 +23,20 @@ class CheckedRecord internal constructor(
     val picture: Picture,
     val pixels: ByteArray,
     val findings: List<Finding>,
-    internal val answered: Answered?,
+    internal val answered: Answer?,
 ) {
     val same: Boolean get() = findings.all { it.same }
 }
 
 /** The result of "Check this phone". */
-class CheckReport(val records: List<CheckedRecord>, val benchmark: Benchmark) {
+class CheckReport(val records: List<CheckedRecord>, val measurements: Measurements) {
     val findings: List<Finding> get() = records.flatMap { it.findings }
 
     /** Whether all is as on the desktop. */
     val same: Boolean get() = records.all { it.same }
 
     /** The record that tells most in a capture: the first that differs, else the first. Null if none was answered. */
-    val telling: CheckedRecord? get() {
+    val mostInformative: CheckedRecord? get() {
         val answered = records.filter { it.answered != null }
         return answered.firstOrNull { !it.same } ?: answered.firstOrNull()
     }
@@ -53,7 +53,7 @@ class CheckReport(val records: List<CheckedRecord>, val benchmark: Benchmark) {
         val asked = record.golden.record
         val maker = RecordMaker(model, methods)
         val made = maker.make(record.pixels, asked.question, asked.maxNewTokens, answered.text, answered.ids, answered.ended)
-        return Capture(model.manifest, made, record.pixels, record.picture, device, benchmark.toJson())
+        return Capture(model.manifest, made, record.pixels, record.picture, device, measurements.toJson())
     }
 }
 
@@ -71,14 +71,14 @@ class SelfCheck(
     private val nanoTime: () -> Long = System::nanoTime,
 ) {
     /**
-     * Runs every record, telling each [onFinding] as it comes; [job] counts records. The engine is left with no conversation.
+     * Runs every record, mostInformative each [onFinding] as it comes; [job] counts records. The engine is left with no conversation.
      *
      * @throws org.mobilevlmkit.core.CaptureException the bundle has no records.
      * @throws java.util.concurrent.CancellationException [job] was cancelled.
      */
     fun run(job: Job, onFinding: (Finding) -> Unit = {}): CheckReport {
         val golden = GoldenRecords.read(model.folder, model.manifest)
-        val timer = BenchmarkTimer(model.loadS, thermal(), nanoTime)
+        val timer = MeasurementTimer(model.loadS, thermal(), nanoTime)
         val records = golden.mapIndexed { done, record ->
             job.step(done.toLong(), golden.size.toLong())
             check(record, timer, job, onFinding)
@@ -87,7 +87,7 @@ class SelfCheck(
         return CheckReport(records, timer.finish(thermal()))
     }
 
-    private fun check(golden: GoldenRecord, timer: BenchmarkTimer, job: Job, onFinding: (Finding) -> Unit): CheckedRecord {
+    private fun check(golden: GoldenRecord, timer: MeasurementTimer, job: Job, onFinding: (Finding) -> Unit): CheckedRecord {
         val record = golden.record
         val findings = ArrayList<Finding>()
         fun find(stage: String, same: Boolean, detail: String) = Finding(golden.name, stage, same, detail).let {
@@ -117,15 +117,15 @@ class SelfCheck(
         return CheckedRecord(golden, picture, pixels, findings, answered)
     }
 
-    private fun answer(record: Record, pixels: ByteArray, timer: BenchmarkTimer, job: Job): Answered {
+    private fun answer(record: Record, pixels: ByteArray, timer: MeasurementTimer, job: Job): Answer {
         val conversation = Conversation(model, nanoTime)
-        conversation.look(pixels)
+        conversation.start(pixels)
         timer.asked(conversation.imageS)
         val answered = conversation.answer(emptyList(), record.question, record.maxNewTokens, { job.isCancelled }) { timer.token() }
-        return answered?.also { timer.answered(it.tokens) } ?: Answered("", 0, emptyList(), Ended.STOPPED)
+        return answered?.also { timer.answered(it.tokens) } ?: Answer("", 0, emptyList(), Ended.STOPPED)
     }
 
-    private fun difference(answered: Answered, record: Record): String? {
+    private fun difference(answered: Answer, record: Record): String? {
         val (text, ids) = answered.text to answered.ids
         val at = text.commonPrefixWith(record.answer).length
         return when {

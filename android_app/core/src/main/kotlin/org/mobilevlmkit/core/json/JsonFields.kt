@@ -1,7 +1,7 @@
 package org.mobilevlmkit.core.json
 
 /** What a JSON value is called in an error, and how it is told from others. */
-enum class JsonKind(val called: String, val plural: String) {
+enum class JsonKind(val label: String, val plural: String) {
     TEXT("a text", "texts"),
     NUMBER("a number", "numbers"),
     OBJECT("an object", "objects"),
@@ -31,7 +31,7 @@ class JsonFields(val values: Map<*, *>, private val fail: (String) -> Exception)
     }
 
     /** Any number, as Double. */
-    fun decimal(name: String): Double = (find(name) as? Number)?.toDouble() ?: throw wrong(name, find(name), JsonKind.NUMBER.called)
+    fun decimal(name: String): Double = (find(name) as? Number)?.toDouble() ?: throw wrong(name, find(name), JsonKind.NUMBER.label)
 
     fun list(name: String): List<*> = typed(name, JsonKind.LIST) as List<*>
 
@@ -59,7 +59,7 @@ class JsonFields(val values: Map<*, *>, private val fail: (String) -> Exception)
 
     private fun typed(name: String, kind: JsonKind): Any {
         val got = find(name)
-        if (got == null || !kind.fits(got)) throw wrong(name, got, kind.called)
+        if (got == null || !kind.fits(got)) throw wrong(name, got, kind.label)
         return got
     }
 

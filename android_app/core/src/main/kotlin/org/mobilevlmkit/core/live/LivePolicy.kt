@@ -12,7 +12,7 @@ enum class LiveAction {
     SKIP,
 
     /** Describe this frame. */
-    LOOK,
+    DESCRIBE,
 
     /** The scene has changed while it is being described: stop, and describe this frame. */
     REPLACE,
@@ -27,10 +27,10 @@ object LivePolicy {
     const val CHANGED = 0.06
 
     /** So many times in a row a changed scene may stop an answer; then one is finished, or a moving camera would never say anything. */
-    const val MOST_REPLACED = 2
+    const val MAX_REPLACED = 2
 
     /** Milliseconds of rest after each answer for a phone in [condition]; null: live mode pauses. */
-    fun restMs(condition: PhoneCondition): Long? {
+    fun cooldownMs(condition: PhoneCondition): Long? {
         val warm = when (condition.thermal) {
             Thermal.NONE -> 500L
             Thermal.LIGHT -> 2_000L
@@ -49,44 +49,44 @@ object LivePolicy {
 class LiveMode {
     private var described: FrameSketch? = null // the frame being described, or described last
     private var isBusy = false
-    private var restedFrom = Long.MIN_VALUE / 2
+    private var cooldownFrom = Long.MIN_VALUE / 2
     private var isFailed = false
     private var replaced = 0 // frames in a row that were not described to their end
 
     /**
-     * What to do with [frame], which came at [nowMs]. After LOOK or REPLACE it counts as being described.
+     * What to do with [frame], which came at [nowMs]. After DESCRIBE or REPLACE it counts as being described.
      *
-     * @param canLook whether there is a model that could
+     * @param canDescribe whether there is a model that could
      * @param isWaiting whether the frame being described hasn't begun to be encoded: then a newer one takes its place for nothing
      */
     fun onFrame(
         frame: FrameSketch,
         nowMs: Long,
         condition: PhoneCondition,
-        canLook: Boolean = true,
+        canDescribe: Boolean = true,
         isWaiting: Boolean = false,
     ): LiveAction {
-        val rest = LivePolicy.restMs(condition)
-        if (rest == null) {
+        val cooldown = LivePolicy.cooldownMs(condition)
+        if (cooldown == null) {
             isBusy = false
             described = null
-            restedFrom = nowMs
+            cooldownFrom = nowMs
             return LiveAction.PAUSE
         }
         val isChanged = described?.let { it.difference(frame) > LivePolicy.CHANGED } ?: true
         val action = when {
-            !canLook -> LiveAction.SKIP
+            !canDescribe -> LiveAction.SKIP
             isBusy && isWaiting -> LiveAction.REPLACE
-            isBusy -> if (isChanged && replaced < LivePolicy.MOST_REPLACED) LiveAction.REPLACE else LiveAction.SKIP
+            isBusy -> if (isChanged && replaced < LivePolicy.MAX_REPLACED) LiveAction.REPLACE else LiveAction.SKIP
             !isChanged && !isFailed -> LiveAction.SKIP
-            nowMs - restedFrom < rest -> LiveAction.SKIP
-            else -> LiveAction.LOOK
+            nowMs - cooldownFrom < cooldown -> LiveAction.SKIP
+            else -> LiveAction.DESCRIBE
         }
         if (action != LiveAction.SKIP) {
             described = frame
             isBusy = true
             isFailed = false
-            replaced = if (action == LiveAction.LOOK) {
+            replaced = if (action == LiveAction.DESCRIBE) {
                 0
             } else if (isWaiting) {
                 replaced
@@ -101,7 +101,7 @@ class LiveMode {
     fun onAnswered(nowMs: Long, isFailed: Boolean = false) {
         if (!isBusy) return
         isBusy = false
-        restedFrom = nowMs
+        cooldownFrom = nowMs
         this.isFailed = isFailed
     }
 }

@@ -22,9 +22,9 @@ class LiveSession(private val session: VlmSession, private val question: String,
         val state = session.state
         onState(state, nowMs)
         val isWaiting = isAbout(state) && state.isPictureWaiting
-        val action = mode.onFrame(frame, nowMs, condition, canLook = state.phase in LOOKING, isWaiting = isWaiting)
+        val action = mode.onFrame(frame, nowMs, condition, canDescribe = state.phase in LOADED_PHASES, isWaiting = isWaiting)
         when (action) {
-            LiveAction.LOOK, LiveAction.REPLACE -> {
+            LiveAction.DESCRIBE, LiveAction.REPLACE -> {
                 shown = session.show(picture(), question, maxNewTokens)
                 shownAtMs = nowMs
             }
@@ -49,6 +49,6 @@ class LiveSession(private val session: VlmSession, private val question: String,
     companion object {
         /** Live answers are short: the next frame waits. */
         const val MAX_NEW_TOKENS = 64
-        private val LOOKING = setOf(Phase.READY, Phase.LOOKING, Phase.SEEN, Phase.ANSWERING)
+        private val LOADED_PHASES = setOf(Phase.READY, Phase.ENCODING, Phase.IMAGE_READY, Phase.ANSWERING)
     }
 }

@@ -10,23 +10,23 @@ import org.mobilevlmkit.core.prompt.Turn
 internal class ContextFullException : Exception()
 
 /** A finished answer: its [text], the [tokens] it took, their [ids] (null if a piece has none), and why it ended. */
-internal class Answered(val text: String, val tokens: Int, val ids: List<Int>?, val ended: Ended)
+internal class Answer(val text: String, val tokens: Int, val ids: List<Int>?, val ended: Ended)
 
 /**
- * The conversation about one picture as the engine's KV cache holds it: what is cached is mirrored here, so that a follow-up feeds
+ * The conversation about one picture as the engine's KV cache holds it: what is cached is mirrored here, so that a follow-up texts
  * only what is new, and what the cache has lost is put back. For the session's worker thread.
  */
 internal class Conversation(private val model: LoadedModel, private val nanoTime: () -> Long) {
     private val engine = model.engine
     private val prompt = model.prompt
-    private val feeder = Feeder(prompt, model.tokenizer, model.manifest.maxPrefill)
+    private val planner = PrefillPlanner(prompt, model.tokenizer, model.manifest.maxPrefill)
     private val prefix = listOf(Segment.Text(prompt.beforeImage))
-    private val pictureEnd = 1 + feeder.tokens(prefix) + model.manifest.image.tokens // BOS, text, picture
+    private val pictureEnd = 1 + planner.tokens(prefix) + model.manifest.image.tokens // BOS, text, picture
 
     private var pixels: ByteArray? = null
     private var cached: List<Turn>? = null // turns in the KV cache behind the picture; null: it holds nothing to build on
     private var isEndFed = false // whether the end of the last answer is in the cache
-    private var unfed = "" // text of the last token of a cut answer, which the engine hasn't fed yet
+    private var unfedText = "" // text of the last token of a cut answer, which the engine hasn't fed yet
 
     /** Tokens in the KV cache. */
     var position = 0
@@ -40,21 +40,21 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
     fun pixels(picture: Picture): ByteArray = model.pixels(picture)
 
     /** Puts the picture [pixels], uint8 [3, S, S], and [turns] about it into an empty KV cache. */
-    fun look(pixels: ByteArray, turns: List<Turn> = emptyList()) {
+    fun start(pixels: ByteArray, turns: List<Turn> = emptyList()) {
         this.pixels = pixels
         cached = null
         engine.reset()
         position = 0
-        feeder.feeds(prefix).forEach { engine.prefillText(it.text) }
+        planner.plan(prefix).forEach { engine.prefillText(it.text) }
         val began = nanoTime()
         engine.prefillImage(pixels)
         imageS = (nanoTime() - began) / 1e9
         position = pictureEnd
-        for (feed in feeder.feeds(turns.flatMapIndexed { index, turn -> said(index, turn) })) {
-            engine.prefillText(feed.text)
-            position += feed.tokens
+        for (part in planner.plan(turns.flatMapIndexed { index, turn -> turnSegments(index, turn) })) {
+            engine.prefillText(part.text)
+            position += part.tokens
         }
-        unfed = ""
+        unfedText = ""
         isEndFed = true
         cached = turns
     }
@@ -64,23 +64,28 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
      * before it began.
      *
      * @param onText the answer so far
-     * @throws ContextFullException there is room for fewer than [LEAST_ANSWER] tokens; nothing has run.
+     * @throws ContextFullException there is room for fewer than [MIN_ANSWER_TOKENS] tokens; nothing has run.
      */
-    fun answer(turns: List<Turn>, question: String, maxNewTokens: Int, isStopped: () -> Boolean, onText: (String) -> Unit): Answered? {
+    fun answer(turns: List<Turn>, question: String, maxNewTokens: Int, isStopped: () -> Boolean, onText: (String) -> Unit): Answer? {
         val isBuilt = cached == turns
-        val asked = asked(turns, question, isBuilt)
-        val before = if (isBuilt) position else pictureEnd + feeder.tokens(turns.flatMapIndexed { index, turn -> said(index, turn) })
-        val room = model.manifest.maxContext - before - feeder.tokens(asked)
-        if (room < minOf(LEAST_ANSWER, maxNewTokens)) throw ContextFullException()
-        val feeds = feeder.feeds(asked)
-        if (!isBuilt) look(checkNotNull(pixels) { "no picture" }, turns)
+        val asked = questionSegments(turns, question, isBuilt)
+        val before = if (isBuilt) {
+            position
+        } else {
+            pictureEnd +
+                planner.tokens(turns.flatMapIndexed { index, turn -> turnSegments(index, turn) })
+        }
+        val room = model.manifest.maxContext - before - planner.tokens(asked)
+        if (room < minOf(MIN_ANSWER_TOKENS, maxNewTokens)) throw ContextFullException()
+        val texts = planner.plan(asked)
+        if (!isBuilt) start(checkNotNull(pixels) { "no picture" }, turns)
         if (isStopped()) return null
         cached = null // until the engine has returned
-        for (feed in feeds) {
-            position += feed.tokens
-            if (feed !== feeds.last()) engine.prefillText(feed.text)
+        for (part in texts) {
+            position += part.tokens
+            if (part !== texts.last()) engine.prefillText(part.text)
         }
-        return generate(feeds.last().text, turns, question, minOf(room, maxNewTokens), isStopped, onText)
+        return generate(texts.last().text, turns, question, minOf(room, maxNewTokens), isStopped, onText)
     }
 
     private fun generate(
@@ -90,21 +95,21 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
         maxNewTokens: Int,
         isStopped: () -> Boolean,
         onText: (String) -> Unit,
-    ): Answered {
+    ): Answer {
         val stream = TextStream(model.tokenizer.specials)
         val shown = StringBuilder()
         val ids = ArrayList<Int>()
         var last = ""
         var isEnded = false
-        var isHalted = false // the engine was told to stop, and ends after the piece that is given
-        var isSpoiled = false
+        var isStopRequested = false // the engine was told to stop, and ends after the piece that is given
+        var isCacheInvalid = false
         fun show(new: String) {
             shown.append(new)
             if (new.isNotEmpty()) onText(shown.toString())
         }
         engine.generate(text, position, maxNewTokens) { piece ->
             if (isEnded || ids.size == maxNewTokens) {
-                isSpoiled = true // it went on after an end of text that came first, or counts otherwise
+                isCacheInvalid = true // it went on after an end of text that came first, or counts otherwise
             } else if (piece == prompt.stopText) {
                 isEnded = true
             } else {
@@ -112,20 +117,20 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
                 last = piece
                 show(stream.add(piece))
             }
-            isHalted = isEnded || isSpoiled || isStopped()
-            if (isHalted) engine.stop()
+            isStopRequested = isEnded || isCacheInvalid || isStopped()
+            if (isStopRequested) engine.stop()
         }
         show(stream.finish())
         val tokens = ids.size
         val isCut = tokens == maxNewTokens || isStopped()
         if (!isCut) isEnded = true // engines need not give the stop id's piece
         // It was stopped after the last piece: whether the engine has fed that one, it doesn't tell.
-        if (!isEnded && tokens < maxNewTokens && !isHalted) isSpoiled = true
-        // The engine feeds a token when it asks for the next: the last one is fed only if the end of text followed it.
+        if (!isEnded && tokens < maxNewTokens && !isStopRequested) isCacheInvalid = true
+        // The engine texts a token when it asks for the next: the last one is fed only if the end of text followed it.
         position += if (isEnded || tokens == 0) tokens else tokens - 1
-        unfed = if (isEnded) "" else feedable(last)
+        unfedText = if (isEnded) "" else textOf(last)
         isEndFed = false
-        cached = if (isSpoiled) null else turns + Turn(question, shown.toString())
+        cached = if (isCacheInvalid) null else turns + Turn(question, shown.toString())
         val ended = if (isEnded) {
             Ended.COMPLETE
         } else if (tokens < maxNewTokens) {
@@ -133,11 +138,11 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
         } else {
             Ended.LENGTH
         }
-        return Answered(shown.toString(), tokens, ids.takeIf { -1 !in it }, ended)
+        return Answer(shown.toString(), tokens, ids.takeIf { -1 !in it }, ended)
     }
 
     /** The text that the engine tokenizes as [piece] alone, or nothing: a token inside a word can't be said in text. */
-    private fun feedable(piece: String): String {
+    private fun textOf(piece: String): String {
         val own = if (model.tokenizer.addsSpace) piece.removePrefix("${TextStream.SPACE}") else piece
         val text = own.replace(TextStream.SPACE, ' ')
         val ids = model.tokenizer.encode(text)
@@ -145,15 +150,15 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
     }
 
     /** What asks [question]: in a cache that [isBuilt], what it lacks of the last answer goes first. */
-    private fun asked(turns: List<Turn>, question: String, isBuilt: Boolean): List<Segment> {
+    private fun questionSegments(turns: List<Turn>, question: String, isBuilt: Boolean): List<Segment> {
         val plain = plain(question)
         if (turns.isEmpty()) return listOf(Segment.Text(prompt.afterImage(plain)))
-        val lacking = if (!isBuilt || isEndFed) emptyList() else listOf(Segment.Text(unfed), Segment.End)
+        val lacking = if (!isBuilt || isEndFed) emptyList() else listOf(Segment.Text(unfedText), Segment.End)
         return lacking + Segment.Text(prompt.followUp(plain))
     }
 
     /** A finished turn and the end of its answer. */
-    private fun said(index: Int, turn: Turn): List<Segment> {
+    private fun turnSegments(index: Int, turn: Turn): List<Segment> {
         val question = plain(turn.question)
         val asked = if (index == 0) prompt.afterImage(question) else prompt.followUp(question)
         return listOf(Segment.Text("$asked ${plain(turn.answer ?: "")}"), Segment.End)
@@ -163,6 +168,6 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
 
     companion object {
         /** An answer that has no room for so many tokens isn't begun. */
-        const val LEAST_ANSWER = 16
+        const val MIN_ANSWER_TOKENS = 16
     }
 }

@@ -21,10 +21,10 @@ enum class Phase {
     CHECKING,
 
     /** A picture is being encoded, or a conversation put back into the KV cache. */
-    LOOKING,
+    ENCODING,
 
     /** The picture is in the KV cache: a question may be asked. */
-    SEEN,
+    IMAGE_READY,
 
     /** An answer is coming. */
     ANSWERING,

@@ -11,43 +11,43 @@ import java.util.concurrent.CancellationException
 import java.util.concurrent.Executor
 
 /**
- * Brings about what the [situation] wants, one step after another on [executor]. Its lock is held to read what a step works on and to
+ * Brings about what the [session] wants, one step after another on [executor]. Its lock is held to read what a step works on and to
  * note what came of it, never while the engine works.
  */
 internal class SessionWorker(
-    private val situation: Situation,
+    private val session: SessionModel,
     private val load: (File, Job) -> LoadedModel,
     private val executor: Executor,
     private val nanoTime: () -> Long,
 ) {
-    private var isScheduled = false // guarded by the situation's lock
+    private var isScheduled = false // guarded by the session's lock
 
-    /** Begins the next step if there is one and none runs. The caller holds the situation's lock. */
+    /** Begins the next step if there is one and none runs. The caller holds the session's lock. */
     fun schedule() {
-        if (isScheduled || situation.next() == null) return
+        if (isScheduled || session.next() == null) return
         isScheduled = true
         executor.execute(::runStep)
     }
 
     private fun runStep() {
-        // What a step works on is taken at the moment in which the step is chosen, so that no wish comes between the two.
-        val work = situation.locked {
+        // What a step works on is taken at the moment in which the step is chosen, so that no request comes between the two.
+        val work = session.locked {
             isStopping = false
-            isTakenBack = false
+            isWithdrawn = false
             running = next()
             when (running) {
-                Step.UNLOAD -> unloading()
-                Step.LOAD -> loading()
-                Step.CHECK -> checking()
-                Step.LOOK -> looking()
-                Step.ANSWER -> answering()
+                Step.UNLOAD -> unloadStep()
+                Step.LOAD -> loadStep()
+                Step.CHECK -> checkStep()
+                Step.ENCODE -> encodeStep()
+                Step.ANSWER -> answerStep()
                 null -> null
             }.also { publish() }
         }
         try {
             work?.invoke()
         } finally {
-            situation.locked {
+            session.locked {
                 running = null
                 isScheduled = false
                 publish()
@@ -56,7 +56,7 @@ internal class SessionWorker(
         }
     }
 
-    private fun Situation.unloading(): () -> Unit {
+    private fun SessionModel.unloadStep(): () -> Unit {
         val closing = model
         model = null
         conversation = null
@@ -70,11 +70,11 @@ internal class SessionWorker(
         }
     }
 
-    private fun Situation.loading(): () -> Unit {
-        val folder = checkNotNull(wanted)
-        val mine = openings
+    private fun SessionModel.loadStep(): () -> Unit {
+        val folder = checkNotNull(requestedBundle)
+        val startCount = openCount
         val job = Job { done, total ->
-            situation.locked {
+            session.locked {
                 loadProgress = if (total > 0) done.toFloat() / total else 0f
                 publish()
             }
@@ -84,18 +84,18 @@ internal class SessionWorker(
         return {
             try {
                 val loaded = load(folder, job)
-                situation.locked {
+                session.locked {
                     model = loaded
                     conversation = Conversation(loaded, nanoTime)
                     // A conversation from before is put back.
                     isToRefresh = pixels != null
                 }
             } catch (_: CancellationException) {
-                // Another wish came; the next step sees it.
+                // Another request came; the next step sees it.
             } catch (error: Throwable) {
-                situation.locked {
+                session.locked {
                     // A bundle that was opened again meanwhile may be another one by now, and is loaded again.
-                    if (openings == mine) {
+                    if (openCount == startCount) {
                         hasFailedToLoad = true
                         problem = when (error) {
                             is OutdatedException -> Problem.Outdated(error.name)
@@ -106,30 +106,30 @@ internal class SessionWorker(
                     }
                 }
             } finally {
-                situation.locked { loading = null }
+                session.locked { loading = null }
             }
         }
     }
 
-    private fun Situation.checking(): () -> Unit {
+    private fun SessionModel.checkStep(): () -> Unit {
         val work = checkNotNull(check)
-        val lent = checkNotNull(model)
+        val checked = checkNotNull(model)
         val job = Job()
         check = null
         checking = job
         return {
             val error = try {
-                work(lent, job)
+                work(checked, job)
                 null
             } catch (_: CancellationException) {
                 null // as it was told to
             } catch (thrown: Throwable) {
                 thrown
             }
-            situation.locked {
+            session.locked {
                 checking = null
                 usedTokens = 0
-                model = lent.takeUnless { it.isReleased }
+                model = checked.takeUnless { it.isReleased }
                 conversation = model?.let { Conversation(it, nanoTime) }
                 isToRefresh = pixels != null
                 if (error != null && !job.isCancelled) problem = Problem.Check(lineOf(error))
@@ -137,93 +137,93 @@ internal class SessionWorker(
         }
     }
 
-    private fun Situation.looking(): () -> Unit {
-        val talk = checkNotNull(conversation)
+    private fun SessionModel.encodeStep(): () -> Unit {
+        val conversation = checkNotNull(conversation)
         val picture = newPicture
-        val seen = pixels
+        val encoded = pixels
         val history = history()
-        val mine = epoch
-        val about = pictures
+        val startEpoch = epoch
+        val startPicture = pictureNumber
         newPicture = null
         isToRefresh = false
         return {
-            attempt(mine) {
-                val shown = if (picture != null) talk.pixels(picture) else checkNotNull(seen)
-                situation.locked { if (pictures == about) pixels = shown }
-                talk.look(shown, history)
-                situation.locked {
-                    if (epoch == mine) {
-                        usedTokens = talk.position
-                        imageS = talk.imageS
+            attempt(startEpoch) {
+                val encodedPixels = if (picture != null) conversation.pixels(picture) else checkNotNull(encoded)
+                session.locked { if (pictureNumber == startPicture) pixels = encodedPixels }
+                conversation.start(encodedPixels, history)
+                session.locked {
+                    if (epoch == startEpoch) {
+                        usedTokens = conversation.position
+                        imageS = conversation.imageS
                     }
                 }
             }
         }
     }
 
-    private fun Situation.answering(): () -> Unit {
-        val talk = checkNotNull(conversation)
+    private fun SessionModel.answerStep(): () -> Unit {
+        val conversation = checkNotNull(conversation)
         val asked = checkNotNull(question)
         val history = history()
-        val mine = epoch
+        val startEpoch = epoch
         question = null
         turns = turns + ChatTurn(asked.text)
         return {
             val began = nanoTime()
             var firstAt = 0L
             var lastAt = 0L
-            attempt(mine) {
+            attempt(startEpoch) {
                 try {
-                    val answered = talk.answer(history, asked.text, asked.maxNewTokens, { isStopping }) { text ->
+                    val answered = conversation.answer(history, asked.text, asked.maxNewTokens, { isStopping }) { text ->
                         lastAt = nanoTime()
                         if (firstAt == 0L) firstAt = lastAt
-                        situation.locked { changeLastTurn(mine) { it.copy(answer = text) } }
+                        session.locked { changeLastTurn(startEpoch) { it.copy(answer = text) } }
                     }
                     val decodeS = (lastAt - firstAt) / 1e9
-                    finish(mine, asked, talk.position, answered, if (firstAt == 0L) 0.0 else (firstAt - began) / 1e9, decodeS)
+                    finish(startEpoch, asked, conversation.position, answered, if (firstAt == 0L) 0.0 else (firstAt - began) / 1e9, decodeS)
                 } catch (_: ContextFullException) {
-                    refuse(mine, Problem.ContextFull(asked.text))
+                    refuse(startEpoch, Problem.ContextFull(asked.text))
                 } catch (error: PromptException) {
-                    refuse(mine, Problem.Input(lineOf(error)))
+                    refuse(startEpoch, Problem.Input(lineOf(error)))
                 }
             }
         }
     }
 
-    private fun finish(mine: Int, asked: Question, position: Int, answered: Answered?, firstTokenS: Double, decodeS: Double) =
-        situation.locked {
-            if (epoch != mine) return
+    private fun finish(startEpoch: Int, asked: Question, position: Int, answered: Answer?, firstTokenS: Double, decodeS: Double) =
+        session.locked {
+            if (epoch != startEpoch) return
             usedTokens = position
             if (answered == null) { // stopped before it began: asked later, unless the user stopped it
                 turns = turns.dropLast(1)
-                if (!isTakenBack) question = asked
+                if (!isWithdrawn) question = asked
                 return
             }
             val speed = if (answered.tokens > 1 && decodeS > 0) (answered.tokens - 1) / decodeS else 0.0
             val stats = AnswerStats(imageS, firstTokenS, answered.tokens, speed)
             imageS = 0.0
-            changeLastTurn(mine) { it.copy(answer = answered.text, ended = answered.ended, stats = stats) }
+            changeLastTurn(startEpoch) { it.copy(answer = answered.text, ended = answered.ended, stats = stats) }
         }
 
-    /** The question that began with [mine] was never asked. */
-    private fun refuse(mine: Int, why: Problem) = situation.locked {
-        if (epoch == mine) {
+    /** The question that began with [startEpoch] was never asked. */
+    private fun refuse(startEpoch: Int, why: Problem) = session.locked {
+        if (epoch == startEpoch) {
             turns = turns.dropLast(1)
             problem = why
         }
     }
 
-    /** Runs [work] of the epoch [mine]; what fails becomes a state. */
-    private inline fun attempt(mine: Int, work: () -> Unit) {
+    /** Runs [work] of the epoch [startEpoch]; what fails becomes a state. */
+    private inline fun attempt(startEpoch: Int, work: () -> Unit) {
         try {
             work()
         } catch (error: Throwable) {
-            situation.locked {
-                if (epoch == mine) {
+            session.locked {
+                if (epoch == startEpoch) {
                     problem = if (error is PictureException) Problem.Input(lineOf(error)) else Problem.Engine(lineOf(error))
                     if (error is PictureException) pixels = null
                     question = null
-                    if (running == Step.ANSWER) changeLastTurn(mine) { it.copy(ended = Ended.FAILED) }
+                    if (running == Step.ANSWER) changeLastTurn(startEpoch) { it.copy(ended = Ended.FAILED) }
                 }
             }
         }

@@ -9,8 +9,8 @@ import java.util.concurrent.Executor
  * A bundle, a picture and a conversation about it: the state that one screen shows.
  *
  * What the user wants is noted at once, from any thread; [worker] brings it about, one step after another: load, look, answer. A new
- * wish overtakes those that haven't begun and stops the answer that it makes idle. So whatever comes in whatever order, the session
- * ends where the last wish points.
+ * request overtakes those that haven't begun and stops the answer that it makes idle. So whatever comes in whatever order, the session
+ * ends where the last request points.
  *
  * @param load verifies and loads a bundle ([ModelLoader.load])
  * @param worker runs one task at a time, in order
@@ -23,30 +23,30 @@ class VlmSession(
     nanoTime: () -> Long = System::nanoTime,
     listener: (SessionState) -> Unit,
 ) {
-    private val situation = Situation(listener)
-    private val steps = SessionWorker(situation, load, worker, nanoTime)
+    private val session = SessionModel(listener)
+    private val steps = SessionWorker(session, load, worker, nanoTime)
 
     /** The newest state. */
-    val state: SessionState get() = situation.locked { published }
+    val state: SessionState get() = session.locked { published }
 
     /** Uses the bundle in [folder] from now on; picture and conversation of another bundle are forgotten. */
-    fun open(folder: File) = wish {
-        openings++
-        if (folder == wanted && !hasFailedToLoad) return@wish
-        if (folder != wanted) forgetPicture()
+    fun open(folder: File) = request {
+        openCount++
+        if (folder == requestedBundle && !hasFailedToLoad) return@request
+        if (folder != requestedBundle) forgetPicture()
         cancelCheck()
-        wanted = folder
+        requestedBundle = folder
         hasFailedToLoad = false
         problem = null
         loading?.cancel()
     }
 
     /** Forgets bundle, picture and conversation, and frees the model; also while it loads. */
-    fun close() = wish {
-        openings++
+    fun close() = request {
+        openCount++
         forgetPicture()
         cancelCheck()
-        wanted = null
+        requestedBundle = null
         hasFailedToLoad = false
         isReleased = false
         problem = null
@@ -57,19 +57,19 @@ class VlmSession(
      * A new picture, with a [question] about it or none yet: it is encoded while the user types. It must not change any more.
      * Returns the picture's number: [SessionState.picture] as long as the state is about it.
      */
-    fun show(picture: Picture, question: String? = null, maxNewTokens: Int = MAX_NEW_TOKENS): Int = wish {
+    fun show(picture: Picture, question: String? = null, maxNewTokens: Int = MAX_NEW_TOKENS): Int = request {
         forgetPicture()
         cancelCheck()
         newPicture = picture
         forgetProblem()
         if (!question.isNullOrBlank()) this.question = Question(question, maxNewTokens)
-        pictures
+        pictureNumber
     }
 
     /**
      * A picture about which [said] was said before, such as when the system has ended the app meanwhile; turns without an end are left out.
      */
-    fun resume(picture: Picture, said: List<ChatTurn>) = wish {
+    fun resume(picture: Picture, said: List<ChatTurn>) = request {
         forgetPicture()
         cancelCheck()
         newPicture = picture
@@ -81,26 +81,26 @@ class VlmSession(
      * Asks [question] about the picture, once it is encoded. Returns false, and changes nothing, if the question is blank, there is no
      * picture, or another question is being answered.
      */
-    fun ask(question: String, maxNewTokens: Int = MAX_NEW_TOKENS): Boolean = wish {
+    fun ask(question: String, maxNewTokens: Int = MAX_NEW_TOKENS): Boolean = request {
         val hasPicture = newPicture != null || pixels != null
         // An answer that has ended counts no more, though the worker may not have come back from it.
         val isAnswering = running == Step.ANSWER && !isOvertaken()
-        if (question.isBlank() || !hasPicture || this.question != null || isAnswering || maxNewTokens < 1) return@wish false
+        if (question.isBlank() || !hasPicture || this.question != null || isAnswering || maxNewTokens < 1) return@request false
         forgetProblem()
         this.question = Question(question, maxNewTokens)
         true
     }
 
     /** Ends the answer that is coming, after its current token, or takes back the question that waits; cancels a check. */
-    fun stop() = wish {
+    fun stop() = request {
         question = null
-        isTakenBack = true
+        isWithdrawn = true
         stopAnswer()
         cancelCheck()
     }
 
     /** Takes back the last question and its answer. */
-    fun undo() = wish {
+    fun undo() = request {
         if (question != null) {
             question = null
         } else if (turns.isNotEmpty()) {
@@ -109,13 +109,13 @@ class VlmSession(
     }
 
     /** Begins anew about the same picture, with the whole context free. */
-    fun newChat() = wish {
+    fun newChat() = request {
         question = null
         restart(emptyList())
     }
 
     /** Tries again what failed: loading the bundle, or encoding the picture. */
-    fun retry() = wish {
+    fun retry() = request {
         hasFailedToLoad = false
         if (pixels != null) isToRefresh = true
         problem = null
@@ -129,9 +129,9 @@ class VlmSession(
      * `stop`, `show`, `open` of another bundle, `close` and `background` cancel the job; [work] may then throw CancellationException.
      * False, and nothing happens, if the bundle's model isn't loaded, or a check is under way.
      */
-    fun check(work: (LoadedModel, Job) -> Unit): Boolean = wish {
-        val isThere = model != null && model?.folder == wanted
-        if (!isThere || check != null || checking != null || isInBackground) return@wish false
+    fun check(work: (LoadedModel, Job) -> Unit): Boolean = request {
+        val isThere = model != null && model?.folder == requestedBundle
+        if (!isThere || check != null || checking != null || isInBackground) return@request false
         problem = null
         check = work
         stopAnswer()
@@ -139,28 +139,28 @@ class VlmSession(
     }
 
     /** The app isn't seen any more: the answer is stopped, a check cancelled, and nothing new begins but loading. */
-    fun background() = wish {
+    fun background() = request {
         isInBackground = true
         stopAnswer()
         cancelCheck()
     }
 
     /** The app is seen again. A model that was released is loaded again, and the conversation put back. */
-    fun foreground() = wish {
+    fun foreground() = request {
         isInBackground = false
         isReleased = false
     }
 
     /** Frees the model if the app is in the background; the conversation is kept. */
-    fun releaseMemory() = wish {
+    fun releaseMemory() = request {
         if (isInBackground) isReleased = true
     }
 
-    private inline fun <T> wish(change: Situation.() -> T): T = situation.locked {
-        val wished = change()
+    private inline fun <T> request(change: SessionModel.() -> T): T = session.locked {
+        val requested = change()
         publish()
         steps.schedule()
-        wished
+        requested
     }
 
     companion object {

@@ -12,7 +12,7 @@ import org.mobilevlmkit.core.session.LoadedModel
 import org.mobilevlmkit.core.session.ModelLoader
 import org.mobilevlmkit.core.session.Phase
 import org.mobilevlmkit.core.session.Problem
-import org.mobilevlmkit.core.session.Scene
+import org.mobilevlmkit.core.session.SessionFixture
 import org.mobilevlmkit.core.session.VlmSession
 import java.io.File
 import java.util.ArrayDeque
@@ -91,17 +91,17 @@ class LibraryAndSessionTest {
             assertEquals(at, listOf(place), library.state.bundles.map { it.folder })
             assertEquals(at, null, library.state.problem)
             session.open(place) // as an app does with the bundle that came last
-            session.show(Scene.picture(1), "What is this?")
+            session.show(SessionFixture.picture(1), "What is this?")
             settle()
             assertEquals("$at: ${session.state}", Ended.COMPLETE, session.state.turns.lastOrNull()?.ended)
             assertEquals(at, 1, engines.count { !it.isClosed })
         }
     }
 
-    private val wishes = mapOf<String, App.() -> Unit>(
+    private val requests = mapOf<String, App.() -> Unit>(
         "open and ask" to {
             session.open(place)
-            session.show(Scene.picture(2), "Why?")
+            session.show(SessionFixture.picture(2), "Why?")
         },
         "release memory" to {
             session.background()
@@ -113,7 +113,7 @@ class LibraryAndSessionTest {
     @Test
     fun anImportOfTheBundleInUseAtEachPointOfWhichTheSessionDoesSomething() {
         for (isOpen in listOf(false, true)) {
-            for ((wish, make) in wishes) {
+            for ((request, make) in requests) {
                 var point = 0
                 do {
                     val app = App()
@@ -127,7 +127,7 @@ class LibraryAndSessionTest {
                     }
                     app.import()
                     app.session.foreground()
-                    app.requireWhole("$wish at $point, open before: $isOpen")
+                    app.requireWhole("$request at $point, open before: $isOpen")
                     app.folder.deleteRecursively()
                 } while (point++ < app.importPoints)
                 assertTrue("$point", point > 10)

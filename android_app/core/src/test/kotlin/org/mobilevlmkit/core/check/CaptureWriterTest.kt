@@ -23,13 +23,13 @@ import javax.imageio.ImageIO
 class CaptureWriterTest {
     @get:Rule
     val temporary = TemporaryFolder()
-    private val scene = CheckScene()
+    private val fixture = CheckFixture()
     private val picture = Golden.picture("pixels/a-banner.ppm")
-    private val pixels = scene.model.pixels(picture)
+    private val pixels = fixture.model.pixels(picture)
 
     private fun capture(withPicture: Boolean = true) = Capture(
-        manifest = scene.manifest,
-        record = RecordMaker(scene.model, scene.Methods()).make(pixels, "What is this?", 8, "yes, 你", null, Ended.COMPLETE),
+        manifest = fixture.manifest,
+        record = RecordMaker(fixture.model, fixture.Methods()).make(pixels, "What is this?", 8, "yes, 你", null, Ended.COMPLETE),
         pixels = pixels,
         picture = if (withPicture) picture else null,
         device = mapOf("model" to "a phone", "android" to 35),

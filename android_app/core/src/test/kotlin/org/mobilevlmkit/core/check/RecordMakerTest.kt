@@ -9,10 +9,10 @@ import org.mobilevlmkit.core.session.Ended
 class RecordMakerTest {
     @Test
     fun everyStageIsRunOnceAndKept() {
-        val scene = CheckScene(maxPrefill = 40)
-        val methods = scene.Methods()
-        val pixels = scene.model.pixels(Golden.picture("pixels/primes.ppm"))
-        val record = RecordMaker(scene.model, methods).make(pixels, "What is this?", 8, "yes", null, Ended.COMPLETE)
+        val fixture = CheckFixture(maxPrefill = 40)
+        val methods = fixture.Methods()
+        val pixels = fixture.model.pixels(Golden.picture("pixels/primes.ppm"))
+        val record = RecordMaker(fixture.model, methods).make(pixels, "What is this?", 8, "yes", null, Ended.COMPLETE)
         val golden = Golden.cases("prompts/prompts.json", 1).first { case ->
             ((case["turns"] as List<*>)[0] as Map<*, *>)["question"] == "What is this?"
         }
@@ -31,8 +31,8 @@ class RecordMakerTest {
 
     @Test
     fun aSpecialTokenInAQuestionIsText() {
-        val scene = CheckScene()
-        val record = RecordMaker(scene.model, scene.Methods()).make(ByteArray(3 * 168 * 168), "</s>", 8, "", emptyList(), Ended.STOPPED)
+        val fixture = CheckFixture()
+        val record = RecordMaker(fixture.model, fixture.Methods()).make(ByteArray(3 * 168 * 168), "</s>", 8, "", emptyList(), Ended.STOPPED)
         assertFalse(2 in record.idsAfterImage)
         assertEquals("stopped", record.stopReason)
     }

@@ -39,7 +39,7 @@ class LiveModeTest {
     @Test
     fun sixPercentOfWhiteIsAnotherScene() {
         val flat = frame { _, _ -> 100 }
-        for ((levels, action) in listOf(15 to LiveAction.SKIP, 16 to LiveAction.LOOK)) { // 5.9 % and 6.3 %
+        for ((levels, action) in listOf(15 to LiveAction.SKIP, 16 to LiveAction.DESCRIBE)) { // 5.9 % and 6.3 %
             val live = LiveMode()
             live.onFrame(flat, 0, cool)
             live.onAnswered(1_000)
@@ -55,11 +55,11 @@ class LiveModeTest {
     @Test
     fun aStillSceneIsDescribedOnce() {
         val live = LiveMode()
-        assertEquals(LiveAction.LOOK, live.onFrame(desk, 0, cool))
+        assertEquals(LiveAction.DESCRIBE, live.onFrame(desk, 0, cool))
         assertEquals(LiveAction.SKIP, live.onFrame(desk, 100, cool))
         live.onAnswered(3_000)
         for (now in 3_000L..20_000L step 100) assertEquals(LiveAction.SKIP, live.onFrame(desk, now, cool))
-        assertEquals(LiveAction.LOOK, live.onFrame(window, 20_100, cool))
+        assertEquals(LiveAction.DESCRIBE, live.onFrame(window, 20_100, cool))
     }
 
     @Test
@@ -76,22 +76,22 @@ class LiveModeTest {
     fun aMovingCameraStillGetsAnswers() {
         val live = LiveMode()
         val actions = (0 until 20).map { live.onFrame(if (it % 2 == 0) desk else window, it * 100L, cool) }
-        val expected = listOf(LiveAction.LOOK) + List(LivePolicy.MOST_REPLACED) { LiveAction.REPLACE }
+        val expected = listOf(LiveAction.DESCRIBE) + List(LivePolicy.MAX_REPLACED) { LiveAction.REPLACE }
         assertEquals(expected, actions.filter { it != LiveAction.SKIP })
     }
 
     @Test
     fun warmthAndBatterySaverSlowItDown() {
-        fun rests(isBatterySaver: Boolean) = Thermal.values().map { LivePolicy.restMs(PhoneCondition(it, isBatterySaver)) }
+        fun rests(isBatterySaver: Boolean) = Thermal.values().map { LivePolicy.cooldownMs(PhoneCondition(it, isBatterySaver)) }
         assertEquals(listOf(500L, 2_000, 6_000, null, null, null, null), rests(isBatterySaver = false))
         assertEquals(listOf(8_000L, 8_000, 12_000, null, null, null, null), rests(isBatterySaver = true))
-        assertNull(LivePolicy.restMs(PhoneCondition(isInForeground = false)))
+        assertNull(LivePolicy.cooldownMs(PhoneCondition(isInForeground = false)))
         val live = LiveMode()
         val warm = PhoneCondition(Thermal.MODERATE)
         live.onFrame(desk, 0, warm)
         live.onAnswered(1_000)
         assertEquals(LiveAction.SKIP, live.onFrame(window, 6_900, warm))
-        assertEquals(LiveAction.LOOK, live.onFrame(window, 7_000, warm))
+        assertEquals(LiveAction.DESCRIBE, live.onFrame(window, 7_000, warm))
     }
 
     @Test
@@ -103,7 +103,7 @@ class LiveModeTest {
             assertEquals(LiveAction.PAUSE, live.onFrame(desk, 100, condition))
             live.onAnswered(150) // of the answer that was stopped
             assertEquals(LiveAction.SKIP, live.onFrame(desk, 200, cool))
-            assertEquals(LiveAction.LOOK, live.onFrame(desk, 700, cool))
+            assertEquals(LiveAction.DESCRIBE, live.onFrame(desk, 700, cool))
         }
     }
 
@@ -113,6 +113,6 @@ class LiveModeTest {
         live.onFrame(desk, 0, cool)
         live.onAnswered(1_000, isFailed = true)
         assertEquals(LiveAction.SKIP, live.onFrame(desk, 1_100, cool))
-        assertEquals(LiveAction.LOOK, live.onFrame(desk, 1_500, cool))
+        assertEquals(LiveAction.DESCRIBE, live.onFrame(desk, 1_500, cool))
     }
 }

@@ -9,7 +9,7 @@ import org.junit.Test
 import org.mobilevlmkit.core.Golden
 import org.mobilevlmkit.core.PromptException
 import org.mobilevlmkit.core.bundle.ManifestReader
-import org.mobilevlmkit.core.session.Scene
+import org.mobilevlmkit.core.session.SessionFixture
 
 class PromptTest {
     private val spec = ManifestReader.read(Golden.file("manifests/good/demo.json")).prompt
@@ -46,7 +46,7 @@ class PromptTest {
 
     @Test
     fun idsOfATokenizerThatAddsNoSpaceAreThoseOfTheReference() {
-        val plain = Prompt(Scene.plain(spec))
+        val plain = Prompt(SessionFixture.plain(spec))
         val tokenizer = Tokenizer.read(Golden.file("prompts/plain.tokenizer.json"))
         assertFalse(tokenizer.addsSpace)
         for (case in Golden.cases("prompts/plain.json", least = 60)) {

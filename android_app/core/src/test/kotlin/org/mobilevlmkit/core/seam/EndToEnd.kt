@@ -68,7 +68,7 @@ abstract class EndToEnd {
 
     private fun show(case: Map<*, *>) {
         shown = session.show(Seam.picture(case["picture"] as String))
-        await("picture") { it.picture == shown && it.phase == Phase.SEEN }
+        await("picture") { it.picture == shown && it.phase == Phase.IMAGE_READY }
     }
 
     private fun ask(question: String, maxNewTokens: Int): ChatTurn {
@@ -110,7 +110,7 @@ abstract class EndToEnd {
         ask(first["question"] as String, 80)
         ask("What color is the object at the top right?", 3)
         session.undo()
-        await("undone") { it.phase == Phase.SEEN && it.turns.size == 1 }
+        await("undone") { it.phase == Phase.IMAGE_READY && it.turns.size == 1 }
         assertEquals(second["answer"], ask(second["question"] as String, 80).answer)
     }
 
@@ -123,7 +123,7 @@ abstract class EndToEnd {
         val stopped = await("the end") { it.turns.lastOrNull()?.ended != null }.turns.last()
         assertTrue(stopped.answer, (Seam.given["described"] as String).startsWith(stopped.answer))
         session.newChat()
-        await("new chat") { it.phase == Phase.SEEN && it.turns.isEmpty() }
+        await("new chat") { it.phase == Phase.IMAGE_READY && it.turns.isEmpty() }
         assertEquals(Seam.turns(case).first()["answer"], ask(Seam.turns(case).first()["question"] as String, 80).answer)
     }
 
@@ -133,7 +133,7 @@ abstract class EndToEnd {
             report = SelfCheck(model, Seam::picture).run(job)
             model.release()
             val capture = openMethods(model.folder, model.manifest).use {
-                report!!.capture(report!!.telling!!, model, it, mapOf("model" to "a JVM"))
+                report!!.capture(report!!.mostInformative!!, model, it, mapOf("model" to "a JVM"))
             }
             CaptureWriter.write(capture, Seam.file("capture.zip"))
         }
@@ -141,6 +141,6 @@ abstract class EndToEnd {
         await("its end") { it.phase != Phase.CHECKING }
         assertEquals(emptyList<String>(), report!!.findings.filterNot { it.same }.map { it.line })
         assertEquals(3, report!!.records.size)
-        assertTrue("${report!!.benchmark}", report!!.benchmark.run { minOf(loadS, imageEncodeS, prefillS, decodeTokensPerS) > 0 })
+        assertTrue("${report!!.measurements}", report!!.measurements.run { minOf(loadS, imageEncodeS, prefillS, decodeTokensPerS) > 0 })
     }
 }

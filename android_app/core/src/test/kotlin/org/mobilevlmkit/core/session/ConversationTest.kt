@@ -11,130 +11,131 @@ import java.io.File
 class ConversationTest {
     @Test
     fun theAnswerGrowsPieceByPieceAndCharactersStayWhole() {
-        val scene = Scene()
-        scene.prepare = { it.answers = Scene.answering("▁A", "▁red", "<0xE4>", "<0xBD>", "<0xA0>", "</s>") }
-        scene.seen().asked("What?")
-        val shown = scene.states.mapNotNull { it.turns.lastOrNull()?.answer }.distinct()
+        val fixture = SessionFixture()
+        fixture.prepare = { it.answers = SessionFixture.answering("▁A", "▁red", "<0xE4>", "<0xBD>", "<0xA0>", "</s>") }
+        fixture.seen().asked("What?")
+        val shown = fixture.states.mapNotNull { it.turns.lastOrNull()?.answer }.distinct()
         assertEquals(listOf("", "A", "A red", "A red你"), shown)
-        assertEquals(5, scene.state.turns.last().stats!!.tokens)
+        assertEquals(5, fixture.state.turns.last().stats!!.tokens)
     }
 
     @Test
     fun specialTokensAreNotShown() {
-        val scene = Scene()
-        scene.prepare = { it.answers = Scene.answering("▁A", "<s>", "▁circle", "<unk>", "</s>") }
-        scene.seen().asked("What?")
-        assertEquals("A circle", scene.state.turns.last().answer)
-        assertEquals(4, scene.state.turns.last().stats!!.tokens)
+        val fixture = SessionFixture()
+        fixture.prepare = { it.answers = SessionFixture.answering("▁A", "<s>", "▁circle", "<unk>", "</s>") }
+        fixture.seen().asked("What?")
+        assertEquals("A circle", fixture.state.turns.last().answer)
+        assertEquals(4, fixture.state.turns.last().stats!!.tokens)
     }
 
     @Test
     fun aConversationFromBeforeIsTakenUp() {
-        val before = Scene().seen().asked("What is this?")
-        val scene = Scene()
-        scene.session.open(File("a.mvlm"))
-        scene.session.resume(Scene.picture(1), before.state.turns + ChatTurn("And", "half an ans"))
-        scene.settle()
-        assertEquals(before.state.turns, scene.state.turns)
-        assertEquals(scene.prefix(1) + scene.ids("\nWhat is this? ASSISTANT: yes", "</s>"), scene.engine.cache)
-        scene.asked("Why?")
-        assertEquals(listOf("What is this?", "Why?"), scene.state.turns.map { it.question })
+        val before = SessionFixture().seen().asked("What is this?")
+        val fixture = SessionFixture()
+        fixture.session.open(File("a.mvlm"))
+        fixture.session.resume(SessionFixture.picture(1), before.state.turns + ChatTurn("And", "half an ans"))
+        fixture.settle()
+        assertEquals(before.state.turns, fixture.state.turns)
+        assertEquals(fixture.prefix(1) + fixture.ids("\nWhat is this? ASSISTANT: yes", "</s>"), fixture.engine.cache)
+        fixture.asked("Why?")
+        assertEquals(listOf("What is this?", "Why?"), fixture.state.turns.map { it.question })
     }
 
     @Test
     fun aFollowUpFeedsOnlyWhatIsNew() {
-        val scene = Scene().seen().asked("What is this?")
-        scene.engine.answers = Scene.answering("▁A", "▁red", "▁circle", "</s>")
-        scene.asked("How many?")
-        val yes = scene.tokenizer.id("▁yes")
-        val expected = scene.prefix(1) + scene.ids("\nWhat is this? ASSISTANT:") + yes + scene.ids("</s>", "USER: How many? ASSISTANT:") +
-            listOf("▁A", "▁red", "▁circle").map { scene.tokenizer.id(it) }
-        assertEquals(expected, scene.engine.cache)
-        assertEquals(1, scene.engine.pictures)
-        assertEquals(1, scene.engine.calls.count { it == "reset" })
-        assertEquals(listOf("yes", "A red circle"), scene.state.turns.map { it.answer })
-        assertEquals(0.0, scene.state.turns.last().stats!!.imageS, 0.0)
+        val fixture = SessionFixture().seen().asked("What is this?")
+        fixture.engine.answers = SessionFixture.answering("▁A", "▁red", "▁circle", "</s>")
+        fixture.asked("How many?")
+        val yes = fixture.tokenizer.id("▁yes")
+        val expected =
+            fixture.prefix(1) + fixture.ids("\nWhat is this? ASSISTANT:") + yes + fixture.ids("</s>", "USER: How many? ASSISTANT:") +
+                listOf("▁A", "▁red", "▁circle").map { fixture.tokenizer.id(it) }
+        assertEquals(expected, fixture.engine.cache)
+        assertEquals(1, fixture.engine.pictures)
+        assertEquals(1, fixture.engine.calls.count { it == "reset" })
+        assertEquals(listOf("yes", "A red circle"), fixture.state.turns.map { it.answer })
+        assertEquals(0.0, fixture.state.turns.last().stats!!.imageS, 0.0)
     }
 
     @Test
     fun anAnswerCutByLengthGoesOnWithItsLastToken() {
-        val scene = Scene()
-        scene.prepare = { it.answers = Scene.answering("▁A", "▁red", "▁circle", "</s>") }
-        scene.seen().asked("What?", maxNewTokens = 2)
-        assertEquals(Ended.LENGTH, scene.state.turns.last().ended)
-        assertEquals("A red", scene.state.turns.last().answer)
-        scene.asked("Why?", maxNewTokens = 1)
+        val fixture = SessionFixture()
+        fixture.prepare = { it.answers = SessionFixture.answering("▁A", "▁red", "▁circle", "</s>") }
+        fixture.seen().asked("What?", maxNewTokens = 2)
+        assertEquals(Ended.LENGTH, fixture.state.turns.last().ended)
+        assertEquals("A red", fixture.state.turns.last().answer)
+        fixture.asked("Why?", maxNewTokens = 1)
         val fed =
-            scene.ids("\nWhat? ASSISTANT:") + listOf("▁A", "▁red").map { scene.tokenizer.id(it) } +
-                scene.ids("</s>", "USER: Why? ASSISTANT:")
-        assertEquals(scene.prefix(1) + fed, scene.engine.cache)
-        assertEquals(scene.engine.cache.size, scene.state.usedTokens)
+            fixture.ids("\nWhat? ASSISTANT:") + listOf("▁A", "▁red").map { fixture.tokenizer.id(it) } +
+                fixture.ids("</s>", "USER: Why? ASSISTANT:")
+        assertEquals(fixture.prefix(1) + fed, fixture.engine.cache)
+        assertEquals(fixture.engine.cache.size, fixture.state.usedTokens)
     }
 
     /** The space in front of the last token, and of each part of a long question, is then the text's own. */
     @Test
     fun aTokenizerThatAddsNoSpaceIsFedTheSameIds() {
-        val scene = Scene(maxPrefill = 40, addsSpace = false)
-        scene.prepare = { it.answers = Scene.answering("▁A", "▁red", "▁circle", "</s>") }
+        val fixture = SessionFixture(maxPrefill = 40, addsSpace = false)
+        fixture.prepare = { it.answers = SessionFixture.answering("▁A", "▁red", "▁circle", "</s>") }
         val long = "What is this? ".repeat(12).trim()
-        scene.seen().asked(long, maxNewTokens = 2)
-        scene.asked("Why?", maxNewTokens = 1)
+        fixture.seen().asked(long, maxNewTokens = 2)
+        fixture.asked("Why?", maxNewTokens = 1)
         val fed =
-            scene.ids(" \n$long ASSISTANT:") + listOf("▁A", "▁red").map { scene.tokenizer.id(it) } +
-                scene.ids("</s>", "USER: Why? ASSISTANT:")
-        assertEquals(scene.prefix(1) + fed, scene.engine.cache)
-        assertEquals(scene.engine.cache.size, scene.state.usedTokens)
+            fixture.ids(" \n$long ASSISTANT:") + listOf("▁A", "▁red").map { fixture.tokenizer.id(it) } +
+                fixture.ids("</s>", "USER: Why? ASSISTANT:")
+        assertEquals(fixture.prefix(1) + fed, fixture.engine.cache)
+        assertEquals(fixture.engine.cache.size, fixture.state.usedTokens)
     }
 
     @Test
     fun aLastTokenInsideAWordIsLeftOut() {
-        val scene = Scene()
-        scene.prepare = { it.answers = Scene.answering("▁A", "<0xE4>", "<0xBD>", "</s>") }
-        scene.seen().asked("What?", maxNewTokens = 2)
-        assertEquals("A\uFFFD", scene.state.turns.last().answer)
-        scene.asked("Why?")
-        val fed = scene.ids("\nWhat? ASSISTANT:") + scene.tokenizer.id("▁A") + scene.ids("</s>", "USER: Why? ASSISTANT:")
-        assertEquals(scene.prefix(1) + fed + listOf("▁A", "<0xE4>", "<0xBD>").map { scene.tokenizer.id(it) }, scene.engine.cache)
-        assertEquals(scene.engine.cache.size, scene.state.usedTokens)
+        val fixture = SessionFixture()
+        fixture.prepare = { it.answers = SessionFixture.answering("▁A", "<0xE4>", "<0xBD>", "</s>") }
+        fixture.seen().asked("What?", maxNewTokens = 2)
+        assertEquals("A\uFFFD", fixture.state.turns.last().answer)
+        fixture.asked("Why?")
+        val fed = fixture.ids("\nWhat? ASSISTANT:") + fixture.tokenizer.id("▁A") + fixture.ids("</s>", "USER: Why? ASSISTANT:")
+        assertEquals(fixture.prefix(1) + fed + listOf("▁A", "<0xE4>", "<0xBD>").map { fixture.tokenizer.id(it) }, fixture.engine.cache)
+        assertEquals(fixture.engine.cache.size, fixture.state.usedTokens)
     }
 
     @Test
     fun stopEndsTheAnswerAndKeepsWhatCame() {
-        val scene = Scene().seen()
-        scene.engine.answers = Scene.answering("▁A", "▁red", "▁circle", "</s>")
-        scene.engine.meanwhile = { if (it == "piece 1") scene.session.stop() }
-        scene.asked("What?")
-        assertEquals(Phase.SEEN, scene.state.phase)
-        assertEquals("A red", scene.state.turns.single().answer)
-        assertEquals(Ended.STOPPED, scene.state.turns.single().ended)
-        scene.engine.meanwhile = {}
-        scene.asked("Why?")
-        assertEquals(1, scene.engine.pictures)
-        assertEquals(Ended.COMPLETE, scene.state.turns.last().ended)
+        val fixture = SessionFixture().seen()
+        fixture.engine.answers = SessionFixture.answering("▁A", "▁red", "▁circle", "</s>")
+        fixture.engine.meanwhile = { if (it == "piece 1") fixture.session.stop() }
+        fixture.asked("What?")
+        assertEquals(Phase.IMAGE_READY, fixture.state.phase)
+        assertEquals("A red", fixture.state.turns.single().answer)
+        assertEquals(Ended.STOPPED, fixture.state.turns.single().ended)
+        fixture.engine.meanwhile = {}
+        fixture.asked("Why?")
+        assertEquals(1, fixture.engine.pictures)
+        assertEquals(Ended.COMPLETE, fixture.state.turns.last().ended)
     }
 
     @Test
     fun stopBeforeTheAnswerBeginsTakesTheQuestionBack() {
-        val scene = Scene().seen()
-        scene.session.ask("What?")
-        scene.session.stop()
-        scene.settle()
-        assertEquals(emptyList<ChatTurn>(), scene.state.turns)
-        assertEquals(scene.prefix(1), scene.engine.cache)
-        assertFalse(scene.engine.calls.any { it.startsWith("generate") })
-        scene.asked("What?")
-        assertEquals("yes", scene.state.turns.single().answer)
+        val fixture = SessionFixture().seen()
+        fixture.session.ask("What?")
+        fixture.session.stop()
+        fixture.settle()
+        assertEquals(emptyList<ChatTurn>(), fixture.state.turns)
+        assertEquals(fixture.prefix(1), fixture.engine.cache)
+        assertFalse(fixture.engine.calls.any { it.startsWith("generate") })
+        fixture.asked("What?")
+        assertEquals("yes", fixture.state.turns.single().answer)
     }
 
     @Test
     fun stopWhileTheCacheIsRebuiltTakesTheQuestionBack() {
-        val scene = Scene().seen()
-        scene.engine.meanwhile = { if (it == "piece 0") error("lost") }
-        scene.asked("What?")
-        scene.engine.meanwhile = { if (it == "prefillImage") scene.session.stop() }
-        scene.asked("Again?")
-        assertEquals(listOf("What?"), scene.state.turns.map { it.question })
-        assertEquals(scene.prefix(1), scene.engine.cache)
+        val fixture = SessionFixture().seen()
+        fixture.engine.meanwhile = { if (it == "piece 0") error("lost") }
+        fixture.asked("What?")
+        fixture.engine.meanwhile = { if (it == "prefillImage") fixture.session.stop() }
+        fixture.asked("Again?")
+        assertEquals(listOf("What?"), fixture.state.turns.map { it.question })
+        assertEquals(fixture.prefix(1), fixture.engine.cache)
     }
 
     /** Whether the engine has fed the last token then, it doesn't tell: the cache is filled anew. */
@@ -142,25 +143,25 @@ class ConversationTest {
     fun stopAfterTheLastPieceLosesAndDoublesNothing() {
         for (givesEnd in listOf(true, false)) {
             for (at in listOf("after piece 0", "after piece 1", "after piece 2")) {
-                val scene = Scene().seen()
-                scene.engine.givesEnd = givesEnd
-                scene.engine.answers = Scene.answering("▁A", "▁red", "</s>")
-                scene.engine.meanwhile = { if (it == at) scene.session.stop() }
-                scene.asked("What?")
-                val answer = scene.state.turns.single().answer
+                val fixture = SessionFixture().seen()
+                fixture.engine.givesEnd = givesEnd
+                fixture.engine.answers = SessionFixture.answering("▁A", "▁red", "</s>")
+                fixture.engine.meanwhile = { if (it == at) fixture.session.stop() }
+                fixture.asked("What?")
+                val answer = fixture.state.turns.single().answer
                 assertEquals("$givesEnd, $at", if (at == "after piece 0") "A" else "A red", answer)
-                scene.engine.meanwhile = {}
-                scene.asked("Why?")
-                val said = if (scene.engine.pictures == 1) {
-                    scene.ids("\nWhat? ASSISTANT:") + answer.split(' ').map { scene.tokenizer.id("▁$it") }
+                fixture.engine.meanwhile = {}
+                fixture.asked("Why?")
+                val said = if (fixture.engine.pictures == 1) {
+                    fixture.ids("\nWhat? ASSISTANT:") + answer.split(' ').map { fixture.tokenizer.id("▁$it") }
                 } else {
-                    scene.ids("\nWhat? ASSISTANT: $answer")
+                    fixture.ids("\nWhat? ASSISTANT: $answer")
                 }
                 val expected =
-                    scene.prefix(1) + said + scene.ids("</s>", "USER: Why? ASSISTANT:") +
-                        listOf("▁A", "▁red").map { scene.tokenizer.id(it) }
-                assertEquals("$givesEnd, $at", expected, scene.engine.cache)
-                assertEquals("$givesEnd, $at", scene.engine.cache.size, scene.state.usedTokens)
+                    fixture.prefix(1) + said + fixture.ids("</s>", "USER: Why? ASSISTANT:") +
+                        listOf("▁A", "▁red").map { fixture.tokenizer.id(it) }
+                assertEquals("$givesEnd, $at", expected, fixture.engine.cache)
+                assertEquals("$givesEnd, $at", fixture.engine.cache.size, fixture.state.usedTokens)
             }
         }
     }
@@ -168,163 +169,167 @@ class ConversationTest {
     /** Going away takes back nothing that was asked. */
     @Test
     fun aQuestionForWhichTheCacheIsRebuiltWaitsInTheBackground() {
-        val leaving = mapOf<String, Scene.() -> Unit>("background" to { session.background() }, "check" to { session.check { _, _ -> } })
-        for ((wish, leave) in leaving) {
-            val scene = Scene().seen()
-            scene.engine.meanwhile = { if (it == "piece 0") error("lost") }
-            scene.asked("What?")
+        val leaving = mapOf<String, SessionFixture.() -> Unit>(
+            "background" to { session.background() },
+            "check" to { session.check { _, _ -> } },
+        )
+        for ((request, leave) in leaving) {
+            val fixture = SessionFixture().seen()
+            fixture.engine.meanwhile = { if (it == "piece 0") error("lost") }
+            fixture.asked("What?")
             var isAway = false
-            scene.engine.meanwhile = {
+            fixture.engine.meanwhile = {
                 if (it == "prefillImage" && !isAway) {
                     isAway = true
-                    scene.leave()
+                    fixture.leave()
                 }
             }
-            scene.asked("Again?")
-            scene.session.foreground()
-            scene.settle()
+            fixture.asked("Again?")
+            fixture.session.foreground()
+            fixture.settle()
             val turns = listOf("What?" to Ended.FAILED, "Again?" to Ended.COMPLETE)
-            assertEquals(wish, turns, scene.state.turns.map { it.question to it.ended })
+            assertEquals(request, turns, fixture.state.turns.map { it.question to it.ended })
         }
     }
 
     @Test
     fun undoTakesTheLastTurnOutOfTheCache() {
-        val scene = Scene().seen().asked("One?").asked("Two?")
-        scene.session.undo()
-        assertEquals(listOf("One?"), scene.state.turns.map { it.question })
-        assertEquals(Phase.LOOKING, scene.state.phase)
-        scene.settle()
-        assertEquals(scene.prefix(1) + scene.ids("\nOne? ASSISTANT: yes", "</s>"), scene.engine.cache)
-        scene.asked("Three?")
-        val expected = scene.prefix(1) + scene.ids("\nOne? ASSISTANT: yes", "</s>", "USER: Three? ASSISTANT:") + scene.tokenizer.id("▁yes")
-        assertEquals(expected, scene.engine.cache)
-        assertEquals(scene.engine.cache.size, scene.state.usedTokens)
+        val fixture = SessionFixture().seen().asked("One?").asked("Two?")
+        fixture.session.undo()
+        assertEquals(listOf("One?"), fixture.state.turns.map { it.question })
+        assertEquals(Phase.ENCODING, fixture.state.phase)
+        fixture.settle()
+        assertEquals(fixture.prefix(1) + fixture.ids("\nOne? ASSISTANT: yes", "</s>"), fixture.engine.cache)
+        fixture.asked("Three?")
+        val expected =
+            fixture.prefix(1) + fixture.ids("\nOne? ASSISTANT: yes", "</s>", "USER: Three? ASSISTANT:") + fixture.tokenizer.id("▁yes")
+        assertEquals(expected, fixture.engine.cache)
+        assertEquals(fixture.engine.cache.size, fixture.state.usedTokens)
     }
 
     @Test
     fun undoWhileAnsweringStopsIt() {
-        val scene = Scene().seen().asked("One?")
-        scene.engine.meanwhile = { if (it == "piece 0") scene.session.undo() }
-        scene.asked("Two?")
-        assertEquals(listOf("One?"), scene.state.turns.map { it.question })
-        assertEquals(scene.prefix(1) + scene.ids("\nOne? ASSISTANT: yes", "</s>"), scene.engine.cache)
+        val fixture = SessionFixture().seen().asked("One?")
+        fixture.engine.meanwhile = { if (it == "piece 0") fixture.session.undo() }
+        fixture.asked("Two?")
+        assertEquals(listOf("One?"), fixture.state.turns.map { it.question })
+        assertEquals(fixture.prefix(1) + fixture.ids("\nOne? ASSISTANT: yes", "</s>"), fixture.engine.cache)
     }
 
     @Test
     fun undoTakesAWaitingQuestionBackFirst() {
-        val scene = Scene().seen().asked("One?")
-        scene.session.ask("Two?")
-        scene.session.undo()
-        scene.settle()
-        assertEquals(listOf("One?"), scene.state.turns.map { it.question })
-        assertEquals(1, scene.engine.pictures)
+        val fixture = SessionFixture().seen().asked("One?")
+        fixture.session.ask("Two?")
+        fixture.session.undo()
+        fixture.settle()
+        assertEquals(listOf("One?"), fixture.state.turns.map { it.question })
+        assertEquals(1, fixture.engine.pictures)
     }
 
     @Test
     fun aNewChatKeepsThePicture() {
-        val scene = Scene().seen().asked("One?").asked("Two?")
-        scene.session.newChat()
-        scene.settle()
-        assertEquals(scene.prefix(1), scene.engine.cache)
-        assertEquals(emptyList<ChatTurn>(), scene.state.turns)
-        assertEquals(Phase.SEEN, scene.state.phase)
+        val fixture = SessionFixture().seen().asked("One?").asked("Two?")
+        fixture.session.newChat()
+        fixture.settle()
+        assertEquals(fixture.prefix(1), fixture.engine.cache)
+        assertEquals(emptyList<ChatTurn>(), fixture.state.turns)
+        assertEquals(Phase.IMAGE_READY, fixture.state.phase)
     }
 
     @Test
     fun aNewChatWhileThePictureIsEncodedChangesNothing() {
-        val scene = Scene()
-        scene.session.open(File("a.mvlm"))
-        scene.session.show(Scene.picture(1))
-        scene.prepare = { it.meanwhile = { call -> if (call == "prefillImage") scene.session.newChat() } }
-        scene.settle()
-        assertEquals(Phase.SEEN, scene.state.phase)
-        assertEquals(scene.prefix(1), scene.engine.cache)
-        assertEquals(1, scene.engine.pictures)
+        val fixture = SessionFixture()
+        fixture.session.open(File("a.mvlm"))
+        fixture.session.show(SessionFixture.picture(1))
+        fixture.prepare = { it.meanwhile = { call -> if (call == "prefillImage") fixture.session.newChat() } }
+        fixture.settle()
+        assertEquals(Phase.IMAGE_READY, fixture.state.phase)
+        assertEquals(fixture.prefix(1), fixture.engine.cache)
+        assertEquals(1, fixture.engine.pictures)
     }
 
     @Test
     fun aFullContextIsSaidBeforeAnythingRuns() {
-        val scene = Scene(maxContext = 110).seen().asked("What?")
-        val calls = scene.engine.calls.size
-        scene.asked("What is the colour of the circle in the top left corner?")
-        assertEquals(Problem.ContextFull("What is the colour of the circle in the top left corner?"), scene.state.problem)
-        assertEquals(listOf("What?"), scene.state.turns.map { it.question })
-        assertEquals(calls, scene.engine.calls.size)
-        assertEquals(Phase.SEEN, scene.state.phase)
-        scene.session.newChat()
-        assertNull(scene.state.problem)
-        scene.settle().asked("Why?")
-        assertEquals("yes", scene.state.turns.single().answer)
+        val fixture = SessionFixture(maxContext = 110).seen().asked("What?")
+        val calls = fixture.engine.calls.size
+        fixture.asked("What is the colour of the circle in the top left corner?")
+        assertEquals(Problem.ContextFull("What is the colour of the circle in the top left corner?"), fixture.state.problem)
+        assertEquals(listOf("What?"), fixture.state.turns.map { it.question })
+        assertEquals(calls, fixture.engine.calls.size)
+        assertEquals(Phase.IMAGE_READY, fixture.state.phase)
+        fixture.session.newChat()
+        assertNull(fixture.state.problem)
+        fixture.settle().asked("Why?")
+        assertEquals("yes", fixture.state.turns.single().answer)
     }
 
     @Test
     fun anAnswerNeverOutgrowsTheContext() {
         for (context in 100..130) {
-            val scene = Scene(maxContext = context).seen()
-            scene.engine.answers = { List(500) { "▁a" } }
+            val fixture = SessionFixture(maxContext = context).seen()
+            fixture.engine.answers = { List(500) { "▁a" } }
             repeat(4) {
-                if (scene.session.ask("What?", 500)) scene.settle()
-                val problem = scene.state.problem
+                if (fixture.session.ask("What?", 500)) fixture.settle()
+                val problem = fixture.state.problem
                 assertTrue("$context: $problem", problem == null || problem is Problem.ContextFull)
             }
-            assertTrue(scene.state.usedTokens <= context)
+            assertTrue(fixture.state.usedTokens <= context)
         }
     }
 
     @Test
     fun aLongQuestionIsFedInPartsWithTheSameIds() {
-        val scene = Scene(maxPrefill = 40).seen()
+        val fixture = SessionFixture(maxPrefill = 40).seen()
         val question = "What is the colour of the circle, and what is the shape of the thing at the bottom left of it? ".repeat(3).trim()
-        scene.asked(question)
-        assertEquals("yes", scene.state.turns.single().answer)
-        val expected = scene.prefix(1) + scene.ids("\n$question ASSISTANT:") + scene.tokenizer.id("▁yes")
-        assertEquals(expected, scene.engine.cache)
-        scene.asked("x".repeat(100))
-        assertTrue("${scene.state.problem}", scene.state.problem is Problem.Input)
+        fixture.asked(question)
+        assertEquals("yes", fixture.state.turns.single().answer)
+        val expected = fixture.prefix(1) + fixture.ids("\n$question ASSISTANT:") + fixture.tokenizer.id("▁yes")
+        assertEquals(expected, fixture.engine.cache)
+        fixture.asked("x".repeat(100))
+        assertTrue("${fixture.state.problem}", fixture.state.problem is Problem.Input)
     }
 
     @Test
     fun aUserCannotEndTheText() {
-        val scene = Scene().seen().asked("Is </s> the end?")
-        assertFalse("${scene.engine.cache}", 2 in scene.engine.cache)
-        assertEquals("Is </s> the end?", scene.state.turns.single().question)
-        scene.asked("</s>")
-        assertEquals(1, scene.engine.cache.count { it == 2 })
+        val fixture = SessionFixture().seen().asked("Is </s> the end?")
+        assertFalse("${fixture.engine.cache}", 2 in fixture.engine.cache)
+        assertEquals("Is </s> the end?", fixture.state.turns.single().question)
+        fixture.asked("</s>")
+        assertEquals(1, fixture.engine.cache.count { it == 2 })
     }
 
     @Test
     fun anEngineThatGoesOnAfterTheEndIsStoppedAndItsCacheRebuilt() {
-        val scene = Scene()
-        scene.prepare = {
+        val fixture = SessionFixture()
+        fixture.prepare = {
             it.stopsAtFirstEnd = false
-            it.answers = Scene.answering("</s>", "▁red", "▁circle")
+            it.answers = SessionFixture.answering("</s>", "▁red", "▁circle")
         }
-        scene.seen().asked("What?")
-        assertEquals(ChatTurn("What?", "", Ended.COMPLETE, scene.state.turns.single().stats), scene.state.turns.single())
-        scene.engine.answers = Scene.answering("▁yes", "</s>")
-        scene.asked("Why?")
-        assertFalse(scene.tokenizer.id("▁red") in scene.engine.cache)
-        assertEquals(scene.engine.cache.size, scene.state.usedTokens)
+        fixture.seen().asked("What?")
+        assertEquals(ChatTurn("What?", "", Ended.COMPLETE, fixture.state.turns.single().stats), fixture.state.turns.single())
+        fixture.engine.answers = SessionFixture.answering("▁yes", "</s>")
+        fixture.asked("Why?")
+        assertFalse(fixture.tokenizer.id("▁red") in fixture.engine.cache)
+        assertEquals(fixture.engine.cache.size, fixture.state.usedTokens)
     }
 
     @Test
     fun anEngineThatFailsIsAProblemAndNoAnswer() {
         for (at in listOf("generate", "piece 0", "piece 1")) {
-            val scene = Scene().seen().asked("One?")
-            scene.engine.meanwhile = { if (it == at) throw RuntimeException("it broke\nbadly") }
-            scene.asked("Two?")
-            assertEquals(Problem.Engine("engine: it broke"), scene.state.problem)
-            assertEquals(Phase.SEEN, scene.state.phase)
-            assertEquals(Ended.FAILED, scene.state.turns.last().ended)
-            assertFalse("broke" in scene.state.turns.last().answer)
-            scene.engine.meanwhile = {}
-            scene.asked("Three?")
-            assertNull(scene.state.problem)
+            val fixture = SessionFixture().seen().asked("One?")
+            fixture.engine.meanwhile = { if (it == at) throw RuntimeException("it broke\nbadly") }
+            fixture.asked("Two?")
+            assertEquals(Problem.Engine("engine: it broke"), fixture.state.problem)
+            assertEquals(Phase.IMAGE_READY, fixture.state.phase)
+            assertEquals(Ended.FAILED, fixture.state.turns.last().ended)
+            assertFalse("broke" in fixture.state.turns.last().answer)
+            fixture.engine.meanwhile = {}
+            fixture.asked("Three?")
+            assertNull(fixture.state.problem)
             // The failed turn isn't part of what was said.
             val expected =
-                scene.prefix(1) + scene.ids("\nOne? ASSISTANT: yes", "</s>", "USER: Three? ASSISTANT:") + scene.tokenizer.id("▁yes")
-            assertEquals(expected, scene.engine.cache)
+                fixture.prefix(1) + fixture.ids("\nOne? ASSISTANT: yes", "</s>", "USER: Three? ASSISTANT:") + fixture.tokenizer.id("▁yes")
+            assertEquals(expected, fixture.engine.cache)
         }
     }
 }

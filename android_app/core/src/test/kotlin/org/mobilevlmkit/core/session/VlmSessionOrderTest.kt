@@ -4,11 +4,11 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 
 /**
- * Every order that matters: at each point of a play, every wish, pairs of wishes, and every failure come in; whatever comes, [Play] holds
+ * Every order that matters: at each point of a play, every request, pairs of requests, and every failure come in; whatever comes, [SessionScript] holds
  * the session to what its user wants.
  */
 class VlmSessionOrderTest {
-    private val wishes = linkedMapOf<String, Play.() -> Unit>(
+    private val requests = linkedMapOf<String, SessionScript.() -> Unit>(
         "open the same" to { open("a.mvlm") },
         "open another" to { open("b.mvlm") },
         "close" to { close() },
@@ -33,14 +33,14 @@ class VlmSessionOrderTest {
         "check that needs the memory" to { check(releases = true) },
     )
 
-    private val short: Play.() -> Unit = {
+    private val short: SessionScript.() -> Unit = {
         open("a.mvlm")
         show(1, "What is this")
         settle()
     }
 
     /** All that a session does: loads, looks, answers, goes on after a stop, puts back what was undone or released, is checked, and ends. */
-    private val long: Play.() -> Unit = {
+    private val long: SessionScript.() -> Unit = {
         open("a.mvlm")
         show(1)
         settle()
@@ -65,33 +65,33 @@ class VlmSessionOrderTest {
     }
 
     /** Plays [scene]; [interfere] is called at each point. From then on all goes well, and the session must be as good as new. */
-    private fun play(what: String, scene: Play.() -> Unit, interfere: Play.(Int) -> Unit): Int = try {
-        val play = Play(interfere)
-        play.scene()
-        val points = play.points
-        play.interfere = {}
-        play.foreground()
-        play.open("c.mvlm")
-        play.show(9, "What is this")
-        play.settle()
-        play.requireAnswered()
-        play.close()
-        play.settle()
+    private fun play(what: String, steps: SessionScript.() -> Unit, interfere: SessionScript.(Int) -> Unit): Int = try {
+        val script = SessionScript(interfere)
+        script.steps()
+        val points = script.points
+        script.interfere = {}
+        script.foreground()
+        script.open("c.mvlm")
+        script.show(9, "What is this")
+        script.settle()
+        script.requireAnswered()
+        script.close()
+        script.settle()
         points
     } catch (error: Throwable) {
         throw AssertionError("$what: $error", error)
     }
 
     @Test
-    fun everyPairOfWishesAtEveryPointOfAnAnswer() {
+    fun everyPairOfRequestsAtEveryPointOfAnAnswer() {
         val points = play("undisturbed", short) {}
         assertTrue("$points", points >= 20)
         for (first in 0 until points) {
-            for ((name, wish) in wishes) {
-                for ((nextName, next) in wishes) {
+            for ((name, request) in requests) {
+                for ((nextName, next) in requests) {
                     play("$name and $nextName at $first", short) { point ->
                         if (point == first) {
-                            wish()
+                            request()
                             next()
                         }
                     }
@@ -101,30 +101,30 @@ class VlmSessionOrderTest {
     }
 
     @Test
-    fun everyWishAtEveryPointAndAnotherLater() {
+    fun everyRequestAtEveryPointAndAnotherLater() {
         val points = play("undisturbed", long) {}
         assertTrue("$points", points >= 60)
-        val names = wishes.keys.toList()
+        val names = requests.keys.toList()
         for (first in 0 until points) {
             names.forEachIndexed { index, name ->
                 val nextName = names[(index + first) % names.size]
                 val gap = 1 + first % 5
                 play("$name at $first, $nextName $gap points later", long) { point ->
-                    if (point == first) wishes.getValue(name)()
-                    if (point == first + gap) wishes.getValue(nextName)()
+                    if (point == first) requests.getValue(name)()
+                    if (point == first + gap) requests.getValue(nextName)()
                 }
             }
         }
     }
 
     @Test
-    fun everyFailureAtEveryPointAfterEveryWish() {
+    fun everyFailureAtEveryPointAfterEveryRequest() {
         val points = play("undisturbed", long) {}
         for (first in 0 until points) {
-            for ((name, wish) in wishes) {
+            for ((name, request) in requests) {
                 play("$name and a failure at $first", long) { point ->
                     if (point == first) {
-                        wish()
+                        request()
                         fail()
                     }
                 }

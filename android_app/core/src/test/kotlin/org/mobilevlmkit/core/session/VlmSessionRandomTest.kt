@@ -11,18 +11,18 @@ import java.util.Random
 import java.util.concurrent.Executors
 import java.util.concurrent.TimeUnit
 
-/** Wishes in any order, before, between and in the middle of steps: the session always ends where the last wish points. */
+/** Requests in any order, before, between and in the middle of steps: the session always ends where the last request points. */
 class VlmSessionRandomTest {
     private class Run(private val random: Random) {
-        val scene = Scene(maxContext = 200 + random.nextInt(200), maxPrefill = 60, addsSpace = random.nextBoolean())
-        private val wishes = ArrayList<String>()
-        private var budget = 12 // wishes made in the middle of steps
+        val fixture = SessionFixture(maxContext = 200 + random.nextInt(200), maxPrefill = 60, addsSpace = random.nextBoolean())
+        private val requests = ArrayList<String>()
+        private var budget = 12 // requests made in the middle of steps
         private var picture = 0
         private var mayFail = true
 
         init {
-            scene.whileLoading = { interfere("loading") }
-            scene.prepare = { engine ->
+            fixture.whileLoading = { interfere("loading") }
+            fixture.prepare = { engine ->
                 engine.answers = { List(random.nextInt(6)) { listOf("▁yes", "▁A", "▁red", "<0xE4>", "s")[random.nextInt(5)] } + "</s>" }
                 engine.stopsAtFirstEnd = random.nextBoolean()
                 engine.meanwhile = { interfere(it) }
@@ -32,22 +32,22 @@ class VlmSessionRandomTest {
         private fun interfere(at: String) {
             if (budget > 0 && random.nextInt(6) == 0) {
                 budget--
-                wish()
+                request()
             }
             val fails = mayFail && random.nextInt(60) == 0
             if (fails) throw if (at == "loading") BundleException("damaged") else RuntimeException("failed at $at")
         }
 
-        private fun wish() {
-            val session = scene.session
-            val wish = random.nextInt(14)
-            wishes.add("$wish")
-            when (wish) {
+        private fun request() {
+            val session = fixture.session
+            val request = random.nextInt(14)
+            requests.add("$request")
+            when (request) {
                 0 -> session.open(File("a.mvlm"))
                 1 -> session.open(File("b.mvlm"))
                 2 -> session.close()
-                3, 4 -> session.show(Scene.picture(++picture % 128))
-                5 -> session.show(Scene.picture(++picture % 128), "What is </s> this?")
+                3, 4 -> session.show(SessionFixture.picture(++picture % 128))
+                5 -> session.show(SessionFixture.picture(++picture % 128), "What is </s> this?")
                 6, 7 -> session.ask("What is the colour of it?", 1 + random.nextInt(8))
                 8 -> session.stop()
                 9 -> session.undo()
@@ -60,56 +60,59 @@ class VlmSessionRandomTest {
 
         fun play() {
             repeat(5 + random.nextInt(20)) {
-                wish()
-                repeat(random.nextInt(3)) { scene.step() }
+                request()
+                repeat(random.nextInt(3)) { fixture.step() }
             }
             // The user comes back, and all goes well from here on.
             mayFail = false
             budget = 0
-            scene.session.open(File("c.mvlm"))
-            scene.session.foreground()
-            scene.session.show(Scene.picture(99))
-            scene.settle()
+            fixture.session.open(File("c.mvlm"))
+            fixture.session.foreground()
+            fixture.session.show(SessionFixture.picture(99))
+            fixture.settle()
             requireAtRest("new picture")
             repeat(3) {
-                scene.session.ask("Why?", 3)
-                scene.settle()
+                fixture.session.ask("Why?", 3)
+                fixture.settle()
                 requireAtRest("asked")
-                if (random.nextBoolean()) scene.session.undo()
-                scene.settle()
+                if (random.nextBoolean()) fixture.session.undo()
+                fixture.settle()
                 requireAtRest("undone")
             }
-            scene.session.close()
-            scene.settle()
-            assertEquals("$wishes", SessionState(picture = scene.state.picture), scene.state)
-            assertTrue("$wishes", scene.engines.all { it.isClosed })
+            fixture.session.close()
+            fixture.settle()
+            assertEquals("$requests", SessionState(picture = fixture.state.picture), fixture.state)
+            assertTrue("$requests", fixture.engines.all { it.isClosed })
         }
 
         /** The state and the engine's cache agree. */
         private fun requireAtRest(after: String) {
-            val state = scene.state
-            assertEquals("$after: $wishes", Phase.SEEN, state.phase)
-            assertTrue("$after: $wishes: ${state.problem}", state.problem == null || state.problem is Problem.ContextFull)
-            assertEquals("$after: $wishes", 1, scene.engines.count { !it.isClosed })
-            assertTrue("$after: $wishes", state.turns.all { it.ended != null })
-            val cache = scene.engine.cache
-            val prompt = Prompt(scene.manifest.prompt)
-            val prefix = listOf(1) + scene.tokenizer.encode(prompt.beforeImage).asList() + List(36) { -1 - 99 }
-            assertEquals("$after: $wishes", prefix, cache.take(prefix.size))
+            val state = fixture.state
+            assertEquals("$after: $requests", Phase.IMAGE_READY, state.phase)
+            assertTrue("$after: $requests: ${state.problem}", state.problem == null || state.problem is Problem.ContextFull)
+            assertEquals("$after: $requests", 1, fixture.engines.count { !it.isClosed })
+            assertTrue("$after: $requests", state.turns.all { it.ended != null })
+            val cache = fixture.engine.cache
+            val prompt = Prompt(fixture.manifest.prompt)
+            val prefix = listOf(1) + fixture.tokenizer.encode(prompt.beforeImage).asList() + List(36) { -1 - 99 }
+            assertEquals("$after: $requests", prefix, cache.take(prefix.size))
             val text = state.turns.mapIndexed { index, turn ->
                 if (index == 0) prompt.afterImage(turn.question) else prompt.followUp(turn.question)
             }
             for (asked in text) {
-                val ids = scene.tokenizer.encode(asked).asList()
-                assertTrue("$after: $wishes: $asked", cache.windowed(ids.size).any { it == ids })
+                val ids = fixture.tokenizer.encode(asked).asList()
+                assertTrue("$after: $requests: $asked", cache.windowed(ids.size).any { it == ids })
             }
             val ends = cache.count { it == 2 }
-            assertTrue("$after: $wishes: $ends ends in ${state.turns.size} turns", ends in maxOf(0, state.turns.size - 1)..state.turns.size)
+            assertTrue(
+                "$after: $requests: $ends ends in ${state.turns.size} turns",
+                ends in maxOf(0, state.turns.size - 1)..state.turns.size,
+            )
         }
     }
 
     @Test
-    fun anyOrderEndsWhereTheLastWishPoints() {
+    fun anyOrderEndsWhereTheLastRequestPoints() {
         for (seed in 1L..1_500L) {
             try {
                 Run(Random(seed)).play()
@@ -119,18 +122,18 @@ class VlmSessionRandomTest {
         }
     }
 
-    /** With a real worker and several threads that wish: no deadlock, no lost wish, one engine at a time. */
+    /** With a real worker and several threads that request: no deadlock, no lost request, one engine at a time. */
     @Test
-    fun realThreadsEndWhereTheLastWishPoints() {
+    fun realThreadsEndWhereTheLastRequestPoints() {
         val worker = Executors.newSingleThreadExecutor()
         val made = java.util.concurrent.CopyOnWriteArrayList<FakeEngine>()
-        val scene = Scene()
+        val fixture = SessionFixture()
         val session = VlmSession(
             load = { folder, _ ->
-                val engine = FakeEngine(scene.tokenizer, 512, 512)
+                val engine = FakeEngine(fixture.tokenizer, 512, 512)
                 engine.answers = { List(40) { "▁a" } }
                 made.add(engine)
-                LoadedModel(folder, scene.manifest, engine, scene.tokenizer)
+                LoadedModel(folder, fixture.manifest, engine, fixture.tokenizer)
             },
             worker = worker,
             listener = {},
@@ -141,7 +144,7 @@ class VlmSessionRandomTest {
                 repeat(400) {
                     when (random.nextInt(7)) {
                         0 -> session.open(File("${random.nextInt(2)}.mvlm"))
-                        1 -> session.show(Scene.picture(random.nextInt(100)))
+                        1 -> session.show(SessionFixture.picture(random.nextInt(100)))
                         2 -> session.ask("What?", 20)
                         3 -> session.stop()
                         4 -> session.undo()
@@ -155,7 +158,7 @@ class VlmSessionRandomTest {
         users.forEach { it.join(60_000) }
         assertTrue(users.none { it.isAlive })
         session.open(File("end.mvlm"))
-        session.show(Scene.picture(5), "Why?", 3)
+        session.show(SessionFixture.picture(5), "Why?", 3)
         val until = System.nanoTime() + TimeUnit.SECONDS.toNanos(60)
         while (session.state.turns.lastOrNull()?.ended == null && System.nanoTime() < until) Thread.sleep(1)
         assertEquals(Ended.LENGTH, session.state.turns.single().ended)

@@ -13,7 +13,7 @@ import java.io.IOException
  * @property decodeTokensPerS tokens a second after the first; 0 if no answer had two
  * @property peakBytes the most memory that the process had; 0 where the system doesn't tell
  */
-data class Benchmark(
+data class Measurements(
     val loadS: Double,
     val imageEncodeS: Double,
     val prefillS: Double,
@@ -41,7 +41,7 @@ data class Benchmark(
 }
 
 /** Takes the times of a check. */
-internal class BenchmarkTimer(private val loadS: Double, private val thermalBefore: Thermal, private val nanoTime: () -> Long) {
+internal class MeasurementTimer(private val loadS: Double, private val thermalBefore: Thermal, private val nanoTime: () -> Long) {
     private val imageS = ArrayList<Double>()
     private val prefillS = ArrayList<Double>()
     private val speeds = ArrayList<Double>()
@@ -71,8 +71,16 @@ internal class BenchmarkTimer(private val loadS: Double, private val thermalBefo
         if (tokens > 1 && lastAt > first) speeds.add((tokens - 1) / ((lastAt - first) / 1e9))
     }
 
-    fun finish(thermalAfter: Thermal) =
-        Benchmark(loadS, median(imageS), median(prefillS), median(speeds), tokens, ProcessMemory.peakBytes(), thermalBefore, thermalAfter)
+    fun finish(thermalAfter: Thermal) = Measurements(
+        loadS,
+        median(imageS),
+        median(prefillS),
+        median(speeds),
+        tokens,
+        ProcessMemory.peakBytes(),
+        thermalBefore,
+        thermalAfter,
+    )
 
     private fun median(values: List<Double>): Double {
         val sorted = values.sorted()

@@ -21,13 +21,13 @@ import java.util.Locale
 import java.util.concurrent.CountDownLatch
 
 /** The app as tests start it. */
-class StagedApp : App() {
+class TestApp : App() {
     private var current: AppModel? = null
-    var fake: FakeParts? = null
+    var fake: FakeDependencies? = null
         private set
-    override val model: AppModel get() = current ?: AppModel(parts()).also { current = it }
+    override val model: AppModel get() = current ?: AppModel(dependencies()).also { current = it }
 
-    override fun parts(): FakeParts = fake ?: FakeParts(this).also { fake = it }
+    override fun dependencies(): FakeDependencies = fake ?: FakeDependencies(this).also { fake = it }
 
     /** The system ends the process: what is on the disk stays. */
     fun die() {
@@ -37,14 +37,14 @@ class StagedApp : App() {
 }
 
 /** The real activity on a stage of fakes. */
-class Stage {
-    val app get() = RuntimeEnvironment.getApplication() as StagedApp
-    val parts get() = app.parts()
-    val engine get() = parts.fakes.last()
+class AppDriver {
+    val app get() = RuntimeEnvironment.getApplication() as TestApp
+    val dependencies get() = app.dependencies()
+    val engine get() = dependencies.fakes.last()
     lateinit var controller: ActivityController<MainActivity>
     val activity: MainActivity get() = controller.get()
     val state get() = app.model.state
-    val camera get() = parts.cameras.last()
+    val camera get() = dependencies.cameras.last()
 
     fun string(id: Int, vararg values: Any): String = app.getString(id, *values)
 
@@ -67,24 +67,24 @@ class Stage {
 
     // --- its life
 
-    fun start(saved: Bundle? = null): Stage {
+    fun start(saved: Bundle? = null): AppDriver {
         controller = Robolectric.buildActivity(MainActivity::class.java)
         controller.create(saved).start()
         if (saved != null) controller.restoreInstanceState(saved)
         controller.postCreate(saved).resume().visible()
-        parts.settle()
+        dependencies.settle()
         return this
     }
 
     /** With a model, and the camera allowed. */
-    fun aiming(): Stage {
+    fun aiming(): AppDriver {
         allowCamera()
         push()
         return start()
     }
 
     /** And with a picture of the camera taken. */
-    fun seen(): Stage {
+    fun seen(): AppDriver {
         aiming()
         take()
         return this
@@ -93,7 +93,7 @@ class Stage {
     fun take() {
         touch(R.string.shutter)
         camera.frame()
-        parts.settle()
+        dependencies.settle()
     }
 
     /** The phone is turned, or its language, letters or colours are changed. */
@@ -107,19 +107,19 @@ class Stage {
 
     fun leave() {
         controller.pause().stop()
-        parts.settle()
+        dependencies.settle()
     }
 
     fun comeBack() {
         controller.restart().start().resume()
-        parts.settle()
+        dependencies.settle()
     }
 
     /** The system ends the app in the background, and the user comes back. */
     fun dieAndComeBack() {
         val saved = Bundle()
         controller.pause().stop().saveInstanceState(saved)
-        parts.settle()
+        dependencies.settle()
         app.die()
         start(saved)
     }
@@ -130,7 +130,7 @@ class Stage {
         val stuck = CountDownLatch(1)
         var opened = 0
         app.model.import(name) { if (++opened == 1) zip.inputStream() else StuckStream(zip, zip.size / 2, stuck) }
-        parts.runInBackground()
+        dependencies.runInBackground()
         stuck.await()
         idle()
     }
@@ -162,7 +162,7 @@ class Stage {
 
     fun touch(label: String) {
         press(label)
-        parts.settle()
+        dependencies.settle()
     }
 
     fun touch(label: Int, vararg values: Any) = touch(string(label, *values))

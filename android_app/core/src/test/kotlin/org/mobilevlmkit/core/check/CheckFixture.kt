@@ -9,7 +9,7 @@ import org.mobilevlmkit.core.session.LoadedModel
 import java.io.File
 
 /** The demo's manifest and tokenizer with a [FakeEngine], and methods whose results a formula gives. */
-class CheckScene(folder: File = File("demo.mvlm"), maxPrefill: Int = 512, val manifest: Manifest = demo.copy(maxPrefill = maxPrefill)) {
+class CheckFixture(folder: File = File("demo.mvlm"), maxPrefill: Int = 512, val manifest: Manifest = demo.copy(maxPrefill = maxPrefill)) {
     val tokenizer = Tokenizer.read(Golden.file("prompts/demo.tokenizer.json"))
     val engine = FakeEngine(tokenizer, maxPrefill, 512)
     val model = LoadedModel(folder, manifest, engine, tokenizer)

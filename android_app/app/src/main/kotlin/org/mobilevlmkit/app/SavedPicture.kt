@@ -7,10 +7,10 @@ import java.io.File
 import java.io.IOException
 
 /** The picture in use, in the app's own cache, for when the system ends the app in the background. */
-class KeptPicture(private val parts: Parts) {
-    private val file = File(parts.context.cacheDir, "picture.png")
+class SavedPicture(private val dependencies: Dependencies) {
+    private val file = File(dependencies.context.cacheDir, "picture.png")
 
-    fun keep(picture: Picture) = parts.io.execute {
+    fun save(picture: Picture) = dependencies.io.execute {
         val beside = File(file.parentFile, "${file.name}.part")
         try {
             beside.outputStream().buffered().use { Png.write(picture, it) }
@@ -20,7 +20,7 @@ class KeptPicture(private val parts: Parts) {
         }
     }
 
-    fun read(): Picture = if (file.isFile) Photos.read(file) else throw PictureException("picture: got none kept, expected ${file.name}")
+    fun load(): Picture = if (file.isFile) Photos.read(file) else throw PictureException("picture: got none kept, expected ${file.name}")
 
-    fun forget() = parts.io.execute { file.delete() }
+    fun delete() = dependencies.io.execute { file.delete() }
 }

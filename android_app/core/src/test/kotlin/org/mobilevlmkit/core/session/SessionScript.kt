@@ -11,10 +11,10 @@ import java.io.File
  * called with a number at each point in the midst of things: before each step and each call of an engine, before and after each piece
  * of an answer, in a load, as a picture is read, and whenever the clock is read.
  */
-class Play(var interfere: Play.(Int) -> Unit) {
-    private class Said(val state: SessionState, val kept: List<String>)
+class SessionScript(var interfere: SessionScript.(Int) -> Unit) {
+    private class ReportedState(val state: SessionState, val kept: List<String>)
 
-    private val said = ArrayList<Said>() // and not looked at yet
+    private val said = ArrayList<ReportedState>() // and not looked at yet
     private var before = SessionState()
     private var doesFail = false
     private var mayFail = false
@@ -24,11 +24,11 @@ class Play(var interfere: Play.(Int) -> Unit) {
     var points = 0
         private set
 
-    private val scene = Scene().also { scene ->
-        scene.onState = { said.add(Said(it, kept.toList())) }
-        scene.whileLoading = { point(mayFail = true) }
-        scene.whileReadingTheClock = { point() }
-        scene.prepare = { engine ->
+    private val fixture = SessionFixture().also { fixture ->
+        fixture.onState = { said.add(ReportedState(it, kept.toList())) }
+        fixture.whileLoading = { point(mayFail = true) }
+        fixture.whileReadingTheClock = { point() }
+        fixture.prepare = { engine ->
             engine.answers = { text ->
                 isToHalt = "Halt" in text
                 ANSWERS.getValue(picture(engine)).split(' ').map { "▁$it" } + "</s>"
@@ -39,14 +39,14 @@ class Play(var interfere: Play.(Int) -> Unit) {
             }
         }
     }
-    private val session get() = scene.session
+    private val session get() = fixture.session
 
     // What the user wants.
     private var bundle: String? = null
     private var picture: Int? = null
     private var isAway = false
     private var isReleased = false
-    private val kept = ArrayList<String>() // questions that no wish has taken away
+    private val kept = ArrayList<String>() // questions that no request has taken away
     private val pictures = HashMap<Int, Int>() // a picture's number → which it is
     private var asked = 0
 
@@ -132,7 +132,7 @@ class Play(var interfere: Play.(Int) -> Unit) {
         }
     }
 
-    private inner class WatchedPicture(which: Int, private val pixels: Picture = Scene.picture(which)) : Picture by pixels {
+    private inner class WatchedPicture(which: Int, private val pixels: Picture = SessionFixture.picture(which)) : Picture by pixels {
         override fun readRow(y: Int, into: IntArray, at: Int) {
             if (y == 0) point()
             pixels.readRow(y, into, at)
@@ -148,9 +148,9 @@ class Play(var interfere: Play.(Int) -> Unit) {
     fun settle() {
         while (true) {
             point()
-            if (!scene.step()) break
+            if (!fixture.step()) break
         }
-        scene.settle()
+        fixture.settle()
         requireSound()
         requireWanted()
     }
@@ -159,8 +159,8 @@ class Play(var interfere: Play.(Int) -> Unit) {
     fun requireAnswered() {
         val state = session.state
         assertEquals("$state", listOf(ANSWERS.getValue(picture!!)), state.turns.map { it.answer })
-        assertEquals("$state", Phase.SEEN to null, state.phase to state.problem)
-        assertEquals(List(36) { -1 - picture!! }, scene.engine.cache.filter { it < 0 })
+        assertEquals("$state", Phase.IMAGE_READY to null, state.phase to state.problem)
+        assertEquals(List(36) { -1 - picture!! }, fixture.engine.cache.filter { it < 0 })
     }
 
     /** What holds of every state that was said since the last time. */
@@ -189,7 +189,7 @@ class Play(var interfere: Play.(Int) -> Unit) {
             before = state
         }
         said.clear()
-        for (engine in scene.engines) {
+        for (engine in fixture.engines) {
             assertEquals(emptyList<String>(), engine.violations)
             assertTrue("$engine", engine.calls.count { it == "close" } <= 1)
         }
@@ -202,25 +202,25 @@ class Play(var interfere: Play.(Int) -> Unit) {
         assertEquals(at, before, state)
         assertEquals(at, bundle, state.bundle)
         assertTrue(at, state.turns.all { it.ended != null })
-        val loaded = scene.engines.filter { !it.isClosed }
+        val loaded = fixture.engines.filter { !it.isClosed }
         if (state.phase != Phase.FAILED) assertEquals(at, if (bundle == null || isReleased) 0 else 1, loaded.size)
         if (doesFail && state.phase == Phase.FAILED) return
-        val seen = if (picture == null || doesFail && state.phase == Phase.READY) Phase.READY else Phase.SEEN
+        val seen = if (picture == null || doesFail && state.phase == Phase.READY) Phase.READY else Phase.IMAGE_READY
         val phases = when {
             bundle == null -> setOf(Phase.IDLE)
             isReleased -> setOf(Phase.SUSPENDED)
-            isAway -> setOf(seen, Phase.LOOKING)
+            isAway -> setOf(seen, Phase.ENCODING)
             else -> setOf(seen)
         }
         assertTrue(at, state.phase in phases)
-        if (state.phase != Phase.SEEN || isAway) return
+        if (state.phase != Phase.IMAGE_READY || isAway) return
         assertEquals(at, null, state.waitingQuestion)
         if (doesFail) return
         val cache = loaded.single().cache
         assertEquals(at, List(36) { -1 - picture!! }, cache.filter { it < 0 })
-        val prompt = Prompt(scene.manifest.prompt)
+        val prompt = Prompt(fixture.manifest.prompt)
         state.turns.forEachIndexed { index, turn ->
-            val ids = scene.ids(if (index == 0) prompt.afterImage(turn.question) else prompt.followUp(turn.question))
+            val ids = fixture.ids(if (index == 0) prompt.afterImage(turn.question) else prompt.followUp(turn.question))
             assertTrue("$at: ${turn.question} isn't in the cache", cache.windowed(ids.size).any { it == ids })
         }
     }

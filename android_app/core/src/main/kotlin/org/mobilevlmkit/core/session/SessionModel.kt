@@ -9,7 +9,7 @@ import kotlin.contracts.InvocationKind
 import kotlin.contracts.contract
 
 /** What the worker does next. */
-internal enum class Step { UNLOAD, LOAD, CHECK, LOOK, ANSWER }
+internal enum class Step { UNLOAD, LOAD, CHECK, ENCODE, ANSWER }
 
 internal class Question(val text: String, val maxNewTokens: Int)
 
@@ -19,9 +19,9 @@ internal class Question(val text: String, val maxNewTokens: Int)
  *
  * @param listener is given every new state in order
  */
-internal class Situation(private val listener: (SessionState) -> Unit) {
+internal class SessionModel(private val listener: (SessionState) -> Unit) {
     // What is wanted.
-    var wanted: File? = null
+    var requestedBundle: File? = null
     var newPicture: Picture? = null
     var isToRefresh = false // put the conversation back into the KV cache
     var question: Question? = null
@@ -37,7 +37,7 @@ internal class Situation(private val listener: (SessionState) -> Unit) {
     var running: Step? = null
     var loading: Job? = null
     var checking: Job? = null
-    var openings = 0 // so many times a bundle was opened or closed
+    var openCount = 0 // so many times a bundle was opened or closed
     var hasFailedToLoad = false
     var loadProgress = 0f
     var imageS = 0.0
@@ -49,13 +49,13 @@ internal class Situation(private val listener: (SessionState) -> Unit) {
         private set
 
     // What began with another picture, or in another conversation, doesn't touch the state any more.
-    var pictures = 0
+    var pictureNumber = 0
         private set
     var epoch = 0
         private set
 
     /** Whether the question that is being answered is taken back if its answer hasn't begun. */
-    var isTakenBack = false
+    var isWithdrawn = false
 
     /** Whether the answer that is coming is to end. */
     @Volatile
@@ -64,11 +64,11 @@ internal class Situation(private val listener: (SessionState) -> Unit) {
     fun next(): Step? {
         val isLoaded = model != null
         return when {
-            isLoaded && (model?.folder != wanted || isReleased) -> Step.UNLOAD
-            !isLoaded && wanted != null && !hasFailedToLoad && !isReleased -> Step.LOAD
+            isLoaded && (model?.folder != requestedBundle || isReleased) -> Step.UNLOAD
+            !isLoaded && requestedBundle != null && !hasFailedToLoad && !isReleased -> Step.LOAD
             !isLoaded || isInBackground -> null
             check != null -> Step.CHECK
-            newPicture != null || isToRefresh -> Step.LOOK
+            newPicture != null || isToRefresh -> Step.ENCODE
             question != null && pixels != null -> Step.ANSWER
             else -> null
         }
@@ -81,7 +81,7 @@ internal class Situation(private val listener: (SessionState) -> Unit) {
         question = null
         turns = emptyList()
         usedTokens = 0
-        pictures++
+        pictureNumber++
         epoch++
         stopAnswer()
     }
@@ -123,15 +123,15 @@ internal class Situation(private val listener: (SessionState) -> Unit) {
     fun history(): List<Turn> = turns.filter { it.ended != Ended.FAILED }.map { Turn(it.question, it.answer) }
 
     private fun phase(): Phase = when {
-        wanted == null -> Phase.IDLE
+        requestedBundle == null -> Phase.IDLE
         model == null && isReleased -> Phase.SUSPENDED
         model == null && hasFailedToLoad -> Phase.FAILED
-        model == null || running == Step.LOAD || running == Step.UNLOAD || model?.folder != wanted -> Phase.LOADING
+        model == null || running == Step.LOAD || running == Step.UNLOAD || model?.folder != requestedBundle -> Phase.LOADING
         running == Step.CHECK || check != null -> Phase.CHECKING
         running == Step.ANSWER && !isOvertaken() -> Phase.ANSWERING
-        newPicture != null || isToRefresh || running == Step.LOOK -> Phase.LOOKING
+        newPicture != null || isToRefresh || running == Step.ENCODE -> Phase.ENCODING
         pixels == null -> Phase.READY
-        else -> Phase.SEEN
+        else -> Phase.IMAGE_READY
     }
 
     /** Whether the answer that is coming belongs to a conversation that is gone. */
@@ -140,9 +140,9 @@ internal class Situation(private val listener: (SessionState) -> Unit) {
     fun publish() {
         val new = SessionState(
             phase = phase(),
-            bundle = wanted?.name,
+            bundle = requestedBundle?.name,
             loadProgress = if (running == Step.LOAD) loadProgress else 0f,
-            picture = pictures,
+            picture = pictureNumber,
             isPictureWaiting = newPicture != null,
             turns = turns,
             waitingQuestion = question?.text,
@@ -157,9 +157,9 @@ internal class Situation(private val listener: (SessionState) -> Unit) {
     }
 }
 
-/** Runs [work] on this situation under its lock. */
+/** Runs [work] on this session under its lock. */
 @OptIn(ExperimentalContracts::class)
-internal inline fun <T> Situation.locked(work: Situation.() -> T): T {
+internal inline fun <T> SessionModel.locked(work: SessionModel.() -> T): T {
     contract { callsInPlace(work, InvocationKind.EXACTLY_ONCE) }
     return synchronized(this) { work() }
 }

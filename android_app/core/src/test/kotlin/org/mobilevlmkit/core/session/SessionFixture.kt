@@ -12,7 +12,7 @@ import java.util.ArrayDeque
 import java.util.concurrent.Executor
 
 /** A session over [FakeEngine]s whose worker runs a task only when it is told to, so that tests choose the order of all things. */
-class Scene(maxContext: Int = 512, maxPrefill: Int = 512, addsSpace: Boolean = true) {
+class SessionFixture(maxContext: Int = 512, maxPrefill: Int = 512, addsSpace: Boolean = true) {
     val tasks = ArrayDeque<Runnable>()
     val states = ArrayList<SessionState>()
     val engines = ArrayList<FakeEngine>()
@@ -60,20 +60,20 @@ class Scene(maxContext: Int = 512, maxPrefill: Int = 512, addsSpace: Boolean = t
     }
 
     /** Runs all tasks until nothing is left to do. */
-    fun settle(): Scene {
+    fun settle(): SessionFixture {
         var steps = 0
         while (step()) check(++steps < 100) { "the session never comes to rest" }
         return this
     }
 
     /** With a model that has seen [picture]. */
-    fun seen(picture: ArrayPicture = picture(1)): Scene {
+    fun seen(picture: ArrayPicture = picture(1)): SessionFixture {
         session.open(File("a.mvlm"))
         session.show(picture)
         return settle()
     }
 
-    fun asked(question: String, maxNewTokens: Int = 64): Scene {
+    fun asked(question: String, maxNewTokens: Int = 64): SessionFixture {
         check(session.ask(question, maxNewTokens))
         return settle()
     }

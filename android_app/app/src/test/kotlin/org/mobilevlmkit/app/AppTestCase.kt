@@ -8,14 +8,14 @@ import org.robolectric.annotation.GraphicsMode
 
 /** The real activity, with a fake engine, camera and threads, on a phone of 360 x 720 dp. */
 @RunWith(RobolectricTestRunner::class)
-@Config(sdk = [35], application = StagedApp::class, qualifiers = OnStage.PHONE)
+@Config(sdk = [35], application = TestApp::class, qualifiers = AppTestCase.PHONE)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
-abstract class OnStage {
-    protected val stage = Stage()
-    protected val model get() = stage.app.model
+abstract class AppTestCase {
+    protected val driver = AppDriver()
+    protected val model get() = driver.app.model
 
     @Before
-    fun memory() = stage.giveMemory(4L shl 30)
+    fun memory() = driver.giveMemory(4L shl 30)
 
     companion object {
         const val PHONE = "en-rUS-w360dp-h720dp-port-notnight-hdpi"

@@ -12,23 +12,23 @@ import org.robolectric.Shadows.shadowOf
  * @property play brings it about
  * @property open what is done again whenever the activity is made anew, such as opening a dialog
  */
-class Scene(val name: String, val open: Stage.() -> Unit = {}, val play: Stage.() -> Unit)
+class ScreenState(val name: String, val open: AppDriver.() -> Unit = {}, val play: AppDriver.() -> Unit)
 
 /** Every screen of the app, in each of the states that look different. */
-object Scenes {
-    private fun Stage.problem(call: String, says: String) = apply {
-        parts.prepare = { it.meanwhile = { name -> if (name == call) error(says) } }
+object ScreenStates {
+    private fun AppDriver.problem(call: String, says: String) = apply {
+        dependencies.prepare = { it.meanwhile = { name -> if (name == call) error(says) } }
     }
 
-    private fun Stage.onCheck(play: Stage.() -> Unit = {}): Stage = aiming().apply {
+    private fun AppDriver.onCheck(play: AppDriver.() -> Unit = {}): AppDriver = aiming().apply {
         model().go(Screen.CHECK)
         play()
-        parts.settle()
+        dependencies.settle()
     }
 
-    private fun Stage.checked(isSame: Boolean = true): Stage {
+    private fun AppDriver.checked(isSame: Boolean = true): AppDriver {
         allowCamera()
-        parts.prepare = { it.answers = { CheckedBundle.says } }
+        dependencies.prepare = { it.answers = { CheckedBundle.says } }
         CheckedBundle.writeTo(folder("demo.mvlm")) { index, record ->
             if (isSame || index == 0) record else record.copy(answer = CheckedBundle.OTHER_ANSWER)
         }
@@ -38,197 +38,197 @@ object Scenes {
         return this
     }
 
-    private fun Stage.live(): Stage = aiming().apply {
+    private fun AppDriver.live(): AppDriver = aiming().apply {
         model().startLive("Describe the image.")
-        parts.settle()
+        dependencies.settle()
     }
 
-    private fun Stage.camera(problem: CameraProblem) = aiming().apply { camera.onProblem?.invoke(problem) }
+    private fun AppDriver.camera(problem: CameraProblem) = aiming().apply { camera.onProblem?.invoke(problem) }
 
-    private fun Stage.model() = app.model
+    private fun AppDriver.model() = app.model
 
     val all = listOf(
-        Scene("welcome") { start() },
-        Scene("welcome with a packed bundle") {
-            parts.packed = byteArrayOf(1)
+        ScreenState("welcome") { start() },
+        ScreenState("welcome with a packed bundle") {
+            dependencies.packed = byteArrayOf(1)
             start()
         },
-        Scene("welcome with a bundle that can't be read") {
+        ScreenState("welcome with a bundle that can't be read") {
             folder("broken.mvlm").mkdirs()
             start()
         },
-        Scene("importing") { start().importHalf() },
-        Scene("import failed") {
+        ScreenState("importing") { start().importHalf() },
+        ScreenState("import failed") {
             start()
             app.model.import("broken.mvlm.zip") { byteArrayOf(1, 2, 3).inputStream() }
-            parts.settle()
+            dependencies.settle()
         },
-        Scene("import of what must be exported again") {
+        ScreenState("import of what must be exported again") {
             start()
             app.model.import("old.mvlm.zip", TestBundle.opening(outdated.zipped()))
-            parts.settle()
+            dependencies.settle()
         },
-        Scene("camera to be allowed") {
+        ScreenState("camera to be allowed") {
             push()
             start()
         },
-        Scene("camera denied") {
+        ScreenState("camera denied") {
             push()
             start()
             model().onCamera(CameraState.DENIED)
         },
-        Scene("no camera") { camera(CameraProblem.NO_CAMERA) },
-        Scene("camera in use") { camera(CameraProblem.IN_USE) },
-        Scene("camera failed") { camera(CameraProblem.FAILED) },
-        Scene("aiming") { aiming() },
-        Scene("aiming after a picture") { seen().touch(R.string.new_picture) },
-        Scene("photo being read") {
+        ScreenState("no camera") { camera(CameraProblem.NO_CAMERA) },
+        ScreenState("camera in use") { camera(CameraProblem.IN_USE) },
+        ScreenState("camera failed") { camera(CameraProblem.FAILED) },
+        ScreenState("aiming") { aiming() },
+        ScreenState("aiming after a picture") { seen().touch(R.string.new_picture) },
+        ScreenState("photo being read") {
             aiming()
             model().pick(Uri.parse("content://photos/1"))
         },
-        Scene("photo that can't be used") {
+        ScreenState("photo that can't be used") {
             aiming()
             model().pick(Uri.parse("content://photos/1"))
-            parts.settle()
+            dependencies.settle()
         },
-        Scene("loading") {
+        ScreenState("loading") {
             aiming()
             leave()
             activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_COMPLETE)
-            parts.settle()
+            dependencies.settle()
             controller.restart().start().resume()
             idle()
         },
-        Scene("looking") {
+        ScreenState("looking") {
             aiming()
             touch(R.string.shutter)
             camera.frame()
             idle()
         },
-        Scene("seen") { seen() },
-        Scene("a question waiting") {
+        ScreenState("seen") { seen() },
+        ScreenState("a question waiting") {
             seen()
             field().text = "What is this?"
             press(string(R.string.ask))
             idle()
         },
-        Scene("answered") {
+        ScreenState("answered") {
             seen()
             engine.answers = Scenery::answer
             ask("Read the word.")
             ask("Describe the image.")
         },
-        Scene("answer stopped") {
+        ScreenState("answer stopped") {
             seen()
             engine.answers = { List(50) { "▁red" } }
             engine.meanwhile = { if (it == "piece 3") model().stop() }
             ask("What is this?")
         },
-        Scene("answer failed") {
+        ScreenState("answer failed") {
             seen()
             engine.meanwhile = { if (it == "piece 0") error("no kernel") }
             ask("What is this?")
         },
-        Scene("speaking") {
+        ScreenState("speaking") {
             seen()
             ask("What is this?")
             model().onSpeaking("yes")
         },
-        Scene("context full") {
+        ScreenState("context full") {
             seen()
             ask(List(450) { "red" }.joinToString(" "))
         },
-        Scene("too little memory") {
+        ScreenState("too little memory") {
             giveMemory(1)
             aiming()
         },
-        Scene("memory tight") {
+        ScreenState("memory tight") {
             giveMemory(MEMORY * 11 / 10)
             seen()
         },
-        Scene("engine failed") { problem("prefillImage", "no kernel for op").seen() },
-        Scene("damaged bundle") {
+        ScreenState("engine failed") { problem("prefillImage", "no kernel for op").seen() },
+        ScreenState("damaged bundle") {
             allowCamera()
             push()
             folder("demo.mvlm/model.pte").writeText("short")
             start()
         },
-        Scene("a model that must be exported again") {
+        ScreenState("a model that must be exported again") {
             allowCamera()
             push(bundle = outdated)
             start()
         },
-        Scene("after a crash") {
+        ScreenState("after a crash") {
             Settings(app).isEngineBusy = true
             aiming()
         },
-        Scene("no model in use") {
+        ScreenState("no model in use") {
             aiming()
             model().delete(state.bundles.single().copy(folder = folder("demo.mvlm")))
             model().go(Screen.CHAT)
         },
-        Scene("live mode to be begun", open = { touch(R.string.live_label) }) { aiming() },
-        Scene("live mode looking") { live() },
-        Scene("live mode answering") {
+        ScreenState("live mode to be begun", open = { touch(R.string.live_label) }) { aiming() },
+        ScreenState("live mode looking") { live() },
+        ScreenState("live mode answering") {
             live().engine.answers = Scenery::answer
             camera.frame()
-            parts.settle()
+            dependencies.settle()
         },
-        Scene("live mode resting") {
+        ScreenState("live mode resting") {
             live()
             shadowOf(app.getSystemService(PowerManager::class.java)).setCurrentThermalStatus(PowerManager.THERMAL_STATUS_SEVERE)
             camera.frame()
-            parts.settle()
+            dependencies.settle()
         },
-        Scene("bundles") { bundles() },
-        Scene("bundles of which one must be exported again") {
+        ScreenState("bundles") { bundles() },
+        ScreenState("bundles of which one must be exported again") {
             bundles(street = outdated)
         },
-        Scene("bundle to be deleted", open = { touch(R.string.bundle_delete_named, "street") }) { bundles() },
-        Scene("import beside bundles") {
+        ScreenState("bundle to be deleted", open = { touch(R.string.bundle_delete_named, "street") }) { bundles() },
+        ScreenState("import beside bundles") {
             bundles()
             importHalf()
         },
-        Scene("check") { onCheck() },
-        Scene("check without a model") {
+        ScreenState("check") { onCheck() },
+        ScreenState("check without a model") {
             giveMemory(1)
             onCheck()
         },
-        Scene("check without records") { onCheck { touch(R.string.check_start) } },
-        Scene("check running") {
+        ScreenState("check without records") { onCheck { touch(R.string.check_start) } },
+        ScreenState("check running") {
             onCheck()
             press(string(R.string.check_start))
             idle()
         },
-        Scene("check interrupted") {
+        ScreenState("check interrupted") {
             checked()
             model().startCheck()
             model().stop()
-            parts.settle()
+            dependencies.settle()
         },
-        Scene("check passed") { checked() },
-        Scene("check found a difference") { checked(isSame = false) },
-        Scene("capture failed") {
+        ScreenState("check passed") { checked() },
+        ScreenState("check found a difference") { checked(isSame = false) },
+        ScreenState("capture failed") {
             checked()
             CaptureProvider.folder(app).deleteRecursively()
             CaptureProvider.folder(app).apply { delete() }.writeText("in the way")
             touch(R.string.check_share)
         },
-        Scene("settings") { aiming().app.model.go(Screen.SETTINGS) },
-        Scene("about") { aiming().app.model.go(Screen.ABOUT) },
+        ScreenState("settings") { aiming().app.model.go(Screen.SETTINGS) },
+        ScreenState("about") { aiming().app.model.go(Screen.ABOUT) },
     )
 
     /** What the demo's manifest says that a model needs. */
-    val MEMORY = org.mobilevlmkit.core.check.CheckScene().manifest.memoryBytes
+    val MEMORY = org.mobilevlmkit.core.check.CheckFixture().manifest.memoryBytes
 
     /** Of before ExecuTorch programs were right on phones. */
     private val outdated = TestBundle(seed = 3) { it + ("format_version" to 1) }
 
-    private fun Stage.bundles(street: TestBundle = TestBundle(seed = 2)) {
+    private fun AppDriver.bundles(street: TestBundle = TestBundle(seed = 2)) {
         push("street.mvlm", street)
         folder("broken.mvlm").mkdirs()
         aiming()
         model().go(Screen.BUNDLES)
-        parts.settle()
+        dependencies.settle()
     }
 }

@@ -1,0 +1,189 @@
+package org.mobilevlmkit.app
+
+import android.content.ComponentCallbacks2
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.mobilevlmkit.core.session.Ended
+import org.mobilevlmkit.core.session.Phase
+
+/** What the system does with the app: turn it, leave it, take its memory, end it. */
+class LifecycleTest : AppTestCase() {
+    private val landscape = "w720dp-h360dp-land-hdpi"
+
+    @Test
+    fun turningThePhoneKeepsModelPictureAnswerAndDraft() {
+        driver.seen()
+        driver.ask("What is this?")
+        driver.field().text = "And why"
+        driver.change(landscape)
+        driver.dependencies.settle()
+        assertTrue(driver.texts(), "yes" in driver.texts().lines())
+        assertEquals("And why", "${driver.field().text}")
+        assertEquals(1, driver.dependencies.fakes.size)
+        assertTrue(driver.state.picture != null)
+    }
+
+    @Test
+    fun turningThePhoneDuringAnAnswerLetsItGoOn() {
+        driver.seen()
+        driver.engine.answers = Scenery::answer
+        driver.engine.meanwhile = {
+            if (it == "piece 5") {
+                driver.change(landscape)
+                assertTrue(driver.texts(), "A red circle in the" in driver.texts())
+                assertTrue(driver.find(driver.string(R.string.stop)) != null)
+            }
+        }
+        driver.ask("Describe the image.")
+        assertTrue(driver.texts(), "a yellow word MAP at the bottom right." in driver.texts())
+        assertEquals(Ended.COMPLETE, driver.state.session.turns.single().ended)
+    }
+
+    @Test
+    fun leavingTheAppStopsTheAnswerAndComingBackGoesOn() {
+        driver.seen()
+        driver.engine.answers = { List(50) { "▁red" } }
+        driver.engine.meanwhile = {
+            if (it == "piece 3") {
+                driver.engine.meanwhile = {}
+                driver.controller.pause().stop()
+            }
+        }
+        driver.ask("What is this?")
+        assertEquals(Ended.STOPPED, driver.state.session.turns.single().ended)
+        driver.comeBack()
+        driver.engine.answers = { listOf("▁yes", "</s>") }
+        driver.ask("And?")
+        assertEquals("yes", driver.state.session.turns.last().answer)
+    }
+
+    @Test
+    fun memoryIsGivenBackInTheBackgroundAndTheConversationReturns() {
+        driver.seen()
+        driver.ask("What is this?")
+        driver.activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_RUNNING_CRITICAL)
+        driver.dependencies.settle()
+        assertFalse(driver.engine.isClosed) // it is being looked at
+        driver.leave()
+        assertFalse(driver.engine.isClosed)
+        driver.activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_BACKGROUND)
+        driver.dependencies.settle()
+        assertTrue(driver.engine.isClosed)
+        assertEquals(Phase.SUSPENDED, driver.state.session.phase)
+        driver.comeBack()
+        assertEquals(2, driver.dependencies.fakes.size)
+        assertEquals(Phase.IMAGE_READY, driver.state.session.phase)
+        assertTrue("yes" in driver.texts().lines())
+        driver.ask("And?")
+        assertEquals(2, driver.state.session.turns.size)
+    }
+
+    @Test
+    fun aConversationSurvivesTheEndOfTheProcess() {
+        driver.seen()
+        driver.ask("What is this?")
+        val before = driver.state.picture
+        driver.dieAndComeBack()
+        assertEquals(listOf("What is this?" to "yes"), driver.state.session.turns.map { it.question to it.answer })
+        assertTrue("yes" in driver.texts().lines())
+        assertTrue(before!!.sameAs(driver.state.picture))
+        driver.ask("And now?")
+        assertEquals(2, driver.state.session.turns.size)
+    }
+
+    @Test
+    fun withoutAPictureNothingIsRestored() {
+        driver.seen()
+        driver.touch(R.string.new_picture)
+        driver.dieAndComeBack()
+        assertNull(driver.state.picture)
+        assertTrue(driver.state.session.turns.isEmpty())
+        assertEquals(CameraState.OPEN, driver.state.camera)
+    }
+
+    @Test
+    fun aCrashInTheEngineIsToldAndNothingIsLoadedUnasked() {
+        Settings(driver.app).isEngineBusy = true
+        driver.aiming()
+        assertTrue(driver.isSeen(R.string.problem_crash))
+        assertTrue(driver.dependencies.fakes.isEmpty())
+        driver.touch(R.string.try_again)
+        assertEquals(1, driver.dependencies.fakes.size)
+        assertFalse(driver.isSeen(R.string.problem_crash))
+    }
+
+    @Test
+    fun afterACrashTheModelsCanBeReached() {
+        Settings(driver.app).isEngineBusy = true
+        driver.aiming()
+        driver.touch(R.string.menu_models)
+        assertEquals(Screen.BUNDLES, driver.state.screen)
+        driver.touch(R.string.back)
+        assertTrue(driver.isSeen(R.string.problem_crash))
+        assertTrue(driver.dependencies.fakes.isEmpty())
+    }
+
+    @Test
+    fun theEngineIsMarkedBusyOnlyWhileItRuns() {
+        val busy = HashMap<String, Boolean>()
+        driver.dependencies.prepare = { engine ->
+            busy["open"] = driver.dependencies.settings.isEngineBusy
+            engine.meanwhile = { busy[it] = driver.dependencies.settings.isEngineBusy }
+        }
+        driver.seen()
+        driver.ask("What is this?")
+        for (call in listOf("open", "prefillText", "prefillImage", "generate")) assertEquals(call, true, busy[call])
+        assertFalse(driver.dependencies.settings.isEngineBusy)
+    }
+
+    @Test
+    fun tooLittleMemoryIsRefusedReadablyAndTriedAgain() {
+        driver.giveMemory(ScreenStates.MEMORY / 2)
+        driver.aiming()
+        val size = android.text.format.Formatter.formatShortFileSize(driver.app, ScreenStates.MEMORY)
+        val free = android.text.format.Formatter.formatShortFileSize(driver.app, ScreenStates.MEMORY / 2)
+        assertTrue(size != free)
+        assertTrue(driver.texts(), driver.isSeen(R.string.problem_memory_detail, size, free))
+        assertTrue(driver.dependencies.fakes.isEmpty())
+        driver.giveMemory(4L shl 30)
+        driver.touch(R.string.try_again)
+        assertEquals(1, driver.dependencies.fakes.size)
+        assertFalse(driver.isSeen(R.string.problem_memory))
+        assertFalse(driver.isSeen(R.string.problem_memory_tight))
+    }
+
+    @Test
+    fun aTightFitIsLoadedWithAWarning() {
+        driver.giveMemory(ScreenStates.MEMORY * 11 / 10)
+        driver.seen()
+        assertTrue(driver.isSeen(R.string.problem_memory_tight))
+        driver.ask("What is this?")
+        assertEquals("yes", driver.state.session.turns.single().answer)
+    }
+
+    @Test
+    fun aDamagedBundleIsRefusedBeforeItIsLoaded() {
+        driver.allowCamera()
+        driver.push()
+        driver.folder("demo.mvlm/model.pte").appendText("more")
+        driver.start()
+        assertTrue(driver.isSeen(R.string.problem_bundle))
+        assertTrue(driver.texts(), "demo.mvlm/model.pte: got 20004 bytes, expected 20000" in driver.texts().lines())
+        assertTrue(driver.dependencies.fakes.isEmpty())
+        driver.touch(R.string.menu_models)
+        assertEquals(Screen.BUNDLES, driver.state.screen)
+    }
+
+    @Test
+    fun nothingOfQuestionsOrPicturesIsLogged() {
+        driver.seen()
+        driver.ask("What is my secret?")
+        val logged = org.robolectric.shadows.ShadowLog.getLogs().filter { "secret" in "${it.msg}" }
+        assertEquals(emptyList<Any>(), logged)
+        val kept = driver.app.dataDir.walk().filter { it.isFile && "secret" in it.readText(Charsets.ISO_8859_1) }.toList()
+        assertEquals(emptyList<Any>(), kept)
+    }
+}
