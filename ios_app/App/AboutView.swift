@@ -7,15 +7,15 @@ struct AboutView: View {
     var body: some View {
         ScrollView {
             VStack(alignment: .leading, spacing: 16) {
-                Text(Words("about_text_ios", .text(version)))
-                Text(Words("about_engine", .text("Core ML")))
+                Text(LocalizedText("about_text_ios", .text(version)))
+                Text(LocalizedText("about_engine", .text("Core ML")))
                 Text(notice).font(.footnote).foregroundStyle(.secondary).textSelection(.enabled)
             }
             .frame(maxWidth: 640, alignment: .leading)
             .padding()
             .frame(maxWidth: .infinity)
         }
-        .navigationTitle(say("about_title"))
+        .navigationTitle(localizedString("about_title"))
     }
 
     private var version: String {

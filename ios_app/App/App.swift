@@ -13,7 +13,7 @@ struct PhoneApp: App {
         _model = State(initialValue: AppModel(.phone(camera)))
     }
 
-    var body: some Scene {
+    var body: some SessionFixture {
         WindowGroup {
             RootView(model: model, camera: camera)
         }

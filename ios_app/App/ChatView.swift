@@ -16,7 +16,7 @@ struct ChatView: View {
             }
             .padding(.horizontal, 12)
         }
-        .navigationTitle(model.session.bundle ?? say("app_name"))
+        .navigationTitle(model.session.bundle ?? localizedString("app_name"))
         .navigationBarTitleDisplayMode(.inline)
         .toolbar {
             ToolbarItem(placement: .topBarTrailing) { menu }
@@ -26,15 +26,15 @@ struct ChatView: View {
     private var menu: some View {
         Menu {
             if !model.session.turns.isEmpty {
-                Button(say("new_chat")) { model.newChat() }
+                Button(localizedString("new_chat")) { model.newChat() }
             }
-            Button(say("menu_models")) { model.go(.bundles) }
-            Button(say("menu_check")) { model.go(.check) }
-            Button(say("menu_settings")) { model.go(.settings) }
-            Button(say("menu_about")) { model.go(.about) }
+            Button(localizedString("menu_models")) { model.go(.bundles) }
+            Button(localizedString("menu_check")) { model.go(.check) }
+            Button(localizedString("menu_settings")) { model.go(.settings) }
+            Button(localizedString("menu_about")) { model.go(.about) }
         } label: {
             Image(systemName: "ellipsis.circle")
         }
-        .accessibilityLabel(say("menu"))
+        .accessibilityLabel(localizedString("menu"))
     }
 }

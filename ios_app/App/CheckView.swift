@@ -12,26 +12,26 @@ struct CheckView: View {
     var body: some View {
         ScrollView {
             VStack(alignment: .leading, spacing: 16) {
-                Text(say("check_about"))
+                Text(localizedString("check_about"))
                 if model.check?.isRunning != true {
-                    Button(say("check_start")) { Task { await model.startCheck() } }
+                    Button(localizedString("check_start")) { Task { await model.startCheck() } }
                         .buttonStyle(.borderedProminent)
                         .disabled(!model.canCheck)
                 }
-                if model.checkNeedsModel { Text(say("check_needs_model")) }
+                if model.checkNeedsModel { Text(localizedString("check_needs_model")) }
                 if let check = model.check { found(check) }
             }
             .frame(maxWidth: 640, alignment: .leading)
             .padding()
             .frame(maxWidth: .infinity)
         }
-        .navigationTitle(say("check_title"))
+        .navigationTitle(localizedString("check_title"))
         .sheet(isPresented: $isSharing) {
             if let capture = model.check?.capture { ShareSheet(file: capture) }
         }
     }
 
-    @ViewBuilder private func found(_ check: Check) -> some View {
+    @ViewBuilder private func found(_ check: CheckState) -> some View {
         HStack(spacing: 8) {
             if check.isRunning || check.isCapturing { ProgressView() }
             Text(check.verdict).font(.headline)
@@ -44,17 +44,17 @@ struct CheckView: View {
             .card()
         }
         if check.canCapture {
-            Button(say("check_share")) {
+            Button(localizedString("check_share")) {
                 Task {
                     await model.makeCapture()
                     isSharing = model.check?.capture != nil
                 }
             }
             .buttonStyle(.borderedProminent)
-            Text(say("check_share_detail")).font(.footnote).foregroundStyle(.secondary)
+            Text(localizedString("check_share_detail")).font(.footnote).foregroundStyle(.secondary)
         }
         ForEach(Array(check.findings.enumerated()), id: \.offset) { _, finding in
-            let line = Check.line(finding).localized + (finding.same ? "" : "\n\(finding.detail)")
+            let line = CheckState.line(finding).localized + (finding.same ? "" : "\n\(finding.detail)")
             Text("\(finding.same ? "✓" : "✗") \(line)")
                 .font(.footnote)
                 .foregroundStyle(finding.same ? Color.primary : Color.problem)

@@ -35,7 +35,7 @@ struct ConversationPane: View {
             // It is put back, so that it can be made shorter.
             if let refused = model.refusedQuestion, question.isEmpty { question = refused }
         }
-        .alert(say("speak_failed"), isPresented: $model.hasNoVoice) {}
+        .alert(localizedString("speak_failed"), isPresented: $model.hasNoVoice) {}
     }
 
     private static let end = "end"
@@ -55,18 +55,20 @@ struct ConversationPane: View {
             }
         }
         .accessibilityElement(children: .contain)
-        .accessibilityLabel(say("presets_label"))
+        .accessibilityLabel(localizedString("presets_label"))
     }
 
     private var input: some View {
         HStack(alignment: .bottom, spacing: 8) {
-            TextField(say(model.picture == nil ? "question_hint_before" : "question_hint"), text: $question, axis: .vertical)
-                .lineLimit(1...4)
-                .textFieldStyle(.roundedBorder)
+            TextField(
+                localizedString(model.picture == nil ? "question_hint_before" : "question_hint"), text: $question, axis: .vertical
+            )
+            .lineLimit(1...4)
+            .textFieldStyle(.roundedBorder)
             if model.isBusy {
-                Button(say("stop"), action: model.stop).buttonStyle(.borderedProminent)
+                Button(localizedString("stop"), action: model.stop).buttonStyle(.borderedProminent)
             } else {
-                Button(say("ask"), action: send).buttonStyle(.borderedProminent).disabled(!model.canAsk)
+                Button(localizedString("ask"), action: send).buttonStyle(.borderedProminent).disabled(!model.canAsk)
             }
         }
     }
@@ -86,7 +88,7 @@ private struct TurnView: View {
 
     var body: some View {
         VStack(alignment: .leading, spacing: 6) {
-            Text(Words("you", .text(turn.question))).font(.subheadline).foregroundStyle(.secondary)
+            Text(LocalizedText("you", .text(turn.question))).font(.subheadline).foregroundStyle(.secondary)
             if !turn.answer.isEmpty { Text(turn.answer).font(.title3).textSelection(.enabled) }
             if let ending = model.ending(of: turn) { note(ending.localized) }
             let figures = model.figures(of: turn)
@@ -95,11 +97,12 @@ private struct TurnView: View {
                 HStack {
                     if !turn.answer.isEmpty {
                         let isSpeaking = model.speaking == turn.answer
-                        Button(say(isSpeaking ? "speak_end" : "speak")) { model.speak(turn.answer) }
-                            .accessibilityLabel(say(isSpeaking ? "speak_end_label" : "speak_label"))
+                        Button(localizedString(isSpeaking ? "speak_end" : "speak")) { model.speak(turn.answer) }
+                            .accessibilityLabel(localizedString(isSpeaking ? "speak_end_label" : "speak_label"))
                     }
                     if isLast {
-                        Button(say("undo_question"), action: model.undo).accessibilityLabel(say("undo_question_label"))
+                        Button(localizedString("undo_question"), action: model.undo).accessibilityLabel(
+                            localizedString("undo_question_label"))
                     }
                 }
                 .buttonStyle(.bordered)
@@ -116,7 +119,7 @@ private struct TurnView: View {
 /// The newest answer of live mode, large, and how old its frame is.
 private struct LiveView: View {
     let model: AppModel
-    let live: Live
+    let live: LiveState
 
     var body: some View {
         VStack(alignment: .leading, spacing: 6) {

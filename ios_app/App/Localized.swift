@@ -2,13 +2,13 @@ import Foundation
 import MobileVLMApp
 import SwiftUI
 
-extension Words {
+extension LocalizedText {
     /// In the phone's language.
     var localized: String {
         let arguments = values.map { value -> any CVarArg in
             switch value {
             case .text(let text): text as NSString
-            case .words(let key): say(key) as NSString
+            case .localized(let key): localizedString(key) as NSString
             case .count(let count): count
             case .decimal(let number): number
             case .bytes(let bytes): bytes.formatted(.byteCount(style: .memory))
@@ -20,10 +20,10 @@ extension Words {
 }
 
 /// The text of `key` in the phone's language.
-func say(_ key: String) -> String { Words(key).localized }
+func localizedString(_ key: String) -> String { LocalizedText(key).localized }
 
 extension Text {
-    init(_ words: Words) { self.init(verbatim: words.localized) }
+    init(_ words: LocalizedText) { self.init(verbatim: words.localized) }
 }
 
 extension Color {

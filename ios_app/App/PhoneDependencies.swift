@@ -4,11 +4,11 @@ import MobileVLMApp
 import MobileVLMCore
 import MobileVLMCoreML
 
-extension Parts {
+extension Dependencies {
     /// The app as it runs on a phone.
     @MainActor
-    static func phone(_ camera: PhoneCamera) -> Parts {
-        Parts(
+    static func phone(_ camera: PhoneCamera) -> Dependencies {
+        Dependencies(
             // Where the Finder and the Files app reach.
             bundles: .documentsDirectory,
             settings: .file(.applicationSupportDirectory.appending(path: "settings.json")),

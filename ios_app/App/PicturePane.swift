@@ -21,11 +21,12 @@ struct PicturePane: View {
                 Color.black
                 if model.picture != nil {
                     if let image {
-                        Image(image, scale: 1, label: Text(say("picture_label"))).resizable().scaledToFit()
+                        Image(image, scale: 1, label: Text(localizedString("picture_label"))).resizable().scaledToFit()
                     }
                 } else if model.camera == .open {
                     CameraPreview(camera: camera)
-                        .accessibilityElement().accessibilityAddTraits(.isImage).accessibilityLabel(say("preview_label"))
+                        .accessibilityElement().accessibilityAddTraits(.isImage).accessibilityLabel(
+                            localizedString("preview_label"))
                 }
                 if let notice = model.pictureNotice { noticeBox(notice) }
             }
@@ -44,12 +45,12 @@ struct PicturePane: View {
                 await model.pick { try await chosen.loadTransferable(type: Data.self) ?? Data() }
             }
         }
-        .alert(say("live_title"), isPresented: $isAskingLive) {
-            TextField(say("live_question"), text: $liveQuestion)
-            Button(say("live_start")) { model.startLive(liveQuestion) }
-            Button(say("cancel"), role: .cancel) {}
+        .alert(localizedString("live_title"), isPresented: $isAskingLive) {
+            TextField(localizedString("live_question"), text: $liveQuestion)
+            Button(localizedString("live_start")) { model.startLive(liveQuestion) }
+            Button(localizedString("cancel"), role: .cancel) {}
         } message: {
-            Text(say("live_question"))
+            Text(localizedString("live_question"))
         }
     }
 
@@ -78,29 +79,29 @@ struct PicturePane: View {
     @ViewBuilder private var buttons: some View {
         HStack(spacing: 12) {
             if model.live != nil {
-                Button(say("live_end"), action: model.endLive).buttonStyle(.borderedProminent)
+                Button(localizedString("live_end"), action: model.endLive).buttonStyle(.borderedProminent)
             } else if model.picture != nil {
-                Button(say("new_picture"), action: model.newPicture).buttonStyle(.bordered)
+                Button(localizedString("new_picture"), action: model.newPicture).buttonStyle(.bordered)
             } else {
-                PhotosPicker(say("pick_photo"), selection: $photo, matching: .images)
+                PhotosPicker(localizedString("pick_photo"), selection: $photo, matching: .images)
                     .buttonStyle(.bordered)
-                    .accessibilityLabel(say("pick_photo_label"))
+                    .accessibilityLabel(localizedString("pick_photo_label"))
                 if model.camera == .open {
                     Button(action: model.pressShutter) {
                         Image(systemName: "camera.circle.fill").font(.system(size: 56))
                     }
-                    .accessibilityLabel(say("shutter"))
-                    Button(say("live")) {
+                    .accessibilityLabel(localizedString("shutter"))
+                    Button(localizedString("live")) {
                         liveQuestion = model.settings.liveQuestion
                         isAskingLive = true
                     }
                     .buttonStyle(.bordered)
-                    .accessibilityLabel(say("live_label"))
+                    .accessibilityLabel(localizedString("live_label"))
                 }
                 if model.hasPrevious {
-                    Button(say("undo_picture"), action: model.undoPicture)
+                    Button(localizedString("undo_picture"), action: model.undoPicture)
                         .buttonStyle(.bordered)
-                        .accessibilityLabel(say("undo_picture_label"))
+                        .accessibilityLabel(localizedString("undo_picture_label"))
                 }
             }
         }

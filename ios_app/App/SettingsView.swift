@@ -10,27 +10,27 @@ struct SettingsView: View {
 
     var body: some View {
         Form {
-            Toggle(say("settings_stats"), isOn: $model.showsStats)
-            Picker(say("settings_units"), selection: $model.computeUnits) {
+            Toggle(localizedString("settings_stats"), isOn: $model.showsStats)
+            Picker(localizedString("settings_units"), selection: $model.computeUnits) {
                 ForEach([nil] + CoreMLSpec.ComputeUnits.allCases, id: \.self) { units in
                     Text(model.label(of: units)).tag(units)
                 }
             }
-            Section(say("settings_presets")) {
+            Section(localizedString("settings_presets")) {
                 TextEditor(text: $presets)
                     .frame(minHeight: 160)
-                    .accessibilityLabel(say("settings_presets"))
-                Button(say("settings_save")) {
+                    .accessibilityLabel(localizedString("settings_presets"))
+                Button(localizedString("settings_save")) {
                     model.setPresets(presets)
                     model.back()
                 }
-                Button(say("settings_reset")) {
+                Button(localizedString("settings_reset")) {
                     model.setPresets("")
                     read()
                 }
             }
         }
-        .navigationTitle(say("settings_title"))
+        .navigationTitle(localizedString("settings_title"))
         .onAppear(perform: read)
     }
 

@@ -9,21 +9,21 @@ struct WelcomeView: View {
     var body: some View {
         ScrollView {
             VStack(alignment: .leading, spacing: 16) {
-                Text(say("welcome_private_ios")).font(.title3).card()
+                Text(localizedString("welcome_private_ios")).font(.title3).card()
                 ImportView(library: model.library)
                 if model.library.importing == nil {
-                    Text(say("welcome_choose"))
-                    Button(say("choose_bundle"), action: chooseBundle).buttonStyle(.borderedProminent)
-                    Text(say("welcome_copy"))
-                    Button(say("look_again"), action: model.refresh).buttonStyle(.bordered)
+                    Text(localizedString("welcome_choose"))
+                    Button(localizedString("choose_bundle"), action: chooseBundle).buttonStyle(.borderedProminent)
+                    Text(localizedString("welcome_copy"))
+                    Button(localizedString("look_again"), action: model.refresh).buttonStyle(.bordered)
                 }
-                Button(say("menu_about")) { model.go(.about) }.buttonStyle(.bordered)
+                Button(localizedString("menu_about")) { model.go(.about) }.buttonStyle(.bordered)
             }
             .frame(maxWidth: 640, alignment: .leading)
             .padding()
             .frame(maxWidth: .infinity)
         }
-        .navigationTitle(say("welcome_title"))
+        .navigationTitle(localizedString("welcome_title"))
     }
 }
 
@@ -34,22 +34,23 @@ struct ImportView: View {
     var body: some View {
         if let importing = library.importing {
             VStack(alignment: .leading, spacing: 8) {
-                Text(Words("import_title", .text(importing.name)))
+                Text(LocalizedText("import_title", .text(importing.name)))
                 if let progress = importing.progress {
                     ProgressView(value: progress)
-                    Text(Words("import_progress", .count(Int(progress * 100)))).font(.footnote).foregroundStyle(.secondary)
+                    Text(LocalizedText("import_progress", .count(Int(progress * 100)))).font(.footnote).foregroundStyle(
+                        .secondary)
                 } else {
                     ProgressView()
-                    Text(say("import_begins")).font(.footnote).foregroundStyle(.secondary)
+                    Text(localizedString("import_begins")).font(.footnote).foregroundStyle(.secondary)
                 }
-                Button(say("cancel"), action: library.cancel).buttonStyle(.bordered)
+                Button(localizedString("cancel"), action: library.cancel).buttonStyle(.bordered)
             }
             .accessibilityElement(children: .contain)
             .card()
         }
         if let problem = library.problem {
             VStack(alignment: .leading, spacing: 8) {
-                Text(say("import_failed")).font(.headline)
+                Text(localizedString("import_failed")).font(.headline)
                 Text(problem).foregroundStyle(Color.problem)
             }
             .card(.problem)

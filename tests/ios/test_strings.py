@@ -15,7 +15,7 @@ ANDROID = ROOT / "android_app/app/src/main/res"
 LANGUAGES = {"en": "values", "zh-Hans": "values-zh"}
 
 # What stands in the parentheses of a call that says something; such calls may stand in one another.
-CALL = r"(?=\b(?:[Ww]ords|PictureNotice|say|self\.init)\(((?:[^()]|\([^()]*\))*))"
+CALL = r"(?=\b(?:[Ll]ocalized|LocalizedText|PictureNotice|localizedString|self\.init)\(((?:[^()]|\([^()]*\))*))"
 
 # What is said on iOS alone.
 THERMAL = ["thermal_nominal", "thermal_fair", "thermal_serious", "thermal_critical"]

@@ -2,7 +2,7 @@ import Foundation
 import MobileVLMCore
 
 /// Live mode as it is seen.
-public struct Live: Sendable, Equatable {
+public struct LiveState: Sendable, Equatable {
     public let question: String
     /// About the newest described frame; the last one's until the first word comes.
     public internal(set) var answer = ""
@@ -11,20 +11,20 @@ public struct Live: Sendable, Equatable {
     /// When the frame that `answer` is about came; nil before the first.
     public internal(set) var seenAt: Duration?
     /// The phone is too warm, or saves its battery.
-    public internal(set) var isResting = false
+    public internal(set) var isCoolingDown = false
 
     /// What stands below the answer at the time `now`.
-    public func age(at now: Duration) -> Words {
-        if isResting { return Words("live_resting") }
-        guard let seenAt else { return Words("live_waiting") }
-        return Words("live_age", .count(Int((now - seenAt).components.seconds)))
+    public func age(at now: Duration) -> LocalizedText {
+        if isCoolingDown { return LocalizedText("live_resting") }
+        guard let seenAt else { return LocalizedText("live_waiting") }
+        return LocalizedText("live_age", .count(Int((now - seenAt).components.seconds)))
     }
 }
 
 /// Live mode: one question, answered again and again about the newest frame.
 extension AppModel {
     /// The clock of `Live.seenAt`.
-    public var now: Duration { parts.now() }
+    public var now: Duration { dependencies.now() }
 
     public func startLive(_ question: String) {
         let question = question.trimmingCharacters(in: .whitespacesAndNewlines)
@@ -32,8 +32,8 @@ extension AppModel {
         change { $0.liveQuestion = question }
         if picture != nil { newPicture() }
         endLive()
-        liveSession = LiveSession(vlm, question: question, now: parts.now)
-        live = Live(question: question)
+        liveSession = LiveSession(vlm, question: question, now: dependencies.now)
+        live = LiveState(question: question)
     }
 
     public func endLive() {
@@ -45,13 +45,13 @@ extension AppModel {
 
     func lookLive(at frame: Frame) async {
         guard let loop = liveSession else { return }
-        let phone = parts.phone
+        let phone = dependencies.phone
         let condition = PhoneCondition(
             thermal: phone.thermal(), isLowPowerMode: phone.isLowPower(), isInForeground: isInForeground)
-        let action = await wishes.then {
+        let action = await requests.enqueue {
             try? await loop.onFrame(try frame.sketch(), condition, picture: frame.picture)
         }.value
-        if let action, loop === liveSession { live?.isResting = action == .pause }
+        if let action, loop === liveSession { live?.isCoolingDown = action == .pause }
     }
 
     /// Shows what the session has come to say of the newest frame, of the age `age`.
@@ -60,7 +60,7 @@ extension AppModel {
         let isNew = turn.ended != nil && live?.isWhole == false
         live?.answer = turn.answer
         live?.isWhole = turn.ended != nil
-        live?.seenAt = parts.now() - age
-        if isNew { parts.announce([.literal(turn.answer)]) }
+        live?.seenAt = dependencies.now() - age
+        if isNew { dependencies.announce([.literal(turn.answer)]) }
     }
 }

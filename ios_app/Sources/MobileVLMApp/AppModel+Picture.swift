@@ -19,7 +19,7 @@ extension AppModel {
             return
         }
         guard cameraTask == nil, [.off, .askPermission, .denied].contains(camera) else { return }
-        switch parts.camera.permission {
+        switch dependencies.camera.permission {
         case .undecided: camera = .askPermission
         case .denied: camera = .denied
         case .allowed: openCamera()
@@ -28,7 +28,7 @@ extension AppModel {
 
     private func openCamera() {
         camera = .open
-        cameraTask = Task { [weak self, frames = parts.camera.frames()] in
+        cameraTask = Task { [weak self, frames = dependencies.camera.frames()] in
             do {
                 for try await frame in frames {
                     if Task.isCancelled { return }
@@ -54,7 +54,7 @@ extension AppModel {
     public func perform(_ action: PictureNotice.Action) async {
         switch action {
         case .allowCamera:
-            _ = await parts.camera.askPermission()
+            _ = await dependencies.camera.askPermission()
             runCamera()
         case .reopenCamera:
             camera = .off
@@ -80,16 +80,16 @@ extension AppModel {
     /// What the user picked: `load` gives the bytes of its file.
     public func pick(_ load: @escaping @Sendable () async throws -> Data) async {
         let backdrop = library.bundles.first { $0.name == session.bundle }?.manifest?.image.padColor ?? 0
-        await read { [decode = parts.decodePhoto] in try decode(try await load(), backdrop) }
+        await read { [decode = dependencies.decodePhoto] in try decode(try await load(), backdrop) }
     }
 
     private func read(_ make: @escaping @Sendable () async throws -> Picture) async {
-        takes += 1
-        let take = takes
+        pictureRequests += 1
+        let number = pictureRequests
         isReadingPicture = true
         pictureProblem = nil
         let made = await Task.detached(operation: make).result
-        guard take == takes else { return }
+        guard number == pictureRequests else { return }
         isReadingPicture = false
         switch made {
         case .success(let picture): show(picture)
@@ -99,21 +99,21 @@ extension AppModel {
     }
 
     func show(_ shown: Picture, said: [ChatTurn] = []) {
-        takes += 1
+        pictureRequests += 1
         endLive()
         isReadingPicture = false
         pictureProblem = nil
         pictureNumber += 1
         picture = shown
-        keeping.then { [kept] in await kept.keep(shown) }
-        wish { said.isEmpty ? _ = await $0.show(shown) : await $0.resume(shown, said: said) }
+        saves.enqueue { [saved] in await saved.save(shown) }
+        request { said.isEmpty ? _ = await $0.show(shown) : await $0.resume(shown, said: said) }
     }
 
     /// Back to the camera; the picture and its conversation can be had again by `undoPicture`.
     public func newPicture() {
         if let picture { previous = (picture, session.turns) }
         stop()
-        takes += 1
+        pictureRequests += 1
         isReadingPicture = false
         pictureProblem = nil
         picture = nil
@@ -128,23 +128,23 @@ extension AppModel {
 
     func forgetPicture() {
         endLive()
-        takes += 1
+        pictureRequests += 1
         isReadingPicture = false
         pictureProblem = nil
         picture = nil
         previous = nil
-        keeping.then { [kept] in await kept.forget() }
+        saves.enqueue { [saved] in await saved.delete() }
     }
 
     /// Puts back what was kept when the app was last seen.
     func restore() {
-        takes += 1
-        let take = takes
+        pictureRequests += 1
+        let number = pictureRequests
         isReadingPicture = true
-        let reading = keeping.then { [kept] in await kept.read() }
+        let reading = saves.enqueue { [saved] in await saved.load() }
         Task {
             let found = await reading.value
-            guard take == takes else { return }
+            guard number == pictureRequests else { return }
             isReadingPicture = false
             if let (shown, said) = found { show(shown, said: said) }
         }

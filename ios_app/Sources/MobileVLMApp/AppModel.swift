@@ -20,8 +20,8 @@ public final class AppModel {
     /// Another one for each picture.
     public internal(set) var pictureNumber = 0
     public internal(set) var camera = CameraState.off
-    public internal(set) var live: Live?
-    public internal(set) var check: Check?
+    public internal(set) var live: LiveState?
+    public internal(set) var check: CheckState?
     /// The app ended while the engine ran: nothing is loaded unasked.
     public internal(set) var hasCrashed: Bool
     /// The answer that is being spoken.
@@ -32,12 +32,12 @@ public final class AppModel {
     /// The picture before this one, with what was said about it.
     var previous: (picture: Picture, turns: [ChatTurn])?
 
-    @ObservationIgnored let parts: Parts
+    @ObservationIgnored let dependencies: Dependencies
     @ObservationIgnored let vlm: VLMSession
-    @ObservationIgnored let kept: KeptConversation
-    @ObservationIgnored let wishes = InOrder()
-    @ObservationIgnored let keeping = InOrder()
-    @ObservationIgnored var takes = 0  // pictures asked for; one that comes late is dropped
+    @ObservationIgnored let saved: SavedConversation
+    @ObservationIgnored let requests = SerialQueue()
+    @ObservationIgnored let saves = SerialQueue()
+    @ObservationIgnored var pictureRequests = 0  // pictures asked for; one that comes late is dropped
     @ObservationIgnored var cameraTask: Task<Void, Never>?
     @ObservationIgnored var isShutterPressed = false
     @ObservationIgnored var liveSession: LiveSession?
@@ -46,18 +46,19 @@ public final class AppModel {
     @ObservationIgnored private var isToRestore = false
     @ObservationIgnored private var spoken = 0  // counts answers: an old one's end isn't a newer one's
 
-    public init(_ parts: Parts) {
-        self.parts = parts
-        library = BundleLibrary(parts)
-        kept = KeptConversation(parts.cache)
-        settings = parts.settings.load()
-        hasCrashed = parts.crashGuard.hasCrashed
-        let loader = ModelLoader(availableMemory: parts.phone.availableMemory) { folder, manifest in
-            try await GuardedEngine.open(parts, folder, manifest)
+    public init(_ dependencies: Dependencies) {
+        self.dependencies = dependencies
+        library = BundleLibrary(dependencies)
+        saved = SavedConversation(dependencies.cache)
+        settings = dependencies.settings.load()
+        hasCrashed = dependencies.crashGuard.hasCrashed
+        let loader = ModelLoader(availableMemory: dependencies.phone.availableMemory) { folder, manifest in
+            try await GuardedEngine.open(dependencies, folder, manifest)
         }
         // The newest state is enough: what is seen is never older than the next turn of the main thread.
-        let (states, told) = AsyncStream.makeStream(of: SessionState.self, bufferingPolicy: .bufferingNewest(1))
-        vlm = VLMSession(load: { try await loader.load($0, progress: $1) }, now: parts.now, listener: { told.yield($0) })
+        let (states, continuation) = AsyncStream.makeStream(of: SessionState.self, bufferingPolicy: .bufferingNewest(1))
+        vlm = VLMSession(
+            load: { try await loader.load($0, progress: $1) }, now: dependencies.now, listener: { continuation.yield($0) })
         Task { [weak self] in
             for await state in states { await self?.onSession(state) }
         }
@@ -73,8 +74,8 @@ public final class AppModel {
         if let frameAge, loop === liveSession { followLive(state, frameAge) }
     }
 
-    func wish(_ wish: @escaping @Sendable (VLMSession) async -> Void) {
-        wishes.then { [vlm] in await wish(vlm) }
+    func request(_ request: @escaping @Sendable (VLMSession) async -> Void) {
+        requests.enqueue { [vlm] in await request(vlm) }
     }
 
     // MARK: - the app's life
@@ -83,14 +84,14 @@ public final class AppModel {
     public func start(restoring: Bool = false) async {
         isToRestore = restoring
         await library.start()
-        if !restoring { keeping.then { [kept] in await kept.forget() } }
+        if !restoring { saves.enqueue { [saved] in await saved.delete() } }
         openFirst()
     }
 
     public func enterForeground() {
         isInForeground = true
-        parts.crashGuard.foreground()
-        wish { await $0.foreground() }
+        dependencies.crashGuard.foreground()
+        request { await $0.foreground() }
         if library.isReady { refresh() }
     }
 
@@ -99,17 +100,17 @@ public final class AppModel {
     public func enterBackground() -> Bool {
         isInForeground = false
         endLive()
-        parts.crashGuard.background()
-        wish { await $0.background() }
+        dependencies.crashGuard.background()
+        request { await $0.background() }
         guard picture != nil else { return false }
         let said = session.turns.filter { $0.ended != nil }
-        keeping.then { [kept] in await kept.keep(said) }
+        saves.enqueue { [saved] in await saved.save(said) }
         return true
     }
 
     /// The system is short of memory.
     public func releaseMemory() {
-        wish { await $0.releaseMemory() }
+        request { await $0.releaseMemory() }
     }
 
     // MARK: - bundles
@@ -128,7 +129,7 @@ public final class AppModel {
         if let before = session.bundle, before != bundle.name { forgetPicture() }
         hasCrashed = false
         screen = .chat
-        wish { await $0.open(bundle.folder) }
+        request { await $0.open(bundle.folder) }
         if isToRestore { restore() }
         isToRestore = false
     }
@@ -155,8 +156,8 @@ public final class AppModel {
     public func delete(_ bundle: StoredBundle) async {
         if bundle.name == session.bundle {
             forgetPicture()
-            wish { await $0.close() }
-            await wishes.settle()
+            request { await $0.close() }
+            await requests.settle()
         }
         await library.remove(bundle)
         if settings.bundle == bundle.name { change { $0.bundle = nil } }
@@ -200,27 +201,27 @@ public final class AppModel {
     public func ask(_ question: String) async -> Bool {
         guard picture != nil else { return false }
         let question = question.trimmingCharacters(in: .whitespacesAndNewlines)
-        return await wishes.then { [vlm] in await vlm.ask(question) }.value
+        return await requests.enqueue { [vlm] in await vlm.ask(question) }.value
     }
 
     public func stop() {
-        wish { await $0.stop() }
+        request { await $0.stop() }
     }
 
     /// Takes back the last question.
     public func undo() {
-        wish { await $0.undo() }
+        request { await $0.undo() }
     }
 
     public func newChat(asking question: String? = nil) {
-        wish { session in
+        request { session in
             await session.newChat()
             if let question { await session.ask(question) }
         }
     }
 
     public func retry() {
-        wish { await $0.retry() }
+        request { await $0.retry() }
     }
 
     // MARK: - settings
@@ -251,7 +252,7 @@ public final class AppModel {
     private func reload() {
         guard let bundle = library.bundles.first(where: { $0.name == session.bundle }) else { return }
         let (shown, said) = (picture, session.turns)
-        wish { session in
+        request { session in
             await session.close()
             await session.settle()  // it is freed
             await session.open(bundle.folder)
@@ -261,7 +262,7 @@ public final class AppModel {
 
     func change(_ change: (inout Settings) -> Void) {
         change(&settings)
-        parts.settings.save(settings)
+        dependencies.settings.save(settings)
     }
 
     // MARK: - speech
@@ -269,13 +270,13 @@ public final class AppModel {
     /// Speaks an answer, with a voice of its language; or falls silent, if it is the one that is being spoken.
     public func speak(_ text: String) {
         let isOver = speaking == text
-        parts.speaker.stop()
+        dependencies.speaker.stop()
         speaking = nil
         if isOver { return }
         spoken += 1
         let mine = spoken
         let isHan = text.unicodeScalars.contains { (0x3400...0x9FFF).contains($0.value) }
-        let isSpoken = parts.speaker.speak(text, in: isHan ? "zh-CN" : "en-US") { [weak self] in
+        let isSpoken = dependencies.speaker.speak(text, in: isHan ? "zh-CN" : "en-US") { [weak self] in
             if self?.spoken == mine { self?.speaking = nil }
         }
         if isSpoken { speaking = text }
@@ -286,18 +287,18 @@ public final class AppModel {
     private func announceNews(since before: SessionState) {
         if let problem = session.problem, problem != before.problem {
             let notice = notice(of: problem)
-            parts.announce([notice.title, notice.detail])
+            dependencies.announce([notice.title, notice.detail])
         }
         guard live == nil, let turn = session.turns.last, turn.ended != nil, !turn.answer.isEmpty else { return }
         let isNew = session.turns.count > before.turns.count || before.turns.last?.ended == nil
-        if isNew, session.turns.count >= before.turns.count { parts.announce([.literal(turn.answer)]) }
+        if isNew, session.turns.count >= before.turns.count { dependencies.announce([.literal(turn.answer)]) }
     }
 
     /// Returns once nothing is left to do; for tests.
     func settle() async {
         while true {
-            await wishes.settle()
-            await keeping.settle()
+            await requests.settle()
+            await saves.settle()
             await vlm.settle()
             if await vlm.state == session { return }
             await Task.yield()

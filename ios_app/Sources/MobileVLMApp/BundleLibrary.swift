@@ -23,8 +23,8 @@ public final class BundleLibrary {
     private let disk: BundleDisk
     private var work: Task<StoredBundle, any Error>?
 
-    init(_ parts: Parts) {
-        disk = BundleDisk(parts)
+    init(_ dependencies: Dependencies) {
+        disk = BundleDisk(dependencies)
     }
 
     /// Sweeps away what an import left when the app was killed, and lists.
@@ -44,10 +44,10 @@ public final class BundleLibrary {
         guard work == nil else { return nil }
         importing = Import(name: file.lastPathComponent)
         problem = nil
-        let (shares, told) = AsyncStream.makeStream(of: Double.self, bufferingPolicy: .bufferingNewest(1))
+        let (shares, continuation) = AsyncStream.makeStream(of: Double.self, bufferingPolicy: .bufferingNewest(1))
         let work = Task { [disk] in
-            defer { told.finish() }
-            return try await disk.add(file) { done, total in told.yield(Double(done) / Double(max(total, 1))) }
+            defer { continuation.finish() }
+            return try await disk.add(file) { done, total in continuation.yield(Double(done) / Double(max(total, 1))) }
         }
         self.work = work
         for await share in shares { importing?.progress = share }
@@ -79,12 +79,12 @@ public final class BundleLibrary {
 
 /// The disk, one piece of work after another, beside the main thread.
 private actor BundleDisk {
-    private let parts: Parts
+    private let dependencies: Dependencies
     private let store: BundleStore
 
-    init(_ parts: Parts) {
-        self.parts = parts
-        store = BundleStore(parts.bundles)
+    init(_ dependencies: Dependencies) {
+        self.dependencies = dependencies
+        store = BundleStore(dependencies.bundles)
     }
 
     func recover() {
@@ -94,13 +94,13 @@ private actor BundleDisk {
 
     func list() -> [StoredBundle] {
         let found = store.list()
-        for bundle in found { parts.keepFromBackup(bundle.folder) }
+        for bundle in found { dependencies.keepFromBackup(bundle.folder) }
         return found
     }
 
     func add(_ file: URL, progress: @Sendable (Int64, Int64) -> Void) throws -> StoredBundle {
         try Task.checkCancellation()
-        return try parts.openPickedFile(file) { try store.add($0, progress: progress) }
+        return try dependencies.openPickedFile(file) { try store.add($0, progress: progress) }
     }
 
     func remove(_ bundle: StoredBundle) {
@@ -108,5 +108,5 @@ private actor BundleDisk {
         sweep()
     }
 
-    private func sweep() { parts.sweep(Set(store.list().compactMap(\.manifest?.id))) }
+    private func sweep() { dependencies.sweep(Set(store.list().compactMap(\.manifest?.id))) }
 }

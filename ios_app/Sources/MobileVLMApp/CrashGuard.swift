@@ -12,7 +12,7 @@ public final class CrashGuard: Sendable {
     }
 
     private let mark: URL
-    private let state = Locked(State())
+    private let state = LockedValue(State())
     /// Whether the app's last life ended while the engine ran.
     public let hasCrashed: Bool
 

@@ -36,7 +36,7 @@ public protocol Speaker: Sendable {
 }
 
 /// What the app is made of; tests put their own engine, camera and phone in.
-public struct Parts: Sendable {
+public struct Dependencies: Sendable {
     public typealias Engine = VLMEngine & ModelMethods
     public typealias OpenPickedFile = @Sendable (URL, (URL) throws -> StoredBundle) throws -> StoredBundle
 
@@ -64,7 +64,7 @@ public struct Parts: Sendable {
     public let sweep: @Sendable (Set<String>) -> Void
     public let speaker: any Speaker
     /// Has texts read out, if the user has the screen read out.
-    public let announce: @MainActor @Sendable ([Words]) -> Void
+    public let announce: @MainActor @Sendable ([LocalizedText]) -> Void
     /// A clock that never goes back.
     public let now: @Sendable () -> Duration
 
@@ -76,7 +76,7 @@ public struct Parts: Sendable {
         decodeExactly: @escaping @Sendable (URL) throws -> Picture, openPickedFile: @escaping OpenPickedFile,
         keepFromBackup: @escaping @Sendable (URL) -> Void, sweep: @escaping @Sendable (Set<String>) -> Void,
         speaker: any Speaker,
-        announce: @escaping @MainActor @Sendable ([Words]) -> Void,
+        announce: @escaping @MainActor @Sendable ([LocalizedText]) -> Void,
         now: @escaping @Sendable () -> Duration = monotonicNow
     ) {
         self.bundles = bundles

@@ -2,20 +2,20 @@ import Foundation
 import MobileVLMCore
 
 /// An engine whose loading and running is noted by the crash guard.
-struct GuardedEngine: Parts.Engine {
-    let engine: any Parts.Engine
+struct GuardedEngine: Dependencies.Engine {
+    let engine: any Dependencies.Engine
     let crashGuard: CrashGuard
 
-    static func open(_ parts: Parts, _ folder: URL, _ manifest: Manifest) async throws -> any VLMEngine {
-        let units = parts.settings.load().computeUnits
-        let engine = try await parts.crashGuard.guarding { try await parts.openEngine(folder, manifest, units) }
-        return GuardedEngine(engine: engine, crashGuard: parts.crashGuard)
+    static func open(_ dependencies: Dependencies, _ folder: URL, _ manifest: Manifest) async throws -> any VLMEngine {
+        let units = dependencies.settings.load().computeUnits
+        let engine = try await dependencies.crashGuard.guarding { try await dependencies.openEngine(folder, manifest, units) }
+        return GuardedEngine(engine: engine, crashGuard: dependencies.crashGuard)
     }
 
     var chunk: Int { engine.chunk }
 
-    func look(_ pixels: [UInt8]) async throws {
-        try await crashGuard.guarding { try await engine.look(pixels) }
+    func encodeImage(_ pixels: [UInt8]) async throws {
+        try await crashGuard.guarding { try await engine.encodeImage(pixels) }
     }
 
     func prefill(_ rows: [PromptRow], at position: Int) async throws {

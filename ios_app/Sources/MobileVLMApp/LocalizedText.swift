@@ -1,9 +1,9 @@
 /// A text of the app: its key in the string catalogue and what is put into it, or a text that comes as it is.
-public struct Words: Sendable, Equatable {
+public struct LocalizedText: Sendable, Equatable {
     public enum Value: Sendable, Equatable {
         case text(String)
-        /// Words of the catalogue, by their key.
-        case words(String)
+        /// LocalizedText of the catalogue, by their key.
+        case localized(String)
         case count(Int)
         case decimal(Double)
         /// Shown as kilobytes, megabytes, …
@@ -25,5 +25,5 @@ public struct Words: Sendable, Equatable {
     }
 
     /// `text`, in whatever language it is.
-    public static func literal(_ text: String) -> Words { Words(literal: text) }
+    public static func literal(_ text: String) -> LocalizedText { LocalizedText(literal: text) }
 }

@@ -1,7 +1,7 @@
 import Foundation
 
 /// A value behind a lock. Synchronization's `Mutex` is the same, but on Linux the thread sanitizer doesn't see that it locks.
-final class Locked<Value: Sendable>: @unchecked Sendable {
+final class LockedValue<Value: Sendable>: @unchecked Sendable {
     private let lock = NSLock()
     private var value: Value
 

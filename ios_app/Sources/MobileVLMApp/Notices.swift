@@ -6,22 +6,22 @@ public struct Notice: Sendable, Equatable {
     public enum Action: Sendable, Equatable {
         case tryAgain, openAnyway, models, newChat(question: String), undo
 
-        public var label: Words {
+        public var label: LocalizedText {
             switch self {
-            case .tryAgain, .openAnyway: Words("try_again")
-            case .models: Words("menu_models")
-            case .newChat: Words("problem_full_action")
-            case .undo: Words("undo_question_label")
+            case .tryAgain, .openAnyway: LocalizedText("try_again")
+            case .models: LocalizedText("menu_models")
+            case .newChat: LocalizedText("problem_full_action")
+            case .undo: LocalizedText("undo_question_label")
             }
         }
     }
 
-    public let title: Words
-    public let detail: Words
+    public let title: LocalizedText
+    public let detail: LocalizedText
     public let actions: [Action]
 
     static let crash = Notice(
-        title: Words("problem_crash"), detail: Words("problem_crash_detail"), actions: [.openAnyway, .models])
+        title: LocalizedText("problem_crash"), detail: LocalizedText("problem_crash_detail"), actions: [.openAnyway, .models])
 }
 
 /// What stands where the picture would be, and what can be done about it.
@@ -29,22 +29,22 @@ public struct PictureNotice: Sendable, Equatable {
     public enum Action: Sendable, Equatable {
         case allowCamera, openSystemSettings, reopenCamera
 
-        public var label: Words {
+        public var label: LocalizedText {
             switch self {
-            case .allowCamera: Words("camera_allow")
-            case .openSystemSettings: Words("camera_settings")
-            case .reopenCamera: Words("camera_retry")
+            case .allowCamera: LocalizedText("camera_allow")
+            case .openSystemSettings: LocalizedText("camera_settings")
+            case .reopenCamera: LocalizedText("camera_retry")
             }
         }
     }
 
-    public let text: Words
+    public let text: LocalizedText
     /// The cause's own words.
     public let detail: String?
     public let action: Action?
 
     init(_ key: String, detail: String? = nil, action: Action? = nil) {
-        text = Words(key)
+        text = LocalizedText(key)
         self.detail = detail
         self.action = action
     }
@@ -67,32 +67,33 @@ extension AppModel {
     public var notice: Notice? { hasCrashed ? .crash : session.problem.map(notice(of:)) }
 
     /// What must be told though nothing has gone wrong.
-    public var warning: Words? { session.memory == .tight ? Words("problem_memory_tight_ios") : nil }
+    public var warning: LocalizedText? { session.memory == .tight ? LocalizedText("problem_memory_tight_ios") : nil }
 
     func notice(of problem: Problem) -> Notice {
         switch problem {
         case .bundle(let message):
-            Notice(title: Words("problem_bundle"), detail: .literal(plain(message)), actions: [.models])
+            Notice(title: LocalizedText("problem_bundle"), detail: .literal(plain(message)), actions: [.models])
         case .memory(let needed, let available):
             Notice(
-                title: Words("problem_memory"), detail: Words("problem_memory_detail_ios", .bytes(needed), .bytes(available)),
+                title: LocalizedText("problem_memory"),
+                detail: LocalizedText("problem_memory_detail_ios", .bytes(needed), .bytes(available)),
                 actions: [.tryAgain, .models])
         case .engine(let message):
-            Notice(title: Words("problem_engine"), detail: .literal(plain(message)), actions: [.tryAgain, .models])
+            Notice(title: LocalizedText("problem_engine"), detail: .literal(plain(message)), actions: [.tryAgain, .models])
         case .contextFull(let question):
             Notice(
-                title: Words("problem_full"), detail: Words("problem_full_detail"),
+                title: LocalizedText("problem_full"), detail: LocalizedText("problem_full_detail"),
                 actions: [.newChat(question: question), .undo])
         case .check(let message):
-            Notice(title: Words("problem_check"), detail: .literal(plain(message)), actions: [])
+            Notice(title: LocalizedText("problem_check"), detail: .literal(plain(message)), actions: [])
         case .input(let message):
-            Notice(title: Words("problem_input"), detail: .literal(plain(message)), actions: [])
+            Notice(title: LocalizedText("problem_input"), detail: .literal(plain(message)), actions: [])
         }
     }
 
     /// `cause` without the paths of the app's own folders.
     public func plain(_ cause: String) -> String {
-        [parts.bundles, parts.captures].reduce(cause) { $0.replacingOccurrences(of: "\($1.path)/", with: "") }
+        [dependencies.bundles, dependencies.captures].reduce(cause) { $0.replacingOccurrences(of: "\($1.path)/", with: "") }
     }
 
     /// A question that found no room: it can be made shorter.
@@ -123,29 +124,29 @@ extension AppModel {
     public var canAsk: Bool { picture != nil && !isBusy }
 
     /// What the app is doing, in one line; nil where nothing need be said.
-    public var status: Words? {
+    public var status: LocalizedText? {
         if live != nil { return nil }
-        if let waiting = session.waitingQuestion { return Words("phase_waiting", .text(waiting)) }
+        if let waiting = session.waitingQuestion { return LocalizedText("phase_waiting", .text(waiting)) }
         switch session.phase {
-        case .idle: return Words("phase_idle")
-        case .loading, .suspended: return Words("phase_loading", .count(Int(session.loadProgress * 100)))
+        case .idle: return LocalizedText("phase_idle")
+        case .loading, .suspended: return LocalizedText("phase_loading", .count(Int(session.loadProgress * 100)))
         case .failed: return nil
-        case .checking: return Words("check_running")
-        case .answering: return Words("phase_answering")
-        case .ready: return Words("phase_ready")
-        case .looking: return Words(picture == nil ? "phase_ready" : "phase_looking")
-        case .seen where picture == nil: return Words("phase_ready")
-        case .seen where session.turns.isEmpty: return Words("phase_seen")
-        case .seen where settings.showsStats:
-            return Words("stats_context", .count(session.usedTokens), .count(session.maxTokens))
-        case .seen: return nil
+        case .checking: return LocalizedText("check_running")
+        case .answering: return LocalizedText("phase_answering")
+        case .ready: return LocalizedText("phase_ready")
+        case .encoding: return LocalizedText(picture == nil ? "phase_ready" : "phase_looking")
+        case .imageReady where picture == nil: return LocalizedText("phase_ready")
+        case .imageReady where session.turns.isEmpty: return LocalizedText("phase_seen")
+        case .imageReady where settings.showsStats:
+            return LocalizedText("stats_context", .count(session.usedTokens), .count(session.maxTokens))
+        case .imageReady: return nil
         }
     }
 
     /// How settings name what runs the model.
-    public func label(of units: CoreMLSpec.ComputeUnits?) -> Words {
+    public func label(of units: CoreMLSpec.ComputeUnits?) -> LocalizedText {
         switch units {
-        case nil: Words("units_model")
+        case nil: LocalizedText("units_model")
         case .cpuOnly: .literal("CPU")
         case .cpuAndGPU: .literal("CPU + GPU")
         case .cpuAndNeuralEngine: .literal("CPU + Neural Engine")
@@ -154,21 +155,21 @@ extension AppModel {
     }
 
     /// What stands below an answer: how it ended, if not by itself.
-    public func ending(of turn: ChatTurn) -> Words? {
+    public func ending(of turn: ChatTurn) -> LocalizedText? {
         switch turn.ended {
-        case .length: Words("ended_length")
-        case .stopped: Words("ended_stopped")
-        case .failed: Words("ended_failed")
+        case .length: LocalizedText("ended_length")
+        case .stopped: LocalizedText("ended_stopped")
+        case .failed: LocalizedText("ended_failed")
         case .complete, nil: nil
         }
     }
 
     /// An answer's figures, if they are wanted.
-    public func figures(of turn: ChatTurn) -> [Words] {
+    public func figures(of turn: ChatTurn) -> [LocalizedText] {
         guard settings.showsStats, let stats = turn.stats else { return [] }
-        var figures = [Words("stats_first", .decimal(stats.firstTokenSeconds))]
-        if stats.imageSeconds > 0 { figures.insert(Words("stats_image", .decimal(stats.imageSeconds)), at: 0) }
-        if stats.tokensPerSecond > 0 { figures.append(Words("stats_speed", .decimal(stats.tokensPerSecond))) }
+        var figures = [LocalizedText("stats_first", .decimal(stats.firstTokenSeconds))]
+        if stats.imageSeconds > 0 { figures.insert(LocalizedText("stats_image", .decimal(stats.imageSeconds)), at: 0) }
+        if stats.tokensPerSecond > 0 { figures.append(LocalizedText("stats_speed", .decimal(stats.tokensPerSecond))) }
         return figures
     }
 }

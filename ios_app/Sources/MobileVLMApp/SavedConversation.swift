@@ -2,7 +2,7 @@ import Foundation
 import MobileVLMCore
 
 /// The picture in use and what was said about it, in a folder of the app's cache, for when the system ends the app in the background.
-actor KeptConversation {
+actor SavedConversation {
     private let picture: URL
     private let turns: URL
 
@@ -12,7 +12,7 @@ actor KeptConversation {
     }
 
     /// Keeps a new picture, about which nothing was said: two sizes, and red, green and blue of each pixel.
-    func keep(_ shown: Picture) {
+    func save(_ shown: Picture) {
         var bytes = Data(capacity: 8 + 3 * shown.pixels.count)
         for size in [shown.width, shown.height] {
             for shift in stride(from: 0, to: 32, by: 8) { bytes.append(UInt8(truncatingIfNeeded: size >> shift)) }
@@ -20,16 +20,16 @@ actor KeptConversation {
         for pixel in shown.pixels {
             for shift in [16, 8, 0] as [UInt32] { bytes.append(UInt8(truncatingIfNeeded: pixel >> shift)) }
         }
-        forget()
+        delete()
         write(bytes, to: picture)
     }
 
-    func keep(_ said: [ChatTurn]) {
+    func save(_ said: [ChatTurn]) {
         if let bytes = try? JSONEncoder().encode(said) { write(bytes, to: turns) }
     }
 
     /// What was kept; nil if it isn't there whole.
-    func read() -> (Picture, [ChatTurn])? {
+    func load() -> (Picture, [ChatTurn])? {
         guard let bytes = try? Data(contentsOf: picture), bytes.count > 8 else { return nil }
         let sizes = [0, 4].map { at in (0..<4).reduce(0) { $0 | Int(bytes[at + $1]) << (8 * $1) } }
         guard let shown = try? Picture(width: sizes[0], height: sizes[1], rgb: [UInt8](bytes[8...])) else { return nil }
@@ -37,7 +37,7 @@ actor KeptConversation {
         return (shown, said ?? [])
     }
 
-    func forget() {
+    func delete() {
         for file in [picture, turns] { try? FileManager.default.removeItem(at: file) }
     }
 

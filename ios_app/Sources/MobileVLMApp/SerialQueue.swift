@@ -1,11 +1,11 @@
 /// Does work of the main thread's elsewhere, one piece after another, in the order in which it was wished.
 @MainActor
-final class InOrder {
+final class SerialQueue {
     private var last: Task<Void, Never>?
 
     /// Does `work` after all that was wished before.
     @discardableResult
-    func then<Result: Sendable>(_ work: @escaping @Sendable () async -> Result) -> Task<Result, Never> {
+    func enqueue<Result: Sendable>(_ work: @escaping @Sendable () async -> Result) -> Task<Result, Never> {
         let before = last
         let task = Task {
             await before?.value

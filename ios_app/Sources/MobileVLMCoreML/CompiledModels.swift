@@ -51,7 +51,7 @@
             let place = folder.appending(path: id).appending(path: system)
             let model = place.appending(path: "\(name).mlmodelc", directoryHint: .isDirectory)
             if files.fileExists(atPath: model.path) { return model }
-            let made = try await CoreMLError.told("\(package.path): Core ML can't compile it") {
+            let made = try await CoreMLError.describing("\(package.path): Core ML can't compile it") {
                 try await MLModel.compileModel(at: package)
             }
             // Core ML leaves it where it likes; beside its place it is renamed at one go.

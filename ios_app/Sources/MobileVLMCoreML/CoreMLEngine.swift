@@ -19,8 +19,8 @@
         /// The picture's embeddings, [1, image tokens, D].
         private var picture: MLMultiArray?
 
-        private let rest: @Sendable (Duration) -> Duration
-        private var restedAt = ContinuousClock.now
+        private let cooldown: @Sendable (Duration) -> Duration
+        private var cooledAt = ContinuousClock.now
 
         public nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
 
@@ -36,7 +36,7 @@
         ///   load or run them; `CancellationError`.
         public static func open(
             _ folder: URL, _ manifest: Manifest, on units: CoreMLSpec.ComputeUnits? = nil,
-            compiled: CompiledModels = .inCaches, rest: @escaping @Sendable (Duration) -> Duration = Thermal.restNow
+            compiled: CompiledModels = .inCaches, cooldown: @escaping @Sendable (Duration) -> Duration = Thermal.cooldownNow
         ) async throws -> CoreMLEngine {
             guard let spec = manifest.coreML else {
                 throw BundleError("\(folder.path): got no program for coreml, expected one")
@@ -51,7 +51,8 @@
                 try Task.checkCancellation()
                 return try await queue.run {
                     try CoreMLEngine(
-                        manifest, spec, table, encoder: encoder, decoder: decoder, units: units ?? spec.computeUnits, queue, rest)
+                        manifest, spec, table, encoder: encoder, decoder: decoder, units: units ?? spec.computeUnits, queue,
+                        cooldown)
                 }
             }
             do {
@@ -65,12 +66,12 @@
 
         private init(
             _ manifest: Manifest, _ spec: CoreMLSpec, _ table: TokenTable, encoder: URL, decoder: URL,
-            units: CoreMLSpec.ComputeUnits, _ queue: CoreMLQueue, _ rest: @escaping @Sendable (Duration) -> Duration
+            units: CoreMLSpec.ComputeUnits, _ queue: CoreMLQueue, _ cooldown: @escaping @Sendable (Duration) -> Duration
         ) throws {
             self.spec = spec
             self.table = table
             self.queue = queue
-            self.rest = rest
+            self.cooldown = cooldown
             chunk = spec.prefillChunk
             self.encoder = try VisionEncoder(encoder, manifest, spec, units)
             self.decoder = try TextDecoder(decoder, manifest, spec, units)
@@ -82,7 +83,7 @@
 
         // MARK: - VLMEngine
 
-        public func look(_ pixels: [UInt8]) async throws {
+        public func encodeImage(_ pixels: [UInt8]) async throws {
             methodsCache = nil
             picture = nil
             await cool()
@@ -154,12 +155,12 @@
 
         /// Rests until the phone may work again.
         private func cool() async {
-            try? await Task.sleep(until: restedAt, clock: .continuous)  // where the task is cancelled, at once
+            try? await Task.sleep(until: cooledAt, clock: .continuous)  // where the task is cancelled, at once
         }
 
         private func working<Result>(_ work: () throws -> Result) rethrows -> Result {
             let began = ContinuousClock.now
-            defer { restedAt = .now + rest(.now - began) }
+            defer { cooledAt = .now + cooldown(.now - began) }
             return try work()
         }
     }

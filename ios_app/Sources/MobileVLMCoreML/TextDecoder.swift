@@ -73,7 +73,7 @@
         func run(_ count: Int, at start: Int, _ cache: MLState) throws -> NumberRow {
             position[0] = NSNumber(value: start)
             length[0] = NSNumber(value: count)
-            let outputs = try CoreMLError.told("text_decoder: Core ML can't run \(name)") {
+            let outputs = try CoreMLError.describing("text_decoder: Core ML can't run \(name)") {
                 try model.prediction(from: inputs, using: cache, options: options)
             }
             return try NumberRows(outputs.array("logits"), "logits", width: width).row(0)

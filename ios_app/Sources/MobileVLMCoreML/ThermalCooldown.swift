@@ -7,7 +7,7 @@ extension Thermal {
 
     /// How long to rest after `worked`: as long as the work from serious heat on, three times as long in critical heat. Left to itself the
     /// system would slow the whole phone down, and the camera first.
-    public func rest(after worked: Duration) -> Duration {
+    public func cooldown(after worked: Duration) -> Duration {
         switch self {
         case .nominal, .fair: .zero
         case .serious: min(worked, Self.longest)
@@ -16,11 +16,11 @@ extension Thermal {
     }
 
     /// `rest`, of how warm the phone is now; none where the system doesn't tell.
-    @Sendable public static func restNow(after worked: Duration) -> Duration {
+    @Sendable public static func cooldownNow(after worked: Duration) -> Duration {
         #if canImport(Darwin)
-            Thermal(ProcessInfo.processInfo.thermalState).rest(after: worked)
+            Thermal(ProcessInfo.processInfo.thermalState).cooldown(after: worked)
         #else
-            Thermal.nominal.rest(after: worked)
+            Thermal.nominal.cooldown(after: worked)
         #endif
     }
 }

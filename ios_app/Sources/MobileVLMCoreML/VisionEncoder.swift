@@ -32,7 +32,7 @@
                 throw EngineError("engine: got \(pixels.count) bytes of pixels, expected 3 × \(side) × \(side)")
             }
             put(pixels)
-            let outputs = try CoreMLError.told("vision_encoder: Core ML can't run it") {
+            let outputs = try CoreMLError.describing("vision_encoder: Core ML can't run it") {
                 try model.prediction(from: inputs, options: MLPredictionOptions())
             }
             return (try outputs.array("image_embeddings"), try outputs.array("features"))
@@ -68,7 +68,7 @@
                 case .all: .all
                 }
             configuration.functionName = function
-            return try CoreMLError.told("\(file.path): Core ML can't load \(function ?? "it")") {
+            return try CoreMLError.describing("\(file.path): Core ML can't load \(function ?? "it")") {
                 try MLModel(contentsOf: file, configuration: configuration)
             }
         }

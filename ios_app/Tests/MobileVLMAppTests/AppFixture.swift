@@ -17,7 +17,7 @@ final class FakeCamera: Camera, Sendable {
         var isAwaited = false
     }
 
-    private let state = Locked(State())
+    private let state = LockedValue(State())
 
     var permission: CameraPermission { state.withLock { $0.permission } }
     var opened: Int { state.withLock { $0.opened } }
@@ -102,7 +102,7 @@ final class FakeSpeaker: Speaker {
 
 /// The app's model among fakes, in a folder of its own.
 @MainActor
-final class Stage {
+final class AppFixture {
     struct Facts {
         var memory = Int64.max
         var thermal = Thermal.nominal
@@ -122,8 +122,8 @@ final class Stage {
     let engine = ScriptedEngine()
     let speaker = FakeSpeaker()
     let facts = Shared(Facts())
-    let announced = Shared([[Words]]())
-    private(set) lazy var model = AppModel(parts())
+    let announced = Shared([[LocalizedText]]())
+    private(set) lazy var model = AppModel(dependencies())
 
     init() throws {
         try FileManager.default.createDirectory(at: bundles, withIntermediateDirectories: true)
@@ -136,8 +136,8 @@ final class Stage {
     var bundles: URL { folder.appending(path: "bundles") }
     var mark: URL { folder.appending(path: "engine-runs") }
 
-    func parts() -> Parts {
-        Parts(
+    func dependencies() -> Dependencies {
+        Dependencies(
             bundles: bundles, settings: .file(folder.appending(path: "settings.json")),
             crashGuard: CrashGuard(mark), cache: folder.appending(path: "cache"),
             captures: folder.appending(path: "captures"),
@@ -221,9 +221,9 @@ final class Stage {
 
 /// A value that closures share.
 final class Shared<Value: Sendable>: Sendable {
-    private let held: Locked<Value>
+    private let held: LockedValue<Value>
 
-    init(_ value: Value) { held = Locked(value) }
+    init(_ value: Value) { held = LockedValue(value) }
 
     var value: Value { held.withLock { $0 } }
 

@@ -10,153 +10,153 @@ final class CheckTests: XCTestCase, @unchecked Sendable {
     private static let question = "What is this?"
 
     func testAPhoneThatGivesTheSameSaysSo() async throws {
-        let stage = try Stage()
-        try await stage.says("a red circle")
-        XCTAssertFalse(stage.model.canCheck, "there is no model")
-        XCTAssertTrue(stage.model.checkNeedsModel)
-        try await stage.start(try bundle(answer: "a red circle"))
-        try await stage.take(20)
-        await stage.ask("Why?")
-        stage.announced.change { $0 = [] }
-        stage.model.go(.check)
-        XCTAssertTrue(stage.model.canCheck)
-        await stage.model.startCheck()
-        let check = try XCTUnwrap(stage.model.check)
+        let fixture = try AppFixture()
+        try await fixture.says("a red circle")
+        XCTAssertFalse(fixture.model.canCheck, "there is no model")
+        XCTAssertTrue(fixture.model.checkNeedsModel)
+        try await fixture.start(try bundle(answer: "a red circle"))
+        try await fixture.take(20)
+        await fixture.ask("Why?")
+        fixture.announced.change { $0 = [] }
+        fixture.model.go(.check)
+        XCTAssertTrue(fixture.model.canCheck)
+        await fixture.model.startCheck()
+        let check = try XCTUnwrap(fixture.model.check)
         XCTAssertEqual(check.findings.map(\.stage), ["preprocessing", "tokenizer", "decoder"])
         XCTAssertNil(check.failure)
-        XCTAssertEqual(check.verdict, Words("check_same", .count(3)))
-        XCTAssertEqual(stage.announced.value, [[check.verdict]])
+        XCTAssertEqual(check.verdict, LocalizedText("check_same", .count(3)))
+        XCTAssertEqual(fixture.announced.value, [[check.verdict]])
         XCTAssertEqual(check.figures.map(\.key), ["load", "image", "first", "speed", "memory", "thermal"].map { "check_\($0)" })
         XCTAssertEqual(
             check.figures.suffix(2),
-            [Words("check_memory", .bytes(7_000_000)), Words("check_thermal", .words("thermal_nominal"))])
+            [LocalizedText("check_memory", .bytes(7_000_000)), LocalizedText("check_thermal", .localized("thermal_nominal"))])
         XCTAssertTrue(check.canCapture)
         // The conversation is put back.
-        stage.model.back()
-        await stage.model.settle()
-        XCTAssertNil(stage.model.check)
-        XCTAssertEqual(stage.model.session.phase, .seen)
-        await stage.ask("And now?")
-        XCTAssertEqual(stage.model.session.turns.count, 2)
+        fixture.model.back()
+        await fixture.model.settle()
+        XCTAssertNil(fixture.model.check)
+        XCTAssertEqual(fixture.model.session.phase, .imageReady)
+        await fixture.ask("And now?")
+        XCTAssertEqual(fixture.model.session.turns.count, 2)
     }
 
     func testADifferenceIsShownAndACaptureIsMadeToShare() async throws {
-        let stage = try Stage()
-        try await stage.says("a red circle")
-        try await stage.start(try bundle(answer: "a blue circle"))
-        await stage.model.startCheck()
-        XCTAssertEqual(stage.model.check?.verdict, Words("check_differs", .count(1), .count(3)))
-        await stage.model.makeCapture()
-        let check = try XCTUnwrap(stage.model.check)
+        let fixture = try AppFixture()
+        try await fixture.says("a red circle")
+        try await fixture.start(try bundle(answer: "a blue circle"))
+        await fixture.model.startCheck()
+        XCTAssertEqual(fixture.model.check?.verdict, LocalizedText("check_differs", .count(1), .count(3)))
+        await fixture.model.makeCapture()
+        let check = try XCTUnwrap(fixture.model.check)
         XCTAssertNil(check.failure)
         XCTAssertFalse(check.isCapturing)
-        let lines = check.findings.map { Check.line($0) }
-        XCTAssertEqual(lines[0], Words("check_line_same", .text("seven.png"), .words("stage_pixels")))
-        XCTAssertEqual(lines[1], Words("check_line_same", .text("seven.png"), .words("stage_prompt")))
-        XCTAssertEqual(lines[2], Words("check_line_differs", .text("seven.png"), .words("stage_answer")))
+        let lines = check.findings.map { CheckState.line($0) }
+        XCTAssertEqual(lines[0], LocalizedText("check_line_same", .text("seven.png"), .localized("stage_pixels")))
+        XCTAssertEqual(lines[1], LocalizedText("check_line_same", .text("seven.png"), .localized("stage_prompt")))
+        XCTAssertEqual(lines[2], LocalizedText("check_line_differs", .text("seven.png"), .localized("stage_answer")))
         let file = try XCTUnwrap(check.capture)
         XCTAssertTrue(try Data(contentsOf: file).starts(with: Data("PK".utf8)))
-        XCTAssertTrue(stage.model.check?.canCapture == true)
+        XCTAssertTrue(fixture.model.check?.canCapture == true)
     }
 
     func testAnEngineThatFailsWhileACaptureIsMadeSaysSo() async throws {
-        let stage = try Stage()
-        try await stage.says("a red circle")
-        try await stage.start(try bundle(answer: "a red circle"))
-        await stage.model.startCheck()
-        await stage.engine.fail()
-        await stage.model.makeCapture()
-        let check = try XCTUnwrap(stage.model.check)
+        let fixture = try AppFixture()
+        try await fixture.says("a red circle")
+        try await fixture.start(try bundle(answer: "a red circle"))
+        await fixture.model.startCheck()
+        await fixture.engine.fail()
+        await fixture.model.makeCapture()
+        let check = try XCTUnwrap(fixture.model.check)
         XCTAssertNotNil(check.failure)
         XCTAssertNil(check.capture)
         XCTAssertTrue(check.canCapture, "it can be tried again")
-        XCTAssertEqual(check.verdict, Words("check_same", .count(3)))
+        XCTAssertEqual(check.verdict, LocalizedText("check_same", .count(3)))
     }
 
     func testABundleWithoutRecordsSaysSo() async throws {
-        let stage = try Stage()
-        try await stage.start()
-        await stage.model.startCheck()
-        XCTAssertEqual(stage.model.check?.verdict, Words("check_failed"))
-        XCTAssertTrue(stage.model.check?.failure?.contains("got no golden records") == true)
-        XCTAssertNil(stage.model.notice, "it is told on its own screen")
-        XCTAssertFalse(stage.model.check?.canCapture == true)
+        let fixture = try AppFixture()
+        try await fixture.start()
+        await fixture.model.startCheck()
+        XCTAssertEqual(fixture.model.check?.verdict, LocalizedText("check_failed"))
+        XCTAssertTrue(fixture.model.check?.failure?.contains("got no golden records") == true)
+        XCTAssertNil(fixture.model.notice, "it is told on its own screen")
+        XCTAssertFalse(fixture.model.check?.canCapture == true)
     }
 
     func testLeavingAndTheBackgroundEndIt() async throws {
         for isBackground in [false, true] {
-            let stage = try Stage()
-            try await stage.says("a red circle")
-            try await stage.start(try bundle(answer: "a red circle"))
-            await stage.engine.hold(at: 1)
-            stage.model.go(.check)
-            let check = Task { await stage.model.startCheck() }
-            try await eventually("it runs") { await stage.engine.isHeld }
-            try await eventually("it is seen") { stage.model.check != nil && stage.model.session.phase == .checking }
-            XCTAssertEqual(stage.model.check?.verdict, Words("check_running"))
-            XCTAssertTrue(stage.model.staysAwake)
-            XCTAssertFalse(stage.model.canCheck)
-            XCTAssertEqual(stage.model.status, Words("check_running"))
-            if isBackground { stage.model.enterBackground() } else { stage.model.back() }
-            await stage.model.wishes.settle()
-            await stage.engine.release()
+            let fixture = try AppFixture()
+            try await fixture.says("a red circle")
+            try await fixture.start(try bundle(answer: "a red circle"))
+            await fixture.engine.hold(at: 1)
+            fixture.model.go(.check)
+            let check = Task { await fixture.model.startCheck() }
+            try await eventually("it runs") { await fixture.engine.isHeld }
+            try await eventually("it is seen") { fixture.model.check != nil && fixture.model.session.phase == .checking }
+            XCTAssertEqual(fixture.model.check?.verdict, LocalizedText("check_running"))
+            XCTAssertTrue(fixture.model.staysAwake)
+            XCTAssertFalse(fixture.model.canCheck)
+            XCTAssertEqual(fixture.model.status, LocalizedText("check_running"))
+            if isBackground { fixture.model.enterBackground() } else { fixture.model.back() }
+            await fixture.model.requests.settle()
+            await fixture.engine.release()
             await check.value
-            await stage.model.settle()
-            XCTAssertEqual(stage.model.check?.verdict, isBackground ? Words("check_interrupted") : nil)
-            XCTAssertFalse(stage.model.staysAwake)
-            stage.model.enterForeground()
-            await stage.model.settle()
-            XCTAssertEqual(stage.model.session.phase, .ready)
+            await fixture.model.settle()
+            XCTAssertEqual(fixture.model.check?.verdict, isBackground ? LocalizedText("check_interrupted") : nil)
+            XCTAssertFalse(fixture.model.staysAwake)
+            fixture.model.enterForeground()
+            await fixture.model.settle()
+            XCTAssertEqual(fixture.model.session.phase, .ready)
         }
     }
 
     func testLeavingBeforeItBeginsEndsItToo() async throws {
-        let stage = try Stage()
-        try await stage.says("a red circle")
-        try await stage.start(try bundle(answer: "a red circle"))
-        stage.model.go(.check)
+        let fixture = try AppFixture()
+        try await fixture.says("a red circle")
+        try await fixture.start(try bundle(answer: "a red circle"))
+        fixture.model.go(.check)
         let (gate, opener) = AsyncStream.makeStream(of: Void.self)
-        stage.model.wishes.then { for await _ in gate { break } }
-        let check = Task { await stage.model.startCheck() }
-        try await eventually("it is seen") { stage.model.check?.verdict == Words("check_running") }
-        stage.model.back()
-        XCTAssertNil(stage.model.check)
+        fixture.model.requests.enqueue { for await _ in gate { break } }
+        let check = Task { await fixture.model.startCheck() }
+        try await eventually("it is seen") { fixture.model.check?.verdict == LocalizedText("check_running") }
+        fixture.model.back()
+        XCTAssertNil(fixture.model.check)
         opener.yield()
         await check.value
-        await stage.model.settle()
-        XCTAssertNil(stage.model.check)
-        XCTAssertFalse(stage.model.staysAwake)
-        XCTAssertEqual(stage.model.session.phase, .ready)
-        await stage.model.startCheck()
-        XCTAssertEqual(stage.model.check?.verdict, Words("check_same", .count(3)))
+        await fixture.model.settle()
+        XCTAssertNil(fixture.model.check)
+        XCTAssertFalse(fixture.model.staysAwake)
+        XCTAssertEqual(fixture.model.session.phase, .ready)
+        await fixture.model.startCheck()
+        XCTAssertEqual(fixture.model.check?.verdict, LocalizedText("check_same", .count(3)))
     }
 
     func testTheBackgroundEndsItBeforeItBegins() async throws {
-        let stage = try Stage()
-        try await stage.says("a red circle")
-        try await stage.start(try bundle(answer: "a red circle"))
-        try await stage.take(20)
-        await stage.engine.hold(at: 1)
-        await stage.model.ask("Why?")
-        try await eventually("it answers") { await stage.engine.isHeld }
-        stage.model.go(.check)
-        let check = Task { await stage.model.startCheck() }  // once the answer has stopped
-        try await eventually("it is seen") { stage.model.session.phase == .checking }
-        stage.model.enterBackground()
-        await stage.model.wishes.settle()
-        await stage.engine.release()
-        try await eventually("it is told") { stage.model.check?.verdict == Words("check_interrupted") }
-        XCTAssertFalse(stage.model.staysAwake)
+        let fixture = try AppFixture()
+        try await fixture.says("a red circle")
+        try await fixture.start(try bundle(answer: "a red circle"))
+        try await fixture.take(20)
+        await fixture.engine.hold(at: 1)
+        await fixture.model.ask("Why?")
+        try await eventually("it answers") { await fixture.engine.isHeld }
+        fixture.model.go(.check)
+        let check = Task { await fixture.model.startCheck() }  // once the answer has stopped
+        try await eventually("it is seen") { fixture.model.session.phase == .checking }
+        fixture.model.enterBackground()
+        await fixture.model.requests.settle()
+        await fixture.engine.release()
+        try await eventually("it is told") { fixture.model.check?.verdict == LocalizedText("check_interrupted") }
+        XCTAssertFalse(fixture.model.staysAwake)
         await check.value
     }
 
     func testWhatTheSessionRefusesToBeginIsNotSeen() async throws {
-        let stage = try Stage()
-        try await stage.start()
-        stage.model.wish { await $0.close() }  // which isn't seen yet
-        await stage.model.startCheck()
-        XCTAssertNil(stage.model.check)
-        XCTAssertFalse(stage.model.staysAwake)
+        let fixture = try AppFixture()
+        try await fixture.start()
+        fixture.model.request { await $0.close() }  // which isn't seen yet
+        await fixture.model.startCheck()
+        XCTAssertNil(fixture.model.check)
+        XCTAssertFalse(fixture.model.staysAwake)
     }
 
     /// With one golden record, right but for its answer.

@@ -8,136 +8,136 @@ import XCTest
 @MainActor
 final class LiveTests: XCTestCase, @unchecked Sendable {
     func testItAnswersTheNewestSceneAndEnds() async throws {
-        let stage = try Stage()
-        try await stage.says("a red circle")
-        try await stage.seen()
-        stage.model.startLive(" What is it? \n")
-        XCTAssertEqual(stage.model.live?.age(at: stage.model.now), Words("live_waiting"))
-        XCTAssertNil(stage.model.picture, "the camera is seen")
-        XCTAssertTrue(stage.model.hasPrevious)
-        try await eventually("the camera opens") { stage.camera.isOpen }
-        stage.camera.frame(20)
-        try await eventually("it answers") { stage.model.live?.answer == "a red circle" }
-        await stage.model.settle()
-        XCTAssertEqual(stage.announced.value, [[.literal("a red circle")]], "once, when it is whole")
-        XCTAssertEqual(stage.model.session.turns.map(\.question), ["What is it?"])
-        XCTAssertNil(stage.model.status)
-        stage.facts.change { $0.clock += .seconds(7) }
-        XCTAssertEqual(stage.model.live?.age(at: stage.model.now), Words("live_age", .count(7)))
-        let looks = await stage.engine.looks
-        stage.camera.frame(20)
-        try await eventually("the frame was seen") { stage.camera.isIdle }
-        await stage.model.settle()
-        let looksAtStill = await stage.engine.looks
+        let fixture = try AppFixture()
+        try await fixture.says("a red circle")
+        try await fixture.seen()
+        fixture.model.startLive(" What is it? \n")
+        XCTAssertEqual(fixture.model.live?.age(at: fixture.model.now), LocalizedText("live_waiting"))
+        XCTAssertNil(fixture.model.picture, "the camera is seen")
+        XCTAssertTrue(fixture.model.hasPrevious)
+        try await eventually("the camera opens") { fixture.camera.isOpen }
+        fixture.camera.frame(20)
+        try await eventually("it answers") { fixture.model.live?.answer == "a red circle" }
+        await fixture.model.settle()
+        XCTAssertEqual(fixture.announced.value, [[.literal("a red circle")]], "once, when it is whole")
+        XCTAssertEqual(fixture.model.session.turns.map(\.question), ["What is it?"])
+        XCTAssertNil(fixture.model.status)
+        fixture.facts.change { $0.clock += .seconds(7) }
+        XCTAssertEqual(fixture.model.live?.age(at: fixture.model.now), LocalizedText("live_age", .count(7)))
+        let looks = await fixture.engine.looks
+        fixture.camera.frame(20)
+        try await eventually("the frame was seen") { fixture.camera.isIdle }
+        await fixture.model.settle()
+        let looksAtStill = await fixture.engine.looks
         XCTAssertEqual(looksAtStill, looks, "a still scene is described once")
-        stage.facts.change { $0.clock += .seconds(1) }  // it rests after an answer
-        try await stage.says("two")
-        stage.camera.frame(60)
-        try await eventually("it answers anew") { stage.model.live?.answer == "two" }
-        XCTAssertEqual(stage.model.live?.age(at: stage.model.now), Words("live_age", .count(0)))
-        stage.model.endLive()
-        XCTAssertNil(stage.model.live)
-        await stage.model.settle()
-        stage.facts.change { $0.clock += .seconds(7) }
-        let before = await stage.engine.looks
-        stage.camera.frame(5)
-        try await eventually("the frame was seen") { stage.camera.isIdle }
-        await stage.model.settle()
-        let after = await stage.engine.looks
+        fixture.facts.change { $0.clock += .seconds(1) }  // it rests after an answer
+        try await fixture.says("two")
+        fixture.camera.frame(60)
+        try await eventually("it answers anew") { fixture.model.live?.answer == "two" }
+        XCTAssertEqual(fixture.model.live?.age(at: fixture.model.now), LocalizedText("live_age", .count(0)))
+        fixture.model.endLive()
+        XCTAssertNil(fixture.model.live)
+        await fixture.model.settle()
+        fixture.facts.change { $0.clock += .seconds(7) }
+        let before = await fixture.engine.looks
+        fixture.camera.frame(5)
+        try await eventually("the frame was seen") { fixture.camera.isIdle }
+        await fixture.model.settle()
+        let after = await fixture.engine.looks
         XCTAssertEqual(after, before)
-        XCTAssertEqual(AppModel(stage.parts()).settings.liveQuestion, "What is it?")
+        XCTAssertEqual(AppModel(fixture.dependencies()).settings.liveQuestion, "What is it?")
     }
 
     func testTheEndOfAnAnswerIsSeenInAllPlacesAtOnce() async throws {
-        let stage = try Stage()
-        try await stage.says("yes")
-        try await stage.start()
-        await stage.engine.holdAtTheEnd()
-        stage.model.startLive("What is it?")
-        stage.camera.frame(20)
-        try await eventually("all is said") { await stage.engine.isHeld && stage.model.live?.answer == "yes" }
+        let fixture = try AppFixture()
+        try await fixture.says("yes")
+        try await fixture.start()
+        await fixture.engine.holdAtTheEnd()
+        fixture.model.startLive("What is it?")
+        fixture.camera.frame(20)
+        try await eventually("all is said") { await fixture.engine.isHeld && fixture.model.live?.answer == "yes" }
         // The age of the frame is long in coming.
         let isAsked = Shared(false), gate = DispatchSemaphore(value: 0)
-        stage.facts.change {
+        fixture.facts.change {
             $0.beforeClock = {
                 isAsked.change { $0 = true }
                 gate.wait()
             }
         }
-        await stage.engine.release()
+        await fixture.engine.release()
         try await eventually("the age of the frame is asked for") { isAsked.value }
-        XCTAssertNil(stage.model.session.turns.last?.ended)
-        XCTAssertEqual(stage.model.live?.isWhole, false)
-        stage.facts.change { $0.beforeClock = {} }
+        XCTAssertNil(fixture.model.session.turns.last?.ended)
+        XCTAssertEqual(fixture.model.live?.isWhole, false)
+        fixture.facts.change { $0.beforeClock = {} }
         gate.signal()
-        await stage.model.settle()
-        XCTAssertEqual(stage.model.session.turns.last?.ended, .complete)
-        XCTAssertEqual(stage.model.live?.isWhole, true)
-        XCTAssertEqual(stage.announced.value, [[.literal("yes")]])
+        await fixture.model.settle()
+        XCTAssertEqual(fixture.model.session.turns.last?.ended, .complete)
+        XCTAssertEqual(fixture.model.live?.isWhole, true)
+        XCTAssertEqual(fixture.announced.value, [[.literal("yes")]])
     }
 
     func testAWarmPhoneRests() async throws {
-        let stage = try Stage()
-        try await stage.says("a red circle")
-        try await stage.start()
-        stage.facts.change { $0.thermal = .critical }
-        stage.model.startLive("What is it?")
-        try await eventually("the camera opens") { stage.camera.isOpen }
-        stage.camera.frame(20)
-        try await eventually("it rests") { stage.model.live?.isResting == true }
-        XCTAssertEqual(stage.model.live?.age(at: stage.model.now), Words("live_resting"))
-        let looks = await stage.engine.looks
+        let fixture = try AppFixture()
+        try await fixture.says("a red circle")
+        try await fixture.start()
+        fixture.facts.change { $0.thermal = .critical }
+        fixture.model.startLive("What is it?")
+        try await eventually("the camera opens") { fixture.camera.isOpen }
+        fixture.camera.frame(20)
+        try await eventually("it rests") { fixture.model.live?.isCoolingDown == true }
+        XCTAssertEqual(fixture.model.live?.age(at: fixture.model.now), LocalizedText("live_resting"))
+        let looks = await fixture.engine.looks
         XCTAssertEqual(looks, 0)
-        stage.facts.change {
+        fixture.facts.change {
             $0.thermal = .nominal
             $0.clock += .seconds(60)
         }
-        stage.camera.frame(20)
-        try await eventually("it answers") { stage.model.live?.answer == "a red circle" }
-        try await eventually("the frame was seen") { stage.camera.isIdle }
-        XCTAssertEqual(stage.model.live?.isResting, false)
+        fixture.camera.frame(20)
+        try await eventually("it answers") { fixture.model.live?.answer == "a red circle" }
+        try await eventually("the frame was seen") { fixture.camera.isIdle }
+        XCTAssertEqual(fixture.model.live?.isCoolingDown, false)
     }
 
     func testWhatCanNotBeginDoesNot() async throws {
-        let stage = try Stage()
-        await stage.model.start()
-        stage.model.startLive("What is it?")
-        XCTAssertNil(stage.model.live, "there is no model")
-        try await stage.start()
-        stage.model.startLive("  ")
-        XCTAssertNil(stage.model.live)
-        XCTAssertEqual(stage.model.settings.liveQuestion, Settings.ownLiveQuestion)
+        let fixture = try AppFixture()
+        await fixture.model.start()
+        fixture.model.startLive("What is it?")
+        XCTAssertNil(fixture.model.live, "there is no model")
+        try await fixture.start()
+        fixture.model.startLive("  ")
+        XCTAssertNil(fixture.model.live)
+        XCTAssertEqual(fixture.model.settings.liveQuestion, Settings.ownLiveQuestion)
     }
 
     func testAnotherScreenThePictureBeforeAndTheBackgroundEndIt() async throws {
-        let stage = try Stage()
-        try await stage.seen()
+        let fixture = try AppFixture()
+        try await fixture.seen()
         let ways: [@MainActor () -> Void] = [
-            { stage.model.go(.settings) }, { stage.model.undoPicture() }, { stage.model.enterBackground() },
+            { fixture.model.go(.settings) }, { fixture.model.undoPicture() }, { fixture.model.enterBackground() },
         ]
         for leave in ways {
-            stage.model.startLive("What is it?")
-            XCTAssertNotNil(stage.model.live)
+            fixture.model.startLive("What is it?")
+            XCTAssertNotNil(fixture.model.live)
             leave()
-            XCTAssertNil(stage.model.live)
-            stage.model.back()
-            await stage.model.settle()
+            XCTAssertNil(fixture.model.live)
+            fixture.model.back()
+            await fixture.model.settle()
         }
     }
 
     func testEndingStopsTheAnswerThatIsComing() async throws {
-        let stage = try Stage()
-        try await stage.says("one two three four")
-        try await stage.start()
-        await stage.engine.hold(at: 1)
-        stage.model.startLive("What is it?")
-        try await eventually("the camera opens") { stage.camera.isOpen }
-        stage.camera.frame(20)
-        try await eventually("it answers") { await stage.engine.isHeld }
-        stage.model.endLive()
-        await stage.model.wishes.settle()
-        await stage.engine.release()
-        await stage.model.settle()
-        XCTAssertEqual(stage.model.session.turns.last?.ended, .stopped)
+        let fixture = try AppFixture()
+        try await fixture.says("one two three four")
+        try await fixture.start()
+        await fixture.engine.hold(at: 1)
+        fixture.model.startLive("What is it?")
+        try await eventually("the camera opens") { fixture.camera.isOpen }
+        fixture.camera.frame(20)
+        try await eventually("it answers") { await fixture.engine.isHeld }
+        fixture.model.endLive()
+        await fixture.model.requests.settle()
+        await fixture.engine.release()
+        await fixture.model.settle()
+        XCTAssertEqual(fixture.model.session.turns.last?.ended, .stopped)
     }
 }

@@ -33,7 +33,7 @@ actor ScriptedEngine: VLMEngine, ModelMethods {
         held = nil
     }
 
-    func look(_ pixels: [UInt8]) async throws {
+    func encodeImage(_ pixels: [UInt8]) async throws {
         try call()
         looks += 1
     }

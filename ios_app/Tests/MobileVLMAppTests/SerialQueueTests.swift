@@ -3,19 +3,19 @@ import XCTest
 @testable import MobileVLMApp
 
 @MainActor
-final class InOrderTests: XCTestCase, @unchecked Sendable {
-    func testWorkIsDoneInTheOrderOfItsWishes() async throws {
-        let wishes = InOrder(), done = Shared([Int]())
+final class SerialQueueTests: XCTestCase, @unchecked Sendable {
+    func testWorkIsDoneInTheOrderOfItsRequests() async throws {
+        let requests = SerialQueue(), done = Shared([Int]())
         for number in 0..<5 {
-            wishes.then {
+            requests.enqueue {
                 try? await Task.sleep(for: .milliseconds(5 * (5 - number)))  // the first takes longest
                 done.change { $0.append(number) }
             }
         }
-        let answer = await wishes.then { done.value.count }.value
+        let answer = await requests.enqueue { done.value.count }.value
         XCTAssertEqual(answer, 5)
-        wishes.then { done.change { $0.append(5) } }
-        await wishes.settle()
+        requests.enqueue { done.change { $0.append(5) } }
+        await requests.settle()
         XCTAssertEqual(done.value, [0, 1, 2, 3, 4, 5])
     }
 }

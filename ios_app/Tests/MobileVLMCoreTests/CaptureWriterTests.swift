@@ -9,9 +9,9 @@ final class CaptureWriterTests: XCTestCase {
 
     override func setUp() async throws {
         folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
-        let scene = try await CheckScene(in: folder.appending(path: "bundle"))
-        let report = try await scene.check().run()
-        capture = try await report.capture(report.records[1], scene.model, FakeMethods(), device: ["model": "a \"phone\"/你"])
+        let fixture = try await CheckFixture(in: folder.appending(path: "bundle"))
+        let report = try await fixture.check().run()
+        capture = try await report.capture(report.records[1], fixture.model, FakeMethods(), device: ["model": "a \"phone\"/你"])
     }
 
     override func tearDown() async throws {
@@ -49,7 +49,7 @@ final class CaptureWriterTests: XCTestCase {
         XCTAssertEqual(stats["thermal_after"] as? String, "fair")
         let record = try JSONSerialization.data(withJSONObject: values["record"]!)
         XCTAssertEqual(try JSONDecoder().decode(Record.self, from: record), capture.record)
-        var square = SquarePixels(Scene.manifest.image)
+        var square = SquarePixels(SessionFixture.manifest.image)
         let picture = try PNGTests.decoded(members[2].content)
         XCTAssertEqual(picture.pixels, capture.picture!.pixels.map { $0 & 0xFF_FFFF })
         XCTAssertEqual(square.pixels(of: picture), capture.pixels)
@@ -69,10 +69,10 @@ final class CaptureWriterTests: XCTestCase {
         XCTAssertEqual(try Data(contentsOf: file), Data("mine".utf8))
         try FileManager.default.removeItem(at: file)
         assertThrows("can't be written") { try CaptureWriter.write(capture, to: folder.appending(path: "no/capture.zip")) }
-        let scene = try await CheckScene(in: folder.appending(path: "bundle"))
-        let report = try await scene.check().run()
+        let fixture = try await CheckFixture(in: folder.appending(path: "bundle"))
+        let report = try await fixture.check().run()
         let broken = FakeMethods(logit: { $0 == 3 ? .infinity : 0 })
-        let infinite = try await report.capture(report.records[0], scene.model, broken, device: [:])
+        let infinite = try await report.capture(report.records[0], fixture.model, broken, device: [:])
         assertThrows("isn't finite") { try CaptureWriter.write(infinite!, to: file) }
         var pixels = capture.pixels
         pixels[0] ^= 1

@@ -4,7 +4,7 @@ import XCTest
 @testable import MobileVLMCore
 
 /// A folder with two golden records of what a `FakeEngine` answers, and the model over it.
-final class CheckScene {
+final class CheckFixture {
     static let names = ["half.ppm", "exact-demo.ppm"]
     static let question = "What is this?"
 
@@ -20,7 +20,7 @@ final class CheckScene {
         let files = ["golden.json"] + Self.names
         model = LoadedModel(
             folder: folder, manifest: try Self.manifest(files.map { "golden/\($0)" }, maxContext), engine: engine,
-            tokenizer: Scene.tokenizer, loadSeconds: 1.5)
+            tokenizer: SessionFixture.tokenizer, loadSeconds: 1.5)
         var records = [Any]()
         for name in Self.names {
             let file = golden.appending(path: name)
@@ -48,7 +48,7 @@ final class CheckScene {
         let image = (0..<model.manifest.image.tokens).map { PromptRow.image($0) }
         let rows = ids.before.map { PromptRow.token($0) } + image + ids.after.map { .token($0) }
         let answer = FakeEngine.answer(pixels, rows, most: 8, endsOften: false)
-        let answered = Answered(text: model.tokenizer.decode(answer), tokenIDs: answer, ended: .length)
+        let answered = Answer(text: model.tokenizer.decode(answer), tokenIDs: answer, ended: .length)
         return try await RecordMaker(model: model, methods: FakeMethods())
             .make(pixels, question: question, maxNewTokens: 8, answered)
     }

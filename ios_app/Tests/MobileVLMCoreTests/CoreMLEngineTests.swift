@@ -44,9 +44,9 @@
 
         private func open(
             _ units: CoreMLSpec.ComputeUnits? = nil, system: String = "18.0",
-            rest: @escaping @Sendable (Duration) -> Duration = { _ in .zero }
+            cooldown: @escaping @Sendable (Duration) -> Duration = { _ in .zero }
         ) async throws -> CoreMLEngine {
-            try await CoreMLEngine.open(folder, manifest, on: units, compiled: compiled(system), rest: rest)
+            try await CoreMLEngine.open(folder, manifest, on: units, compiled: compiled(system), cooldown: cooldown)
         }
 
         private func compiled(_ system: String = "18.0") -> CompiledModels {
@@ -72,7 +72,7 @@
             XCTAssertEqual(engine.chunk, 64)
             programs.calls = []
             var sampler = Sampler.greedy
-            try await engine.look(square(9))
+            try await engine.encodeImage(square(9))
             try await engine.prefill(before, at: 0)
             let last = try await engine.next([.token(7), .token(40)], at: 38, by: &sampler)
             XCTAssertEqual(last, 40 + 39, "the last real row, at its position")
@@ -105,20 +105,20 @@
         func testTheProgramSeesThePixels() async throws {
             let engine = try await open()
             let pixels = square(200)
-            try await engine.look(pixels)
+            try await engine.encodeImage(pixels)
             XCTAssertEqual(programs.pixels.last, pixels)
-            await refused("expected 3 × 168 × 168") { try await engine.look(Array(pixels.dropLast())) }
+            await refused("expected 3 × 168 × 168") { try await engine.encodeImage(Array(pixels.dropLast())) }
         }
 
         func testANewPictureTakesTheOldOnesPlace() async throws {
             let engine = try await open()
-            try await engine.look(square(1))
+            try await engine.encodeImage(square(1))
             try await engine.prefill(before, at: 0)
-            try await engine.look(square(2))
+            try await engine.encodeImage(square(2))
             try await engine.prefill(before, at: 0)
             XCTAssertEqual(programs.caches, [before.map { embedding($0, red: 2) }])
             programs.fails = "main"
-            await refused(ScriptedPrograms.complaint) { try await engine.look(square(3)) }
+            await refused(ScriptedPrograms.complaint) { try await engine.encodeImage(square(3)) }
             programs.fails = nil
             await refused("expected the picture before") { try await engine.prefill(before, at: 0) }
         }
@@ -126,7 +126,7 @@
         func testRowsThatAreNotThereAreNamed() async throws {
             let engine = try await open()
             await refused("expected the picture before") { try await engine.prefill([.image(0)], at: 0) }
-            try await engine.look(square(1))
+            try await engine.encodeImage(square(1))
             await refused("image_embeddings", "got row 36, expected one of 36") { try await engine.prefill([.image(36)], at: 0) }
             await refused("got token 640") { try await engine.prefill([.token(640)], at: 0) }
         }
@@ -140,7 +140,7 @@
             let engine = try await open()
             let token = try await engine.next([.token(600)], at: 11, by: &sampler)
             XCTAssertEqual(token, 611)
-            try await engine.look(square(1))
+            try await engine.encodeImage(square(1))
             // The scripted vision encoder stays in float16, which no bundle's does.
             await refused("of another type") { try await engine.prefill([.image(0)], at: 0) }
         }
@@ -252,24 +252,24 @@
             let int32 = MLMultiArray(shape: [1, 1, 640], dataType: .int32, strides: [640, 640, 1])
             // No backing is proposed under these names.
             programs.spoil = { _ in ["image_embeddings": int32, "features": int32] }
-            try await engine.look(square(1))
+            try await engine.encodeImage(square(1))
             await refused("image_embeddings: got [1, 1, 640]", "expected [1, rows, \(width)]") {
                 try await engine.prefill([.image(0), .image(0)], at: 0)
             }
             let rotated = MLMultiArray(shape: [1, 36, width], dataType: .float16, strides: [36 * width, 1, 36])
             programs.spoil = { _ in ["image_embeddings": rotated, "features": rotated] }
-            try await engine.look(square(1))
+            try await engine.encodeImage(square(1))
             await refused("with strides") { try await engine.prefill([.image(0), .image(0)], at: 0) }
             let numbers = MLMultiArray(shape: [1, 36, width], dataType: .int32, strides: [36 * width, width, 1])
             programs.spoil = { _ in ["image_embeddings": numbers, "features": numbers] }
-            try await engine.look(square(1))
+            try await engine.encodeImage(square(1))
             await refused("numbers of type", "expected float16") { try await engine.prefill([.image(0), .image(0)], at: 0) }
         }
 
         func testMethodsRunOverACacheOfTheirOwn() async throws {
             let engine = try await open()
             var sampler = Sampler.greedy
-            try await engine.look(square(9))
+            try await engine.encodeImage(square(9))
             try await engine.prefill(before, at: 0)
             let image = try await engine.visionEncoder(square(4))
             XCTAssertEqual(image, (0..<manifest.image.tokens).flatMap { embedding(.image($0), red: 4) })
@@ -292,13 +292,13 @@
         func testAHotPhoneRestsAfterEachCall() async throws {
             let rests = Rests()
             let pause = Duration.milliseconds(100)
-            let engine = try await open(rest: { worked in
+            let engine = try await open(cooldown: { worked in
                 rests.add(worked)
                 return pause
             })
             programs.times = []
             var sampler = Sampler.greedy
-            try await engine.look(square(1))
+            try await engine.encodeImage(square(1))
             try await engine.prefill(before, at: 0)
             for position in 38..<41 { _ = try await engine.next([.token(1)], at: position, by: &sampler) }
             XCTAssertEqual(rests.all.count, 5)
@@ -310,9 +310,9 @@
 
         func testHowLongAHotPhoneRests() {
             let worked = Duration.milliseconds(50)
-            XCTAssertEqual(Thermal.allCases.map { $0.rest(after: worked) }, [.zero, .zero, worked, worked * 3])
-            XCTAssertEqual(Thermal.critical.rest(after: .seconds(9)), .seconds(2))
-            XCTAssertEqual(Thermal.restNow(after: worked), .zero, "Linux doesn't tell")
+            XCTAssertEqual(Thermal.allCases.map { $0.cooldown(after: worked) }, [.zero, .zero, worked, worked * 3])
+            XCTAssertEqual(Thermal.critical.cooldown(after: .seconds(9)), .seconds(2))
+            XCTAssertEqual(Thermal.cooldownNow(after: worked), .zero, "Linux doesn't tell")
         }
 
         private final class Rests: @unchecked Sendable {

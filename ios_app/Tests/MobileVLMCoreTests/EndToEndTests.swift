@@ -100,8 +100,8 @@ final class EndToEndTests: XCTestCase {
                 }, thermal: { .nominal }, peakBytes: { 0 })
             let report = try await check.run()
             reports.add(report)
-            guard let telling = report.telling, let methods = try model.engine as? CoreMLEngine,
-                let made = try await report.capture(telling, model, methods, device: ["model": "a test"])
+            guard let mostInformative = report.mostInformative, let methods = try model.engine as? CoreMLEngine,
+                let made = try await report.capture(mostInformative, model, methods, device: ["model": "a test"])
             else { return XCTFail("expected a record that was answered") }
             try CaptureWriter.write(made, to: capture)
             model.release()  // it is loaded again for what follows
@@ -111,8 +111,8 @@ final class EndToEndTests: XCTestCase {
         let report = try XCTUnwrap(reports.all.first)
         XCTAssertEqual(report.findings.filter { !$0.same }.map(\.line), [])
         XCTAssertEqual(report.records.count, 3)
-        let benchmark = report.benchmark
-        for seconds in [benchmark.imageEncodeSeconds, benchmark.prefillSeconds, benchmark.tokensPerSecond] {
+        let measurements = report.measurements
+        for seconds in [measurements.imageEncodeSeconds, measurements.prefillSeconds, measurements.tokensPerSecond] {
             XCTAssertGreaterThan(seconds, 0)
         }
         try await show(cases[0])

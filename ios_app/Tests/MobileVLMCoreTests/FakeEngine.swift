@@ -41,8 +41,8 @@ actor FakeEngine: VLMEngine {
         cache = []
     }
 
-    func look(_ pixels: [UInt8]) async throws {
-        try await call("look")
+    func encodeImage(_ pixels: [UInt8]) async throws {
+        try await call("encodeImage")
         looks += 1
         picture = pixels
     }

@@ -48,11 +48,11 @@ final class LiveModeTests: XCTestCase {
 
     func testAStillSceneIsDescribedOnce() {
         var live = LiveMode()
-        XCTAssertEqual(live.onFrame(desk, at: .zero, cool), .look)
+        XCTAssertEqual(live.onFrame(desk, at: .zero, cool), .describe)
         XCTAssertEqual(live.onFrame(desk, at: .milliseconds(100), cool), .skip)
         live.onAnswered(at: .seconds(3))
         for second in 3..<20 { XCTAssertEqual(live.onFrame(desk, at: .seconds(second), cool), .skip) }
-        XCTAssertEqual(live.onFrame(window, at: .seconds(20), cool), .look)
+        XCTAssertEqual(live.onFrame(window, at: .seconds(20), cool), .describe)
     }
 
     func testAChangedSceneReplacesTheOneBeingDescribed() {
@@ -78,25 +78,25 @@ final class LiveModeTests: XCTestCase {
     func testAMovingCameraStillGetsAnswers() {
         var live = LiveMode()
         let actions = (0..<20).map { live.onFrame($0 % 2 == 0 ? desk : window, at: .milliseconds($0 * 100), cool) }
-        XCTAssertEqual(actions.filter { $0 != .skip }, [.look, .replace, .replace])
+        XCTAssertEqual(actions.filter { $0 != .skip }, [.describe, .replace, .replace])
         live.onAnswered(at: .seconds(3))
-        XCTAssertEqual(live.onFrame(window, at: .seconds(4), cool), .look)
+        XCTAssertEqual(live.onFrame(window, at: .seconds(4), cool), .describe)
         XCTAssertEqual(live.onFrame(desk, at: .seconds(5), cool), .replace, "counted anew")
     }
 
     func testWarmthAndLowPowerModeSlowItDown() {
-        func rest(_ thermal: Thermal, _ isLowPowerMode: Bool) -> Duration? {
-            LivePolicy.rest(PhoneCondition(thermal: thermal, isLowPowerMode: isLowPowerMode))
+        func cooldown(_ thermal: Thermal, _ isLowPowerMode: Bool) -> Duration? {
+            LivePolicy.cooldown(PhoneCondition(thermal: thermal, isLowPowerMode: isLowPowerMode))
         }
         let rests: [Duration?] = [.milliseconds(500), .seconds(2), .seconds(6), nil]
-        XCTAssertEqual(Thermal.allCases.map { rest($0, false) }, rests)
-        XCTAssertEqual(Thermal.allCases.map { rest($0, true) }, [.seconds(8), .seconds(8), .seconds(12), nil])
+        XCTAssertEqual(Thermal.allCases.map { cooldown($0, false) }, rests)
+        XCTAssertEqual(Thermal.allCases.map { cooldown($0, true) }, [.seconds(8), .seconds(8), .seconds(12), nil])
         var live = LiveMode()
         let warm = PhoneCondition(thermal: .serious)
         _ = live.onFrame(desk, at: .zero, warm)
         live.onAnswered(at: .seconds(1))
         XCTAssertEqual(live.onFrame(window, at: .milliseconds(6_900), warm), .skip)
-        XCTAssertEqual(live.onFrame(window, at: .seconds(7), warm), .look)
+        XCTAssertEqual(live.onFrame(window, at: .seconds(7), warm), .describe)
     }
 
     func testAHotPhoneAndTheBackgroundPauseAndItBeginsAnew() {
@@ -106,7 +106,7 @@ final class LiveModeTests: XCTestCase {
             XCTAssertEqual(live.onFrame(desk, at: .milliseconds(100), condition), .pause)
             live.onAnswered(at: .milliseconds(150))  // of the answer that was stopped
             XCTAssertEqual(live.onFrame(desk, at: .milliseconds(200), cool), .skip)
-            XCTAssertEqual(live.onFrame(desk, at: .milliseconds(600), cool), .look)
+            XCTAssertEqual(live.onFrame(desk, at: .milliseconds(600), cool), .describe)
         }
     }
 
@@ -115,6 +115,6 @@ final class LiveModeTests: XCTestCase {
         _ = live.onFrame(desk, at: .zero, cool)
         live.onAnswered(at: .seconds(1), isFailed: true)
         XCTAssertEqual(live.onFrame(desk, at: .milliseconds(1_100), cool), .skip)
-        XCTAssertEqual(live.onFrame(desk, at: .milliseconds(1_500), cool), .look)
+        XCTAssertEqual(live.onFrame(desk, at: .milliseconds(1_500), cool), .describe)
     }
 }

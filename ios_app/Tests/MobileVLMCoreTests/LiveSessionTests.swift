@@ -3,8 +3,8 @@ import XCTest
 @testable import MobileVLMCore
 
 final class LiveSessionTests: XCTestCase {
-    private let scene = Scene()
-    private lazy var live = LiveSession(scene.session, question: "What is this?", maxNewTokens: 8, now: { [time] in time.now })
+    private let fixture = SessionFixture()
+    private lazy var live = LiveSession(fixture.session, question: "What is this?", maxNewTokens: 8, now: { [time] in time.now })
     private let time = ToldClock()
     private let condition = PhoneCondition()
 
@@ -23,144 +23,144 @@ final class LiveSessionTests: XCTestCase {
         _ value: Int, _ live: LiveSession, _ time: ToldClock, _ condition: PhoneCondition, after: Duration = .seconds(1)
     ) async -> LiveAction {
         time.pass(after)
-        return await live.onFrame(frame(value), condition) { Scene.picture(value) }
+        return await live.onFrame(frame(value), condition) { SessionFixture.picture(value) }
     }
 
     private func open() async {
-        await scene.session.open(Scene.folder)
-        await scene.session.settle()
+        await fixture.session.open(SessionFixture.folder)
+        await fixture.session.settle()
     }
 
     func testEachNewSceneIsDescribedOnce() async {
         await open()
         for value in 1...3 {
-            await requireAction(.look, value)
-            await scene.session.settle()
-            let turns = await scene.session.state.turns
+            await requireAction(.describe, value)
+            await fixture.session.settle()
+            let turns = await fixture.session.state.turns
             XCTAssertEqual(turns.map(\.question), ["What is this?"])
-            await scene.requireSound(value)
+            await fixture.requireSound(value)
             await requireAction(.skip, value)
         }
-        let looks = await scene.engine.looks
+        let looks = await fixture.engine.looks
         XCTAssertEqual(looks, 3)
     }
 
     func testWhileNoModelIsThereFramesAreLetGo() async {
         let said = Log(), time = ToldClock()
-        let scene = Scene(whileLoading: { session in
+        let fixture = SessionFixture(whileLoading: { session in
             let live = LiveSession(session, question: "What is this?", now: { time.now })
             said.add(await Self.comes(2, live, time, PhoneCondition()) == .skip ? "skipped" : "not skipped")
         })
-        let live = LiveSession(scene.session, question: "What is this?", now: { time.now })
+        let live = LiveSession(fixture.session, question: "What is this?", now: { time.now })
         let before = await Self.comes(1, live, time, condition)
-        await scene.session.open(Scene.folder)
-        await scene.session.settle()
+        await fixture.session.open(SessionFixture.folder)
+        await fixture.session.settle()
         let after = await Self.comes(3, live, time, condition)
-        XCTAssertEqual([before, after], [.skip, .look])
+        XCTAssertEqual([before, after], [.skip, .describe])
         XCTAssertEqual(said.all, ["skipped"])
-        await scene.session.settle()
-        await scene.requireSound(3)
+        await fixture.session.settle()
+        await fixture.requireSound(3)
     }
 
     func testAnotherSceneStopsTheAnswerInTheMiddle() async {
         await open()
         let said = Log()
-        await scene.engine.meanwhile { [live, time, condition] call in
+        await fixture.engine.meanwhile { [live, time, condition] call in
             if said.add(call) == "next", said.count("next") == 3 {
                 said.add(await Self.comes(2, live, time, condition) == .replace ? "replaced" : "not replaced")
             }
         }
         await comes(1)
-        await scene.session.settle()
+        await fixture.session.settle()
         XCTAssertEqual(said.count("replaced"), 1)
-        let turns = await scene.session.state.turns, looks = await scene.engine.looks
+        let turns = await fixture.session.state.turns, looks = await fixture.engine.looks
         XCTAssertEqual(turns.count, 1)
         XCTAssertEqual(looks, 2)
-        await scene.requireSound(2)
+        await fixture.requireSound(2)
     }
 
     func testTheNewestFrameWinsWhileAnotherIsEncoded() async {
         await open()
         let said = Log()
-        await scene.engine.meanwhile { [live, time, condition] call in
-            guard said.add(call) == "look", said.count("look") == 1 else { return }
+        await fixture.engine.meanwhile { [live, time, condition] call in
+            guard said.add(call) == "encodeImage", said.count("encodeImage") == 1 else { return }
             for value in 2...9 {
                 if await Self.comes(value, live, time, condition) != .replace { said.add("not replaced") }
             }
         }
         await comes(1)
-        await scene.session.settle()
+        await fixture.session.settle()
         XCTAssertEqual(said.count("not replaced"), 0)
-        let looks = await scene.engine.looks
+        let looks = await fixture.engine.looks
         XCTAssertEqual(looks, 2)
-        await scene.requireSound(9)
+        await fixture.requireSound(9)
     }
 
     func testACameraThatNeverRestsGetsItsAnswers() async {
         await open()
         let looks = Log()
-        await scene.engine.meanwhile { [live, time, condition] call in
-            if call == "look" { _ = await Self.comes(1 + looks.addAndCount("look"), live, time, condition) }
+        await fixture.engine.meanwhile { [live, time, condition] call in
+            if call == "encodeImage" { _ = await Self.comes(1 + looks.addAndCount("encodeImage"), live, time, condition) }
         }
         await comes(1)
-        await scene.session.settle()
-        XCTAssertEqual(looks.count("look"), 1 + LivePolicy.mostReplaced)
-        let turns = await scene.session.state.turns
+        await fixture.session.settle()
+        XCTAssertEqual(looks.count("encodeImage"), 1 + LivePolicy.maxReplaced)
+        let turns = await fixture.session.state.turns
         XCTAssertEqual(turns.map(\.ended), [.complete])
-        await scene.requireSound(1 + LivePolicy.mostReplaced)
+        await fixture.requireSound(1 + LivePolicy.maxReplaced)
     }
 
     func testTheAgeOfTheFrameIsThatOfItsAnswer() async {
         await open()
         await comes(1)
         let taken = time.now
-        await scene.session.settle()
+        await fixture.session.settle()
         time.pass(.milliseconds(2_500))
-        var age = await live.frameAge(scene.session.state)
+        var age = await live.frameAge(fixture.session.state)
         XCTAssertEqual(age, .milliseconds(2_500))
         await comes(1)
-        age = await live.frameAge(scene.session.state)
+        age = await live.frameAge(fixture.session.state)
         XCTAssertEqual(age, time.now - taken)
-        await scene.session.show(Scene.picture(7))  // the user takes a picture
-        age = await live.frameAge(scene.session.state)
+        await fixture.session.show(SessionFixture.picture(7))  // the user takes a picture
+        age = await live.frameAge(fixture.session.state)
         XCTAssertNil(age)
     }
 
     func testHeatAndTheBackgroundStopWhatRuns() async {
         for paused in [PhoneCondition(thermal: .critical), PhoneCondition(isInForeground: false)] {
-            let scene = Scene(FakeEngine(endsOften: false)), time = ToldClock(), said = Log()
-            let live = LiveSession(scene.session, question: "What is this?", maxNewTokens: 8, now: { time.now })
-            await scene.session.open(Scene.folder)
-            await scene.session.settle()
-            await scene.engine.meanwhile { call in
+            let fixture = SessionFixture(FakeEngine(endsOften: false)), time = ToldClock(), said = Log()
+            let live = LiveSession(fixture.session, question: "What is this?", maxNewTokens: 8, now: { time.now })
+            await fixture.session.open(SessionFixture.folder)
+            await fixture.session.settle()
+            await fixture.engine.meanwhile { call in
                 if said.add(call) == "next", said.count("next") == 3 {
                     said.add(await Self.comes(1, live, time, paused) == .pause ? "paused" : "not paused")
                 }
             }
             _ = await Self.comes(1, live, time, PhoneCondition())
-            await scene.session.settle()
+            await fixture.session.settle()
             XCTAssertEqual(said.count("paused"), 1)
-            let turn = await scene.session.state.turns.last
+            let turn = await fixture.session.state.turns.last
             XCTAssertEqual(turn?.ended, .stopped)
             XCTAssertEqual(turn?.tokenIDs.count, 3)
             let again = await Self.comes(1, live, time, PhoneCondition(), after: .seconds(9))
-            XCTAssertEqual(again, .look)
-            await scene.session.settle()
+            XCTAssertEqual(again, .describe)
+            await fixture.session.settle()
         }
     }
 
     func testAFailureIsTriedAgainAfterARest() async {
         await open()
-        await scene.engine.fail()
+        await fixture.engine.fail()
         await comes(1)
-        await scene.session.settle()
-        let problem = await scene.session.state.problem
+        await fixture.session.settle()
+        let problem = await fixture.session.state.problem
         XCTAssertEqual(problem, .engine("engine: Failure()"))
         await requireAction(.skip, 1, after: .milliseconds(100))
-        await requireAction(.look, 1, after: .milliseconds(500))
-        await scene.session.settle()
-        await scene.requireSound(1)
-        let turns = await scene.session.state.turns
+        await requireAction(.describe, 1, after: .milliseconds(500))
+        await fixture.session.settle()
+        await fixture.requireSound(1)
+        let turns = await fixture.session.state.turns
         XCTAssertEqual(turns.count, 1)
     }
 
@@ -172,9 +172,9 @@ final class LiveSessionTests: XCTestCase {
         } catch {
             XCTAssertEqual(error as? PictureError, PictureError("frame: got nothing"))
         }
-        await requireAction(.look, 1)
-        await scene.session.settle()
-        await scene.requireSound(1)
+        await requireAction(.describe, 1)
+        await fixture.session.settle()
+        await fixture.requireSound(1)
     }
 
     private func requireAction(

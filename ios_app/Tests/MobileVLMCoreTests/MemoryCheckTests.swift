@@ -11,15 +11,15 @@ final class MemoryCheckTests: XCTestCase {
     }
 
     func testTheSessionWarnsWhileItIsLoaded() async {
-        let scene = Scene(memory: .tight)
-        await scene.session.open(Scene.folder)
-        await scene.session.settle()
-        var state = await scene.session.state
+        let fixture = SessionFixture(memory: .tight)
+        await fixture.session.open(SessionFixture.folder)
+        await fixture.session.settle()
+        var state = await fixture.session.state
         XCTAssertEqual(state.memory, .tight)
         XCTAssertNil(state.problem)
-        await scene.session.close()
-        await scene.session.settle()
-        state = await scene.session.state
+        await fixture.session.close()
+        await fixture.session.settle()
+        state = await fixture.session.state
         XCTAssertEqual(state.memory, .fits)
     }
 }

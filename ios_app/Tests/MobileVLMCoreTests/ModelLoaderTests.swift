@@ -80,7 +80,7 @@ final class ModelLoaderTests: XCTestCase {
         XCTAssertEqual(state.phase, .failed)
         guard case .bundle(let message) = state.problem else { return XCTFail("got \(state)") }
         XCTAssertTrue(message.contains("damaged"), message)
-        await session.show(Scene.picture(1))
+        await session.show(SessionFixture.picture(1))
         state = await session.state
         XCTAssertEqual(state.problem, .bundle(message), "it stays until another one is opened, or it is tried again")
         await session.open(bundle)

@@ -6,13 +6,14 @@ import XCTest
 final class RecordTests: XCTestCase {
     func testEveryStageIsRunOnceAndKept() async throws {
         let model = LoadedModel(
-            folder: Scene.folder, manifest: Scene.manifest, engine: FakeEngine(chunk: 40), tokenizer: Scene.tokenizer)
+            folder: SessionFixture.folder, manifest: SessionFixture.manifest, engine: FakeEngine(chunk: 40),
+            tokenizer: SessionFixture.tokenizer)
         let methods = FakeMethods(), pixels = [UInt8](repeating: 7, count: 3 * 168 * 168)
-        let said = Answered(text: "yes", tokenIDs: [300], ended: .complete)
+        let said = Answer(text: "yes", tokenIDs: [300], ended: .complete)
         let record = try await RecordMaker(model: model, methods: methods)
             .make(pixels, question: "What is this?", maxNewTokens: 8, said)
-        let tokenizer = Scene.tokenizer, prompt = Prompt(Scene.manifest.prompt)
-        XCTAssertEqual(record.idsBeforeImage, [1] + tokenizer.encode(Scene.manifest.prompt.beforeImage))
+        let tokenizer = SessionFixture.tokenizer, prompt = Prompt(SessionFixture.manifest.prompt)
+        XCTAssertEqual(record.idsBeforeImage, [1] + tokenizer.encode(SessionFixture.manifest.prompt.beforeImage))
         XCTAssertEqual(record.idsAfterImage, tokenizer.encode(try prompt.afterImage("What is this?")))
         XCTAssertEqual(record.imageEmbedding.shape, [1, 36, 192])
         XCTAssertEqual(record.pixelsSHA256, SHA256Digest.hex(of: pixels))

@@ -4,7 +4,7 @@ import XCTest
 @testable import MobileVLMCore
 
 /// A session over a `FakeEngine` with the demo's manifest and tokenizer: nothing is read from the disk.
-final class Scene: Sendable {
+final class SessionFixture: Sendable {
     static let manifest = try! ManifestReader.read(Golden.folder.appending(path: "manifests/good/demo.json"))
     static let tokenizer = try! Tokenizer(PromptTests.demoTokenizer)
     static let folder = URL(filePath: "/a.mvlm", directoryHint: .isDirectory)
@@ -46,7 +46,7 @@ final class Scene: Sendable {
     }
 
     /// With a model that has seen picture 1.
-    func seen() async -> Scene {
+    func seen() async -> SessionFixture {
         await session.open(Self.folder)
         await session.show(Self.picture(1))
         await session.settle()

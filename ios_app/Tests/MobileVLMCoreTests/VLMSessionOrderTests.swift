@@ -4,99 +4,99 @@ import XCTest
 @testable import MobileVLMCore
 
 /// Every order that matters: a user opens a bundle, shows a picture and asks twice; in the middle of each load and of each of the engine's
-/// calls comes every wish and every failure, and each pair of wishes somewhere.
+/// calls comes every request and every failure, and each pair of requests somewhere.
 final class VLMSessionOrderTests: XCTestCase {
-    private struct Wish: Sendable {
+    private struct Request: Sendable {
         let name: String
-        let make: @Sendable (isolated VLMSession, Play) -> Void
+        let make: @Sendable (isolated VLMSession, ExpectedOutcome) -> Void
     }
 
-    private static let wishes = [
-        Wish(name: "open the same") { session, _ in session.open(Scene.folder) },
-        Wish(name: "open another") { session, play in
+    private static let requests = [
+        Request(name: "open the same") { session, _ in session.open(SessionFixture.folder) },
+        Request(name: "open another") { session, expected in
             session.open(URL(filePath: "/b.mvlm"))
-            play.forgets(picture: nil)
+            expected.forgets(picture: nil)
         },
-        Wish(name: "close") { session, play in
+        Request(name: "close") { session, expected in
             session.close()
-            play.forgets(picture: nil)
+            expected.forgets(picture: nil)
         },
-        Wish(name: "show") { session, play in
-            session.show(Scene.picture(2))
-            play.forgets(picture: 2)
+        Request(name: "show") { session, expected in
+            session.show(SessionFixture.picture(2))
+            expected.forgets(picture: 2)
         },
-        Wish(name: "show and ask") { session, play in
-            session.show(Scene.picture(3), question: "What now?", maxNewTokens: 2)
-            play.forgets(picture: 3)
-            play.asks("What now?")
+        Request(name: "show and ask") { session, expected in
+            session.show(SessionFixture.picture(3), question: "What now?", maxNewTokens: 2)
+            expected.forgets(picture: 3)
+            expected.asks("What now?")
         },
-        Wish(name: "clear") { session, play in
+        Request(name: "clear") { session, expected in
             session.clear()
-            play.forgets(picture: nil)
+            expected.forgets(picture: nil)
         },
-        Wish(name: "ask") { session, play in
-            if session.ask("And why?", maxNewTokens: 2) { play.asks("And why?") }
+        Request(name: "ask") { session, expected in
+            if session.ask("And why?", maxNewTokens: 2) { expected.asks("And why?") }
         },
-        Wish(name: "stop") { session, play in
+        Request(name: "stop") { session, expected in
             session.stop()
-            play.takesBack()
+            expected.takesBack()
         },
-        Wish(name: "undo") { session, play in
+        Request(name: "undo") { session, expected in
             session.undo()
-            play.takesBack()
+            expected.takesBack()
         },
-        Wish(name: "new chat") { session, play in
+        Request(name: "new chat") { session, expected in
             session.newChat()
-            play.takesBack()
+            expected.takesBack()
         },
-        Wish(name: "retry") { session, _ in session.retry() },
-        Wish(name: "background") { session, _ in session.background() },
-        Wish(name: "release memory") { session, _ in
+        Request(name: "retry") { session, _ in session.retry() },
+        Request(name: "background") { session, _ in session.background() },
+        Request(name: "release memory") { session, _ in
             session.background()
             session.releaseMemory()
         },
-        Wish(name: "foreground") { session, _ in session.foreground() },
-        Wish(name: "check") { session, _ in
-            session.check { model in try await model.engine.look([UInt8](repeating: 9, count: 3 * 168 * 168)) }
+        Request(name: "foreground") { session, _ in session.foreground() },
+        Request(name: "check") { session, _ in
+            session.check { model in try await model.engine.encodeImage([UInt8](repeating: 9, count: 3 * 168 * 168)) }
         },
-        Wish(name: "check that releases") { session, _ in session.check { $0.release() } },
+        Request(name: "check that releases") { session, _ in session.check { $0.release() } },
     ]
 
-    func testEveryWishAtEveryPoint() async {
+    func testEveryRequestAtEveryPoint() async {
         let points = await Self.play("alone") { _, _, _ in }
         XCTAssertGreaterThanOrEqual(points, 8)
         for first in 0..<points {
-            for wish in Self.wishes {
-                _ = await Self.play("\(wish.name) at \(first)") { session, play, point in
-                    if point == first { await wish.make(session, play) }
+            for request in Self.requests {
+                _ = await Self.play("\(request.name) at \(first)") { session, expected, point in
+                    if point == first { await request.make(session, expected) }
                 }
             }
         }
     }
 
-    /// Each pair at two points: the second wish at once, or in the middle of the next call.
-    func testEveryPairOfWishes() async {
+    /// Each pair at two points: the second request at once, or in the middle of the next call.
+    func testEveryPairOfRequests() async {
         let points = await Self.play("alone") { _, _, _ in }
-        for (index, wish) in Self.wishes.enumerated() {
-            for (nextIndex, next) in Self.wishes.enumerated() {
+        for (index, request) in Self.requests.enumerated() {
+            for (nextIndex, next) in Self.requests.enumerated() {
                 for gap in 0...1 {
                     let first = (3 * index + 5 * nextIndex + gap * points / 2) % points
-                    _ = await Self.play("\(wish.name) at \(first), \(next.name) \(gap) later") { session, play, point in
-                        if point == first { await wish.make(session, play) }
-                        if point == first + gap { await next.make(session, play) }
+                    _ = await Self.play("\(request.name) at \(first), \(next.name) \(gap) later") { session, expected, point in
+                        if point == first { await request.make(session, expected) }
+                        if point == first + gap { await next.make(session, expected) }
                     }
                 }
             }
         }
     }
 
-    func testEveryFailureAtEveryPointAfterEveryWish() async {
+    func testEveryFailureAtEveryPointAfterEveryRequest() async {
         let points = await Self.play("alone") { _, _, _ in }
         for first in 0..<points {
-            for wish in Self.wishes {
-                _ = await Self.play("\(wish.name) and a failure at \(first)", mayFail: true) { session, play, point in
+            for request in Self.requests {
+                _ = await Self.play("\(request.name) and a failure at \(first)", mayFail: true) { session, expected, point in
                     guard point == first else { return }
-                    await wish.make(session, play)
+                    await request.make(session, expected)
                     throw FakeEngine.Failure()
                 }
             }
@@ -106,53 +106,53 @@ final class VLMSessionOrderTests: XCTestCase {
     /// Plays the scene; `interfere` is called at each point with its number. Returns how many points there were.
     private static func play(
         _ what: String, mayFail: Bool = false,
-        _ interfere: @escaping @Sendable (VLMSession, Play, Int) async throws -> Void
+        _ interfere: @escaping @Sendable (VLMSession, ExpectedOutcome, Int) async throws -> Void
     ) async -> Int {
-        let engine = FakeEngine(chunk: 64, endsOften: false), play = Play()
-        let scene = Scene(
+        let engine = FakeEngine(chunk: 64, endsOften: false), expected = ExpectedOutcome()
+        let fixture = SessionFixture(
             engine,
             whileLoading: { session in
-                if let point = play.nextPoint() { try await interfere(session, play, point) }
+                if let point = expected.nextPoint() { try await interfere(session, expected, point) }
             })
-        let session = scene.session
+        let session = fixture.session
         await engine.meanwhile { [weak session] _ in
-            if let session, let point = play.nextPoint() { try await interfere(session, play, point) }
+            if let session, let point = expected.nextPoint() { try await interfere(session, expected, point) }
         }
-        await session.open(Scene.folder)
-        await begin(session, play)
+        await session.open(SessionFixture.folder)
+        await begin(session, expected)
         await session.settle()
-        await goOn(session, play)
+        await goOn(session, expected)
         await session.settle()
-        let points = play.end()
-        await play.requireSound(scene, what, mayFail: mayFail)
+        let points = expected.end()
+        await expected.requireSound(fixture, what, mayFail: mayFail)
         // From here on all goes well: the session must be as good as new.
         await session.foreground()
         await session.open(URL(filePath: "/c.mvlm"))
-        await session.show(Scene.picture(9), question: "What is this?", maxNewTokens: 2)
+        await session.show(SessionFixture.picture(9), question: "What is this?", maxNewTokens: 2)
         await session.settle()
         let state = await session.state
-        XCTAssertEqual(state.phase, .seen, what)
+        XCTAssertEqual(state.phase, .imageReady, what)
         XCTAssertNil(state.problem, what)
         XCTAssertEqual(state.turns.map(\.ended), [.length], what)
-        await scene.requireSound(9, endsOften: false, what)
+        await fixture.requireSound(9, endsOften: false, what)
         return points
     }
 
-    // Wishes and what is noted of them come at once: nothing is between.
+    // Requests and what is noted of them come at once: nothing is between.
 
-    private static func begin(_ session: isolated VLMSession, _ play: Play) {
-        session.show(Scene.picture(1), question: "What is this?", maxNewTokens: 2)
-        play.forgets(picture: 1)
-        play.asks("What is this?")
+    private static func begin(_ session: isolated VLMSession, _ expected: ExpectedOutcome) {
+        session.show(SessionFixture.picture(1), question: "What is this?", maxNewTokens: 2)
+        expected.forgets(picture: 1)
+        expected.asks("What is this?")
     }
 
-    private static func goOn(_ session: isolated VLMSession, _ play: Play) {
-        if session.ask("Why?", maxNewTokens: 2) { play.asks("Why?") }
+    private static func goOn(_ session: isolated VLMSession, _ expected: ExpectedOutcome) {
+        if session.ask("Why?", maxNewTokens: 2) { expected.asks("Why?") }
     }
 }
 
 /// What a user has wished in one play, and what must have come of it.
-private final class Play: @unchecked Sendable {
+private final class ExpectedOutcome: @unchecked Sendable {
     private let lock = NSLock()
     private var points = 0
     private var isOver = false
@@ -187,10 +187,10 @@ private final class Play: @unchecked Sendable {
     /// What was asked may be gone.
     func takesBack() { lock.withLock { asked = asked.map { ($0.question, false) } } }
 
-    /// The session is where the last wish points: about the last picture, with every question that nobody took back, in order, and each
+    /// The session is where the last request points: about the last picture, with every question that nobody took back, in order, and each
     /// answer as the engine gives it.
-    func requireSound(_ scene: Scene, _ what: String, mayFail: Bool) async {
-        let state = await scene.session.state
+    func requireSound(_ fixture: SessionFixture, _ what: String, mayFail: Bool) async {
+        let state = await fixture.session.state
         let (picture, asked) = lock.withLock { (self.picture, self.asked) }
         func check(_ isSo: Bool, _ why: String) { XCTAssertTrue(isSo, "\(what): \(why): \(state)") }
         check(![.loading, .answering, .checking].contains(state.phase), "it is at rest")
@@ -199,9 +199,9 @@ private final class Play: @unchecked Sendable {
         let sure = asked.filter(\.isSure).map(\.question)
         if !mayFail { check(Self.isIn(sure, there), "no question is lost: \(sure)") }
         check(Self.isIn(there, asked.map(\.question)), "nothing else was asked: \(asked)")
-        if let picture { await scene.requireSound(picture, endsOften: false, what) } else { check(there.isEmpty, "no picture") }
-        Self.requireSound(scene.states.all, what)
-        XCTAssertEqual(scene.states.all.last, state, what)
+        if let picture { await fixture.requireSound(picture, endsOften: false, what) } else { check(there.isEmpty, "no picture") }
+        Self.requireSound(fixture.states.all, what)
+        XCTAssertEqual(fixture.states.all.last, state, what)
     }
 
     /// What holds of every state that was told: one open turn at most, and an answer that only grows.

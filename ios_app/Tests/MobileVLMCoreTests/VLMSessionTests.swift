@@ -4,20 +4,20 @@ import XCTest
 @testable import MobileVLMCore
 
 final class VLMSessionTests: XCTestCase {
-    private let scene = Scene()
-    private var engine: FakeEngine { scene.engine }
-    private var states: States { scene.states }
+    private let fixture = SessionFixture()
+    private var engine: FakeEngine { fixture.engine }
+    private var states: States { fixture.states }
 
     // MARK: - the way it should go
 
     func testAPictureIsEncodedBeforeTheQuestionAndTheAnswerStreams() async throws {
-        let session = scene.session
-        await session.open(Scene.folder)
+        let session = fixture.session
+        await session.open(SessionFixture.folder)
         await session.settle()
         await expect(session, .ready)
-        await session.show(Scene.picture(1))
+        await session.show(SessionFixture.picture(1))
         await session.settle()
-        await expect(session, .seen)
+        await expect(session, .imageReady)
         let looks = await engine.looks
         XCTAssertEqual(looks, 1)
         let isAsked = await session.ask("What is this?")
@@ -25,19 +25,19 @@ final class VLMSessionTests: XCTestCase {
         await session.settle()
         await requireSound(1)
         let phases = states.all.map(\.phase).reduce(into: [Phase]()) { if $0.last != $1 { $0.append($1) } }
-        XCTAssertEqual(phases, [.loading, .ready, .looking, .seen, .answering, .seen])
+        XCTAssertEqual(phases, [.loading, .ready, .encoding, .imageReady, .answering, .imageReady])
         let answers = states.all.compactMap { $0.turns.last?.answer }
         XCTAssertEqual(answers, answers.sorted { $0.count < $1.count }, "the answer grows")
     }
 
     func testTheProgressOfALoadIsTold() async throws {
-        let scene = Scene(whileLoading: { session in
+        let fixture = SessionFixture(whileLoading: { session in
             try await eventually("it is told") { await session.state.loadProgress > 0 }
         })
-        await scene.session.open(Scene.folder)
-        await scene.session.settle()
-        await expect(scene.session, .ready)
-        XCTAssertEqual(scene.states.all.map(\.loadProgress), [0, 0.5, 0])
+        await fixture.session.open(SessionFixture.folder)
+        await fixture.session.settle()
+        await expect(fixture.session, .ready)
+        XCTAssertEqual(fixture.states.all.map(\.loadProgress), [0, 0.5, 0])
     }
 
     func testAFollowUpFeedsOnlyWhatIsNew() async throws {
@@ -72,7 +72,7 @@ final class VLMSessionTests: XCTestCase {
     func testANewPictureForgetsTheConversationButNotThePrefix() async throws {
         let session = await asked("What is this?")
         await engine.resetCounts()
-        await session.show(Scene.picture(2), question: "And this?")
+        await session.show(SessionFixture.picture(2), question: "And this?")
         await session.settle()
         await requireSound(2)
         let fed = await engine.fed, used = await session.state.usedTokens, turns = await session.state.turns.count
@@ -84,9 +84,9 @@ final class VLMSessionTests: XCTestCase {
         let said = await asked("What is this?").state.turns
         let kept = try JSONDecoder().decode([ChatTurn].self, from: JSONEncoder().encode(said))
         XCTAssertEqual(kept, said)
-        let another = Scene(), session = another.session
-        await session.open(Scene.folder)
-        await session.resume(Scene.picture(1), said: kept)
+        let another = SessionFixture(), session = another.session
+        await session.open(SessionFixture.folder)
+        await session.resume(SessionFixture.picture(1), said: kept)
         let isAsked = await session.ask("Why?")
         XCTAssertTrue(isAsked)
         await session.settle()
@@ -97,31 +97,31 @@ final class VLMSessionTests: XCTestCase {
 
     func testAQuestionMayBeAskedWhileAllIsLoading() async throws {
         let asked = Log()
-        let scene = Scene(whileLoading: { session in
-            await session.show(Scene.picture(1))
+        let fixture = SessionFixture(whileLoading: { session in
+            await session.show(SessionFixture.picture(1))
             for question in ["What is this?", "And this?"] { asked.add("\(await session.ask(question))") }
         })
-        await scene.session.open(Scene.folder)
-        await scene.session.settle()
+        await fixture.session.open(SessionFixture.folder)
+        await fixture.session.settle()
         XCTAssertEqual(asked.all, ["true", "false"])
-        let turns = await scene.session.state.turns
+        let turns = await fixture.session.state.turns
         XCTAssertEqual(turns.map(\.question), ["What is this?"])
-        await scene.requireSound(1)
+        await fixture.requireSound(1)
     }
 
     // MARK: - stopping, memory, the background
 
     func testStoppingKeepsWhatWasSaid() async throws {
-        let scene = await Scene(FakeEngine(endsOften: false)).seen(), calls = Log()
-        await scene.engine.meanwhile { [session = scene.session] call in
+        let fixture = await SessionFixture(FakeEngine(endsOften: false)).seen(), calls = Log()
+        await fixture.engine.meanwhile { [session = fixture.session] call in
             if call == "next", calls.addAndCount(call) == 3 { await session.stop() }
         }
-        await scene.asked("What is this?")
-        await scene.asked("Why?", maxNewTokens: 2)
-        let turns = await scene.session.state.turns
+        await fixture.asked("What is this?")
+        await fixture.asked("Why?", maxNewTokens: 2)
+        let turns = await fixture.session.state.turns
         XCTAssertEqual(turns.map(\.ended), [.stopped, .length])
         XCTAssertEqual(turns.map(\.tokenIDs.count), [3, 2])
-        await scene.requireSound(1, endsOften: false)
+        await fixture.requireSound(1, endsOften: false)
     }
 
     func testTheBackgroundStopsAndMayFreeTheModelTheConversationComesBack() async throws {
@@ -154,9 +154,9 @@ final class VLMSessionTests: XCTestCase {
         let isAsked = await session.ask("Why?")
         XCTAssertFalse(isAsked, "there is no picture")
         // Also while it is encoded, and while an answer about it is coming.
-        for call in ["look", "next"] {
+        for call in ["encodeImage", "next"] {
             await engine.meanwhile { [session] in if $0 == call { await session.clear() } }
-            await session.show(Scene.picture(2), question: "What is this?")
+            await session.show(SessionFixture.picture(2), question: "What is this?")
             await session.settle()
             state = await session.state
             XCTAssertEqual(state.phase, .ready, call)
@@ -164,38 +164,38 @@ final class VLMSessionTests: XCTestCase {
             XCTAssertNil(state.waitingQuestion, call)
         }
         await engine.meanwhile(nil)
-        await session.show(Scene.picture(3), question: "What is this?")
+        await session.show(SessionFixture.picture(3), question: "What is this?")
         await session.settle()
         await requireSound(3)
     }
 
     func testClearingWhileThePictureIsResizedForgetsIt() async {
         let cleared = Log()
-        let scene = Scene(onState: { session, state in
-            guard state.phase == .looking, !state.isPictureWaiting, cleared.all.isEmpty else { return }
+        let fixture = SessionFixture(onState: { session, state in
+            guard state.phase == .encoding, !state.isPictureWaiting, cleared.all.isEmpty else { return }
             cleared.add("while it is resized")
             session.assumeIsolated { $0.clear() }
         })
-        _ = await scene.seen()
-        let state = await scene.session.state
+        _ = await fixture.seen()
+        let state = await fixture.session.state
         XCTAssertEqual(cleared.all.count, 1)
         XCTAssertEqual(state.phase, .ready)
-        let isAsked = await scene.session.ask("Why?")
+        let isAsked = await fixture.session.ask("Why?")
         XCTAssertFalse(isAsked)
     }
 
     func testAQuestionMayBeAskedWhileThePictureIsResized() async {
         let asked = Log()
-        let scene = Scene(onState: { session, state in
-            guard state.phase == .looking, !state.isPictureWaiting, asked.all.isEmpty else { return }
+        let fixture = SessionFixture(onState: { session, state in
+            guard state.phase == .encoding, !state.isPictureWaiting, asked.all.isEmpty else { return }
             asked.add("while it is resized")
             asked.add("\(session.assumeIsolated { $0.ask("Why?") })")
         })
-        _ = await scene.seen()
+        _ = await fixture.seen()
         XCTAssertEqual(asked.all, ["while it is resized", "true"])
-        let turns = await scene.session.state.turns
+        let turns = await fixture.session.state.turns
         XCTAssertEqual(turns.map(\.question), ["Why?"])
-        await scene.requireSound(1)
+        await fixture.requireSound(1)
     }
 
     func testAQuestionMayBeAskedAsSoonAsTheConversationItBelongsToHasBegun() async {
@@ -259,7 +259,7 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertNil(state.problem)
         await requireSound(1)
         await engine.fail()
-        await session.show(Scene.picture(2))
+        await session.show(SessionFixture.picture(2))
         await session.settle()
         await session.retry()
         await session.settle()
@@ -270,16 +270,16 @@ final class VLMSessionTests: XCTestCase {
 
     func testOpeningAnotherBundleWhileOneLoads() async throws {
         let two = URL(filePath: "/two.mvlm")
-        let scene = Scene(whileLoading: { session in
-            if await session.wanted == Scene.folder { await session.open(two) }
+        let fixture = SessionFixture(whileLoading: { session in
+            if await session.requestedBundle == SessionFixture.folder { await session.open(two) }
         })
-        await scene.session.open(Scene.folder)
-        await scene.session.settle()
-        let name = await scene.session.state.bundle
+        await fixture.session.open(SessionFixture.folder)
+        await fixture.session.settle()
+        let name = await fixture.session.state.bundle
         XCTAssertEqual(name, "two")
-        await expect(scene.session, .ready)
-        let closed = Scene(whileLoading: { await $0.close() })
-        await closed.session.open(Scene.folder)
+        await expect(fixture.session, .ready)
+        let closed = SessionFixture(whileLoading: { await $0.close() })
+        await closed.session.open(SessionFixture.folder)
         await closed.session.settle()
         await expect(closed.session, .idle)
     }
@@ -287,16 +287,16 @@ final class VLMSessionTests: XCTestCase {
     /// It was imported anew meanwhile, and what was read is of both.
     func testABundleThatIsOpenedAgainWhileItsLoadFailsIsLoadedAgain() async throws {
         let (loads, count) = AsyncStream.makeStream(of: Void.self)
-        let scene = Scene(whileLoading: { session in
+        let fixture = SessionFixture(whileLoading: { session in
             count.yield()
-            if await session.openings == 1 {
-                await session.open(Scene.folder)
+            if await session.openCount == 1 {
+                await session.open(SessionFixture.folder)
                 throw BundleError("a.mvlm: got another manifest")
             }
         })
-        await scene.session.open(Scene.folder)
-        await scene.session.settle()
-        await expect(scene.session, .ready)
+        await fixture.session.open(SessionFixture.folder)
+        await fixture.session.settle()
+        await expect(fixture.session, .ready)
         count.finish()
         let loaded = await loads.reduce(0) { sum, _ in sum + 1 }
         XCTAssertEqual(loaded, 2)
@@ -304,17 +304,17 @@ final class VLMSessionTests: XCTestCase {
 
     /// Whatever comes in whatever order: nothing hangs, the engine is used as it says, and every answer is the one that the conversation
     /// has with an engine of its own.
-    func testAnyOrderOfWishesEndsSound() async throws {
+    func testAnyOrderOfRequestsEndsSound() async throws {
         for seed in UInt64(0)..<60 {
             var random = SplitMix64(state: seed)
-            let scene = Scene(), session = scene.session, engine = scene.engine
-            await session.open(Scene.folder)
+            let fixture = SessionFixture(), session = fixture.session, engine = fixture.engine
+            await session.open(SessionFixture.folder)
             var shown = 1
             for _ in 0..<25 {
                 switch Int(random.nextUnit() * 14) {
                 case 0...1:
                     shown = 1 + Int(random.nextUnit() * 3)
-                    await session.show(Scene.picture(shown))
+                    await session.show(SessionFixture.picture(shown))
                 case 2...5: await session.ask(["Why?", "What is this?", "How many?"][Int(random.nextUnit() * 3)])
                 case 6: await session.stop()
                 case 7: await session.undo()
@@ -330,10 +330,10 @@ final class VLMSessionTests: XCTestCase {
             await engine.fail(0)
             await session.foreground()
             await session.retry()
-            await session.show(Scene.picture(shown), question: "Is all well?")
+            await session.show(SessionFixture.picture(shown), question: "Is all well?")
             await session.settle()
-            await expect(session, .seen)
-            await scene.requireSound(shown, "seed \(seed)")
+            await expect(session, .imageReady)
+            await fixture.requireSound(shown, "seed \(seed)")
             let turns = await session.state.turns
             XCTAssertEqual(turns.map(\.question), ["Is all well?"], "seed \(seed)")
         }
@@ -343,8 +343,8 @@ final class VLMSessionTests: XCTestCase {
 
     /// The session, which has seen picture 1 and answered `questions`.
     private func asked(_ questions: String...) async -> VLMSession {
-        let session = await scene.seen().session
-        for question in questions { await scene.asked(question) }
+        let session = await fixture.seen().session
+        for question in questions { await fixture.asked(question) }
         return session
     }
 
@@ -355,8 +355,8 @@ final class VLMSessionTests: XCTestCase {
 
     /// Every answer is what the engine says about picture `shade` after all that was said before, and there is one.
     private func requireSound(_ shade: Int, _ what: String = "", line: UInt = #line) async {
-        await scene.requireSound(shade, what, line: line)
-        let turns = await scene.session.state.turns
+        await fixture.requireSound(shade, what, line: line)
+        let turns = await fixture.session.state.turns
         XCTAssertFalse(turns.isEmpty, what, line: line)
     }
 }

@@ -10,7 +10,7 @@ public struct Capture: Sendable {
     public var picture: Picture?
     /// What is to be known of the phone: model, system, …
     public let device: [String: String]
-    public let stats: Benchmark
+    public let stats: Measurements
 }
 
 /// Writes captures as zips: `capture.json`, `pixels.png` and perhaps `picture.png` (`docs/reference/bundle-format.md`).
@@ -22,7 +22,7 @@ public enum CaptureWriter {
         let manifest_id: String
         let backend: String
         let device: [String: String]
-        let stats: Benchmark
+        let stats: Measurements
         let record: Record
     }
 

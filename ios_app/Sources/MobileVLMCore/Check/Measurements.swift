@@ -1,5 +1,5 @@
 /// How fast the golden records went on this phone; medians over the records.
-public struct Benchmark: Encodable, Sendable, Equatable {
+public struct Measurements: Encodable, Sendable, Equatable {
     /// Seconds to load the programs.
     public let loadSeconds: Double
     /// Seconds to encode a picture and put it through the text decoder.
@@ -60,7 +60,7 @@ struct AnswerTimes: Sendable {
     }
 }
 
-extension Benchmark {
+extension Measurements {
     init(_ times: [AnswerTimes], loadSeconds: Double, peakBytes: Int64, thermalBefore: Thermal, thermalAfter: Thermal) {
         self.loadSeconds = loadSeconds
         imageEncodeSeconds = median(times.map(\.imageSeconds))

@@ -21,7 +21,7 @@ struct RecordMaker: Sendable {
     /// The record of `question` about `pixels` (uint8 [3, S, S]), which the engine answered with `answered`.
     ///
     /// - Throws: what the methods throw; `EngineError` if they give too few or too many values; `PromptError`.
-    func make(_ pixels: [UInt8], question: String, maxNewTokens: Int, _ answered: Answered) async throws -> Record {
+    func make(_ pixels: [UInt8], question: String, maxNewTokens: Int, _ answered: Answer) async throws -> Record {
         let ids = try PromptIDs(model, question: question)
         let tokens = model.manifest.image.tokens, width = model.manifest.sizes.hiddenSize
         let image = try await values(tokens * width, of: "vision_encoder") { try await methods.visionEncoder(pixels) }

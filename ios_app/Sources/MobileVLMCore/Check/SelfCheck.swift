@@ -17,7 +17,7 @@ public struct CheckedRecord: Sendable {
     public let picture: Picture
     public let pixels: [UInt8]
     public let findings: [Finding]
-    let answered: Answered?
+    let answered: Answer?
 
     public var same: Bool { findings.allSatisfy(\.same) }
 }
@@ -25,7 +25,7 @@ public struct CheckedRecord: Sendable {
 /// The result of "Check this phone".
 public struct CheckReport: Sendable {
     public let records: [CheckedRecord]
-    public let benchmark: Benchmark
+    public let measurements: Measurements
 
     public var findings: [Finding] { records.flatMap(\.findings) }
 
@@ -33,7 +33,7 @@ public struct CheckReport: Sendable {
     public var same: Bool { records.allSatisfy(\.same) }
 
     /// The record that tells most in a capture: the first that differs, else the first. Nil if none was answered.
-    public var telling: CheckedRecord? {
+    public var mostInformative: CheckedRecord? {
         let answered = records.filter { $0.answered != nil }
         return answered.first { !$0.same } ?? answered.first
     }
@@ -53,7 +53,7 @@ public struct CheckReport: Sendable {
             .make(record.pixels, question: asked.question, maxNewTokens: asked.maxNewTokens, answered)
         return Capture(
             manifestID: model.manifest.id, record: made, pixels: record.pixels, picture: record.picture, device: device,
-            stats: benchmark)
+            stats: measurements)
     }
 }
 
@@ -96,9 +96,9 @@ public struct SelfCheck: Sendable {
             records.append(try await check(record, &times, onFinding))
         }
         progress(golden.count, golden.count)
-        let benchmark = Benchmark(
+        let measurements = Measurements(
             times, loadSeconds: model.loadSeconds, peakBytes: peakBytes(), thermalBefore: before, thermalAfter: thermal())
-        return CheckReport(records: records, benchmark: benchmark)
+        return CheckReport(records: records, measurements: measurements)
     }
 
     private func check(
@@ -120,7 +120,7 @@ public struct SelfCheck: Sendable {
         var square = SquarePixels(model.manifest.image)
         let pixels = square.pixels(of: picture)
         compare("preprocessing", SHA256Digest.hex(of: pixels), record.pixelsSHA256, "the same pixels")
-        var answered: Answered?
+        var answered: Answer?
         do {
             let ids = try PromptIDs(model, question: record.question), all = ids.before + ids.after
             compare("tokenizer", all, record.idsBeforeImage + record.idsAfterImage, "the same \(all.count) ids")
@@ -140,10 +140,10 @@ public struct SelfCheck: Sendable {
         return CheckedRecord(golden: golden, picture: picture, pixels: pixels, findings: findings, answered: answered)
     }
 
-    private func answer(_ record: Record, _ pixels: [UInt8], _ times: inout [AnswerTimes]) async throws -> Answered {
+    private func answer(_ record: Record, _ pixels: [UInt8], _ times: inout [AnswerTimes]) async throws -> Answer {
         var conversation = Conversation(model), sampler = Sampler.greedy
         let began = now()
-        try await conversation.look(pixels)
+        try await conversation.encodeImage(pixels)
         let asked = now()
         var answerTimes = AnswerTimes(imageSeconds: (asked - began).inSeconds, asked: asked)
         let answered = try await conversation.answer(
@@ -155,7 +155,7 @@ public struct SelfCheck: Sendable {
         return answered
     }
 
-    private static func difference(_ answered: Answered, _ record: Record) -> String? {
+    private static func difference(_ answered: Answer, _ record: Record) -> String? {
         let (text, expected) = (answered.text, record.answer)
         if text != expected {
             let at = zip(text, expected).prefix { $0 == $1 }.count

@@ -3,7 +3,7 @@
 public struct LiveMode: Sendable {
     private var described: FrameSketch?  // the frame being described, or described last
     private var isBusy = false
-    private var restedFrom: Duration?
+    private var cooldownFrom: Duration?
     private var isFailed = false
     private var replaced = 0  // frames in a row that were not described to their end
 
@@ -12,23 +12,23 @@ public struct LiveMode: Sendable {
     /// What to do with `frame`, which came at `now`. After `look` or `replace` it counts as being described.
     ///
     /// - Parameters:
-    ///   - canLook: whether there is a model that could
+    ///   - canDescribe: whether there is a model that could
     ///   - isWaiting: whether the frame being described hasn't begun to be encoded: then a newer one takes its place for nothing
     public mutating func onFrame(
-        _ frame: FrameSketch, at now: Duration, _ condition: PhoneCondition, canLook: Bool = true, isWaiting: Bool = false
+        _ frame: FrameSketch, at now: Duration, _ condition: PhoneCondition, canDescribe: Bool = true, isWaiting: Bool = false
     ) -> LiveAction {
-        guard let rest = LivePolicy.rest(condition) else {
+        guard let cooldown = LivePolicy.cooldown(condition) else {
             isBusy = false
             described = nil
-            restedFrom = now
+            cooldownFrom = now
             return .pause
         }
-        let action = action(frame, now, rest, canLook: canLook, isWaiting: isWaiting)
-        if action == .look || action == .replace {
+        let action = action(frame, now, cooldown, canDescribe: canDescribe, isWaiting: isWaiting)
+        if action == .describe || action == .replace {
             described = frame
             isBusy = true
             isFailed = false
-            replaced = action == .look ? 0 : isWaiting ? replaced : replaced + 1
+            replaced = action == .describe ? 0 : isWaiting ? replaced : replaced + 1
         }
         return action
     }
@@ -37,20 +37,20 @@ public struct LiveMode: Sendable {
     public mutating func onAnswered(at now: Duration, isFailed: Bool = false) {
         guard isBusy else { return }
         isBusy = false
-        restedFrom = now
+        cooldownFrom = now
         self.isFailed = isFailed
     }
 
     private func action(
-        _ frame: FrameSketch, _ now: Duration, _ rest: Duration, canLook: Bool, isWaiting: Bool
+        _ frame: FrameSketch, _ now: Duration, _ cooldown: Duration, canDescribe: Bool, isWaiting: Bool
     ) -> LiveAction {
         let isChanged = described.map { $0.difference(frame) > LivePolicy.changed } ?? true
-        guard canLook else { return .skip }
+        guard canDescribe else { return .skip }
         if isBusy {
-            return isWaiting || (isChanged && replaced < LivePolicy.mostReplaced) ? .replace : .skip
+            return isWaiting || (isChanged && replaced < LivePolicy.maxReplaced) ? .replace : .skip
         }
         guard isChanged || isFailed else { return .skip }
-        if let restedFrom, now - restedFrom < rest { return .skip }
-        return .look
+        if let cooldownFrom, now - cooldownFrom < cooldown { return .skip }
+        return .describe
     }
 }

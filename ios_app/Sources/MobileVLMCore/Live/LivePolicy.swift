@@ -36,7 +36,7 @@ public enum LiveAction: Sendable, Equatable {
     /// Nothing: too early, or nothing new to see.
     case skip
     /// Describe this frame.
-    case look
+    case describe
     /// The scene has changed while it is being described: stop, and describe this frame.
     case replace
     /// The phone is too hot, or the app isn't seen: stop what runs, and look at nothing.
@@ -49,10 +49,10 @@ public enum LivePolicy {
     public static let changed = 0.06
 
     /// So many times in a row a changed scene may stop an answer; then one is finished, or a moving camera would never say anything.
-    public static let mostReplaced = 2
+    public static let maxReplaced = 2
 
     /// The rest after each answer for a phone in `condition`; nil: live mode pauses.
-    public static func rest(_ condition: PhoneCondition) -> Duration? {
+    public static func cooldown(_ condition: PhoneCondition) -> Duration? {
         guard condition.isInForeground else { return nil }
         let warm: Duration
         switch condition.thermal {

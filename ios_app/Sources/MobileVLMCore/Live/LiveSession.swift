@@ -1,6 +1,6 @@
 /// Live mode at work: keeps asking a session a standing question about the newest camera frame, as `LiveMode` has it.
 ///
-/// It runs where the session runs, so that nothing comes between what it sees of the session and what it wishes.
+/// It runs where the session runs, so that nothing comes between what it sees of the session and what it requests.
 public actor LiveSession {
     /// Live answers are short: the next frame waits.
     public static let maxNewTokens = 64
@@ -37,11 +37,12 @@ public actor LiveSession {
         if isOurs, state.turns.last?.ended != nil || state.problem != nil {
             mode.onAnswered(at: now, isFailed: state.problem != nil)
         }
-        let canLook = [.ready, .looking, .seen, .answering].contains(state.phase)
+        let canDescribe = [.ready, .encoding, .imageReady, .answering].contains(state.phase)
         var next = mode
-        let action = next.onFrame(frame, at: now, condition, canLook: canLook, isWaiting: isOurs && state.isPictureWaiting)
+        let action = next.onFrame(
+            frame, at: now, condition, canDescribe: canDescribe, isWaiting: isOurs && state.isPictureWaiting)
         switch action {
-        case .look, .replace:
+        case .describe, .replace:
             let picture = try picture(), question = question, maxNewTokens = maxNewTokens
             let number = session.assumeIsolated { $0.show(picture, question: question, maxNewTokens: maxNewTokens) }
             shown = (number, now)

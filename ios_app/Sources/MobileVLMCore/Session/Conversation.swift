@@ -2,7 +2,7 @@
 struct ContextFullError: Error {}
 
 /// A finished answer.
-struct Answered: Sendable, Equatable {
+struct Answer: Sendable, Equatable {
     let text: String
     let tokenIDs: [Int32]
     let ended: Ended
@@ -14,7 +14,7 @@ struct Answered: Sendable, Equatable {
 /// feeds what is new, an undo nothing, and what an error has lost all of it.
 struct Conversation: Sendable {
     /// An answer that has no room for so many tokens isn't begun.
-    static let leastAnswer = 16
+    static let minAnswerTokens = 16
 
     private let model: LoadedModel
     private let prompt: Prompt
@@ -34,7 +34,7 @@ struct Conversation: Sendable {
     var position: Int { cached.count }
 
     /// Encodes the picture `pixels` and feeds what stands before any question.
-    mutating func look(_ pixels: [UInt8], isolation: isolated (any Actor)? = #isolation) async throws {
+    mutating func encodeImage(_ pixels: [UInt8], isolation: isolated (any Actor)? = #isolation) async throws {
         self.pixels = pixels
         isSeen = false
         // What stands before the picture stays.
@@ -58,15 +58,15 @@ struct Conversation: Sendable {
     /// - Parameters:
     ///   - isStopped: asked after each token
     ///   - show: given the answer so far
-    /// - Throws: `ContextFullError` if there is room for fewer than `leastAnswer` tokens, and `PromptError`: nothing has run then; what the
+    /// - Throws: `ContextFullError` if there is room for fewer than `minAnswerTokens` tokens, and `PromptError`: nothing has run then; what the
     ///   engine throws.
     mutating func answer(
         _ turns: [ChatTurn], _ question: String, maxNewTokens: Int, by sampler: inout Sampler,
         isolation: isolated (any Actor)? = #isolation, isStopped: () -> Bool, show: (String) -> Void
-    ) async throws -> Answered {
+    ) async throws -> Answer {
         let wanted = try rows(turns) + asked(question, isFirst: turns.isEmpty)
         let room = model.manifest.maxContext - wanted.count
-        guard room >= min(Self.leastAnswer, maxNewTokens) else { throw ContextFullError() }
+        guard room >= min(Self.minAnswerTokens, maxNewTokens) else { throw ContextFullError() }
         let most = min(room, maxNewTokens)
         // The last chunk, of one row at least, is what tells the first token.
         let last = (wanted.count - 1) / model.chunk * model.chunk
@@ -76,7 +76,7 @@ struct Conversation: Sendable {
         var stream = TextStream(hiding: model.tokenizer.specials), text = "", ids = [Int32]()
         while true {
             if model.manifest.prompt.stopIDs.contains(next) {
-                return Answered(text: text + stream.finish(), tokenIDs: ids, ended: .complete)
+                return Answer(text: text + stream.finish(), tokenIDs: ids, ended: .complete)
             }
             ids.append(next)
             let shown = stream.add(model.tokenizer.piece(next))
@@ -84,7 +84,7 @@ struct Conversation: Sendable {
             if !shown.isEmpty { show(text) }
             let isCut = isStopped()
             if isCut || ids.count == most {
-                return Answered(text: text + stream.finish(), tokenIDs: ids, ended: isCut ? .stopped : .length)
+                return Answer(text: text + stream.finish(), tokenIDs: ids, ended: isCut ? .stopped : .length)
             }
             next = try await choose([.token(next)], by: &sampler)
         }
@@ -124,7 +124,7 @@ struct Conversation: Sendable {
     /// Makes the KV cache hold exactly `wanted`.
     private mutating func fit(_ wanted: [PromptRow], isolation: isolated (any Actor)? = #isolation) async throws {
         if !isSeen {
-            try await model.engine.look(pixels)
+            try await model.engine.encodeImage(pixels)
             isSeen = true
         }
         var fed = Array(wanted[..<commonLength(wanted)])

@@ -13,9 +13,9 @@ public enum Phase: Sendable, Equatable {
     /// The phone is being checked: the model is lent to `VLMSession.check`.
     case checking
     /// A picture is being encoded, or a conversation put back into the KV cache.
-    case looking
+    case encoding
     /// The picture is in the KV cache: a question may be asked.
-    case seen
+    case imageReady
     /// An answer is coming.
     case answering
 }

@@ -7,8 +7,8 @@ extension VLMSession {
         switch step {
         case .unload: unload()
         case .load: await loadModel()
-        case .check: await lendModel()
-        case .look: await look()
+        case .check: await runCheck()
+        case .encode: await encode()
         case .answer: await answer()
         }
     }
@@ -20,8 +20,8 @@ extension VLMSession {
     }
 
     private func loadModel() async {
-        guard let folder = wanted else { return }
-        let mine = openings
+        guard let folder = requestedBundle else { return }
+        let startCount = openCount
         loadProgress = 0
         let task = Task { [load] in
             try await load(folder) { share in Task { await self.verified(share, of: folder) } }
@@ -36,8 +36,8 @@ extension VLMSession {
             conversation = Conversation(loaded)
             isToRefresh = pixels != nil  // a conversation from before is put back
         } catch {
-            // Another wish came, and the next step sees it. A bundle that was opened again may be another one by now, and is loaded again.
-            guard openings == mine, !task.isCancelled else { return }
+            // Another request came, and the next step sees it. A bundle that was opened again may be another one by now, and is loaded again.
+            guard openCount == startCount, !task.isCancelled else { return }
             hasFailedToLoad = true
             problem =
                 switch error {
@@ -49,50 +49,50 @@ extension VLMSession {
     }
 
     private func verified(_ share: Double, of folder: URL) {
-        guard running == .load, wanted == folder, share > loadProgress else { return }
+        guard running == .load, requestedBundle == folder, share > loadProgress else { return }
         loadProgress = share
         publish()
     }
 
-    private func lendModel() async {
-        guard let work = check, let lent = model else { return }
+    private func runCheck() async {
+        guard let work = check, let checked = model else { return }
         check = nil
-        let task = Task { try await work(lent) }
+        let task = Task { try await work(checked) }
         checking = task
         publish()
         let result = await task.result
         checking = nil
         usedTokens = 0
-        model = lent.isReleased ? nil : lent
+        model = checked.isReleased ? nil : checked
         conversation = model.map { Conversation($0) }
         isToRefresh = pixels != nil
         if case .failure(let error) = result, !task.isCancelled { problem = .check(Self.line(error)) }
     }
 
-    private func look() async {
-        guard var talk = conversation, let spec = model?.manifest.image else { return }
-        let began = now(), mine = epoch, about = pictures
+    private func encode() async {
+        guard var current = conversation, let spec = model?.manifest.image else { return }
+        let began = now(), startEpoch = epoch, startPicture = pictureNumber
         let picture = newPicture
         newPicture = nil
         isToRefresh = false
-        if picture != nil { resizing = about }
+        if picture != nil { resizing = startPicture }
         publish()
         do {
             if let picture {
                 let square = await Self.square(picture, spec)
                 resizing = nil
-                guard pictures == about else { return }
+                guard pictureNumber == startPicture else { return }
                 pixels = square
             }
             guard let pixels else { return }
-            if picture != nil || !talk.hasPicture { try await talk.look(pixels) }
-            try await talk.restore(history())
-            conversation = talk
-            guard epoch == mine else { return }
-            usedTokens = talk.position
+            if picture != nil || !current.hasPicture { try await current.encodeImage(pixels) }
+            try await current.restore(history())
+            conversation = current
+            guard epoch == startEpoch else { return }
+            usedTokens = current.position
             imageSeconds = (now() - began).inSeconds
         } catch {
-            lose(&talk, mine, error)
+            lose(&current, startEpoch, error)
         }
     }
 
@@ -102,8 +102,8 @@ extension VLMSession {
     }
 
     private func answer() async {
-        guard var talk = conversation, let asked = question else { return }
-        let began = now(), mine = epoch
+        guard var current = conversation, let asked = question else { return }
+        let began = now(), startEpoch = epoch
         let history = history()
         question = nil
         turns.append(ChatTurn(question: asked.text))
@@ -111,57 +111,57 @@ extension VLMSession {
         var first: Duration?, last = began
         do {
             var sampler = sampler
-            let answered = try await talk.answer(
+            let answered = try await current.answer(
                 history, asked.text, maxNewTokens: asked.maxNewTokens, by: &sampler, isStopped: { self.isStopping }
             ) { text in
                 last = now()
                 if first == nil { first = last }
-                changeLastTurn(mine) { $0.answer = text }
+                changeLastTurn(startEpoch) { $0.answer = text }
             }
-            conversation = talk
+            conversation = current
             self.sampler = sampler
-            guard epoch == mine else { return }
-            usedTokens = talk.position
+            guard epoch == startEpoch else { return }
+            usedTokens = current.position
             let decoding = first.map { (last - $0).inSeconds } ?? 0
             let stats = AnswerStats(
                 imageSeconds: imageSeconds, firstTokenSeconds: first.map { ($0 - began).inSeconds } ?? 0,
                 tokens: answered.tokenIDs.count,
                 tokensPerSecond: decoding > 0 ? Double(answered.tokenIDs.count - 1) / decoding : 0)
             imageSeconds = 0
-            changeLastTurn(mine) { turn in
+            changeLastTurn(startEpoch) { turn in
                 turn.answer = answered.text
                 turn.tokenIDs = answered.tokenIDs
                 turn.ended = answered.ended
                 turn.stats = stats
             }
         } catch is ContextFullError {
-            refuse(mine, .contextFull(question: asked.text))
+            refuse(startEpoch, .contextFull(question: asked.text))
         } catch let error as PromptError {
-            refuse(mine, .input(error.message))
+            refuse(startEpoch, .input(error.message))
         } catch {
-            lose(&talk, mine, error)
-            changeLastTurn(mine) { $0.ended = .failed }
+            lose(&current, startEpoch, error)
+            changeLastTurn(startEpoch) { $0.ended = .failed }
         }
     }
 
     /// The engine failed, and its KV cache is lost: it is fed anew when it is needed. The epoch `mine` is told why.
-    private func lose(_ talk: inout Conversation, _ mine: Int, _ error: any Error) {
-        talk.lose()
-        conversation = talk
-        guard epoch == mine else { return }
+    private func lose(_ current: inout Conversation, _ startEpoch: Int, _ error: any Error) {
+        current.lose()
+        conversation = current
+        guard epoch == startEpoch else { return }
         problem = .engine(Self.line(error))
         question = nil
     }
 
     /// The question that began in the epoch `mine` was never asked.
-    private func refuse(_ mine: Int, _ why: Problem) {
-        guard epoch == mine else { return }
+    private func refuse(_ startEpoch: Int, _ why: Problem) {
+        guard epoch == startEpoch else { return }
         turns.removeLast()
         problem = why
     }
 
-    private func changeLastTurn(_ mine: Int, _ change: (inout ChatTurn) -> Void) {
-        guard epoch == mine, !turns.isEmpty else { return }
+    private func changeLastTurn(_ startEpoch: Int, _ change: (inout ChatTurn) -> Void) {
+        guard epoch == startEpoch, !turns.isEmpty else { return }
         change(&turns[turns.count - 1])
         publish()
     }

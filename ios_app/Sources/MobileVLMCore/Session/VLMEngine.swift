@@ -13,7 +13,7 @@ public protocol VLMEngine: Sendable {
     var chunk: Int { get }
 
     /// Encodes `pixels`, uint8 [3, S, S], and keeps the picture's embeddings for `.image` rows.
-    func look(_ pixels: [UInt8]) async throws
+    func encodeImage(_ pixels: [UInt8]) async throws
 
     /// Puts `rows`, 1 to `chunk` of them, into the KV cache at `position`.
     func prefill(_ rows: [PromptRow], at position: Int) async throws

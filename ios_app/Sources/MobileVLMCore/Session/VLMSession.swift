@@ -2,16 +2,16 @@ import Foundation
 
 /// A bundle, a picture and a conversation about it: the state that one screen shows.
 ///
-/// What the user wants is noted at once; one worker brings it about, step after step: load, check, look, answer. A new wish overtakes those
-/// that haven't begun and stops the answer that it makes idle. So whatever comes in whatever order, the session ends where the last wish
-/// points. The wishes are here, the steps in an extension.
+/// What the user wants is noted at once; one worker brings it about, step after step: load, check, look, answer. A new request overtakes those
+/// that haven't begun and stops the answer that it makes idle. So whatever comes in whatever order, the session ends where the last request
+/// points. The requests are here, the steps in an extension.
 public actor VLMSession {
     public typealias Load = @Sendable (URL, @escaping @Sendable (Double) -> Void) async throws -> LoadedModel
 
     /// The longest answer, in tokens, unless asked otherwise.
     public static let maxNewTokens = 256
 
-    enum Step { case unload, load, check, look, answer }
+    enum Step { case unload, load, check, encode, answer }
 
     struct Question {
         let text: String
@@ -23,7 +23,7 @@ public actor VLMSession {
     private let listener: @Sendable (SessionState) -> Void
 
     // What is wanted.
-    var wanted: URL?
+    var requestedBundle: URL?
     var newPicture: Picture?
     var isToRefresh = false  // put the conversation back into the KV cache
     var question: Question?
@@ -50,9 +50,9 @@ public actor VLMSession {
     private var worker: Task<Void, Never>?
 
     // What began with another picture, in another conversation, or before a bundle was opened or closed, doesn't touch the state any more.
-    var pictures = 0
+    var pictureNumber = 0
     var epoch = 0
-    var openings = 0
+    var openCount = 0
 
     /// The newest state.
     public private(set) var state = SessionState()
@@ -70,15 +70,15 @@ public actor VLMSession {
         self.listener = listener
     }
 
-    // MARK: - wishes
+    // MARK: - requests
 
     /// Uses the bundle in `folder` from now on; picture and conversation of another bundle are forgotten.
     public func open(_ folder: URL) {
-        openings += 1
-        if folder == wanted, !hasFailedToLoad { return }
-        if folder != wanted { forgetPicture() }
+        openCount += 1
+        if folder == requestedBundle, !hasFailedToLoad { return }
+        if folder != requestedBundle { forgetPicture() }
         cancelCheck()
-        wanted = folder
+        requestedBundle = folder
         hasFailedToLoad = false
         problem = nil
         loading?.cancel()
@@ -87,10 +87,10 @@ public actor VLMSession {
 
     /// Forgets bundle, picture and conversation, and frees the model; also while it loads.
     public func close() {
-        openings += 1
+        openCount += 1
         forgetPicture()
         cancelCheck()
-        wanted = nil
+        requestedBundle = nil
         hasFailedToLoad = false
         isReleased = false
         problem = nil
@@ -108,7 +108,7 @@ public actor VLMSession {
         forgetProblem()
         if let question, !isBlank(question) { self.question = Question(text: question, maxNewTokens: maxNewTokens) }
         changed()
-        return pictures
+        return pictureNumber
     }
 
     /// A picture about which `said` was said before, such as when the system has ended the app meanwhile; turns without an end are left out.
@@ -130,7 +130,7 @@ public actor VLMSession {
     /// under way.
     @discardableResult
     public func ask(_ question: String, maxNewTokens: Int = maxNewTokens) -> Bool {
-        let hasPicture = newPicture != nil || pixels != nil || resizing == pictures
+        let hasPicture = newPicture != nil || pixels != nil || resizing == pictureNumber
         guard !isBlank(question), hasPicture, self.question == nil, !isAnswering, maxNewTokens >= 1 else { return false }
         forgetProblem()
         self.question = Question(text: question, maxNewTokens: maxNewTokens)
@@ -179,7 +179,7 @@ public actor VLMSession {
     /// if it hasn't begun. False, and nothing happens, if the bundle's model isn't loaded, or a check is under way.
     @discardableResult
     public func check(_ work: @escaping @Sendable (LoadedModel) async throws -> Void) -> Bool {
-        guard let model, model.folder == wanted, check == nil, checking == nil, !isInBackground else { return false }
+        guard let model, model.folder == requestedBundle, check == nil, checking == nil, !isInBackground else { return false }
         problem = nil
         check = work
         stopAnswer()
@@ -225,7 +225,7 @@ public actor VLMSession {
         question = nil
         turns = []
         usedTokens = 0
-        pictures += 1
+        pictureNumber += 1
         epoch += 1
         stopAnswer()
     }
@@ -264,13 +264,13 @@ public actor VLMSession {
 
     private func nextStep() -> Step? {
         if let model {
-            if model.folder != wanted || isReleased { return .unload }
+            if model.folder != requestedBundle || isReleased { return .unload }
             if isInBackground { return nil }
             if check != nil { return .check }
-            if newPicture != nil || isToRefresh { return .look }
+            if newPicture != nil || isToRefresh { return .encode }
             return question != nil && pixels != nil ? .answer : nil
         }
-        return wanted != nil && !hasFailedToLoad && !isReleased ? .load : nil
+        return requestedBundle != nil && !hasFailedToLoad && !isReleased ? .load : nil
     }
 
     private func work() async {
@@ -287,15 +287,15 @@ public actor VLMSession {
     // MARK: - state
 
     private var phase: Phase {
-        if wanted == nil { return .idle }
-        guard let model, model.folder == wanted, running != .unload else {
+        if requestedBundle == nil { return .idle }
+        guard let model, model.folder == requestedBundle, running != .unload else {
             if model == nil, isReleased { return .suspended }
             return model == nil && hasFailedToLoad ? .failed : .loading
         }
         if running == .check || check != nil { return .checking }
         if isAnswering { return .answering }
-        if newPicture != nil || isToRefresh || running == .look { return .looking }
-        return pixels == nil ? .ready : .seen
+        if newPicture != nil || isToRefresh || running == .encode { return .encoding }
+        return pixels == nil ? .ready : .imageReady
     }
 
     /// Whether the answer that is coming belongs to this conversation, and not to one that is gone.
@@ -307,9 +307,9 @@ public actor VLMSession {
     func publish() {
         var new = SessionState()
         new.phase = phase
-        new.bundle = wanted?.deletingPathExtension().lastPathComponent
+        new.bundle = requestedBundle?.deletingPathExtension().lastPathComponent
         new.loadProgress = running == .load ? loadProgress : 0
-        new.picture = pictures
+        new.picture = pictureNumber
         new.isPictureWaiting = newPicture != nil
         new.turns = turns
         new.waitingQuestion = question?.text
