@@ -12,7 +12,8 @@ from PIL.Image import Image
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.pixels import open_image
-from mobilevlm_host.ask.runner import Answer, Runner
+from mobilevlm_host.ask.conversation import Answer
+from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.records.golden import read_golden
 
 # The third answer is cut short, so that the fourth question goes on from inside an answer.

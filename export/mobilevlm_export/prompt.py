@@ -145,6 +145,25 @@ def encode_segments(tokenizer: Tokenizer, turns: Sequence[Turn], template: Templ
     return [*encoded, ids]
 
 
+def before_image_ids(tokenizer: Tokenizer, template: Template = V1) -> list[int]:
+    """Ids of the constant text before the image, BOS first."""
+    return [tokenizer.bos_id, *tokenizer.encode(template.before_image)]
+
+
+def after_image_ids(tokenizer: Tokenizer, question: str, template: Template = V1) -> list[int]:
+    """Ids after the image that ask the first ``question``.
+
+    Raises:
+        PromptError: the question is empty.
+    """
+    return tokenizer.encode(template.first(Turn(question).question))
+
+
+def first_turn_ids(tokenizer: Tokenizer, question: str, template: Template = V1) -> tuple[list[int], list[int]]:
+    """Ids before and after the image; errors as :func:`after_image_ids`."""
+    return before_image_ids(tokenizer, template), after_image_ids(tokenizer, question, template)
+
+
 def follow_up_ids(tokenizer: Tokenizer, question: str, template: Template = V1) -> list[int]:
     """Ids that ask another ``question`` when the KV cache ends with an answer: its end, then the next turn.
 

@@ -6,31 +6,28 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from PIL.Image import Image
-
-from mobilevlm_export import prompt
 from mobilevlm_export.bundle.manifest import MANIFEST
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.demo.built_in import DEMO, DEMO_CHECKPOINT, DEMO_SAMPLES
-from mobilevlm_export.demo.questions import QA, is_right, questions
-from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS, make_scene, render
+from mobilevlm_export.demo.held_out import held_out, scene_image
+from mobilevlm_export.demo.questions import is_right
 from mobilevlm_export.errors import BundleError
-from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
-from mobilevlm_export.pixels import open_image, preprocess
+from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, megabytes, silent
 from mobilevlm_export.quantize.recipe import make_recipe
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.ask.fp32_answer import answer_fp32
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.records.golden import add_golden
 from mobilevlm_host.terminal.output import print_table
 
 _MAX_NEW_TOKENS = 80
-_QUESTIONS_A_SCENE = 4
 
 
 @dataclass(frozen=True)
@@ -91,9 +88,10 @@ def run_demo(
     with Runner(bundle) as runner:
         if say:
             _ask_samples(runner, say)
-        for index, (image, qa) in enumerate(held_out(count)):
+        for index, asked in enumerate(islice(held_out(), count)):
+            image, qa = scene_image(asked.seed), asked.qa
             got = "".join(runner.ask(image, qa.question, max_new_tokens=_MAX_NEW_TOKENS))
-            expected = answer_fp32(model, tokenizer, image, qa.question)
+            expected = answer_fp32(model, tokenizer, image, qa.question, _MAX_NEW_TOKENS)
             tally["same"] += got == expected
             tally["fp32"] += is_right(expected, qa.answer, qa.kind)
             tally["bundle"] += is_right(got, qa.answer, qa.kind)
@@ -115,28 +113,6 @@ def run_demo(
         fp32_right=tally["fp32"],
         bundle_right=tally["bundle"],
     )
-
-
-def held_out(count: int) -> list[tuple[Image, QA]]:
-    """``count`` questions about scenes that no training has seen, four a scene."""
-    asked: list[tuple[Image, QA]] = []
-    for seed in HELD_OUT_SEEDS:
-        scene = make_scene(seed)
-        image = render(scene)
-        for qa in questions(scene, seed, count=_QUESTIONS_A_SCENE):
-            if len(asked) == count:
-                return asked
-            asked.append((image, qa))
-    return asked
-
-
-def answer_fp32(model: MobileVLM, tokenizer: Tokenizer, image: Image, question: str) -> str:
-    """The fp32 model's greedy answer: the oracle."""
-    segments = [
-        preprocess(image, model.config) if segment is prompt.IMAGE else segment
-        for segment in prompt.encode_segments(tokenizer, [prompt.Turn(question)])
-    ]
-    return tokenizer.decode(model.generate(segments, _MAX_NEW_TOKENS))
 
 
 def _ask_samples(runner: Runner, say: Callable[[str], None]) -> None:

@@ -10,7 +10,7 @@ import click
 
 from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_export.progress import megabytes
-from mobilevlm_host.android.android_engine import AndroidEngine
+from mobilevlm_host.android.android_methods import AndroidMethods
 from mobilevlm_host.android.host import AndroidHost
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_facts, print_json, print_table
@@ -45,7 +45,7 @@ def main(bundle: Path, engine: Path | None, as_json: bool) -> None:
         with (
             drawn_progress() as progress,
             Bundle.open(bundle, progress=progress) as opened,
-            AndroidEngine(opened, AndroidHost(engine=engine), progress) as running,
+            AndroidMethods(opened, AndroidHost(engine=engine), progress) as running,
         ):
             progress("measuring", 0, 0)
             figures = less_the_jvm(running.bench())

@@ -15,7 +15,8 @@ import click
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import PromptError, RunnerError
 from mobilevlm_export.progress import Progress
-from mobilevlm_host.ask.runner import Runner, require_limits
+from mobilevlm_host.ask.conversation import require_limits
+from mobilevlm_host.ask.runner import Runner
 
 
 @dataclass(frozen=True)

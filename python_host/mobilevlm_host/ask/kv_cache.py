@@ -29,8 +29,23 @@ def token_count(prompt: Sequence[Part]) -> int:
     return sum(part.tokens if isinstance(part, Shown) else 1 for part in prompt)
 
 
+def _shared_images(cached: Sequence[Part], prompt: Sequence[Part]) -> list[Part]:
+    """What ``prompt`` begins as ``cached`` does with, up to an image or the end of one: what follows is then fed in the same calls
+    as after a reset, so that an answer doesn't depend on what was asked before it.
+    """
+    end = 0
+    for at, (part, asked) in enumerate(zip(cached, prompt, strict=False)):
+        if isinstance(asked, Shown):
+            end = at  # another image begins where this one did
+        if part != asked:
+            break
+        if isinstance(part, Shown):
+            end = at + 1
+    return list(prompt[:end])
+
+
 class KVCache:
-    """Makes ``engine``, which can only append or begin again, continue any prompt. One thread at a time is let in, others wait."""
+    """Makes ``engine``, which appends, and goes back if it can, continue any prompt. One thread at a time is let in, others wait."""
 
     def __init__(self, engine: Generation, max_prefill: int) -> None:
         self._engine, self._max_prefill = engine, max_prefill
@@ -89,8 +104,9 @@ class KVCache:
         """All that is cached: the beginning of ``prompt``, of at most ``most`` parts. The caller appends what it feeds."""
         cached, self._cached = self._cached, None  # until the engine has returned
         if cached is None or len(cached) > most or cached != list(prompt[: len(cached)]):
-            self._engine.reset()
-            cached = []
+            kept = _shared_images(cached or [], prompt)
+            count = token_count(kept)
+            cached = kept if self._engine.reset(count) == count else []
         yield cached
         self._cached = cached
 

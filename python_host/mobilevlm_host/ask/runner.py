@@ -1,30 +1,13 @@
-"""Ask a bundle on the desktop: ExecuTorch's through the C++ multimodal runner that phones use, Core ML's by its saved programs.
-
-Token ids go in, so the prompt is the reference's; pieces of single tokens come out. A conversation is a prompt that grows: the
-engine's KV cache is mirrored (:mod:`mobilevlm_host.ask.kv_cache`), so that only what is new in it is fed.
-"""
+"""Ask a bundle on the desktop: its ExecuTorch program by the C++ multimodal runner, its Core ML programs by an engine for those."""
 
 from __future__ import annotations
 
-import resource
-import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from PIL.Image import Image
-
-from mobilevlm_export import prompt
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.errors import MobileVLMError, RunnerError
-from mobilevlm_export.pixels import preprocess
-from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.ask.answering import Answering, Request
-from mobilevlm_host.ask.kv_cache import KVCache, Part, Shown, token_count
-from mobilevlm_host.ask.text_stream import TextStream
+from mobilevlm_export.errors import RunnerError
+from mobilevlm_host.ask.conversation import Conversation, ModelSpec
 from mobilevlm_host.engines.choose import chosen_backend, computed_by
 from mobilevlm_host.engines.cpp_runner import CppGeneration
 from mobilevlm_host.engines.executorch import ExecuTorchMethods
@@ -34,55 +17,12 @@ from mobilevlm_host.engines.methods import ComputedBy, Methods
 if TYPE_CHECKING:
     from mobilevlm_host.engines.coreml import CoreMLMethods
 
-StopReason = Literal["eos", "length", "stopped"]
-_BUSY = "runner: it is still answering, expected its answer to be read to the end or dropped"
 
-
-@dataclass(frozen=True)
-class Answer:
-    """A finished answer. ``token_ids`` are without the end of text."""
-
-    text: str
-    token_ids: list[int] | None
-    stop_reason: StopReason
-
-
-@dataclass(frozen=True)
-class Stats:
-    """Seconds, tokens and bytes of the last answer.
-
-    ``image_encode_s`` is the time to encode the image and put its embeddings through the text decoder (0 if it was cached for an
-    earlier answer), ``prefill_s`` the rest of the time to the first token, ``ttft_s`` the two together; ``peak_rss_bytes`` is
-    the whole process's.
-    """
-
-    load_s: float
-    image_encode_s: float
-    prefill_s: float
-    ttft_s: float
-    prompt_tokens: int
-    generated_tokens: int
-    decode_tok_s: float
-    peak_rss_bytes: int
-
-
-def require_limits(max_new_tokens: int, temperature: float) -> None:
-    """Refuse what no answer can be generated with.
-
-    Raises:
-        RunnerError: ``max_new_tokens`` is below 1, or ``temperature`` is not from 0 to 1.
-    """
-    if max_new_tokens < 1:
-        raise RunnerError(f"max_new_tokens: got {max_new_tokens}, expected at least 1")
-    if not 0 <= temperature <= 1:
-        raise RunnerError(f"temperature: got {temperature}, expected 0 (greedy) to 1")
-
-
-class Runner:
+class Runner(Conversation):
     """An opened bundle that answers questions, one at a time; use it as a context manager."""
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, backend: str | None = None) -> None:
-        """Load the program of ``bundle`` for ``backend`` (default: executorch if it is there, else what is); ``threads`` sets the
+        """Load the program of ``bundle`` for ``backend`` (default: executorch if present, else coreml); ``threads`` sets the
         engine's CPU threads (of the whole process).
 
         Raises:
@@ -92,12 +32,11 @@ class Runner:
         """
         begin = time.perf_counter()
         self.backend = chosen_backend(bundle, backend)
-        self.bundle, self.config, self.manifest = bundle, bundle.config, bundle.manifest
-        self.tokenizer = Tokenizer(bundle.tokenizer())
-        if self.config.image_tokens > self.manifest.max_prefill:
+        self.bundle, self.manifest, spec = bundle, bundle.manifest, ModelSpec.of(bundle)
+        if spec.config.image_tokens > spec.max_prefill:
             raise RunnerError(
-                f"{bundle.path}: got a prefill of {self.manifest.max_prefill} tokens, "
-                f"expected at least the image's {self.config.image_tokens}"
+                f"{bundle.path}: got a prefill of {spec.max_prefill} tokens, "
+                f"expected at least the image's {spec.config.image_tokens}"
             )
         engine: Generation
         self._coreml: CoreMLMethods | None = None
@@ -105,84 +44,10 @@ class Runner:
             from mobilevlm_host.engines.coreml import open_coreml
 
             self._coreml = open_coreml(bundle, threads)
-            engine = MethodsGeneration(
-                self._coreml, pieces=self.tokenizer.vocab_size, max_prefill=self.manifest.max_prefill
-            )
+            engine = MethodsGeneration(self._coreml, pieces=spec.tokenizer.vocab_size, max_prefill=spec.max_prefill)
         else:
-            engine = CppGeneration(bundle, self.tokenizer, threads)
-        self._cache: KVCache | None = KVCache(engine, self.manifest.max_prefill)  # None: closed
-        self._load_s = time.perf_counter() - begin
-        self._before_image = [self.tokenizer.bos_id, *self.tokenizer.encode(self.manifest.template.before_image)]
-        self._conversation: list[Part] = []  # what a follow-up follows, cached or not
-        self._prepare_s = 0.0  # seconds of a prepared image that no answer has reported
-        self._busy = threading.Lock()
-        self._answering: Answering | None = None  # the latest, running or not
-        self._stopped = threading.Event()  # ends the answer that was asked for last
-        self._answer: Answer | None = None
-        self._stats: Stats | None = None
-
-    def prepare(self, image: Image) -> None:
-        """Put the constant prompt and ``image`` (RGB) into the KV cache before a question is known; forgets all before."""
-        with self._alone() as cache:
-            self._conversation = self._shown(image)
-            self._prepare_s = cache.hold(self._conversation)
-
-    def ask(
-        self, image: Image, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0
-    ) -> Generator[str, None, None]:
-        """Answer ``question`` about ``image`` (RGB) piece by piece. The first token is always the most likely one.
-
-        Nothing runs before the first piece is asked for. Until the pieces are read to their end, or the generator is closed or
-        dropped, the runner does nothing else.
-
-        Raises:
-            PromptError: the question is empty.
-            RunnerError: it doesn't fit the context, ``max_new_tokens`` is below 1, ``temperature`` isn't from 0 to 1, the runner is
-                closed, or it is answering already. While pieces are read: the engine fails.
-        """
-        stopped = self._begin()
-        return self._ask(self._shown(image), question, max_new_tokens, temperature, stopped)
-
-    def ask_prepared(
-        self, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0
-    ) -> Generator[str, None, None]:
-        """As :meth:`ask`, about the image given to :meth:`prepare`; a conversation since then is forgotten."""
-        stopped = self._begin()
-        if not self._conversation:
-            raise RunnerError("ask_prepared: got no image, expected prepare(image) before")
-        shown = self._conversation[: len(self._before_image) + 1]
-        return self._ask(shown, question, max_new_tokens, temperature, stopped)
-
-    def follow_up(
-        self, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0
-    ) -> Generator[str, None, None]:
-        """As :meth:`ask`, in the same conversation: the image and all before stay in the KV cache."""
-        stopped = self._begin()
-        if len(self._conversation) <= len(self._before_image) + 1:
-            raise RunnerError("follow_up: got no finished answer, expected ask() before")
-        return self._ask(self._conversation, question, max_new_tokens, temperature, stopped)
-
-    def stop(self) -> None:
-        """End the answer that was asked for last after its current token; may be called from any thread, and at any time."""
-        self._stopped.set()
-
-    @property
-    def answer(self) -> Answer:
-        """The last finished answer.
-
-        Raises:
-            RunnerError: none is finished.
-        """
-        if self._answer is None:
-            raise RunnerError("answer: none is finished yet, expected the pieces of ask() to be read to their end")
-        return self._answer
-
-    @property
-    def stats(self) -> Stats:
-        """Figures of the last finished answer; errors as :attr:`answer`."""
-        if self._stats is None:
-            raise RunnerError("stats: no answer is finished yet, expected the pieces of ask() to be read to their end")
-        return self._stats
+            engine = CppGeneration(bundle, spec.tokenizer, threads)
+        super().__init__(engine, spec, load_s=time.perf_counter() - begin)
 
     def methods(self) -> Methods:
         """The program's methods, with a KV cache of their own; of a closed runner too.
@@ -192,129 +57,7 @@ class Runner:
         """
         return self._coreml.with_own_cache() if self._coreml else ExecuTorchMethods(self.bundle)
 
-    @contextmanager
-    def lent_engine(self) -> Iterator[Generation]:
-        """What this runner drives, to measure it: meanwhile nothing can be asked; afterwards the conversation goes on as before.
-
-        Raises:
-            RunnerError: the runner is closed, or still answering.
-        """
-        with self._alone() as cache, cache.lent() as engine:
-            yield engine
-
     @property
     def computed_by(self) -> ComputedBy:
         """What computes here, and what that shows."""
         return computed_by(self.backend)
-
-    def close(self) -> None:
-        """Stop a running answer and free the engine. The bundle stays open for whoever opened it."""
-        self._cache = None
-        self.stop()
-        if self._answering:
-            self._answering.end()
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @contextmanager
-    def _alone(self) -> Iterator[KVCache]:
-        """The engine, with every other caller kept out, from this thread and others."""
-        if not self._busy.acquire(blocking=False):
-            raise RunnerError(_BUSY)
-        try:
-            yield self._require_open()
-        finally:
-            self._busy.release()
-
-    def _require_open(self) -> KVCache:
-        if self._cache is None:
-            raise RunnerError("runner: it is closed, expected an open one")
-        return self._cache
-
-    def _begin(self) -> threading.Event:
-        """Another question comes: what stops its answer, from now on."""
-        self._require_open()
-        if self._busy.locked():
-            raise RunnerError(_BUSY)
-        self._stopped = stopped = threading.Event()
-        return stopped
-
-    def _shown(self, image: Image) -> list[Part]:
-        """The prompt up to ``image``."""
-        return [*self._before_image, Shown(preprocess(image, self.config), self.config.image_tokens)]
-
-    def _ask(
-        self, before: list[Part], question: str, max_new_tokens: int, temperature: float, stopped: threading.Event
-    ) -> Generator[str, None, None]:
-        """Answer ``question`` after ``before``, which ends with an image or with an answer."""
-        require_limits(max_new_tokens, temperature)
-        if isinstance(before[-1], Shown):
-            ids = self.tokenizer.encode(self.manifest.template.first(prompt.Turn(question).question))
-        else:
-            ids = prompt.follow_up_ids(self.tokenizer, question, self.manifest.template)
-        tokens, limit = token_count(before) + len(ids), self.manifest.max_context
-        if tokens + max_new_tokens > limit:
-            raise RunnerError(
-                f"question: got a prompt of {tokens} tokens and up to {max_new_tokens} new ones, "
-                f"expected at most {limit} together (the bundle's context)"
-            )
-        request = Request((*before, *ids), max_new_tokens, temperature, self.config.eos_id, stopped)
-        return self._pieces(before, request)
-
-    def _pieces(self, before: list[Part], request: Request) -> Generator[str, None, None]:
-        with self._alone() as cache:
-            self._conversation, self._stopped = before, request.stopped
-            self._answer = self._stats = None
-            begin = time.perf_counter()
-            self._answering = answering = Answering(cache, request)
-            del cache  # for close to free it
-            said = list(request.prompt)
-            ids, times = list[int](), list[float]()
-            stream, text = TextStream(self.tokenizer.specials), ""
-            try:
-                for token, came_s in answering:
-                    times.append(came_s)
-                    self._conversation = said
-                    if token == request.eos_id:
-                        continue
-                    said.append(token)
-                    ids.append(token)
-                    if new := stream.add(self.tokenizer.piece(token)):
-                        text += new
-                        yield new
-                is_stopped = request.stopped.is_set()
-                if rest := stream.finish():
-                    text += rest
-                    yield rest
-            except MobileVLMError:
-                self._conversation = before
-                raise
-            finally:
-                answering.end()
-            stop_reason: StopReason = "stopped" if is_stopped and len(ids) < request.max_new_tokens else "length"
-            self._answer = Answer(text, ids, "eos" if len(times) > len(ids) else stop_reason)
-            self._stats = self._measured(answering.image_s, begin, times, request, len(ids))
-
-    def _measured(
-        self, image_s: float, begin: float, times: list[float], request: Request, generated_tokens: int
-    ) -> Stats:
-        """The figures of an answer whose tokens came at ``times``, asked at ``begin``; its image took ``image_s`` since then."""
-        first, last = (times[0], times[-1]) if times else (time.perf_counter(), 0.0)
-        image_encode_s, self._prepare_s = image_s or self._prepare_s, 0.0
-        prefill_s = first - begin - image_s
-        return Stats(
-            load_s=self._load_s,
-            image_encode_s=image_encode_s,
-            prefill_s=prefill_s,
-            ttft_s=image_encode_s + prefill_s,
-            prompt_tokens=token_count(request.prompt),
-            generated_tokens=generated_tokens,
-            decode_tok_s=(len(times) - 1) / (last - first) if last > first else 0.0,
-            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        )

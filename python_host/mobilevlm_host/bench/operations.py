@@ -69,3 +69,15 @@ def kv_bytes(config: LlamaConfig, positions: int) -> int:
 def _weights(manifest: Manifest, method: str) -> int:
     made: dict[str, Any] = manifest.values["artifacts"]["executorch"]["methods"]
     return int(made[method]["delegate_bytes"])
+
+
+def per_prefilled_token(config: MobileVLMConfig) -> int:
+    """Of the decoder's linears, for one token; attention is left out, which is little at short lengths, and the head, which runs once."""
+    head = 2 * config.llm.hidden_size * config.llm.vocab_size
+    return text_decoder_ops(config.llm, 1, 0).linear_ops - head
+
+
+def per_image(config: MobileVLMConfig) -> int:
+    """Of the tower that runs, with its attention, and of LDPv2."""
+    work = vision_encoder_ops(config)
+    return work.linear_ops + work.float_ops

@@ -41,10 +41,11 @@ class CppGeneration:
             except (RuntimeError, UnicodeDecodeError) as error:
                 raise RunnerError(f"{self._program}: the engine can't load it ({str(error).splitlines()[0]})") from None
 
-    def reset(self) -> None:
-        """See :class:`Generation`."""
+    def reset(self, keep: int = 0) -> int:
+        """See :class:`Generation`; the runner can only start over."""
         with native_output_hidden():
             self._runner.reset()
+        return 0
 
     def feed(self, ids: list[int]) -> None:
         """See :class:`Generation`."""

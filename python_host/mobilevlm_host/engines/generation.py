@@ -17,8 +17,8 @@ class Generation(Protocol):
     All but :meth:`reset` raise RunnerError, or another MobileVLMError, if the engine fails.
     """
 
-    def reset(self) -> None:
-        """Forget all that was fed."""
+    def reset(self, keep: int = 0) -> int:
+        """Forget all that was fed but the first ``keep`` tokens: how many are left, none where an engine can only start over."""
         ...
 
     def feed(self, ids: list[int]) -> None:
@@ -48,9 +48,10 @@ class MethodsGeneration:
         self._methods, self._pieces, self._max_prefill = methods, pieces, max_prefill
         self._position = 0
 
-    def reset(self) -> None:
-        """See :class:`Generation`; what stays in the cache is overwritten before it is read."""
-        self._position = 0
+    def reset(self, keep: int = 0) -> int:
+        """See :class:`Generation`; what stays in the cache behind them is overwritten before it is read."""
+        self._position = keep
+        return keep
 
     @torch.inference_mode()
     def feed(self, ids: list[int]) -> None:

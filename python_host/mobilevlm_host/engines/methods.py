@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 
@@ -46,20 +44,3 @@ def prefill(methods: Methods, embeds: Tensor, max_prefill: int, position: int = 
         logits = methods.text_decoder(chunk, position)
         position += chunk.shape[1]
     return logits
-
-
-def decode(
-    methods: Methods, ids: list[int], position: int, *, eos_id: int, pieces: int, max_prefill: int, max_new_tokens: int
-) -> Iterator[int]:
-    """Greedy token ids after ``ids``, fed at cache ``position``: at most ``max_new_tokens``, without the end of text.
-
-    Only the first ``pieces`` rows of the vocabulary are chosen from: those that the tokenizer has a piece for.
-    """
-    for _ in range(max_new_tokens):
-        embeds = methods.token_embedding(torch.tensor([ids]))
-        token = int(prefill(methods, embeds, max_prefill, position)[:pieces].argmax())
-        if token == eos_id:
-            return
-        yield token
-        position += len(ids)
-        ids = [token]

@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from mobilevlm_export.errors import EvaluateError, MobileVLMError
+from mobilevlm_host.ask.conversation import Conversation
 from mobilevlm_host.engines.native_output import native_output_hidden
-from mobilevlm_host.evaluate.answerer import Answerer
 from mobilevlm_host.evaluate.benchmark import Benchmark
-from mobilevlm_host.evaluate.run_benchmark import Engine, Shown, answer_picture
+from mobilevlm_host.evaluate.run_benchmark import Engine, Shown, answer_image
 from mobilevlm_host.evaluate.system import Source, System, open_system
 
 _LOCAL = "local"
@@ -69,17 +69,17 @@ class Worker:
     def __init__(self, source: Source, sha256: str, benchmark: Benchmark) -> None:
         self._source, self._sha256, self._benchmark = source, sha256, benchmark
         self._opened: Any = None  # keeps an unpacked bundle in its place
-        self._answerer: Answerer | None = None
+        self._conversation: Conversation | None = None
 
     def answer(self, shown: Shown) -> list[tuple[str, str]]:
         """Item id and answer of each question about one picture."""
-        if self._answerer is None:
-            self._answerer = self._load()
-        return list(answer_picture(self._answerer, self._benchmark, shown))
+        if self._conversation is None:
+            self._conversation = self._load()
+        return list(answer_image(self._conversation, self._benchmark, shown))
 
-    def _load(self) -> Answerer:
+    def _load(self) -> Conversation:
         self._opened = open_system(self._source)
-        system = self._opened.__enter__()
+        system: System = self._opened.__enter__()
         if system.sha256 != self._sha256:
             raise EvaluateError(
                 f"{self._source.name}: got {system.sha256[:12]}… on {os.uname().nodename}, expected {self._sha256[:12]}… as here"

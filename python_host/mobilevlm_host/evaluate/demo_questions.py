@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from PIL.Image import Image
 
-from mobilevlm_export.demo.questions import KINDS, QA, is_right, questions
-from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS, make_scene, render
+from mobilevlm_export.demo.held_out import held_out, scene_image
+from mobilevlm_export.demo.questions import KINDS, QA, is_right
+from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS
 from mobilevlm_host.evaluate.benchmark import Item, Scores, given_answers, items_about, percent
 
 SEEDS = HELD_OUT_SEEDS[len(HELD_OUT_SEEDS) // 2 :]  # the first half is looked at while models and recipes are made
-_QUESTIONS_A_SCENE = 4
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Demo:
 
     def image(self, picture: str) -> Image:
         """The scene, drawn."""
-        return render(make_scene(int(picture)))
+        return scene_image(int(picture))
 
     def score(self, answers: Mapping[str, str]) -> Scores:
         """``right`` in percent, then that of each kind of question; what is right is ``is_right``'s to say."""
@@ -53,10 +54,7 @@ def load(count: int = 1000) -> Demo:
     """The first ``count`` questions about scenes of ``SEEDS``."""
     items: list[Item] = []
     truths: dict[str, QA] = {}
-    for seed in SEEDS:
-        for index, qa in enumerate(questions(make_scene(seed), seed, count=_QUESTIONS_A_SCENE)):
-            if len(items) == count:
-                return Demo(items, truths)
-            items.append(Item(f"{seed}-{index}", str(seed), qa.question))
-            truths[items[-1].id] = qa
+    for each in islice(held_out(SEEDS), count):
+        items.append(Item(f"{each.seed}-{each.index}", str(each.seed), each.qa.question))
+        truths[items[-1].id] = each.qa
     return Demo(items, truths)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_host.ask.conversation import Conversation
 from mobilevlm_host.evaluate.answer_file import AnswerFile, Header
-from mobilevlm_host.evaluate.answerer import Answerer
 from mobilevlm_host.evaluate.benchmark import Benchmark, Evaluation, Item
 from mobilevlm_host.evaluate.system import System
 
@@ -59,16 +59,20 @@ def run(
 
 def answer_here(system: System, benchmark: Benchmark, shown: Sequence[Shown]) -> Iterator[tuple[str, str]]:
     """The :data:`Engine` of this process."""
-    answerer = system.load()
-    for each in shown:
-        yield from answer_picture(answerer, benchmark, each)
+    with system.load() as conversation:
+        for each in shown:
+            yield from answer_image(conversation, benchmark, each)
 
 
-def answer_picture(answerer: Answerer, benchmark: Benchmark, shown: Shown) -> Iterator[tuple[str, str]]:
-    """Item id and answer of each question about one picture."""
-    answerer.show(benchmark.image(shown.picture))
+def answer_image(conversation: Conversation, benchmark: Benchmark, shown: Shown) -> Iterator[tuple[str, str]]:
+    """Item id and greedy answer of each question about one image, which is encoded once: the answer has at most the benchmark's
+    tokens or what the context has room for, none if the question leaves no room.
+    """
+    conversation.prepare(benchmark.image(shown.picture))
     for item in shown.items:
-        yield item.id, answerer.answer(item.prompt, benchmark.max_new_tokens)
+        room = min(benchmark.max_new_tokens, conversation.spec.room(item.prompt))
+        pieces = conversation.ask_prepared(item.prompt, max_new_tokens=room) if room > 0 else ()
+        yield item.id, "".join(pieces)
 
 
 def by_picture(items: Iterable[Item]) -> list[Shown]:
@@ -88,13 +92,13 @@ def require_pictures(benchmark: Benchmark) -> None:
 
 def cut_short(benchmark: Benchmark, system: System) -> str | None:
     """One line on the questions whose prompt leaves less than the benchmark's longest answer of the system's context, if any."""
-    room = {item.id: system.max_context - system.prompt_tokens(item.prompt) for item in benchmark.items}
+    room = {item.id: system.spec.room(item.prompt) for item in benchmark.items}
     short = [id for id, left in room.items() if left < benchmark.max_new_tokens]
     silent_ones = [id for id in short if room[id] < 1]
     if not short:
         return None
     line = (
-        f"{len(short)} of {len(room)} prompts leave less than {benchmark.max_new_tokens} of {system.max_context} tokens "
+        f"{len(short)} of {len(room)} prompts leave less than {benchmark.max_new_tokens} of {system.spec.max_context} tokens "
         f"for the answer, which may be cut short: {_listed(short)}"
     )
     return f"{line}; {len(silent_ones)} don't fit at all and are answered with nothing" if silent_ones else line

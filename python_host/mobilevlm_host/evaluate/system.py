@@ -17,13 +17,15 @@ from mobilevlm_export.bundle.manifest import MANIFEST
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
-from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
-from mobilevlm_export.tokenizer import Tokenizer, checkpoint_tokenizer
+from mobilevlm_export.tokenizer import checkpoint_tokenizer
+from mobilevlm_host.ask.conversation import Conversation, ModelSpec
 from mobilevlm_host.engines.choose import chosen_backend, computed_by, open_methods
-from mobilevlm_host.evaluate.answerer import Answerer, TorchMethods
+from mobilevlm_host.engines.generation import MethodsGeneration
+from mobilevlm_host.engines.methods import Methods
+from mobilevlm_host.engines.torch_methods import TorchMethods
 
 
 @dataclass(frozen=True)
@@ -45,31 +47,20 @@ class Source:
 
 @dataclass(frozen=True)
 class System:
-    """An opened system. ``sha256`` is over all that decides its answers; ``max_context`` is its longest conversation in tokens;
-    ``load`` brings its weights into memory; ``note`` says what its answers show and what they can't,
-    if that needs saying.
+    """An opened system. ``sha256`` is over everything that decides its answers; ``load`` loads its weights for a conversation;
+    ``note`` explains what its answers show and what they can't, where that is needed.
     """
 
     source: Source
     sha256: str
-    tokenizer: Tokenizer
-    config: MobileVLMConfig
-    max_context: int
-    load: Callable[[], Answerer]
+    spec: ModelSpec
+    load: Callable[[], Conversation]
     note: str = ""
-    template: prompt.Template = prompt.V1
 
     @property
     def name(self) -> str:
         """As the user names it."""
         return self.source.name
-
-    def prompt_tokens(self, question: str) -> int:
-        """Tokens of the whole prompt that asks ``question``, the image's included."""
-        before, _, after = prompt.encode_segments(self.tokenizer, [prompt.Turn(question)], self.template)
-        assert isinstance(before, list)
-        assert isinstance(after, list)
-        return len(before) + self.config.image_tokens + len(after)
 
 
 @contextmanager
@@ -102,22 +93,15 @@ def _bundle_system(source: Source, bundle: Bundle) -> System:
         for entry in manifest.files
         if entry.path == tokenizer_file or _belongs(entry.path, bundle, backend)
     ]
-    tokenizer = Tokenizer(bundle.tokenizer())
+    spec = ModelSpec.of(bundle)
 
-    def load() -> Answerer:
-        return Answerer(
-            open_methods(bundle, backend, source.threads),
-            tokenizer,
-            bundle.config,
-            max_context=manifest.max_context,
-            max_prefill=manifest.max_prefill,
-            template=manifest.template,
-        )
+    def load() -> Conversation:
+        return _conversation(open_methods(bundle, backend, source.threads), spec)
 
     others = [by.engine] if by.engine != "executorch" else []
     others += list(astuple(manifest.template)) if manifest.template != prompt.V1 else []
     sha256 = _digest(["bundle", *hashes, manifest.max_context, *others])
-    return System(source, sha256, tokenizer, bundle.config, manifest.max_context, load, by.shows, manifest.template)
+    return System(source, sha256, spec, load, by.shows)
 
 
 def _belongs(path: str, bundle: Bundle, backend: str) -> bool:
@@ -129,18 +113,23 @@ def _belongs(path: str, bundle: Bundle, backend: str) -> bool:
 
 def _checkpoint_system(source: Source, folder: Path, progress: Progress) -> System:
     config = read_config(folder, source.vision_tower)
-    tokenizer = checkpoint_tokenizer(folder)
     context = config.llm.max_position_embeddings
+    spec = ModelSpec(checkpoint_tokenizer(folder), config, max_context=context, max_prefill=context)
     folders = [folder] if source.vision_tower is None else [folder, source.vision_tower]
 
-    def load() -> Answerer:
+    def load() -> Conversation:
         if source.threads is not None:
             torch.set_num_threads(source.threads)
         model = load_checkpoint(folder, vision_tower=source.vision_tower, progress=progress)
-        return Answerer(TorchMethods(model), tokenizer, config, max_context=context, max_prefill=context)
+        return _conversation(TorchMethods(model), spec)
 
     sha256 = _digest(["checkpoint", *(checkpoint_sha256(each, progress) for each in folders)])
-    return System(source, sha256, tokenizer, config, context, load)
+    return System(source, sha256, spec, load)
+
+
+def _conversation(methods: Methods, spec: ModelSpec) -> Conversation:
+    engine = MethodsGeneration(methods, pieces=spec.tokenizer.vocab_size, max_prefill=spec.max_prefill)
+    return Conversation(engine, spec)
 
 
 def _digest(values: list[str | int]) -> str:

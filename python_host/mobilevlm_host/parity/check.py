@@ -19,15 +19,14 @@ from mobilevlm_export.files.sha256 import file_sha256
 from mobilevlm_export.pixels import open_image, open_images
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import checkpoint_tokenizer
-from mobilevlm_host.arm64.arm64_engine import Arm64Engine
+from mobilevlm_host.arm64.arm64_methods import Arm64Methods
 from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.parity import thresholds
-from mobilevlm_host.parity.engine import BundleEngine, Engine
 from mobilevlm_host.parity.pictures import pictures
 from mobilevlm_host.parity.run_sample import Sample
 from mobilevlm_host.parity.stages import ParityReport, Stage, Subject, compare
-from mobilevlm_host.parity.two_machines import Beside
+from mobilevlm_host.parity.two_machines import TwoMachines
 from mobilevlm_host.terminal.output import print_table
 
 _QUESTION = "Describe the image."
@@ -78,13 +77,15 @@ def check_parity(
     tokenizer = checkpoint_tokenizer(checkpoint)
     with ExitStack() as opened:
         runner = opened.enter_context(Runner(bundle, backend="executorch" if arm64_cpu else backend))
-        engine: Engine = BundleEngine(runner)
+        machines = None
         if arm64_cpu:
-            engine = Beside(opened.enter_context(Arm64Engine(bundle, arm64_cpu, progress=progress)), engine)
+            arm = opened.enter_context(Arm64Methods(bundle, arm64_cpu, progress=progress))
+            machines = TwoMachines(arm, runner)
         report = compare(
             model,
             tokenizer,
-            engine,
+            machines or runner.methods(),
+            machines.answer if machines else runner.answer_ids,
             PhoneInputs(bundle),
             samples,
             recipe=recipe,
@@ -97,9 +98,9 @@ def check_parity(
 
         report = replace(report, layers=measure_layers(model, tokenizer, bundle, samples, progress))
     subject = _subject(checkpoint, got, runner, called or str(bundle.path))
-    if not isinstance(engine, Beside):
+    if not machines:
         return replace(report, subject=subject)
-    stages = engine.stages(recipe, [sample.name for sample in samples])
+    stages = machines.stages(recipe, [sample.name for sample in samples])
     subject = replace(subject, compared_with=f"{subject.compared_with}, on an emulated {arm64_cpu}")
     return replace(report, stages=report.stages + stages, subject=subject)
 

@@ -55,9 +55,7 @@ def measure_layers(
             theirs = tapped["vision_encoder"](pixels)[2:]
             features, ours, rest = _walk(tower.layers, partial(model.vision_features, pixels))
             _compare("vision_encoder", tower.layers, ours, theirs, rest, found)
-            before, _, after = prompt.encode_segments(tokenizer, [prompt.Turn(sample.question)])
-            assert isinstance(before, list)
-            assert isinstance(after, list)
+            before, after = prompt.first_turn_ids(tokenizer, sample.question)
             embeds = model.embed([before, model.vision_encoder.projector(features)[0], after])
             embeds = embeds[:, : bundle.manifest.max_prefill]
             theirs = [embeds, *tapped["text_decoder"](embeds, torch.tensor([0]))[1:]]

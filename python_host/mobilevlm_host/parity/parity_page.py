@@ -19,7 +19,7 @@ from torch import Tensor
 from mobilevlm_host.pages import charts
 from mobilevlm_host.pages.charts import Line
 from mobilevlm_host.pages.html_page import Page
-from mobilevlm_host.parity.run_sample import Answer, Measured
+from mobilevlm_host.parity.run_sample import ComparedAnswer, Measured
 from mobilevlm_host.parity.stages import ParityReport, Stage
 from mobilevlm_host.parity.thresholds import Limit
 from mobilevlm_host.parity.two_machines import COMPARED as ARM64_COMPARED
@@ -183,7 +183,7 @@ def _example(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _cut(answer: Answer) -> dict[str, str]:
+def _cut(answer: ComparedAnswer) -> dict[str, str]:
     return {"before": answer.before, "at": answer.at, "after": answer.after}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -23,13 +23,15 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.ask.phone_inputs import PhoneInputs
-from mobilevlm_host.engines.methods import prefill
-from mobilevlm_host.parity.engine import Engine
+from mobilevlm_host.engines.methods import Methods, prefill
 from mobilevlm_host.parity.metrics import Distance, LogitDistance, distance, logit_distance
 
 DECODE_STEPS = 32  # after prefill
 _MAX_NEW_TOKENS = 48
 _OWN_PREFILL_AFTER = (2, DECODE_STEPS)  # decoded tokens
+
+# Greedy token ids of the answer to a question about an image (RGB), of at most so many tokens.
+Answers = Callable[[Image, str, int], list[int]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ComparedAnswer:
     """Greedy token ids and their text, cut in three: before, at and after the first token that the other model's answer hasn't."""
 
     ids: tuple[int, ...]
@@ -84,8 +86,8 @@ class Measured:
     logits: LogitDistance
     own_prefill_snr_db: float | None
     token_errors: tuple[float, ...]
-    expected: Answer
-    answer: Answer
+    expected: ComparedAnswer
+    answer: ComparedAnswer
 
     @property
     def same_answer(self) -> bool:
@@ -94,10 +96,10 @@ class Measured:
 
 
 @torch.inference_mode()
-def see(model: MobileVLM, engine: Engine, phone: PhoneInputs, image: Image) -> Seen:
-    """Compare what ``engine`` and ``phone`` make of ``image`` (RGB) with the fp32 ``model``."""
+def see(model: MobileVLM, methods: Methods, phone: PhoneInputs, image: Image) -> Seen:
+    """Compare what ``methods`` and ``phone`` make of ``image`` (RGB) with the fp32 ``model``."""
     pixels = preprocess(image, model.config)
-    features, (shown, their_features) = model.vision_features(pixels[None]), engine.vision_encoder(pixels[None])
+    features, (shown, their_features) = model.vision_features(pixels[None]), methods.vision_encoder(pixels[None])
     projector = model.vision_encoder.projector
     embeds = projector(features)[0]
     tensors = {
@@ -112,7 +114,8 @@ def see(model: MobileVLM, engine: Engine, phone: PhoneInputs, image: Image) -> S
 def measure(
     model: MobileVLM,
     tokenizer: Tokenizer,
-    engine: Engine,
+    methods: Methods,
+    answer: Answers,
     phone: PhoneInputs,
     sample: Sample,
     seen: Seen,
@@ -120,12 +123,12 @@ def measure(
     max_context: int,
     max_prefill: int,
 ) -> Measured:
-    """Compare ``engine`` and ``phone`` with the fp32 ``model`` on ``sample``, whose picture was ``seen``.
+    """Compare ``methods``, ``answer`` and ``phone`` with the fp32 ``model`` on ``sample``, whose picture was ``seen``.
 
     Raises:
         ParityError: the sample leaves no room for an answer in ``max_context`` tokens.
     """
-    before, after = question_ids(tokenizer, sample.question)
+    before, after = prompt.first_turn_ids(tokenizer, sample.question)
     text = torch.tensor([before + after])
     prompted = model.embed([before, seen.embeds, after])
     room = max_context - prompted.shape[1]
@@ -134,14 +137,14 @@ def measure(
             f"{sample.name}: got a prompt of {prompted.shape[1]} tokens, expected less than the context, {max_context}"
         )
     new_tokens = min(_MAX_NEW_TOKENS, room)
-    decoded = _decode(model, engine, prompted, min(1 + DECODE_STEPS, room), new_tokens, max_prefill)
-    given = engine.answer(sample.image, sample.question, new_tokens)
+    decoded = _decode(model, methods, prompted, min(1 + DECODE_STEPS, room), new_tokens, max_prefill)
+    given = answer(sample.image, sample.question, new_tokens)
     return Measured(
         sample=sample,
         pixels=seen.pixels,
         tensors={
             **seen.tensors,
-            "token_embedding": distance(model.token_embedding(text), engine.token_embedding(text)),
+            "token_embedding": distance(model.token_embedding(text), methods.token_embedding(text)),
             "prefill": distance(decoded.ours[:1], decoded.theirs[:1]),
             **({"decode": distance(decoded.ours[1:], decoded.theirs[1:])} if len(decoded.ours) > 1 else {}),
         },
@@ -186,17 +189,9 @@ def walk(model: MobileVLM, embeds: Tensor, steps: int, new_tokens: int) -> Walk:
     return Walk(embeds, torch.stack(logits), likeliest, list(answer))
 
 
-def question_ids(tokenizer: Tokenizer, question: str) -> tuple[list[int], list[int]]:
-    """The token ids of a first turn before and after its picture, BOS included."""
-    before, _, after = prompt.encode_segments(tokenizer, [prompt.Turn(question)])
-    assert isinstance(before, list)
-    assert isinstance(after, list)
-    return before, after
-
-
 @dataclass(frozen=True)
 class _Decoded:
-    """Logits [steps, V] of both; how far the engine's are from its own prefill of the same text; the fp32 model's greedy ids."""
+    """Logits [steps, V] of both; how far those of the methods are from their own prefill of the same text; the fp32 model's greedy ids."""
 
     ours: Tensor
     theirs: Tensor
@@ -205,27 +200,27 @@ class _Decoded:
 
 
 def _decode(
-    model: MobileVLM, engine: Engine, embeds: Tensor, steps: int, new_tokens: int, max_prefill: int
+    model: MobileVLM, methods: Methods, embeds: Tensor, steps: int, new_tokens: int, max_prefill: int
 ) -> _Decoded:
     """Both after the prompt ``embeds`` [1, T, D], fed the fp32 model's likeliest tokens, which are its greedy answer too."""
     walked, length = walk(model, embeds, steps, new_tokens), embeds.shape[1]
-    theirs = [prefill(engine, embeds, max_prefill)]
-    theirs += [engine.text_decoder(walked.embeds[:, at : at + 1], at) for at in range(length, length + steps - 1)]
+    theirs = [prefill(methods, embeds, max_prefill)]
+    theirs += [methods.text_decoder(walked.embeds[:, at : at + 1], at) for at in range(length, length + steps - 1)]
     embeds = walked.embeds
     own = [
-        distance(prefill(engine, embeds[:, : length + decoded], max_prefill), theirs[decoded])
+        distance(prefill(methods, embeds[:, : length + decoded], max_prefill), theirs[decoded])
         for decoded in sorted({min(decoded, steps - 1) for decoded in _OWN_PREFILL_AFTER})  # a shift shows best early
         if decoded > 0
     ]
     return _Decoded(walked.logits, torch.stack(theirs), own, walked.answer)
 
 
-def _answer(tokenizer: Tokenizer, ids: list[int], other: list[int]) -> Answer:
+def _answer(tokenizer: Tokenizer, ids: list[int], other: list[int]) -> ComparedAnswer:
     # A piece of another tokenizer has no id, and a model may have more rows than pieces: they say nothing.
     ids = [token for token in ids if 0 <= token < tokenizer.vocab_size]
     shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(ids, other, strict=False)))
     before, through, text = (tokenizer.decode(ids[:end]) for end in (shared, shared + 1, len(ids)))
-    return Answer(tuple(ids), before, through[len(before) :], text[len(through) :])
+    return ComparedAnswer(tuple(ids), before, through[len(before) :], text[len(through) :])
 
 
 def _token_errors(reference: Tensor, actual: Tensor) -> tuple[float, ...]:

@@ -13,10 +13,9 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.ask.phone_inputs import PhoneInputs
-from mobilevlm_host.engines.methods import ComputedBy
+from mobilevlm_host.engines.methods import ComputedBy, Methods
 from mobilevlm_host.parity import thresholds
-from mobilevlm_host.parity.engine import Engine
-from mobilevlm_host.parity.run_sample import Measured, Sample, Seen, measure, see
+from mobilevlm_host.parity.run_sample import Answers, Measured, Sample, Seen, measure, see
 from mobilevlm_host.parity.thresholds import Limit
 
 STAGES = (
@@ -134,7 +133,8 @@ def _plain(stages: Sequence[Stage]) -> dict[str, Any]:
 def compare(
     model: MobileVLM,
     tokenizer: Tokenizer,
-    engine: Engine,
+    methods: Methods,
+    answer: Answers,
     phone: PhoneInputs,
     samples: Sequence[Sample],
     *,
@@ -143,7 +143,7 @@ def compare(
     max_prefill: int,
     progress: Progress = silent,
 ) -> ParityReport:
-    """Compare ``engine`` and ``phone`` with the fp32 ``model`` over ``samples``.
+    """Compare ``methods``, ``answer`` and ``phone`` with the fp32 ``model`` over ``samples``.
 
     ``recipe`` gives the scheme of each part (llm, vision, projector, embedding), which sets the limits.
 
@@ -158,10 +158,18 @@ def compare(
         progress("parity", len(measured), len(samples))
         picture = id(sample.image)
         if picture not in seen:
-            seen[picture] = see(model, engine, phone, sample.image)
+            seen[picture] = see(model, methods, phone, sample.image)
         measured.append(
             measure(
-                model, tokenizer, engine, phone, sample, seen[picture], max_context=max_context, max_prefill=max_prefill
+                model,
+                tokenizer,
+                methods,
+                answer,
+                phone,
+                sample,
+                seen[picture],
+                max_context=max_context,
+                max_prefill=max_prefill,
             )
         )
     progress("parity", len(measured), len(samples))

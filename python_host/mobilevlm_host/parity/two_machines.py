@@ -1,4 +1,4 @@
-"""The ARM program beside this machine's: every call that parity makes is made on both, and how far they are apart is kept."""
+"""The ARM program compared with this machine's: every call that parity makes is made on both, and their distances are kept."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from PIL.Image import Image
 from torch import Tensor
 
+from mobilevlm_host.ask.conversation import Conversation
+from mobilevlm_host.ask.runner import Runner
+from mobilevlm_host.engines.generation import MethodsGeneration
+from mobilevlm_host.engines.methods import Methods
 from mobilevlm_host.parity import thresholds
-from mobilevlm_host.parity.engine import Engine
 from mobilevlm_host.parity.metrics import Distance, distance
 from mobilevlm_host.parity.stages import Found, Stage
 
@@ -24,17 +27,19 @@ COMPARED = {
 STAGES = tuple(COMPARED)
 
 
-class Beside:
-    """An :class:`Engine` that gives what ``arm`` gives, and compares it with what ``here`` gives for the same call."""
+class TwoMachines:
+    """:class:`Methods` and answers that are those of ``arm``; each call is made on this machine too, and the results are compared."""
 
-    def __init__(self, arm: Engine, here: Engine) -> None:
-        """Both must be engines of one bundle."""
-        self._arm, self._here = arm, here
+    def __init__(self, arm: Methods, here: Runner) -> None:
+        """``arm`` are the methods of the bundle that ``here`` runs."""
+        self._arm, self._here, self._runner = arm, here.methods(), here
+        engine = MethodsGeneration(arm, pieces=here.tokenizer.vocab_size, max_prefill=here.manifest.max_prefill)
+        self._arm_conversation = Conversation(engine, here.spec)
         self._found: dict[str, list[tuple[int, Distance]]] = {stage: [] for stage in STAGES[:-1]}
         self._same: list[bool] = []
 
     def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Engine`."""
+        """See :class:`Methods`."""
         embeds, features = self._arm.vision_encoder(pixels)
         expected, expected_features = self._here.vision_encoder(pixels)
         self._keep("arm64 vision_encoder", expected_features, features)
@@ -42,21 +47,22 @@ class Beside:
         return embeds, features
 
     def token_embedding(self, ids: Tensor) -> Tensor:
-        """See :class:`Engine`."""
+        """See :class:`Methods`."""
         embeds = self._arm.token_embedding(ids)
         self._keep("arm64 token_embedding", self._here.token_embedding(ids), embeds)
         return embeds
 
     def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
-        """See :class:`Engine`."""
+        """See :class:`Methods`."""
         logits = self._arm.text_decoder(embeds, position)
         self._keep("arm64 text_decoder", self._here.text_decoder(embeds, position), logits)
         return logits
 
     def answer(self, image: Image, question: str, max_new_tokens: int) -> list[int]:
-        """See :class:`Engine`; a sample ends with it."""
-        answer = self._arm.answer(image, question, max_new_tokens)
-        self._same.append(answer == self._here.answer(image, question, max_new_tokens))
+        """The greedy answer; a sample ends with it."""
+        self._arm_conversation.forget()  # its KV cache was written to by calls of the methods
+        answer = self._arm_conversation.answer_ids(image, question, max_new_tokens)
+        self._same.append(answer == self._runner.answer_ids(image, question, max_new_tokens))
         return answer
 
     def stages(self, recipe: Mapping[str, str], names: Sequence[str]) -> tuple[Stage, ...]:

@@ -32,7 +32,6 @@ from mobilevlm_export.pixels import open_image
 from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.engines.choose import BACKENDS
-from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.records.record import Record, make_record, pixels_sha256
 
 FORMAT_VERSION = 1
@@ -67,7 +66,7 @@ def make_capture(runner: Runner, image: Image.Image, question: str, max_new_toke
         RunnerError: the question and ``max_new_tokens`` don't fit the bundle's context.
     """
     phone = PhoneInputs(runner.bundle)
-    record = make_record(runner, BundleEngine(runner), phone, image, question, max_new_tokens)
+    record = make_record(runner, runner.methods(), phone, image, question, max_new_tokens)
     device = {"machine": platform.machine(), "system": platform.system(), "kit_version": __version__}
     return Capture(
         manifest_id(runner.bundle), record, phone.pixels(image), image, device, asdict(runner.stats), runner.backend

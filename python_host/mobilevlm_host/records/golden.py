@@ -22,14 +22,13 @@ from mobilevlm_export.files.strict_json import JsonError, read_json
 from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.android.android_engine import AndroidEngine
+from mobilevlm_host.android.android_methods import AndroidMethods
 from mobilevlm_host.android.host import AndroidHost
-from mobilevlm_host.arm64.arm64_engine import Arm64Engine
+from mobilevlm_host.arm64.arm64_methods import Arm64Methods
 from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.engines.choose import chosen_backend
 from mobilevlm_host.engines.methods import Methods
-from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.records.capture import Capture, manifest_id
 from mobilevlm_host.records.record import Record, make_record
 from mobilevlm_host.records.replay import Finding, Replay, replay
@@ -55,12 +54,12 @@ def add_golden(bundle: Bundle, progress: Progress = silent) -> None:
     folder.mkdir()
     entries: list[dict[str, Any]] = []
     with Runner(bundle) as runner:
-        engine, phone = BundleEngine(runner), PhoneInputs(bundle)
+        methods, phone = runner.methods(), PhoneInputs(bundle)
         for name, box, question in _PICTURES:
             progress("golden records", len(entries), len(_PICTURES))
             picture = open_image(DEMO_SAMPLES / f"{name}.png").crop(box)
             picture.save(folder / f"{name}.png")
-            record = make_record(runner, engine, phone, picture, question, _room(bundle, phone, question))
+            record = make_record(runner, methods, phone, picture, question, _room(bundle, phone, question))
             entries.append({"picture": f"{name}.png"} | record.to_json())
         progress("golden records", len(entries), len(_PICTURES))
         engine_says = json.dumps(_engine(runner) | {"machine": platform.machine()})
@@ -127,21 +126,21 @@ def check_golden(
     replays: dict[str, Replay] = {}
     phone, tokenizer = PhoneInputs(bundle), Tokenizer(bundle.tokenizer())
     with ExitStack() as opened:
-        engine: Methods
+        methods: Methods
         app: dict[str, list[dict[str, Any]]] = {}
         if android:
-            engine = served = opened.enter_context(AndroidEngine(bundle, android, progress))
+            methods = served = opened.enter_context(AndroidMethods(bundle, android, progress))
             progress("the app's own check", 0, 0)
             app, backend = served.check(), "executorch"
         elif arm64_cpu:
-            engine, backend = opened.enter_context(Arm64Engine(bundle, arm64_cpu, progress=progress)), "executorch"
+            methods, backend = opened.enter_context(Arm64Methods(bundle, arm64_cpu, progress=progress)), "executorch"
         else:
             runner = opened.enter_context(Runner(bundle))
-            engine, backend = BundleEngine(runner), runner.backend
+            methods, backend = runner.methods(), runner.backend
         for name, picture, record in golden:
             progress("golden records", len(replays), len(golden))
             capture = Capture(here, record, phone.pixels(picture), picture, device={}, stats={})
-            found = replay(capture, engine, phone, bundle, tokenizer)
+            found = replay(capture, methods, phone, bundle, tokenizer)
             replays[name] = Replay(_by_the_app(found, app[name]) if android else found, backend)
         progress("golden records", len(golden), len(golden))
     return replays

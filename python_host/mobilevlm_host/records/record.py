@@ -19,7 +19,6 @@ from mobilevlm_export.errors import CaptureError
 from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.engines.methods import Methods, prefill
-from mobilevlm_host.parity.engine import Engine
 
 SKETCH_VALUES = 64
 TOP_LOGITS = 10
@@ -116,7 +115,7 @@ class Record:
 
 @torch.inference_mode()
 def make_record(
-    runner: Runner, engine: Engine, phone: PhoneInputs, image: Image, question: str, max_new_tokens: int
+    runner: Runner, methods: Methods, phone: PhoneInputs, image: Image, question: str, max_new_tokens: int
 ) -> Record:
     """Ask ``question`` about ``image`` (RGB): the answer of the C++ ``runner``, and what each method gave on the way.
 
@@ -126,8 +125,8 @@ def make_record(
     for _ in runner.ask(image, question, max_new_tokens=max_new_tokens):
         pass
     pixels, (before, after) = phone.pixels(image), phone.ids(question)
-    embedding, _ = engine.vision_encoder(pixels[None])
-    logits = prefill(engine, prompt_embeds(engine, before, embedding, after), runner.manifest.max_prefill)
+    embedding, _ = methods.vision_encoder(pixels[None])
+    logits = prefill(methods, prompt_embeds(methods, before, embedding, after), runner.manifest.max_prefill)
     answer = runner.answer
     return Record(
         question=question,
@@ -148,9 +147,9 @@ def pixels_sha256(pixels: Tensor) -> str:
     return hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest()
 
 
-def prompt_embeds(engine: Methods, before: Sequence[int], image: Tensor, after: Sequence[int]) -> Tensor:
-    """Embeddings [1, T, D] of ids, ``image`` [1, N, D] and ids, by ``engine``."""
-    texts = [engine.token_embedding(torch.tensor([list(ids)])) for ids in (before, after)]
+def prompt_embeds(methods: Methods, before: Sequence[int], image: Tensor, after: Sequence[int]) -> Tensor:
+    """Embeddings [1, T, D] of ids, ``image`` [1, N, D] and ids, by ``methods``."""
+    texts = [methods.token_embedding(torch.tensor([list(ids)])) for ids in (before, after)]
     return torch.cat([texts[0], image, texts[1]], dim=1)
 
 

@@ -23,7 +23,6 @@ from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.engines.methods import Methods, prefill
 from mobilevlm_host.parity import thresholds
-from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.metrics import distance
 from mobilevlm_host.records.capture import Capture, manifest_id
 from mobilevlm_host.records.record import Record, Sketch, pixels_sha256, prompt_embeds
@@ -103,15 +102,15 @@ def replay_capture(
         _require_fitting(capture.record, bundle)
         fp32_answer = _fp32_answer(load_checkpoint(checkpoint, progress=progress), capture)
     with Runner(bundle, backend=backend or capture.backend) as runner:
-        findings = replay(capture, BundleEngine(runner), PhoneInputs(bundle), bundle, runner.tokenizer)
+        findings = replay(capture, runner.methods(), PhoneInputs(bundle), bundle, runner.tokenizer)
         return Replay(findings, runner.backend, fp32_answer)
 
 
 @torch.inference_mode()
 def replay(
-    capture: Capture, engine: Methods, phone: PhoneInputs, bundle: Bundle, tokenizer: Tokenizer
+    capture: Capture, methods: Methods, phone: PhoneInputs, bundle: Bundle, tokenizer: Tokenizer
 ) -> tuple[Finding, ...]:
-    """The findings of all stages, by ``engine`` and ``phone``.
+    """The findings of all stages, by ``methods`` and ``phone``.
 
     Raises:
         CaptureError: the record holds token ids, or more of them, than ``bundle`` has room for.
@@ -125,13 +124,13 @@ def replay(
         )
         return (shape, _tokenizer(record, phone))
     _require_fitting(record, bundle)
-    embedding, _ = engine.vision_encoder(capture.pixels[None])
-    embeds = prompt_embeds(engine, record.ids_before_image, embedding, record.ids_after_image)
+    embedding, _ = methods.vision_encoder(capture.pixels[None])
+    embeds = prompt_embeds(methods, record.ids_before_image, embedding, record.ids_after_image)
     return (
         _preprocessing(capture, phone),
         _tokenizer(record, phone),
         _vision_encoder(record.image_embedding, Sketch.of(embedding), recipe["vision"]),
-        _decoder(record, engine, embeds, bundle, tokenizer, recipe),
+        _decoder(record, methods, embeds, bundle, tokenizer, recipe),
     )
 
 
@@ -193,10 +192,10 @@ def _vision_encoder(theirs: Sketch, ours: Sketch, scheme: str) -> Finding:
 
 
 def _decoder(
-    record: Record, engine: Methods, embeds: Tensor, bundle: Bundle, tokenizer: Tokenizer, recipe: dict[str, str]
+    record: Record, methods: Methods, embeds: Tensor, bundle: Bundle, tokenizer: Tokenizer, recipe: dict[str, str]
 ) -> Finding:
     """The first logits, then every token of the captured answer where it stood: would this machine have chosen it?"""
-    logits = prefill(engine, embeds, bundle.manifest.max_prefill)
+    logits = prefill(methods, embeds, bundle.manifest.max_prefill)
     if wrong := [each for each in record.first_logits.token_ids if not 0 <= each < logits.numel()]:
         return Finding("decoder", False, f"got the token id {wrong[0]}, expected less than {logits.numel()} here")
     ids, values = torch.tensor(record.first_logits.token_ids), torch.tensor(record.first_logits.values)
@@ -209,8 +208,8 @@ def _decoder(
     position, ties = embeds.shape[1], 0
     for step, token in enumerate(expected):
         if step:
-            following = engine.token_embedding(torch.tensor([[expected[step - 1]]]))
-            logits = engine.text_decoder(following, position)
+            following = methods.token_embedding(torch.tensor([[expected[step - 1]]]))
+            logits = methods.text_decoder(following, position)
             position += 1
         likeliest = int(logits[: tokenizer.vocab_size].argmax())
         if likeliest == token:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mobilevlm_export import prompt
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pixels import preprocess
@@ -24,7 +25,7 @@ from mobilevlm_export.quantize.calibration import DecoderInputs, scenes
 from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, RECIPES, Recipe
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.parity.metrics import distance, logit_distance
-from mobilevlm_host.parity.run_sample import DECODE_STEPS, Sample, Walk, question_ids, walk
+from mobilevlm_host.parity.run_sample import DECODE_STEPS, Sample, Walk, walk
 
 LAYER_GROUPS = 4
 STOCK = tuple(recipe for name, recipe in RECIPES.items() if name != "fp32")
@@ -131,7 +132,7 @@ class Samples:
     def _walk(self, sample: Sample) -> _Walked:
         model = self._model
         pixels = preprocess(sample.image, model.config)
-        before, after = question_ids(self._tokenizer, sample.question)
+        before, after = prompt.first_turn_ids(self._tokenizer, sample.question)
         embeds = model.embed([before, pixels, after])
         room = model.config.llm.max_position_embeddings - embeds.shape[1]
         if room < 1:

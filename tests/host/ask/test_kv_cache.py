@@ -12,20 +12,23 @@ from torch import Tensor
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.ask.kv_cache import KVCache, Part, Shown, token_count
 
-_MAX_PREFILL = 4
+_MAX_PREFILL, _IMAGE_TOKENS = 4, 9
 
 
 class _Tape:
     """An engine whose tokens follow from all that is in its cache; it feeds a token when the next is computed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, goes_back: bool = False) -> None:
+        self.goes_back = goes_back
         self.tape: list[object] = []
         self.calls: list[str] = []
         self.is_broken = False
 
-    def reset(self) -> None:
-        self.calls.append("reset")
-        self.tape = []
+    def reset(self, keep: int = 0) -> int:
+        kept = keep if self.goes_back else 0
+        self.calls.append(f"keep {kept}" if kept else "reset")
+        self.tape = self.tape[:kept]
+        return kept
 
     def feed(self, ids: list[int]) -> None:
         assert 0 < len(ids) <= _MAX_PREFILL
@@ -34,7 +37,7 @@ class _Tape:
 
     def show(self, pixels: Tensor) -> None:
         self.calls.append("show")
-        self._append([id(pixels)])
+        self._append([id(pixels)] * _IMAGE_TOKENS)
 
     def generate(
         self, ids: list[int], max_new_tokens: int, temperature: float, on_token: Callable[[int], bool]
@@ -53,7 +56,7 @@ class _Tape:
 
 
 def _image() -> Shown:
-    return Shown(torch.zeros(1), tokens=9)
+    return Shown(torch.zeros(1), tokens=_IMAGE_TOKENS)
 
 
 def _generate(cache: KVCache, prompt: Sequence[Part], count: int) -> list[int]:
@@ -111,9 +114,24 @@ def test_what_an_error_or_a_loan_has_spoiled_is_fed_again() -> None:
     assert _generate(cache, [1, 2, 3], 2) == expected
 
 
+def test_an_engine_that_goes_back_keeps_the_image_for_another_question() -> None:
+    engine, image = _Tape(goes_back=True), _image()
+    cache = KVCache(engine, _MAX_PREFILL)
+    cache.hold([1, 2, image])
+    first = _generate(cache, [1, 2, image, 3, 4], 3)
+    engine.calls.clear()
+    _generate(cache, [1, 2, image, 3, 5], 1)
+    assert engine.calls == ["keep 11", "feed 2"]  # both ids again, in one call as from an empty cache
+    assert _generate(cache, [1, 2, image, 3, 4], 3) == first
+    engine.calls.clear()
+    cache.hold([1, 2, _image()])
+    assert engine.calls == ["keep 2", "show"]
+
+
+@pytest.mark.parametrize("goes_back", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-def test_any_order_gives_what_an_empty_cache_gives(seed: int) -> None:
-    draw, engine = random.Random(seed), _Tape()
+def test_any_order_gives_what_an_empty_cache_gives(seed: int, goes_back: bool) -> None:
+    draw, engine = random.Random(seed), _Tape(goes_back=goes_back)
     cache, images = KVCache(engine, _MAX_PREFILL), [_image(), _image()]
     conversation: list[Part] = [1]
     for _ in range(60):
@@ -124,7 +142,7 @@ def test_any_order_gives_what_an_empty_cache_gives(seed: int) -> None:
             conversation = conversation[: draw.randint(1, len(conversation))]
         elif kind == 2:
             cache.hold(conversation)
-            assert len(engine.tape) == len(conversation)
+            assert len(engine.tape) == token_count(conversation)
         elif kind == 3:
             engine.is_broken = True
             with pytest.raises(RunnerError):
@@ -138,4 +156,4 @@ def test_any_order_gives_what_an_empty_cache_gives(seed: int) -> None:
 
 
 def test_an_image_counts_as_its_tokens() -> None:
-    assert token_count([1, _image(), 2]) == 11
+    assert token_count([1, _image(), 2]) == 2 + _IMAGE_TOKENS

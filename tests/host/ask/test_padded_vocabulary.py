@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from tiny import TINY, VOCAB_SIZE, random_model
 
+from mobilevlm_export import prompt
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.checkpoint.save import save_checkpoint
@@ -18,9 +19,11 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import ExportJob, export_bundle
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.ask.conversation import Conversation, ModelSpec
 from mobilevlm_host.ask.runner import Runner
-from mobilevlm_host.evaluate.answerer import Answerer, TorchMethods
-from mobilevlm_host.parity.run_sample import question_ids, walk
+from mobilevlm_host.engines.generation import MethodsGeneration
+from mobilevlm_host.engines.torch_methods import TorchMethods
+from mobilevlm_host.parity.run_sample import walk
 
 _QUESTION, _NEW = "What is this?", 12
 
@@ -50,7 +53,7 @@ def expected(tiny_tokenizer_model: Path, image: Image.Image) -> str:
 
 
 def _answer(model: MobileVLM, tokenizer: Tokenizer, image: Image.Image) -> str:
-    before, after = question_ids(tokenizer, _QUESTION)
+    before, after = prompt.first_turn_ids(tokenizer, _QUESTION)
     return tokenizer.decode(model.generate([before, image, after], _NEW))
 
 
@@ -60,12 +63,13 @@ def test_the_oracles_say_what_the_model_without_the_rows_says(
     model = load_checkpoint(checkpoint)
     assert model.tokenizer is not None
     assert _answer(model, model.tokenizer, image) == expected
-    before, after = question_ids(model.tokenizer, _QUESTION)
+    before, after = prompt.first_turn_ids(model.tokenizer, _QUESTION)
     walked = walk(model, model.embed([before, image, after]), 3, _NEW)
     assert model.tokenizer.decode(walked.answer) == expected
-    answerer = Answerer(TorchMethods(model), model.tokenizer, model.config, max_context=256, max_prefill=128)
-    answerer.show(image)
-    assert answerer.answer(_QUESTION, _NEW) == expected
+    engine = MethodsGeneration(TorchMethods(model), pieces=model.tokenizer.vocab_size, max_prefill=128)
+    spec = ModelSpec(model.tokenizer, model.config, max_context=256, max_prefill=128)
+    with Conversation(engine, spec) as conversation:
+        assert "".join(conversation.ask(image, _QUESTION, max_new_tokens=_NEW)) == expected
 
 
 @pytest.mark.parametrize("backend", ["executorch", "coreml"])

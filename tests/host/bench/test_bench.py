@@ -154,8 +154,9 @@ def test_each_context_is_filled_before_it_is_measured(tiny_bundle: Bundle) -> No
         fed: list[int] = []
 
         class Counting:
-            def reset(self) -> None:
+            def reset(self, keep: int = 0) -> int:
                 fed.clear()
+                return 0
 
             def feed(self, ids: list[int]) -> None:
                 assert all(0 <= token < runner.tokenizer.vocab_size for token in ids)

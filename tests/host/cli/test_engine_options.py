@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.errors import BundleError
-from mobilevlm_host.arm64.arm64_engine import Arm64Engine
+from mobilevlm_host.arm64.arm64_methods import Arm64Methods
 from mobilevlm_host.cli.mvlm import main
 from mobilevlm_host.parity.two_machines import STAGES
 
@@ -73,4 +73,4 @@ def test_a_bundle_without_a_program_for_executorch_is_refused(tiny_bundle: Bundl
     values = {**tiny_bundle.manifest.values, "artifacts": {"coreml": {}}}
     bundle = Bundle(tiny_bundle.path, replace(tiny_bundle.manifest, values=values))
     with pytest.raises(BundleError, match=r"got artifacts for coreml, expected executorch$"):
-        Arm64Engine(bundle)
+        Arm64Methods(bundle)

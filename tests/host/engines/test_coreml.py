@@ -209,9 +209,9 @@ def test_evaluation_is_of_the_artifact_that_is_asked_for(both: Bundle) -> None:
     answers, hashes = {}, {}
     for backend in ("executorch", "coreml"):
         with open_system(Source(str(both.path), backend=backend)) as system:
-            answerer = system.load()
-            answerer.show(_image())
-            answers[backend], hashes[backend] = answerer.answer(QUESTION, 12), system.sha256
+            with system.load() as conversation:
+                answers[backend] = "".join(conversation.ask(_image(), QUESTION, max_new_tokens=12))
+            hashes[backend] = system.sha256
             assert (SHOWS in system.note) == (backend == "coreml")
     assert answers["coreml"] == answers["executorch"]
     assert hashes["coreml"] != hashes["executorch"]

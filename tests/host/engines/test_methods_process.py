@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mobilevlm_export.errors import ParityError
 from mobilevlm_host.arm64 import toolchain
-from mobilevlm_host.arm64.arm64_engine import process_on
+from mobilevlm_host.arm64.arm64_methods import process_on
 from mobilevlm_host.engines.emulated_cpu import DEFAULT_CPU
 from mobilevlm_host.engines.methods_process import MethodsProcess
 from mobilevlm_host.engines.native_output import native_output_hidden

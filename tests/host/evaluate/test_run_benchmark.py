@@ -98,10 +98,10 @@ def test_missing_pictures_are_named_before_anything_is_asked(system: System, tmp
 def test_prompts_beyond_the_context_are_told_and_asked_as_far_as_they_go(system: System, tmp_path: Path) -> None:
     whole = demo.load(4)
     fits, cut, beyond, last = whole.items
-    base = system.prompt_tokens("?")
-    words = (system.max_context - base - 40) // (system.prompt_tokens("a " * 10 + "?") - base) * 10
+    room = system.spec.room("?")
+    words = (room - 40) // (room - system.spec.room("a " * 10 + "?")) * 10
     cut, beyond = replace(cut, prompt="a " * words + "?"), replace(beyond, prompt="a " * 2 * words + "?")
-    assert 0 < system.max_context - system.prompt_tokens(cut.prompt) < 80
+    assert 0 < system.spec.room(cut.prompt) < 80
     asked = replace(whole, items=[fits, cut, beyond, last])
     line = cut_short(asked, system)
     assert line is not None

@@ -39,8 +39,9 @@ def _report(model: MobileVLM, bundle: Bundle, samples: list[Sample], fault: str 
     if fault:
         IN_THE_MODEL[fault][1](broken)
     phone = PhoneInputs(bundle)
+    engine = EagerEngine(broken, phone)
     report = compare(
-        model, Tokenizer(DEMO_CHECKPOINT / "tokenizer.model"), EagerEngine(broken, phone), phone, samples,
+        model, Tokenizer(DEMO_CHECKPOINT / "tokenizer.model"), engine, engine.answer, phone, samples,
         recipe={"llm": "int4", "vision": "int8", "projector": "int8", "embedding": "int8"}, max_context=512, max_prefill=512,
     )  # fmt: skip
     subject = Subject(

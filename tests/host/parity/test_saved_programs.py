@@ -22,7 +22,6 @@ from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.mil.protos import model_pb2
 from mobilevlm_host.parity.check import default_samples
-from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.run_sample import Sample
 from mobilevlm_host.parity.stages import ParityReport, compare
 
@@ -152,7 +151,8 @@ def _compare(model: MobileVLM, bundle: Bundle, samples: list[Sample]) -> ParityR
     return compare(
         model,
         Tokenizer(DEMO_CHECKPOINT / "tokenizer.model"),
-        BundleEngine(runner),
+        runner.methods(),
+        runner.answer_ids,
         PhoneInputs(bundle),
         samples,
         recipe=bundle.manifest.values["quantization"]["recipe"],

@@ -35,7 +35,7 @@ def _compare(
     model: MobileVLM, engine: Any, phone: PhoneInputs, samples: list[Sample], recipe: dict[str, str]
 ) -> ParityReport:
     return compare(
-        model, Tokenizer(DEMO_CHECKPOINT / "tokenizer.model"), engine, phone, samples,
+        model, Tokenizer(DEMO_CHECKPOINT / "tokenizer.model"), engine, engine.answer, phone, samples,
         recipe=recipe, max_context=512, max_prefill=512,
     )  # fmt: skip
 

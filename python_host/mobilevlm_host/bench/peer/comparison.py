@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,18 @@ from mobilevlm_export import prompt
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.demo.built_in import DEMO_SAMPLES
+from mobilevlm_export.demo.held_out import held_out, scene_image
 from mobilevlm_export.demo.questions import QA, is_right
 from mobilevlm_export.files.scratch import ScratchFolder
 from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.ask.fp32_answer import answer_fp32
 from mobilevlm_host.bench.measurement import Figures, in_child, interleaved
+from mobilevlm_host.bench.operations import per_image, per_prefilled_token
 from mobilevlm_host.bench.peer.comparison_report import Accuracy, Comparison, System
-from mobilevlm_host.bench.peer.operations import per_image, per_prefilled_token
 from mobilevlm_host.bench.peer.peer_files import LlamaCppFiles, kit_bytes, kit_bytes_per_token
 from mobilevlm_host.bench.peer.peer_round import Job, Prompt
-from mobilevlm_host.demo import answer_fp32, held_out
 
 KIT, LIMITS = "mvlm", "limits"
 QUESTION = "What is in this picture? Describe it in detail."
@@ -101,7 +103,7 @@ def compare(
         for name in engines:
             runs[name]()  # fills the file cache
         figures = interleaved(runs, rounds, progress)
-        accuracy = _answers(asked, checkpoint, engines, held_out(questions), progress) if questions else {}
+        accuracy = _answers(asked, checkpoint, engines, _held_out(questions), progress) if questions else {}
     config = bundle.config
     return Comparison(
         model=config.name,
@@ -149,7 +151,7 @@ def _answers(
     model, tokenizer = load_checkpoint(checkpoint), Tokenizer(asked.bundle.tokenizer())
     expected = []
     for image, qa in questions:
-        expected.append(answer_fp32(model, tokenizer, image, qa.question))
+        expected.append(answer_fp32(model, tokenizer, image, qa.question, _MAX_NEW_TOKENS))
         progress("answers of the fp32 model", len(expected), len(questions))
     job = asked.job("questions", [(image, qa.question) for image, qa in questions], _MAX_NEW_TOKENS)
     job = replace(job, threads=1)
@@ -165,6 +167,10 @@ def _answers(
         )
     progress("answers of the engines", len(engines), len(engines))
     return found
+
+
+def _held_out(count: int) -> list[tuple[Image, QA]]:
+    return [(scene_image(each.seed), each.qa) for each in islice(held_out(), count)]
 
 
 def _right(answers: Sequence[str], questions: Sequence[tuple[Image, QA]]) -> int:

@@ -19,13 +19,13 @@ from mobilevlm_export.demo.questions import QA
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.ask.fp32_answer import answer_fp32
 from mobilevlm_host.bench.peer import comparison
 from mobilevlm_host.bench.peer.comparison import QUESTION, compare
 from mobilevlm_host.bench.peer.comparison_report import Comparison
 from mobilevlm_host.bench.peer.gguf_files import write_language_model
 from mobilevlm_host.bench.peer.peer_files import LlamaCppFiles, kit_bytes
 from mobilevlm_host.bench.peer.peer_round import Job
-from mobilevlm_host.demo import answer_fp32
 
 KIT, PEER, LIMITS = (
     "mobilevlm_host.bench.peer.kit_engine",
@@ -175,7 +175,7 @@ def test_answers_are_compared_with_the_fp32_models_and_with_the_truth(
     model, tokenizer = random_model(), Tokenizer(tiny_bundle.tokenizer())
     noise = np.random.default_rng(0)
     images = [Image.fromarray(noise.integers(0, 256, (40, 60, 3), dtype=np.uint8)) for _ in range(4)]
-    said = [answer_fp32(model, tokenizer, image, f"What is this, {at}?") for at, image in enumerate(images)]
+    said = [answer_fp32(model, tokenizer, image, f"What is this, {at}?", 80) for at, image in enumerate(images)]
     assert len({*said}) == 4
     # The model is right in the first two.
     truths = [*said[:2], "a red circle", "2 blue squares"]
@@ -183,7 +183,7 @@ def test_answers_are_compared_with_the_fp32_models_and_with_the_truth(
         (image, QA(f"What is this, {at}?", truth, "color"))
         for at, (image, truth) in enumerate(zip(images, truths, strict=True))
     ]
-    monkeypatch.setattr(comparison, "held_out", lambda count: asked[:count])
+    monkeypatch.setattr(comparison, "_held_out", lambda count: asked[:count])
     ids = dict(zip(said, (fp32_ids(model, tokenizer, *each) for each in asked), strict=True))
     ids |= {text: tokenizer.encode(text) for text in ("no", *truths[2:])}
     told = {

@@ -10,8 +10,8 @@ from tiny import TINY
 from mobilevlm_export.config import preset
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_host.bench.measurement import Spread
+from mobilevlm_host.bench.operations import per_image, per_prefilled_token
 from mobilevlm_host.bench.peer.comparison_report import Accuracy, Comparison, System, print_comparison
-from mobilevlm_host.bench.peer.operations import per_image, per_prefilled_token
 
 _SECONDS = ("load_s", "image_encode_s", "first_ttft_s", "ttft_s", "ttft_prepared_s")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,8 +14,11 @@ from tiny import random_model
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.pixels import preprocess
+from mobilevlm_host.ask.conversation import Conversation
 from mobilevlm_host.ask.runner import Runner
-from mobilevlm_host.evaluate.answerer import Answerer
+from mobilevlm_host.engines.executorch import ExecuTorchMethods
+from mobilevlm_host.evaluate.benchmark import Benchmark, Item
+from mobilevlm_host.evaluate.run_benchmark import Shown, answer_image
 from mobilevlm_host.evaluate.system import Source, open_system
 
 QUESTIONS = ("What is this?", "a " * 60, "How many?", "这是什么？ 😀", "What is this?")
@@ -24,12 +29,16 @@ def _image(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (70, 90, 3), dtype=np.uint8))
 
 
-def _answers(answerer: Answerer) -> list[str]:
-    said = []
+def _ask(conversation: Conversation, question: str, max_new_tokens: int = NEW) -> str:
+    return "".join(conversation.ask_prepared(question, max_new_tokens=max_new_tokens))
+
+
+def _answers(conversation: Conversation) -> list[str]:
+    answers = []
     for seed in (1, 2, 1):
-        answerer.show(_image(seed))
-        said += [answerer.answer(question, NEW) for question in QUESTIONS]
-    return said
+        conversation.prepare(_image(seed))
+        answers += [_ask(conversation, question) for question in QUESTIONS]
+    return answers
 
 
 def test_a_bundle_answers_as_its_runner(tiny_bundle: Bundle) -> None:
@@ -48,7 +57,7 @@ def test_a_bundle_answers_as_its_runner(tiny_bundle: Bundle) -> None:
 
 def test_a_checkpoint_answers_as_the_eager_model(tiny_checkpoint: Path) -> None:
     with open_system(Source(str(tiny_checkpoint))) as system:
-        got, tokenizer = _answers(system.load()), system.tokenizer
+        got, tokenizer = _answers(system.load()), system.spec.tokenizer
     model, expected = random_model(), []
     for seed in (1, 2, 1):
         for question in QUESTIONS:
@@ -59,25 +68,40 @@ def test_a_checkpoint_answers_as_the_eager_model(tiny_checkpoint: Path) -> None:
     assert [text.replace("\ufffd", "") for text in got] == [text.replace("\ufffd", "") for text in expected]
 
 
+@dataclass(frozen=True)
+class _OneImage:
+    """A benchmark as :func:`answer_image` sees it."""
+
+    max_new_tokens: int = NEW
+
+    def image(self, name: str) -> Image.Image:
+        return _image(1)
+
+
 @pytest.mark.parametrize("kind", ["bundle", "checkpoint"])
 def test_the_end_of_the_context_ends_an_answer(kind: str, tiny_bundle: Bundle, tiny_checkpoint: Path) -> None:
     with open_system(Source(str(tiny_bundle.path if kind == "bundle" else tiny_checkpoint))) as system:
-        answerer = system.load()
-        answerer.show(_image(1))
-        fits, left = "", system.max_context
-        for count in range(1, system.max_context):
-            asked = "a " * count + "?"
-            left = system.max_context - system.prompt_tokens(asked)
-            if left < 3:
-                break
-            fits = asked
-        room = system.max_context - system.prompt_tokens(fits)
-        assert 0 < room < NEW
-        assert answerer.answer(fits, NEW) == answerer.answer(fits, room)
-        assert answerer.answer("a " * system.max_context, NEW) == ""
-        again = answerer.answer("What is this?", NEW)
-        answerer.show(_image(1))
-        assert answerer.answer("What is this?", NEW) == again != ""
+        questions = ["a " * count + "?" for count in range(1, system.spec.max_context)]
+        room, fits = min((room, each) for each in questions if (room := system.spec.room(each)) >= 3)
+        assert room < NEW
+        questions = ["What is this?", fits, "a " * system.spec.max_context, "What is this?"]
+        items = tuple(Item(str(at), "a.png", each) for at, each in enumerate(questions))
+        with system.load() as conversation:
+            given = dict(answer_image(conversation, cast(Benchmark, _OneImage()), Shown("a.png", items)))
+            assert given["1"] == _ask(conversation, fits, room)
+        assert given["2"] == ""
+        assert given["0"] == given["3"] != ""
+
+
+def test_an_image_is_encoded_once_for_all_its_questions(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+    encode = ExecuTorchMethods.vision_encoder
+    monkeypatch.setattr(
+        ExecuTorchMethods, "vision_encoder", lambda self, pixels: encoded.append(1) or encode(self, pixels)
+    )
+    with open_system(Source(str(tiny_bundle.path))) as system:
+        _answers(system.load())
+    assert len(encoded) == 3
 
 
 def test_a_system_is_known_by_what_decides_its_answers(

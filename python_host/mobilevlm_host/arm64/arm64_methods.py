@@ -1,4 +1,4 @@
-"""An engine of a bundle's ``model.pte`` on an emulated ARM phone, with the kernels that phones use."""
+"""A bundle's ``model.pte`` on an emulated ARM CPU, with the kernels that phones use."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ from pathlib import Path
 from types import TracebackType
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.arm64 import toolchain
-from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.engines.emulated_cpu import DEFAULT_CPU
-from mobilevlm_host.engines.methods import decode, prefill
 from mobilevlm_host.engines.methods_process import MethodsProcess
 
 
-class Arm64Engine:
-    """An :class:`mobilevlm_host.parity.engine.Engine`; use it as a context manager."""
+class Arm64Methods:
+    """The :class:`~mobilevlm_host.engines.methods.Methods` there; use it as a context manager."""
 
     def __init__(
         self, bundle: Bundle, cpu: str = DEFAULT_CPU, *, program: Path | None = None, progress: Progress = silent
@@ -36,8 +32,6 @@ class Arm64Engine:
         model = bundle.artifact("executorch")
         emulator = toolchain.emulator()
         require_sound(emulator, cpu, progress)
-        self._phone, self._eos_id = PhoneInputs(bundle), bundle.config.eos_id
-        self._pieces, self._max_prefill = Tokenizer(bundle.tokenizer()).vocab_size, bundle.manifest.max_prefill
         self._process = process_on(emulator, cpu, program or toolchain.build_methods(progress=progress), model)
 
     def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,30 +48,11 @@ class Arm64Engine:
         logits = self._process.call("text_decoder", embeds, torch.tensor([position]))[0]
         return logits.reshape(-1, logits.shape[-1])[-1]
 
-    def answer(self, image: Image, question: str, max_new_tokens: int) -> list[int]:
-        """Greedy token ids, without the end of text: fed in the pieces that the runner feeds, stopped where it stops."""
-        before, after = self._phone.ids(question)
-        embedding, _ = self.vision_encoder(self._phone.pixels(image)[None])
-        position = 0
-        for embeds in (self.token_embedding(torch.tensor([before])), embedding):
-            prefill(self, embeds, self._max_prefill, position)
-            position += embeds.shape[1]
-        tokens = decode(
-            self,
-            after,
-            position,
-            eos_id=self._eos_id,
-            pieces=self._pieces,
-            max_prefill=self._max_prefill,
-            max_new_tokens=max_new_tokens,
-        )
-        return list(tokens)
-
     def close(self) -> None:
         """End the emulated program."""
         self._process.close()
 
-    def __enter__(self) -> Arm64Engine:
+    def __enter__(self) -> Arm64Methods:
         return self
 
     def __exit__(

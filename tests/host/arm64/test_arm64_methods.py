@@ -14,17 +14,17 @@ from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.arm64 import arm64_engine as engine
-from mobilevlm_host.arm64 import toolchain
-from mobilevlm_host.arm64.arm64_engine import Arm64Engine, require_sound
+from mobilevlm_host.arm64 import arm64_methods, toolchain
+from mobilevlm_host.arm64.arm64_methods import Arm64Methods, require_sound
 from mobilevlm_host.arm64.toolchain import emulated
+from mobilevlm_host.ask.conversation import Conversation, ModelSpec
 from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.engines.emulated_cpu import DEFAULT_CPU
+from mobilevlm_host.engines.generation import MethodsGeneration
 from mobilevlm_host.parity.check import default_samples
-from mobilevlm_host.parity.engine import BundleEngine
 from mobilevlm_host.parity.stages import ParityReport, compare
-from mobilevlm_host.parity.two_machines import STAGES, Beside
+from mobilevlm_host.parity.two_machines import STAGES, TwoMachines
 from mobilevlm_host.records.golden import check_golden, read_golden
 
 pytestmark = pytest.mark.usefixtures("run_methods")
@@ -42,11 +42,14 @@ def test_a_phones_cpu_gives_what_the_golden_records_say(demo_bundle: Bundle, cpu
 
 
 def test_a_phone_answers_as_the_runner_does(demo_bundle: Bundle) -> None:
-    with Arm64Engine(demo_bundle) as arm:
+    spec = ModelSpec.of(demo_bundle)
+    with Arm64Methods(demo_bundle) as methods:
+        engine = MethodsGeneration(methods, pieces=spec.tokenizer.vocab_size, max_prefill=spec.max_prefill)
+        arm = Conversation(engine, spec)
         for name, picture, record in read_golden(demo_bundle):
             assert record.stop_reason == "eos"
-            assert tuple(arm.answer(picture, record.question, record.max_new_tokens)) == record.answer_ids, name
-            assert tuple(arm.answer(picture, record.question, 1)) == (record.answer_ids or ())[:1]
+            assert tuple(arm.answer_ids(picture, record.question, record.max_new_tokens)) == record.answer_ids, name
+            assert tuple(arm.answer_ids(picture, record.question, 1)) == (record.answer_ids or ())[:1]
 
 
 @pytest.mark.parametrize(("cpu", "bits"), [(DEFAULT_CPU, SDOT), (I8MM, SMMLA)], ids=["dot product", "i8mm"])
@@ -81,13 +84,14 @@ def measured(bundle: Bundle, *, program: Path | None = None, arm: Bundle | None 
     """One sample: the ARM program beside this machine's, held to the fp32 demo."""
     samples = default_samples()[:1]
     recipe = bundle.manifest.values["quantization"]["recipe"]
-    with Runner(bundle) as runner, Arm64Engine(arm or bundle, program=program) as emulated:
-        beside = Beside(emulated, BundleEngine(runner))
+    with Runner(bundle) as runner, Arm64Methods(arm or bundle, program=program) as emulated:
+        machines = TwoMachines(emulated, runner)
+        tokenizer = Tokenizer(DEMO_CHECKPOINT / "tokenizer.model")
         report = compare(
-            load_checkpoint(DEMO_CHECKPOINT), Tokenizer(DEMO_CHECKPOINT / "tokenizer.model"), beside, PhoneInputs(bundle),
+            load_checkpoint(DEMO_CHECKPOINT), tokenizer, machines, machines.answer, PhoneInputs(bundle),
             samples, recipe=recipe, max_context=bundle.manifest.max_context, max_prefill=bundle.manifest.max_prefill,
         )  # fmt: skip
-    stages = beside.stages(recipe, [samples[0].name])
+    stages = machines.stages(recipe, [samples[0].name])
     return ParityReport(report.recipe, report.stages + stages, report.measured)
 
 
@@ -128,7 +132,7 @@ def test_an_emulator_whose_sme_is_wrong_is_refused_and_what_it_would_do_is_found
     if not is_sound:
         with pytest.raises(ParityError, match=r"got wrong sums from SMOPA on max, .*--cpu max,sme=off"):
             check_golden(demo_bundle, arm64_cpu="max")
-    monkeypatch.setattr(engine, "require_sound", lambda *_: None)
+    monkeypatch.setattr(arm64_methods, "require_sound", lambda *_: None)
     replays = check_golden(demo_bundle, arm64_cpu="max")
     assert [replay.differs for replay in replays.values()] == ["none" if is_sound else "vision encoder"] * 3
 

@@ -15,7 +15,7 @@ from mobilevlm_host.android.host import AndroidHost
 from mobilevlm_host.engines.methods_process import MethodsProcess
 
 
-class AndroidEngine:
+class AndroidMethods:
     """The :class:`mobilevlm_host.engines.methods.Methods` by the app's ``ExecuTorchMethods``, and the app's own check by its
     ``ExecuTorchEngine``; use it as a context manager.
     """
@@ -65,7 +65,7 @@ class AndroidEngine:
         """End the process."""
         self._process.close()
 
-    def __enter__(self) -> AndroidEngine:
+    def __enter__(self) -> AndroidMethods:
         return self
 
     def __exit__(
