@@ -15,11 +15,12 @@ from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.demo.built_in import DEMO
 from mobilevlm_export.demo.model import write_tokenizer
+from mobilevlm_export.job import ExportJob
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.pipeline import export_bundle
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.records.golden import add_golden
+from mobilevlm_host.records.golden import export_with_golden
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,7 +64,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_mod
 def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
     """The demo in int4 for ExecuTorch, with its golden records. It takes half a minute: no test changes it, all share it."""
     output = tmp_path_factory.mktemp("demo") / "demo.mvlm"
-    with export_bundle(ExportJob(DEMO, output, RECIPES["int4"]), complete=add_golden) as bundle:
+    with export_with_golden(ExportJob(DEMO, output, RECIPES["int4"])) as bundle:
         yield bundle
 
 

@@ -32,13 +32,13 @@ from torch import Tensor
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.built_in import DEMO
-from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.job import ExportJob
 from mobilevlm_export.quantize.recipe import make_recipe
 from mobilevlm_host.ask.kv_cache import Shown
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.cli.mvlm import main as mvlm
 from mobilevlm_host.engines.coreml import CoreMLMethods, EvaluatedPackage, core_ml_is_here
-from mobilevlm_host.records.golden import add_golden
+from mobilevlm_host.records.golden import export_with_golden
 
 SOCKET, CASES, CAPTURE = "programs.sock", "cases.json", "capture.zip"
 ENDED = {"eos": "complete", "length": "length"}
@@ -189,7 +189,7 @@ def main() -> int:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     job = ExportJob(DEMO, folder / "demo.mvlm", make_recipe("int4"), backends=("coreml",), zipped=True)
-    export_bundle(job, complete=add_golden).close()
+    export_with_golden(job).close()
     with Bundle.open(folder / "demo.mvlm") as bundle:
         cases = make_cases(bundle, folder)
         (folder / CASES).write_text(json.dumps({"cases": cases}), encoding="utf-8")

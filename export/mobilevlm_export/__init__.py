@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mobilevlm_export.checkpoint.load import load_checkpoint
     from mobilevlm_export.checkpoint.save import save_checkpoint
-    from mobilevlm_export.pipeline import ExportJob, export_bundle
+    from mobilevlm_export.job import ExportJob
+    from mobilevlm_export.pipeline import export_bundle
     from mobilevlm_export.pixels import open_image, preprocess
 
 __version__ = "0.1.0"
 __all__ = ["ExportJob", "export_bundle", "load_checkpoint", "open_image", "preprocess", "save_checkpoint"]
 
 _HOMES = {
-    "ExportJob": "mobilevlm_export.pipeline",
+    "ExportJob": "mobilevlm_export.job",
     "export_bundle": "mobilevlm_export.pipeline",
     "load_checkpoint": "mobilevlm_export.checkpoint.load",
     "save_checkpoint": "mobilevlm_export.checkpoint.save",

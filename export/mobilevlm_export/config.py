@@ -139,6 +139,10 @@ class LlamaConfig:
         """Width of one attention head."""
         return self.hidden_size // self.num_heads
 
+    def kv_cache_bytes(self, positions: int, value_bytes: int) -> int:
+        """Keys and values of ``positions`` tokens in all layers, ``value_bytes`` each."""
+        return 2 * value_bytes * self.num_layers * positions * self.num_kv_heads * self.head_dim
+
 
 @dataclass(frozen=True)
 class MobileVLMConfig:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,84 +13,69 @@ from mobilevlm_export import __version__, prompt
 from mobilevlm_export.bundle.manifest import RESAMPLE
 from mobilevlm_export.bundle.memory import memory_need
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.bundle.write import require_bundle_place, write_bundle
+from mobilevlm_export.bundle.write import new_bundle
 from mobilevlm_export.checkpoint.load import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError, LoweringError
 from mobilevlm_export.free_memory import collect
+from mobilevlm_export.job import BACKENDS, ExportJob
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
 from mobilevlm_export.quantize.apply import QuantizeReport, quantize
 from mobilevlm_export.quantize.calibration import DecoderInputs, read_folder, scenes
-from mobilevlm_export.quantize.recipe import CALIBRATED, RECIPES, Recipe
+from mobilevlm_export.quantize.recipe import CALIBRATED
 from mobilevlm_export.tokenizer import Tokenizer, checkpoint_tokenizer, make_tokenizer_json
 
 PROGRAM = "model.pte"
-BACKENDS = ("executorch", "coreml")
 
 
-@dataclass(frozen=True)
-class ExportJob:
-    """What to export, how, and where to; checked once, never changed."""
-
-    checkpoint: str | Path
-    output: Path
-    recipe: Recipe = field(default_factory=lambda: RECIPES["int4"])
-    backends: tuple[str, ...] = ("executorch",)
-    calibration: Path | None = None  # a folder of pictures
-    max_context: int | None = None
-    coreml_cache_update: str = "slice"
-    vision_tower: Path | None = None
-    zipped: bool = False
-    force: bool = False
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.backends if name not in BACKENDS]
-        if unknown or not self.backends:
-            got = repr(unknown[0]) if unknown else "none"
-            raise LoweringError(f"backend: got {got}, expected {' or '.join(BACKENDS)}")
-
-
-def export_bundle(
-    job: ExportJob, progress: Progress = silent, complete: Callable[[Bundle], None] | None = None
-) -> Bundle:
-    """Make the bundle ``job.output`` and open it; ``complete`` may add files to it before it is put in place.
+def export_bundle(job: ExportJob, progress: Progress = silent) -> Bundle:
+    """Make the bundle ``job.output`` and open it.
 
     Raises:
         MobileVLMError: one of its kinds says which step failed and why; nothing is left behind.
     """
+    with exported(job, progress):
+        pass
+    return Bundle.open(job.output, progress=progress)
+
+
+@contextmanager
+def exported(job: ExportJob, progress: Progress = silent) -> Iterator[Bundle]:
+    """The bundle of ``job`` before it is put in its place: the caller may ask it, and add files to it. Errors as :func:`export_bundle`."""
     begin = time.monotonic()
     if "coreml" in job.backends and importlib.util.find_spec("coremltools") is None:
         raise LoweringError("backend: coreml needs Core ML Tools, which isn't installed here: pip install coremltools")
-    require_bundle_place(job.output, zipped=job.zipped, force=job.force)  # before a download, not after it
-    folder = resolve_checkpoint(job.checkpoint, progress)
-    config = read_config(folder, job.vision_tower)
-    tokenizer = _tokenizer(folder, config)
-
-    def fill(beside: Path) -> dict[str, Any]:
-        tokenizer.write_plain(beside / "tokenizer.model")
-        make_tokenizer_json(beside / "tokenizer.model", beside / "tokenizer.json")
-        source = {"name": config.name, "sha256": checkpoint_sha256(folder, progress)}
+    with new_bundle(job.output, zipped=job.zipped, force=job.force, progress=progress) as new:
+        checkpoint = resolve_checkpoint(job.checkpoint, progress)
+        config = read_config(checkpoint, job.vision_tower)
+        tokenizer = _tokenizer(checkpoint, config)
+        tokenizer.write_plain(new.folder / "tokenizer.model")
+        make_tokenizer_json(new.folder / "tokenizer.model", new.folder / "tokenizer.json")
+        source = {"name": config.name, "sha256": checkpoint_sha256(checkpoint, progress)}
         # Weights stay as they are stored, mostly half precision, until each is quantized.
-        model = load_checkpoint(folder, vision_tower=job.vision_tower, dtype=None, progress=progress)
+        model = load_checkpoint(checkpoint, vision_tower=job.vision_tower, dtype=None, progress=progress)
         quantized = quantize(model, job.recipe, progress, _calibration(model, tokenizer, job, progress))
-        lowered = {}
-        if "coreml" in job.backends:
-            lowered["coreml"] = _lower_coreml(model, job, beside, source["sha256"], progress)
-            collect()
-        if "executorch" in job.backends:
-            lowered["executorch"] = _lower_executorch(model, job, beside / PROGRAM, progress)
+        artifacts = _lower(model, job, new.folder, source["sha256"], progress)
         del model  # what answers from the bundle next needs as much
         collect()
-        artifacts = {name: lowered[name] for name in BACKENDS if name in lowered}
-        return _manifest(config, tokenizer, source, quantized, artifacts) | {
-            "export_s": round(time.monotonic() - begin, 1)
-        }
+        values = _manifest(config, tokenizer, source, quantized, artifacts)
+        yield new.seal(values | {"export_s": round(time.monotonic() - begin, 1)})
 
-    write_bundle(job.output, fill, complete=complete, zipped=job.zipped, force=job.force, progress=progress)
-    return Bundle.open(job.output, progress=progress)
+
+def _lower(
+    model: MobileVLM, job: ExportJob, folder: Path, source_sha256: str, progress: Progress
+) -> dict[str, dict[str, Any]]:
+    """The artifact of each backend, in the order of ``BACKENDS``; ExecuTorch's is made last, as it takes the most memory."""
+    lowered = {}
+    if "coreml" in job.backends:
+        lowered["coreml"] = _lower_coreml(model, job, folder, source_sha256, progress)
+        collect()
+    if "executorch" in job.backends:
+        lowered["executorch"] = _lower_executorch(model, job, folder / PROGRAM, progress)
+    return {name: lowered[name] for name in BACKENDS if name in lowered}
 
 
 def _calibration(model: MobileVLM, tokenizer: Tokenizer, job: ExportJob, progress: Progress) -> DecoderInputs | None:

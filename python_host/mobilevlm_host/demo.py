@@ -17,14 +17,14 @@ from mobilevlm_export.demo.built_in import DEMO, DEMO_CHECKPOINT, DEMO_SAMPLES
 from mobilevlm_export.demo.held_out import held_out, scene_image
 from mobilevlm_export.demo.questions import is_right
 from mobilevlm_export.errors import BundleError
-from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.job import ExportJob
 from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, megabytes, silent
 from mobilevlm_export.quantize.recipe import make_recipe
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.ask.fp32_answer import answer_fp32
 from mobilevlm_host.ask.runner import Runner
-from mobilevlm_host.records.golden import add_golden
+from mobilevlm_host.records.golden import export_with_golden
 from mobilevlm_host.terminal.output import print_table
 
 _MAX_NEW_TOKENS = 80
@@ -80,7 +80,7 @@ def run_demo(
         BundleError: ``output`` exists and isn't a demo bundle.
     """
     job = ExportJob(DEMO, output, make_recipe(recipe), force=_is_demo(output))
-    bundle = export_bundle(job, progress, lambda made: add_golden(made, progress))
+    bundle = export_with_golden(job, progress)
     model, tokenizer = load_checkpoint(DEMO_CHECKPOINT, progress=progress), Tokenizer(bundle.tokenizer())
     encode: list[float] = []
     first: list[float] = []

@@ -16,8 +16,9 @@ import pytest
 from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import BundleError, LoweringError
+from mobilevlm_export.job import ExportJob
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.pipeline import export_bundle, exported
 from mobilevlm_export.quantize.apply import QuantizeReport, quantize
 
 with warnings.catch_warnings():
@@ -94,7 +95,6 @@ def test_weights_are_gone_before_the_bundle_is_asked(
 ) -> None:
     """Core ML's programs hold them in cycles, and an engine needs as much again."""
     weights: list[weakref.ref[Any]] = []
-    asked: list[Bundle] = []
 
     def quantize_watched(model: MobileVLM, *arguments: Any) -> QuantizeReport:
         report = quantize(model, *arguments)
@@ -102,18 +102,15 @@ def test_weights_are_gone_before_the_bundle_is_asked(
         assert all(weight() is not None for weight in weights)
         return report
 
-    def complete(bundle: Bundle) -> None:
-        assert weights
-        assert all(weight() is None for weight in weights)
-        asked.append(bundle)
-
     monkeypatch.setattr("mobilevlm_export.pipeline.quantize", quantize_watched)
     gc.disable()  # it would find them sooner or later by itself
     try:
-        export_bundle(ExportJob(tiny_checkpoint, tmp_path / "x.mvlm", backends=("coreml",)), complete=complete)
+        with exported(ExportJob(tiny_checkpoint, tmp_path / "x.mvlm", backends=("coreml",))) as bundle:
+            assert weights
+            assert all(weight() is None for weight in weights)
+            assert bundle.artifact("coreml").exists()
     finally:
         gc.enable()
-    assert asked
 
 
 def test_without_core_ml_tools_one_line_says_so_before_anything_is_read(

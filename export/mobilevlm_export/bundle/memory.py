@@ -20,7 +20,7 @@ def memory_need(
     memory of its own while the file stays mapped, so the program counts once.
     """
     llm, vision = config.llm, config.vision
-    kv_cache = 2 * cache_bytes * llm.num_layers * max_context * llm.num_kv_heads * llm.head_dim
+    kv_cache = llm.kv_cache_bytes(max_context, cache_bytes)
     prefill = value_bytes * (max_prefill * (4 * llm.hidden_size + 3 * llm.intermediate_size) + llm.vocab_size)
     attention = value_bytes * 2 * vision.num_heads * vision.num_patches**2
     encode = attention + value_bytes * vision.num_patches * (4 * vision.hidden_size + 2 * vision.intermediate_size)

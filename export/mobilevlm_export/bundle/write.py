@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,49 +19,74 @@ from mobilevlm_export.files.sha256 import file_sha256
 from mobilevlm_export.progress import Progress, silent
 
 
-def write_bundle(
-    output: Path,
-    fill: Callable[[Path], Mapping[str, Any]],
-    *,
-    complete: Callable[[Bundle], None] | None = None,
-    zipped: bool = False,
-    force: bool = False,
-    progress: Progress = silent,
-) -> Manifest:
-    """Write the bundle ``output``: ``fill`` puts files into the folder it is given and returns the manifest without ``files``.
-    ``complete`` may then add files that are made with the bundle itself, before anyone sees it. ``zipped`` writes it as a zip too.
+class NewBundle:
+    """A bundle in the making: ``folder`` is for its files, :meth:`seal` gives it a manifest."""
 
-    All of it happens in a folder beside ``output`` that is renamed at the end; whatever fails, nothing half-written stays. An existing
-    ``output`` or zip is an error unless ``force``, and then replaced only once the new ones are complete.
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._values: dict[str, Any] | None = None
+
+    def seal(self, values: Mapping[str, Any]) -> Bundle:
+        """Write the manifest, ``values`` and the files in the folder, and return the bundle, to be asked before anyone else sees it.
+
+        Files that are added later are listed too, when :func:`new_bundle` ends.
+        """
+        self._values = {"format_version": FORMAT_VERSION, **values}
+        return Bundle(self.folder, self._write_manifest())
+
+    def finish(self) -> None:
+        """List the files that were added since :meth:`seal`."""
+        assert self._values is not None, "a bundle is sealed before it is put in its place"
+        listed = {entry["path"] for entry in self._values["files"]}
+        if listed != {file.relative_to(self.folder).as_posix() for file in self._files()}:
+            self._write_manifest()
+
+    def _write_manifest(self) -> Manifest:
+        assert self._values is not None
+        self._values["files"] = [
+            {
+                "path": file.relative_to(self.folder).as_posix(),
+                "bytes": file.stat().st_size,
+                "sha256": file_sha256(file),
+            }
+            for file in self._files()
+        ]
+        path = self.folder / MANIFEST
+        path.write_text(json.dumps(self._values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        return read_manifest(path)
+
+    def _files(self) -> list[Path]:
+        return [file for file in sorted(self.folder.rglob("*")) if file.is_file() and file != self.folder / MANIFEST]
+
+
+@contextmanager
+def new_bundle(
+    output: Path, *, zipped: bool = False, force: bool = False, progress: Progress = silent
+) -> Iterator[NewBundle]:
+    """Make the bundle ``output``, and its zip if ``zipped``: the caller fills it, and seals it at the end.
+
+    All of it happens in a folder next to ``output`` that is renamed at the end; if anything fails, nothing half-written stays. An
+    existing ``output`` or zip is an error unless ``force``, and is then replaced only once the new ones are complete.
 
     Raises:
         BundleError: ``output`` or the zip exists, or can't be written.
     """
     with _places(output, zipped, force) as (bundle, *archives):
         bundle.new.mkdir()
-        values = {"format_version": FORMAT_VERSION, **fill(bundle.new)}
-        manifest = _write_manifest(bundle.new, values)
-        if complete:
-            complete(Bundle(bundle.new, manifest))
-            manifest = _write_manifest(bundle.new, values)
+        new = NewBundle(bundle.new)
+        yield new
+        new.finish()
         for archive in archives:
             zip_folder(bundle.new, archive.new, f"writing {archive.output.name}", progress)
-            archive.withdraw()  # a bundle never stands beside the zip of another
+            archive.withdraw()  # a bundle is never next to the zip of another
         bundle.put()
         for archive in archives:
             archive.put()
-    return manifest
 
 
 def zip_of(output: Path) -> Path:
     """Where the bundle ``output`` is written as a zip."""
     return output.with_name(output.name + ".zip")
-
-
-def require_bundle_place(output: Path, *, zipped: bool = False, force: bool = False) -> None:
-    """Raise the BundleError that :func:`write_bundle` would raise of ``output``, before the work that fills it."""
-    with _places(output, zipped, force):
-        pass
 
 
 @contextmanager
@@ -79,10 +104,10 @@ def _places(output: Path, zipped: bool, force: bool) -> Iterator[list[Staged]]:
         yield [stack.enter_context(staged(each, error=BundleError, replaceable=replaceable)) for each in outputs]
 
 
-def complete_bundle(
-    path: Path, complete: Callable[[Bundle], None], *, without: str, progress: Progress = silent
-) -> Manifest:
-    """Write the bundle ``path`` anew with what ``complete`` adds, in place of its folder ``without``; its other files stay.
+@contextmanager
+def rewritten_bundle(path: Path, *, without: str, progress: Progress = silent) -> Iterator[Bundle]:
+    """Replace the bundle ``path`` (a folder) by one without its folder ``without``, to which the caller may add files; its other
+    files stay.
 
     Raises:
         BundleError: ``path`` is no folder, is damaged, or can't be written.
@@ -90,14 +115,11 @@ def complete_bundle(
     if not path.is_dir():
         raise BundleError(f"{path}: got no folder, expected a bundle NAME.mvlm (unpack a zipped one first)")
     old = Bundle.open(path, progress)
-
-    def fill(beside: Path) -> Mapping[str, Any]:
+    with new_bundle(path, force=True) as new:
         for entry in old.manifest.files:
             if PurePosixPath(entry.path).parts[0] != without:
-                _link(path / entry.path, beside / entry.path)
-        return old.manifest.values
-
-    return write_bundle(path, fill, complete=complete, force=True)
+                _link(path / entry.path, new.folder / entry.path)
+        yield new.seal(old.manifest.values)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -107,16 +129,6 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _write_manifest(folder: Path, values: dict[str, Any]) -> Manifest:
-    values["files"] = [
-        {"path": file.relative_to(folder).as_posix(), "bytes": file.stat().st_size, "sha256": file_sha256(file)}
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and file != folder / MANIFEST
-    ]
-    (folder / MANIFEST).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return read_manifest(folder / MANIFEST)
 
 
 def zip_bundle(folder: Path, output: Path, progress: Progress = silent) -> None:

@@ -10,20 +10,18 @@ from typing import Any
 from mobilevlm_export.bundle.memory import memory_need
 from mobilevlm_export.checkpoint.key_map import TOWER, is_ignored
 from mobilevlm_export.checkpoint.weight_files import open_weights
+from mobilevlm_export.job import DEFAULT_MAX_CONTEXT, DEFAULT_MAX_PREFILL
 from mobilevlm_export.progress import megabytes
 from mobilevlm_export.published_config import read_config
+from mobilevlm_export.quantize.recipe import RECIPES, WEIGHT_BYTES, Recipe
 
-_DEFAULT_CONTEXT, _DEFAULT_PREFILL = 1024, 512
-# Bytes a weight takes: int8 and a scale a row; int4, and a scale of two bytes a group of 32.
-_WEIGHT_BYTES = {"fp32": 4.0, "int8": 1.0, "int4": 0.5 + 2 / 32}
-_PARTS = ("vision_encoder", "projector", "token_embedding", "text_decoder", "lm_head")
-_INT8 = dict.fromkeys(_PARTS, "int8")
-_RECIPE_SCHEMES = {
-    "int4": _INT8 | {"text_decoder": "int4", "lm_head": "int4"},
-    "int4-calibrated": _INT8 | {"text_decoder": "int4"},
-    "int4-all": dict.fromkeys(_PARTS, "int4"),
-    "int8": _INT8,
-    "fp32": dict.fromkeys(_PARTS, "fp32"),
+# The knob of a recipe that sets each part.
+_KNOBS = {
+    "vision_encoder": "vision",
+    "projector": "projector",
+    "token_embedding": "embedding",
+    "text_decoder": "llm",
+    "lm_head": "lm_head",
 }
 
 
@@ -86,10 +84,10 @@ def inspect_checkpoint(folder: Path, *, vision_tower: Path | None = None) -> Ins
                 tensor = source.read(key)
                 parameters[_part(key)] += tensor.numel()
                 dtypes[str(tensor.dtype).removeprefix("torch.")] += 1
-    sizes = {recipe: _bundle_bytes(parameters, schemes) for recipe, schemes in _RECIPE_SCHEMES.items()}
-    context = min(_DEFAULT_CONTEXT, config.llm.max_position_embeddings)
+    sizes = {name: _bundle_bytes(parameters, recipe) for name, recipe in RECIPES.items()}
+    context = min(DEFAULT_MAX_CONTEXT, config.llm.max_position_embeddings)
     memory = {
-        recipe: memory_need(config, size, context, min(_DEFAULT_PREFILL, context))["bytes"]
+        recipe: memory_need(config, size, context, min(DEFAULT_MAX_PREFILL, context))["bytes"]
         for recipe, size in sizes.items()
     }
     return Inspection(
@@ -112,5 +110,5 @@ def _part(key: str) -> str:
     return {"model.embed_tokens.weight": "token_embedding", "lm_head.weight": "lm_head"}.get(key, "text_decoder")
 
 
-def _bundle_bytes(parameters: Counter[str], schemes: dict[str, str]) -> int:
-    return round(sum(count * _WEIGHT_BYTES[schemes[part]] for part, count in parameters.items()))
+def _bundle_bytes(parameters: Counter[str], recipe: Recipe) -> int:
+    return round(sum(count * WEIGHT_BYTES[getattr(recipe, _KNOBS[part])] for part, count in parameters.items()))

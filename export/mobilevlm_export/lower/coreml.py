@@ -18,22 +18,17 @@ from torch import nn
 
 from mobilevlm_export import __version__
 from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.job import CACHE_UPDATES
 from mobilevlm_export.lower.coreml_checks import Expected, FunctionInfo, check_package
 from mobilevlm_export.lower.coreml_layers import compute_type
 from mobilevlm_export.lower.coreml_package import Description, write_package
-from mobilevlm_export.lower.coreml_text_decoder import (
-    CACHE_UPDATES,
-    DECODE,
-    PREFILL,
-    DecoderShape,
-    text_decoder_program,
-)
+from mobilevlm_export.lower.coreml_text_decoder import DECODE, PREFILL, DecoderShape, text_decoder_program
 from mobilevlm_export.lower.coreml_vision_encoder import FUNCTION, vision_encoder_program
-from mobilevlm_export.lower.requirements import require_context, require_recipe
+from mobilevlm_export.lower.requirements import require_context, require_recipe, size_limit
 from mobilevlm_export.lower.token_table import write_token_table
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize.apply import is_int4, is_quantized, model_parts, quantizable, shipped_bytes
+from mobilevlm_export.quantize.apply import is_int4, is_quantized, model_parts, quantizable
 from mobilevlm_export.quantize.recipe import Recipe
 
 VISION_ENCODER, TEXT_DECODER = "vision_encoder.mlpackage", "text_decoder.mlpackage"
@@ -92,7 +87,7 @@ def lower_coreml(
     *,
     max_context: int | None = None,
     prefill_chunk: int | None = None,
-    cache_update: str = "slice",
+    cache_update: str = CACHE_UPDATES[0],
     source_sha256: str = "",
     progress: Progress = silent,
 ) -> CoreMLInfo:
@@ -132,7 +127,7 @@ def lower_coreml(
         max_context=context,
         prefill_chunk=shape.chunk,
         cache_positions=shape.positions,
-        kv_cache_bytes=2 * 2 * llm.num_layers * shape.positions * llm.num_kv_heads * llm.head_dim,
+        kv_cache_bytes=llm.kv_cache_bytes(shape.positions, value_bytes=2),
         cache_update=cache_update,
         embedding_form=form,
         types=types,
@@ -182,7 +177,7 @@ def _write_vision_encoder(
     progress(_STAGE, 1, _STEPS)
     write_package(program, descriptions.vision_encoder(), path)
     progress(_STAGE, 2, _STEPS)
-    return check_package(path, _expected_vision(model, types), _size_limit(encoder))
+    return check_package(path, _expected_vision(model, types), size_limit(encoder))
 
 
 def _write_text_decoder(
@@ -200,7 +195,7 @@ def _write_text_decoder(
     write_package(program, descriptions.text_decoder(), path)
     progress(_STAGE, 5, _STEPS)
     rope_tables = 2 * 4 * shape.positions * model.config.llm.head_dim
-    return check_package(path, _expected_text(model, shape, types), _size_limit(decoder) + rope_tables)
+    return check_package(path, _expected_text(model, shape, types), size_limit(decoder) + rope_tables)
 
 
 def _expected_vision(model: MobileVLM, types: Mapping[str, str]) -> dict[str, Expected]:
@@ -242,11 +237,6 @@ def _forms(part: nn.Module, dtype: str) -> Counter[str]:
 
 def _constexprs(linears: Counter[str]) -> dict[str, int]:
     return {"constexpr_blockwise_shift_scale": linears["int4"] + linears["int8"]}
-
-
-def _size_limit(part: nn.Module) -> int:
-    """Bytes that ``part``'s weights may take: as shipped, and a tenth for what stands between them."""
-    return int(1.1 * sum(shipped_bytes(parameter) for parameter in part.parameters())) + 1_000_000
 
 
 class _Descriptions:

@@ -40,7 +40,6 @@ from mobilevlm_export.model.mobilellama import Attention, DecoderLayer, MobileLl
 
 PREFILL, DECODE = "prefill", "decode"
 CACHES = ("k_cache", "v_cache")
-CACHE_UPDATES = ("slice", "one-hot")
 
 
 @dataclass(frozen=True)

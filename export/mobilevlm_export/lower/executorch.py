@@ -26,18 +26,17 @@ from torch.export import Dim, ExportedProgram
 
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.files.atomic_file import atomic_file
+from mobilevlm_export.job import DEFAULT_MAX_PREFILL
 from mobilevlm_export.lower.graph_checks import Expected, MethodInfo, check_method
 from mobilevlm_export.lower.graph_passes import share_activation_quantization
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
 from mobilevlm_export.lower.partitioner import LevelPartitioner
-from mobilevlm_export.lower.requirements import require_context, require_recipe
+from mobilevlm_export.lower.requirements import require_context, require_recipe, size_limit
 from mobilevlm_export.lower.xnnpack_patches import lean_xnnpack, release_weights
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize.apply import is_quantized, shipped_bytes
+from mobilevlm_export.quantize.apply import is_quantized
 from mobilevlm_export.quantize.recipe import Recipe
-
-DEFAULT_MAX_PREFILL = 512
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def lower_executorch(
         recipe=recipe,
         max_context=max_context,
         max_prefill=max_prefill,
-        kv_cache_bytes=2 * 4 * llm.num_layers * max_context * llm.num_kv_heads * llm.head_dim,
+        kv_cache_bytes=llm.kv_cache_bytes(max_context, value_bytes=4),
         methods=methods,
         versions={name: importlib.metadata.version(name) for name in ("executorch", "torch", "torchao")},
     )
@@ -212,7 +211,7 @@ def _expectations(model: MobileVLM, recipe: Recipe) -> dict[str, Expected]:
             outside={"_to_copy": 1},
             delegated={"linear": encoder_linears, "convolution": 2, "bmm": 2 * vision.num_run_layers},
             quantized_linears=_count_linears(encoder, quantized=True),
-            max_delegate_bytes=_size_limit(encoder),
+            max_delegate_bytes=size_limit(encoder),
         ),
         "token_embedding": Expected(
             outside={"embedding": 1, "dequantize_affine": int(is_quantized(model.token_embedding.weight))},
@@ -229,7 +228,7 @@ def _expectations(model: MobileVLM, recipe: Recipe) -> dict[str, Expected]:
             },
             delegated={"linear": decoder_linears},
             quantized_linears=_count_linears(decoder, quantized=True),
-            max_delegate_bytes=_size_limit(decoder),
+            max_delegate_bytes=size_limit(decoder),
         ),
     }
 
@@ -237,11 +236,6 @@ def _expectations(model: MobileVLM, recipe: Recipe) -> dict[str, Expected]:
 def _count_linears(part: nn.Module, quantized: bool = False) -> int:
     linears = [module for module in part.modules() if isinstance(module, nn.Linear)]
     return sum(1 for module in linears if is_quantized(module.weight) or not quantized)
-
-
-def _size_limit(part: nn.Module) -> int:
-    """Bytes that ``part``'s delegates may have: its weights as shipped, and a tenth for graphs and padding."""
-    return int(1.1 * sum(shipped_bytes(parameter) for parameter in part.parameters())) + 1_000_000
 
 
 def _check_embedding(program: ExecutorchProgramManager, recipe: Recipe) -> None:

@@ -1,13 +1,14 @@
-"""What both backends ask of a job before they lower anything: the model is quantized as the recipe says, the context fits."""
+"""What both backends require: the model is quantized as the recipe says, the context fits, the program is no larger than its weights."""
 
 from __future__ import annotations
 
-from mobilevlm_export.errors import LoweringError
-from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize.apply import is_quantized, model_parts, quantizable
-from mobilevlm_export.quantize.recipe import Recipe
+from torch import nn
 
-DEFAULT_MAX_CONTEXT = 1024
+from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.job import DEFAULT_MAX_CONTEXT
+from mobilevlm_export.model.mobilevlm import MobileVLM
+from mobilevlm_export.quantize.apply import is_quantized, model_parts, quantizable, shipped_bytes
+from mobilevlm_export.quantize.recipe import Recipe
 
 
 def require_context(model: MobileVLM, max_context: int | None) -> int:
@@ -36,3 +37,8 @@ def require_recipe(model: MobileVLM, recipe: Recipe) -> None:
                     f"{knob}.{path}: got a weight that is {'not ' if wants else ''}quantized, "
                     f"expected the recipe's {recipe.scheme(knob, path)}"
                 )
+
+
+def size_limit(part: nn.Module) -> int:
+    """Bytes that the program of ``part`` may take: its weights as shipped, and a tenth for graphs and padding."""
+    return int(1.1 * sum(shipped_bytes(parameter) for parameter in part.parameters())) + 1_000_000

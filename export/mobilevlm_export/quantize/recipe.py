@@ -18,6 +18,8 @@ KNOBS = {
     "projector": ("fp32", "int8", "int4"),
     "embedding": ("fp32", "int8", "int4"),
 }
+# Bytes a weight takes in an artifact: int8 and a scale a row; int4, and a scale of two bytes a group of 32.
+WEIGHT_BYTES = {"fp32": 4.0, "int8": 1.0, "int4": 0.5 + 2 / 32, CALIBRATED: 0.5 + 2 / 32}
 _LAYERS = re.compile(r"([0-9]{1,4})-([0-9]{1,4})=([a-z0-9-]+)")
 
 

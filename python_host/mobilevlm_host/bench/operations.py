@@ -36,7 +36,7 @@ def vision_encoder_work(manifest: Manifest) -> Work:
 def text_decoder_work(manifest: Manifest, tokens: int, before: int) -> Work:
     """``tokens`` in one call, behind ``before`` in the KV cache: all weights are read once, and the cache up to the last token."""
     ops = text_decoder_ops(manifest.config.llm, tokens, before)
-    cached = kv_bytes(manifest.config.llm, before + tokens)
+    cached = manifest.config.llm.kv_cache_bytes(before + tokens, _CACHED_BYTES)
     return Work(ops.linear_ops, ops.float_ops, _weights(manifest, "text_decoder") + cached)
 
 
@@ -59,11 +59,6 @@ def text_decoder_ops(config: LlamaConfig, tokens: int, before: int) -> Work:
     linear = config.num_layers * tokens * layer + config.hidden_size * config.vocab_size
     seen = tokens * before + tokens * (tokens + 1) // 2
     return Work(2 * linear, 2 * config.num_layers * 2 * seen * config.hidden_size)
-
-
-def kv_bytes(config: LlamaConfig, positions: int) -> int:
-    """Keys and values of ``positions`` tokens in all layers."""
-    return 2 * _CACHED_BYTES * config.num_layers * positions * config.num_kv_heads * config.head_dim
 
 
 def _weights(manifest: Manifest, method: str) -> int:

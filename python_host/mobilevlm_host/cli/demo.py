@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
+from mobilevlm_export.job import DEFAULT_RECIPE
+from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_json, say
-
-RECIPE_NAMES = ("int4", "int8", "int4-calibrated", "int4-all", "fp32")
 
 
 @click.command(epilog=examples("mvlm demo", "mvlm demo --questions 500", "mvlm demo --recipe int8 --json"))
 @click.option("-o", "--output", default="demo.mvlm", show_default=True, type=click.Path(path_type=Path))
-@click.option("--recipe", "recipe_name", type=click.Choice(RECIPE_NAMES), default="int4", show_default=True)
+@click.option("--recipe", "recipe_name", type=click.Choice(tuple(RECIPES)), default=DEFAULT_RECIPE, show_default=True)
 @click.option(
     "--questions",
     type=click.IntRange(min=1),

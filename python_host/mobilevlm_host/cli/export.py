@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mobilevlm_export.job import BACKENDS, CACHE_UPDATES, DEFAULT_RECIPE, ExportJob
 from mobilevlm_export.progress import megabytes
-from mobilevlm_host.cli.options import BACKENDS
+from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, RECIPES, Recipe, make_recipe
+from mobilevlm_export.quantize.recipe_file import read_recipe
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_json, print_table
 
-LLM_SCHEMES = ("fp32", "int8", "int4", "int4-calibrated")
-PART_SCHEMES = ("fp32", "int8", "int4")
-RECIPE_NAMES = ("int4", "int8", "int4-calibrated", "int4-all", "fp32")
-CACHE_UPDATES = ("slice", "one-hot")
+if TYPE_CHECKING:
+    from mobilevlm_export.bundle.manifest import Manifest
 
 
 @click.command(
@@ -31,32 +32,34 @@ CACHE_UPDATES = ("slice", "one-hot")
 @click.option(
     "--backend",
     "backends",
-    default="executorch",
+    default=BACKENDS[0],
     show_default=True,
     help="What to lower to: executorch (Android, this machine), coreml (iOS), or both: executorch,coreml.",
 )
 @click.option(
     "--recipe",
     "recipe_name",
-    default="int4",
+    default=DEFAULT_RECIPE,
     show_default=True,
-    help=f"{', '.join(RECIPE_NAMES)}; or a file from mvlm sensitivity (NAME.toml).",
+    help=f"{', '.join(RECIPES)}; or a file from mvlm sensitivity (NAME.toml).",
 )
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),
     help="A folder of pictures that int4-calibrated is fitted to. [default: generated scenes]",
 )
-@click.option("--llm", type=click.Choice(LLM_SCHEMES), help="The text decoder's weights, instead of the recipe's.")
-@click.option("--lm-head", type=click.Choice(LLM_SCHEMES), help="The decoder's last linear. [default: goes with --llm]")
-@click.option("--vision", type=click.Choice(PART_SCHEMES), help="The vision tower's weights.")
-@click.option("--projector", type=click.Choice(PART_SCHEMES), help="LDPv2's weights.")
-@click.option("--embedding", type=click.Choice(PART_SCHEMES), help="The token embedding's weights.")
+@click.option("--llm", type=click.Choice(KNOBS["llm"]), help="The text decoder's weights, instead of the recipe's.")
+@click.option(
+    "--lm-head", type=click.Choice(KNOBS["lm_head"]), help="The decoder's last linear. [default: goes with --llm]"
+)
+@click.option("--vision", type=click.Choice(KNOBS["vision"]), help="The vision tower's weights.")
+@click.option("--projector", type=click.Choice(KNOBS["projector"]), help="LDPv2's weights.")
+@click.option("--embedding", type=click.Choice(KNOBS["embedding"]), help="The token embedding's weights.")
 @click.option("--max-context", type=click.IntRange(min=64), help="Longest conversation in tokens. [default: 1024]")
 @click.option(
     "--coreml-cache-update",
     type=click.Choice(CACHE_UPDATES),
-    default="slice",
+    default=CACHE_UPDATES[0],
     show_default=True,
     help="How Core ML's KV cache is written; one-hot is for the Neural Engine, and not tried on one.",
 )
@@ -88,24 +91,10 @@ def export(
 
     CHECKPOINT is a folder in the published layout, a model id such as mtgv/MobileVLM_V2-1.7B, or "demo".
     """
-    names = tuple(dict.fromkeys(name.strip() for name in backends.split(",")))
-    for name in names:
-        if name not in BACKENDS:
-            raise click.BadParameter(f"got {name!r}, expected {' or '.join(BACKENDS)}", param_hint="--backend")
-    if coreml_cache_update != "slice" and "coreml" not in names:
+    names = parsed_backends(backends)
+    if coreml_cache_update != CACHE_UPDATES[0] and "coreml" not in names:
         raise click.UsageError("--coreml-cache-update is of --backend coreml")
-    from mobilevlm_export.pipeline import ExportJob, export_bundle
-    from mobilevlm_export.quantize.recipe import CALIBRATED, make_recipe
-    from mobilevlm_export.quantize.recipe_file import read_recipe
-    from mobilevlm_host.records.golden import add_golden
-
-    set_knobs = {knob: scheme for knob, scheme in knobs.items() if scheme}
-    if recipe_name.endswith(".toml"):
-        if set_knobs:
-            raise click.UsageError(f"{recipe_name} sets every part: change it there, not by --{next(iter(set_knobs))}")
-        recipe = read_recipe(Path(recipe_name))
-    else:
-        recipe = make_recipe(recipe_name, **set_knobs)
+    recipe = chosen_recipe(recipe_name, knobs)
     if calibration and CALIBRATED not in recipe.decoder_schemes:
         raise click.UsageError(f"--calibration is of recipes with {CALIBRATED}, got {recipe.name}")
     job = ExportJob(
@@ -120,26 +109,58 @@ def export(
         zipped=zipped,
         force=force,
     )
+    from mobilevlm_export.pipeline import export_bundle
+    from mobilevlm_host.records.golden import export_with_golden
+
     with drawn_progress() as progress:
-        complete = (lambda bundle: add_golden(bundle, progress)) if golden else None
-        manifest = export_bundle(job, progress, complete).manifest
-    values = manifest.values
-    size = sum(entry.bytes for entry in manifest.files)
+        manifest = (export_with_golden if golden else export_bundle)(job, progress).manifest
     if as_json:
-        summary = {key: values[key] for key in ("source", "quantization", "context", "memory", "export_s")}
-        print_json({"bundle": str(output), "bytes": size, **summary})
-        return
+        print_json(summary(job, manifest))
+    else:
+        print_table(f"Wrote {output}", ("", ""), rows(job, manifest))
+
+
+def parsed_backends(text: str) -> tuple[str, ...]:
+    """The backends that ``text`` names, with commas between them."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in BACKENDS:
+            raise click.BadParameter(f"got {name!r}, expected {' or '.join(BACKENDS)}", param_hint="--backend")
+    return names
+
+
+def chosen_recipe(name: str, knobs: dict[str, str | None]) -> Recipe:
+    """The recipe ``name``, or the one in the file of that name, with ``knobs`` set."""
+    given = {knob: scheme for knob, scheme in knobs.items() if scheme}
+    if not name.endswith(".toml"):
+        return make_recipe(name, **given)
+    if given:
+        raise click.UsageError(f"{name} sets every part: change it there, not by --{next(iter(given))}")
+    return read_recipe(Path(name))
+
+
+def summary(job: ExportJob, manifest: Manifest) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    kept = {key: manifest.values[key] for key in ("source", "quantization", "context", "memory", "export_s")}
+    return {"bundle": str(job.output), "bytes": manifest.total_bytes, **kept}
+
+
+def rows(job: ExportJob, manifest: Manifest) -> list[tuple[str, str]]:
+    """What the table shows: sizes, the scheme of each part, and what stays unquantized."""
     from mobilevlm_export.bundle.write import zip_of
 
-    left = values["quantization"]["unquantized"]
+    values = manifest.values
     facts = {
-        "size": megabytes(size),
-        **({"zip": f"{zip_of(output)}, {megabytes(zip_of(output).stat().st_size)}"} if zipped else {}),
+        "size": megabytes(manifest.total_bytes),
+        **({"zip": f"{zip_of(job.output)}, {megabytes(zip_of(job.output).stat().st_size)}"} if job.zipped else {}),
         "programs": ", ".join(f"{name} {megabytes(made['bytes'])}" for name, made in values["artifacts"].items()),
         "memory need": megabytes(values["memory"]["bytes"]),
         "context": f"{manifest.max_context} tokens, {manifest.config.image_tokens} of them an image's",
         "time": f"{values['export_s']:.0f} s",
     }
-    facts |= {f"{part['component']}": part["scheme"] for part in values["quantization"]["components"]}
-    rows = [(f"not quantized: {item['component']}", f"{item['what']} ({item['reason']})") for item in left]
-    print_table(f"Wrote {output}", ("", ""), [*facts.items(), *rows])
+    facts |= {part["component"]: part["scheme"] for part in values["quantization"]["components"]}
+    unquantized = [
+        (f"not quantized: {item['component']}", f"{item['what']} ({item['reason']})")
+        for item in values["quantization"]["unquantized"]
+    ]
+    return [*facts.items(), *unquantized]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-BACKENDS = ("executorch", "coreml")
+from mobilevlm_export.job import BACKENDS
+
 THREADS = click.IntRange(min=1, max=1024)
 
 backend_option = click.option(

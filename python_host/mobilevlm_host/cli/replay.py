@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mobilevlm_host.cli.options import BACKENDS
+from mobilevlm_export.job import BACKENDS
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_facts, print_json, print_table
 

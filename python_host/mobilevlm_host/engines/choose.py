@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.job import BACKENDS
 from mobilevlm_host.engines.executorch import ExecuTorchMethods, set_threads
 from mobilevlm_host.engines.methods import ComputedBy, Methods
-
-BACKENDS = ("executorch", "coreml")
 
 
 def chosen_backend(bundle: Bundle, backend: str | None = None) -> str:

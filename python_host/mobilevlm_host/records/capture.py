@@ -28,10 +28,10 @@ from mobilevlm_export.files.atomic_file import atomic_file, require_place
 from mobilevlm_export.files.plain_zip import ZIP_FAULTS, plain_member
 from mobilevlm_export.files.sha256 import file_sha256
 from mobilevlm_export.files.strict_json import parse_json
+from mobilevlm_export.job import BACKENDS
 from mobilevlm_export.pixels import open_image
 from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.ask.runner import Runner
-from mobilevlm_host.engines.choose import BACKENDS
 from mobilevlm_host.records.record import Record, make_record, pixels_sha256
 
 FORMAT_VERSION = 1

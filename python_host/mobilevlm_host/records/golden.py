@@ -15,10 +15,12 @@ from PIL.Image import Image
 from mobilevlm_export import __version__
 from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.bundle.write import complete_bundle
+from mobilevlm_export.bundle.write import rewritten_bundle
 from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.errors import CaptureError, RunnerError
 from mobilevlm_export.files.strict_json import JsonError, read_json
+from mobilevlm_export.job import ExportJob
+from mobilevlm_export.pipeline import exported
 from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
@@ -68,6 +70,13 @@ def add_golden(bundle: Bundle, progress: Progress = silent) -> None:
     (folder / INDEX).write_text(text, encoding="utf-8")
 
 
+def export_with_golden(job: ExportJob, progress: Progress = silent) -> Bundle:
+    """As :func:`~mobilevlm_export.pipeline.export_bundle`, with golden records in the bundle; errors as there and as :func:`add_golden`."""
+    with exported(job, progress) as bundle:
+        add_golden(bundle, progress)
+    return Bundle.open(job.output, progress=progress)
+
+
 def remake_golden(path: Path, progress: Progress = silent) -> None:
     """Make the golden records of the bundle ``path`` (a folder) anew; the rest of it stays as it is.
 
@@ -77,7 +86,8 @@ def remake_golden(path: Path, progress: Progress = silent) -> None:
     """
     if path.is_dir():
         chosen_backend(Bundle(path, read_manifest(path / MANIFEST)))  # refused before anything is copied
-    complete_bundle(path, lambda bundle: add_golden(bundle, progress), without=FOLDER, progress=progress)
+    with rewritten_bundle(path, without=FOLDER, progress=progress) as bundle:
+        add_golden(bundle, progress)
 
 
 def read_golden(bundle: Bundle) -> list[tuple[str, Image, Record]]:

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 
 from mobilevlm_export.bundle.manifest import FORMAT_VERSION, MANIFEST, read_manifest
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.bundle.write import complete_bundle, write_bundle, zip_bundle
+from mobilevlm_export.bundle.write import new_bundle, rewritten_bundle, zip_bundle
 from mobilevlm_export.errors import BundleError
 from mobilevlm_export.files.atomic_file import Staged
 
@@ -166,6 +166,11 @@ def test_only_deflate_is_unpacked(tiny_bundle: Bundle, tmp_path: Path, method: i
         Bundle.open(zipped)
 
 
+def _write(output: Path, fill: Callable[[Path], Mapping[str, Any]], **options: bool) -> None:
+    with new_bundle(output, **options) as new:
+        new.seal(fill(new.folder))
+
+
 def _fill_from(folder: Path) -> Any:
     def fill(beside: Path) -> Mapping[str, Any]:
         for name in ("model.pte", "tokenizer.model", "tokenizer.json"):
@@ -178,17 +183,17 @@ def _fill_from(folder: Path) -> Any:
 
 def test_an_existing_output_is_kept_unless_forced(tiny_bundle: Bundle, tmp_path: Path) -> None:
     output = tmp_path / "out.mvlm"
-    write_bundle(output, _fill_from(tiny_bundle.path))
+    _write(output, _fill_from(tiny_bundle.path))
     (output / "mark").touch()
     with pytest.raises(BundleError, match="exists already; --force replaces it"):
-        write_bundle(output, _fill_from(tiny_bundle.path))
+        _write(output, _fill_from(tiny_bundle.path))
     assert (output / "mark").exists()
-    write_bundle(output, _fill_from(tiny_bundle.path), force=True)
+    _write(output, _fill_from(tiny_bundle.path), force=True)
     assert not (output / "mark").exists()
     other = tmp_path / "documents"
     other.mkdir()
     with pytest.raises(BundleError, match="isn't a bundle, so --force doesn't replace it"):
-        write_bundle(other, _fill_from(tiny_bundle.path), force=True)
+        _write(other, _fill_from(tiny_bundle.path), force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["documents", "out.mvlm"]
 
 
@@ -198,8 +203,8 @@ def test_a_zip_is_kept_unless_forced_and_never_that_of_another_bundle(
     output, zipped = tmp_path / "out.mvlm", tmp_path / "out.mvlm.zip"
     zipped.write_bytes(b"old")
     with pytest.raises(BundleError, match=r"out\.mvlm\.zip: exists already; --force replaces it"):
-        write_bundle(output, _never, zipped=True)
-    write_bundle(output, _fill_from(tiny_bundle.path))
+        _write(output, _never, zipped=True)
+    _write(output, _fill_from(tiny_bundle.path))
     seen: list[tuple[bool, bytes]] = []
     put = Staged.put
 
@@ -214,7 +219,7 @@ def test_a_zip_is_kept_unless_forced_and_never_that_of_another_bundle(
     def other(beside: Path) -> Mapping[str, Any]:
         return dict(_fill_from(tiny_bundle.path)(beside)) | {"export_s": -1.0}
 
-    write_bundle(output, other, zipped=True, force=True)
+    _write(output, other, zipped=True, force=True)
     after = (output / MANIFEST).read_bytes()
     # Whenever it is killed: the old bundle or the new one, beside a zip of its own or none.
     assert seen == [(False, before), (False, after), (False, after), (True, after)]
@@ -231,12 +236,12 @@ def test_of_two_exports_at_once_the_second_says_so(tiny_bundle: Bundle, tmp_path
     output = tmp_path / "out.mvlm"
 
     def meanwhile(beside: Path) -> Mapping[str, Any]:
-        write_bundle(output, _fill_from(tiny_bundle.path), zipped=True)
+        _write(output, _fill_from(tiny_bundle.path), zipped=True)
         (output / "mark").touch()
         return dict(_fill_from(tiny_bundle.path)(beside))
 
     with pytest.raises(BundleError, match=r"out\.mvlm: exists already; --force replaces it"):
-        write_bundle(output, meanwhile)
+        _write(output, meanwhile)
     assert (output / "mark").exists()
     with Bundle.open(tmp_path / "out.mvlm.zip"):
         pass
@@ -255,7 +260,7 @@ def test_whatever_fails_nothing_stays_and_the_old_one_does(
     tiny_bundle: Bundle, tmp_path: Path, failure: BaseException, expected: type[BaseException]
 ) -> None:
     output = tmp_path / "out.mvlm"
-    write_bundle(output, _fill_from(tiny_bundle.path))
+    _write(output, _fill_from(tiny_bundle.path))
     before = read_manifest(output / MANIFEST)
 
     def fail(beside: Path) -> Mapping[str, Any]:
@@ -263,7 +268,7 @@ def test_whatever_fails_nothing_stays_and_the_old_one_does(
         raise failure
 
     with pytest.raises(expected):
-        write_bundle(output, fail, force=True)
+        _write(output, fail, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out.mvlm"]
     assert Bundle.open(output).manifest == before
 
@@ -271,31 +276,30 @@ def test_whatever_fails_nothing_stays_and_the_old_one_does(
 def test_files_are_added_before_the_bundle_is_in_place(tiny_bundle: Bundle, tmp_path: Path) -> None:
     output = tmp_path / "out.mvlm"
 
-    def add(text: str) -> Any:
-        def complete(bundle: Bundle) -> None:
-            assert bundle.path != output
-            assert bundle.artifact("executorch").is_file()
-            (bundle.path / "golden").mkdir()
-            (bundle.path / "golden" / text).write_text(text)
+    def add(bundle: Bundle, text: str) -> None:
+        assert bundle.path != output
+        assert bundle.artifact("executorch").is_file()
+        (bundle.path / "golden").mkdir()
+        (bundle.path / "golden" / text).write_text(text)
 
-        return complete
-
-    write_bundle(output, _fill_from(tiny_bundle.path), complete=add("first"))
+    with new_bundle(output) as new:
+        add(new.seal(_fill_from(tiny_bundle.path)(new.folder)), "first")
+        assert not output.exists()
     before = {entry.path for entry in Bundle.open(output).manifest.files}
-    complete_bundle(output, add("second"), without="golden")
+    with rewritten_bundle(output, without="golden") as bundle:
+        add(bundle, "second")
     after = Bundle.open(output)
     assert {entry.path for entry in after.manifest.files} == before - {"golden/first"} | {"golden/second"}
     assert [path.name for path in tmp_path.iterdir()] == ["out.mvlm"]
     # What the old bundle shared with the new one is nobody else's to change.
     assert (output / "model.pte").stat().st_nlink == 1
-
-    def fail(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="x"), rewritten_bundle(output, without="golden"):
         raise BundleError("x")
-
-    with pytest.raises(BundleError, match="x"):
-        complete_bundle(output, fail, without="golden")
     assert Bundle.open(output).manifest == after.manifest
     zipped = tmp_path / "out.mvlm.zip"
     zip_bundle(output, zipped)
-    with pytest.raises(BundleError, match="got no folder, expected a bundle"):
-        complete_bundle(zipped, fail, without="golden")
+    with (
+        pytest.raises(BundleError, match="got no folder, expected a bundle"),
+        rewritten_bundle(zipped, without="golden"),
+    ):
+        pass

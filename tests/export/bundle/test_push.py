@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mobilevlm_export.bundle.push import APP_FOLDER, push_bundle
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.bundle.write import write_bundle
+from mobilevlm_export.bundle.write import new_bundle
 from mobilevlm_export.errors import BundleError
 
 
@@ -87,11 +86,9 @@ def test_what_the_app_can_not_use_is_not_pushed(
 ) -> None:
     log = _adb(tmp_path, monkeypatch, '[ "$1" = get-state ] && echo device; exit 0')
 
-    def fill(folder: Path) -> dict[str, Any]:
-        shutil.copytree(tiny_bundle.path, folder, dirs_exist_ok=True)
-        return {**tiny_bundle.manifest.values, "format_version": 1}
-
-    write_bundle(tmp_path / "old.mvlm", fill)
+    with new_bundle(tmp_path / "old.mvlm") as new:
+        shutil.copytree(tiny_bundle.path, new.folder, dirs_exist_ok=True)
+        new.seal(tiny_bundle.manifest.values | {"format_version": 1})
     with pytest.raises(BundleError, match=r"got an ExecuTorch program of bundle format 1.*: export it again"):
         push_bundle(tmp_path / "old.mvlm")
     with pytest.raises(BundleError, match="got artifacts for coreml, expected executorch"):

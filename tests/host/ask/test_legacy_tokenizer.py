@@ -15,7 +15,8 @@ from pytorch_tokenizers import CppHFTokenizer
 from mobilevlm_export import prompt
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import load_checkpoint
-from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.job import ExportJob
+from mobilevlm_export.pipeline import export_bundle
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.prompt import Turn
 from mobilevlm_export.quantize.recipe import RECIPES

@@ -12,7 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.config import preset
 from mobilevlm_host.bench.operations import (
-    kv_bytes,
     text_decoder_ops,
     text_decoder_work,
     vision_encoder_ops,
@@ -63,7 +62,7 @@ def test_bytes_of_a_decoded_token(tiny_bundle: Bundle) -> None:
     made = manifest.values["artifacts"]["executorch"]["methods"]
     assert text_decoder_work(manifest, 1, 99).bytes == made["text_decoder"]["delegate_bytes"] + 2 * 2 * 100 * 96 * 4
     assert (
-        kv_bytes(manifest.config.llm, manifest.max_context)
+        manifest.config.llm.kv_cache_bytes(manifest.max_context, value_bytes=4)
         == manifest.values["artifacts"]["executorch"]["kv_cache_bytes"]
     )
     # In fp32 no weight takes less than its four bytes, and little comes beside them.

@@ -23,7 +23,7 @@ from unpacked import write_unpacked
 
 from mobilevlm_export import __version__
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.bundle.write import write_bundle
+from mobilevlm_export.bundle.write import new_bundle
 from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.quantize.recipe import RECIPES
@@ -275,13 +275,10 @@ def test_verify_refuses_a_damaged_bundle(tiny_bundle: Bundle, tmp_path: Path) ->
 
 def _copied(bundle: Bundle, folder: Path, change: Callable[[Path], dict[str, Any]]) -> Path:
     """``bundle`` in ``folder``, its files changed by ``change``, which gives what else the manifest then says."""
-
-    def fill(beside: Path) -> dict[str, Any]:
-        shutil.copytree(bundle.path, beside, dirs_exist_ok=True)
-        return {**bundle.manifest.values, **change(beside)}
-
     output = folder / "copied.mvlm"
-    write_bundle(output, fill)
+    with new_bundle(output) as new:
+        shutil.copytree(bundle.path, new.folder, dirs_exist_ok=True)
+        new.seal(bundle.manifest.values | change(new.folder))
     return output
 
 

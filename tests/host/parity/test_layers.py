@@ -14,8 +14,9 @@ from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import ParityError
+from mobilevlm_export.job import ExportJob
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.pipeline import export_bundle
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.cli.mvlm import main

@@ -9,7 +9,8 @@ import pytest
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT, DEMO_SAMPLES
-from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.job import ExportJob
+from mobilevlm_export.pipeline import export_bundle
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_host.parity import thresholds
 from mobilevlm_host.parity.check import check_parity

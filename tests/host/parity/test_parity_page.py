@@ -26,7 +26,7 @@ from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.engines.methods import ComputedBy
 from mobilevlm_host.parity.parity_page import PAGE, render, write_report
-from mobilevlm_host.parity.run_sample import Answer, Sample
+from mobilevlm_host.parity.run_sample import ComparedAnswer, Sample
 from mobilevlm_host.parity.stages import STAGES, ParityReport, Subject, compare, judge
 
 SECTIONS = ("summary", "room", "stages", "tokens", "divergence", "answers")
@@ -208,7 +208,7 @@ def test_what_has_no_numbers_is_drawn_too(passing: ParityReport) -> None:
         first,
         token_errors=(),
         logits=replace(first.logits, kl=(float("inf"), float("nan")), top1=(0.0, 0.0), top5=(0.0, 0.0)),
-        answer=Answer((), "", "", ""),
+        answer=ComparedAnswer((), "", "", ""),
     )
     page = render(replace(judge([far], passing.recipe), subject=passing.subject))
     assert "no token can be compared" in page

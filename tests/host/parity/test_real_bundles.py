@@ -19,10 +19,11 @@ from mobilevlm_export import pipeline, prompt
 from mobilevlm_export.bundle.manifest import MANIFEST
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.model import write_tokenizer
+from mobilevlm_export.job import ExportJob
 from mobilevlm_export.lower import executorch
 from mobilevlm_export.lower.graph_checks import describe_method
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.pipeline import export_bundle
 from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.recipe import RECIPES, Recipe
 from mobilevlm_export.tokenizer import make_tokenizer_json

@@ -15,18 +15,18 @@ from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.bundle.write import zip_bundle
 from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.errors import CaptureError, RunnerError
-from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.job import ExportJob
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_host.cli.mvlm import main
-from mobilevlm_host.records.golden import add_golden, check_golden, read_golden, remake_golden
+from mobilevlm_host.records.golden import check_golden, export_with_golden, read_golden, remake_golden
 from mobilevlm_host.records.record import pixels_sha256
 
 
 @pytest.fixture(scope="module")
 def golden_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Bundle:
     output = tmp_path_factory.mktemp("golden") / "tiny.mvlm"
-    return export_bundle(ExportJob(tiny_checkpoint, output, RECIPES["fp32"]), complete=add_golden)
+    return export_with_golden(ExportJob(tiny_checkpoint, output, RECIPES["fp32"]))
 
 
 @pytest.fixture
@@ -112,5 +112,5 @@ def test_a_zipped_bundle_is_checked_like_its_folder(golden_bundle: Bundle, tmp_p
 def test_a_context_without_room_for_an_answer_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     job = ExportJob(tiny_checkpoint, tmp_path / "short.mvlm", RECIPES["fp32"], max_context=64)
     with pytest.raises(RunnerError, match="context: got 64 tokens, expected at least"):
-        export_bundle(job, complete=add_golden)
+        export_with_golden(job)
     assert list(tmp_path.iterdir()) == []

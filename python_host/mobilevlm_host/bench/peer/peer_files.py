@@ -18,7 +18,8 @@ from mobilevlm_export.config import PRESETS
 from mobilevlm_export.demo.built_in import DEMO, DEMO_CHECKPOINT
 from mobilevlm_export.errors import BundleError, CheckpointError
 from mobilevlm_export.files.scratch import ScratchFolder
-from mobilevlm_export.pipeline import ExportJob, export_bundle
+from mobilevlm_export.job import ExportJob
+from mobilevlm_export.pipeline import export_bundle
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_host.bench.peer import gguf_files

@@ -13,7 +13,7 @@ from tiny import TINY, random_model
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import BundleError, CheckpointError, RunnerError
-from mobilevlm_export.pipeline import ExportJob
+from mobilevlm_export.job import ExportJob
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_host.bench.peer import gguf_files
 from mobilevlm_host.bench.peer import peer_files as files

@@ -1,0 +1,37 @@
+"""What to export, how, and where to. No torch here: commands read their choices and defaults from this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.quantize.recipe import RECIPES, Recipe
+
+BACKENDS = ("executorch", "coreml")
+CACHE_UPDATES = ("slice", "one-hot")  # how Core ML's KV cache is written
+DEFAULT_RECIPE = "int4"
+# Tokens, or what the model has where that is less.
+DEFAULT_MAX_CONTEXT, DEFAULT_MAX_PREFILL = 1024, 512
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """What to export, how, and where to; checked once, never changed."""
+
+    checkpoint: str | Path
+    output: Path
+    recipe: Recipe = field(default_factory=lambda: RECIPES[DEFAULT_RECIPE])
+    backends: tuple[str, ...] = BACKENDS[:1]
+    calibration: Path | None = None  # a folder of pictures
+    max_context: int | None = None
+    coreml_cache_update: str = CACHE_UPDATES[0]
+    vision_tower: Path | None = None
+    zipped: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.backends if name not in BACKENDS]
+        if unknown or not self.backends:
+            got = repr(unknown[0]) if unknown else "none"
+            raise LoweringError(f"backend: got {got}, expected {' or '.join(BACKENDS)}")
