@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from markers import add_markers, only_marked_exports
 from tiny import VOCAB_SIZE, random_model
 
 from mobilevlm_export import prompt
@@ -21,6 +22,18 @@ from mobilevlm_export.pipeline import export_bundle
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.records.golden import export_with_golden
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        add_markers(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with only_marked_exports(item):
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)
