@@ -1,23 +1,27 @@
-# Everything a newcomer runs. `make` alone lists the targets.
+# Everything a newcomer runs. `make` alone lists the targets, from the lines "TARGET: ## what it does | arguments | time".
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench test fuzz test-android test-arm64 test-engine test-engine-arm64 apk test-ios check format clean
+.PHONY: help setup hooks demo bench test-fast test test-python test-android test-ios test-arm64 test-engine test-engine-arm64 apk fuzz lint check format clean
 
-help:  ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
+help:  ## List the targets | | 1 s
+	@awk -F ' *(##|[|]) *' 'BEGIN { layout = "%-18s %-24s %-14s %s\n"; printf layout, "Target", "Arguments", "About", "What it does" } \
+		/^[a-z0-9-]+:.* ## / { sub(/:.*/, "", $$1); printf layout, $$1, $$3, $$4, $$2 }' Makefile
 
-setup: $(READY)  ## Make the virtual environment in .venv (about three minutes, once)
+setup: $(READY)  ## Make the virtual environment in .venv | PYTHON=python3.12 | 3 min, once
 
 # Again only when what is to be installed has changed.
 $(READY): pyproject.toml constraints.txt scripts/make_venv.sh
 	@scripts/make_venv.sh $(PYTHON) $(VENV)
 	@touch $@
 
-demo: setup  ## Export the demo model, ask it about pictures, compare it with fp32
+hooks: setup  ## Check what changes before each commit (.pre-commit-config.yaml) | | 5 s
+	@$(BIN)/pre-commit install
+
+demo: setup  ## Export the demo model, ask it about pictures, compare it with fp32 | | 1 min
 	@$(BIN)/mvlm demo
 
 # llama.cpp is compiled for this very machine, as the kit's kernels choose by what they find on it.
@@ -30,33 +34,44 @@ $(BENCH_READY): $(READY)
 		$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
 	@touch $@
 
-bench: $(BENCH_READY)  ## Measure the kit beside llama.cpp on the same weights: SIZE=demo, 1.7b, 3b or a checkpoint
+bench: $(BENCH_READY)  ## Measure the kit beside llama.cpp: SIZE=demo, 1.7b, 3b or a checkpoint | SIZE=demo | 2 min
 	@$(BIN)/python -m mobilevlm_host.bench.peer $(if $(SIZE),"$(SIZE)")
+
+# What test-fast leaves out; pyproject.toml says what each marker means, tests/conftest.py sets them.
+FAST := -m "not export and not emulated and not jvm and not slow"
 
 ARM64_TOOLS := "the tests on an emulated ARM CPU" qemu-aarch64-static:qemu-user-static aarch64-linux-gnu-g++:g++-aarch64-linux-gnu
 
-test: setup test-android test-ios  ## Run every test
+.PHONY: tools
+tools:
 	@scripts/apt_packages.sh $(ARM64_TOOLS) || [ $$? = 75 ]
 	@scripts/apt_packages.sh "the tests of the HTML report" chromium:chromium || [ $$? = 75 ]
-	@$(BIN)/pytest
 
-test-android:  ## Compile and test the Android app, on the JVM
+test-fast: setup  ## Run the Python tests that export nothing and start no emulator, JVM or Swift | | 1 min
+	@$(BIN)/pytest $(FAST)
+
+test: setup test-android test-ios test-python  ## Run every test but those on an emulated ARM CPU, which make check runs | | 15 min
+
+test-python: setup tools  ## The Python tests of make test | | 10 min
+	@$(BIN)/pytest -m "not emulated"
+
+test-android:  ## Compile and test the Android app, on the JVM | | 2 min
 	@scripts/test_android.sh
 	@scripts/test_android_app.sh
 
-test-arm64: setup  ## Run the demo's bundle with the kernels of phones, and by Android's engine, on emulated ARM CPUs
+test-ios: setup  ## Build and test the iOS app, with Swift | | 5 min
+	@scripts/test_ios.sh $(CURDIR)/$(BIN)/python
+
+test-arm64: setup  ## Run the demo with the kernels of phones, and by Android's engine, on emulated ARM CPUs | | 5 min
 	@scripts/apt_packages.sh $(ARM64_TOOLS) || [ $$? = 75 ]
-	@$(BIN)/pytest tests/host/arm64 tests/host/android -k arm64
+	@$(BIN)/pytest -m emulated
 
 # ENGINE=some.aar: another engine than the one that `make apk` packs, such as the stock one that a Gradle build ships.
-test-engine: setup  ## Run the demo's bundle by Android's own engine and the app's code, in a JVM on this machine
-	@ENGINE=$(abspath $(ENGINE)) $(BIN)/pytest tests/host/android -k "not arm64"
+test-engine: setup  ## Run the demo by Android's own engine and the app's code, in a JVM on this machine | ENGINE=some.aar | 2 min
+	@ENGINE=$(abspath $(ENGINE)) $(BIN)/pytest tests/host/android -m "not emulated"
 
-test-engine-arm64: setup  ## The same on an emulated ARM CPU, a whole session too: some minutes
-	@LONG=1 ENGINE=$(abspath $(ENGINE)) $(BIN)/pytest tests/host/android -k arm64
-
-test-ios: setup  ## Build and test the iOS app, with Swift
-	@scripts/test_ios.sh $(CURDIR)/$(BIN)/python
+test-engine-arm64: setup  ## The same on an emulated ARM CPU, a whole session too | ENGINE=some.aar | 10 min
+	@LONG=1 ENGINE=$(abspath $(ENGINE)) $(BIN)/pytest tests/host/android -m emulated
 
 # The demo model, so that the app works at first start; another zipped bundle, or none (BUNDLE=), can be named.
 DEMO_ZIP := android_app/build/demo.mvlm.zip
@@ -65,26 +80,31 @@ BUNDLE ?= $(DEMO_ZIP)
 $(DEMO_ZIP): $(READY)
 	@$(BIN)/mvlm export export/mobilevlm_export/demo/checkpoint -o android_app/build/demo.mvlm --zip --force
 
-apk: setup $(filter $(DEMO_ZIP),$(BUNDLE))  ## Build, sign and check the Android app with BUNDLE packed in (no SDK needed)
+apk: setup $(filter $(DEMO_ZIP),$(BUNDLE))  ## Build, sign and check the Android app with BUNDLE packed in (no SDK needed) | BUNDLE=x.mvlm.zip | 3 min
 	@scripts/make_apk.sh $(CURDIR)/$(BIN)/python $(BUNDLE)
 
 # All kinds of files together; SEED chooses another damage.
 SECONDS ?= 300
 SEED ?= 0
 
-fuzz: setup $(DEMO_ZIP)  ## Damage files of every kind for SECONDS=300, and count what came of it
+fuzz: setup $(DEMO_ZIP)  ## Damage files of every kind, and count what came of it | SECONDS=300 SEED=0 | SECONDS
 	@cd tests && $(CURDIR)/$(BIN)/python -m fuzz $(SECONDS) $(SEED) $(CURDIR)/android_app/build/demo.mvlm
 
-check: setup test  ## Tests, lint and types
+lint: setup  ## Check format, style and types: ruff, mypy, ktlint, swift-format | | 1 min
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@scripts/lint_kotlin.sh
+	@scripts/lint_swift.sh
 
-format: setup  ## Format the code and mend what lint can mend
+check: lint test-android test-ios tools  ## What the gate runs: lint, then every test, and the 20 slowest of the Python tests | | 25 min
+	@$(BIN)/pytest --durations=20
+
+format: setup  ## Format the code and fix what lint can fix | | 1 min
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 	@scripts/lint_kotlin.sh --format
+	@scripts/lint_swift.sh --fix
 
-clean:  ## Remove the virtual environment and caches
+clean:  ## Remove the virtual environment and caches | | 1 s
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist android_app/build ios_app/.build

@@ -9,7 +9,7 @@ scripts/swift.sh true || exit $(($? == 75 ? 0 : 1))
 mkdir -p $build
 "$python" tests/golden/random_texts.py --count 10000 >$build/random_texts.json
 cd ios_app
-../scripts/swift.sh swift format lint --strict --recursive Package.swift Sources Fakes Tests App
+../scripts/lint_swift.sh
 # Swift may run in a root of its own: the engine of the end-to-end tests serves from outside while they run.
 "$python" ../tests/ios_seam.py .build/seam ../scripts/swift.sh swift test --parallel --enable-code-coverage -Xswiftc -warnings-as-errors
 ../scripts/swift.sh ../scripts/check_ios_views.sh
