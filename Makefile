@@ -38,7 +38,7 @@ bench: $(BENCH_READY)  ## Measure the kit beside llama.cpp: SIZE=demo, 1.7b, 3b 
 	@$(BIN)/python -m mobilevlm_host.bench.peer $(if $(SIZE),"$(SIZE)")
 
 # What test-fast leaves out; pyproject.toml says what each marker means, tests/conftest.py sets them.
-FAST := -m "not export and not emulated and not jvm and not slow"
+FAST := -m "not export and not emulated and not jvm and not slow and not thorough"
 
 ARM64_TOOLS := "the tests on an emulated ARM CPU" qemu-aarch64-static:qemu-user-static aarch64-linux-gnu-g++:g++-aarch64-linux-gnu
 
@@ -53,7 +53,7 @@ test-fast: setup  ## Run the Python tests that export nothing and start no emula
 test: setup test-android test-ios test-python  ## Run every test but those on an emulated ARM CPU, which make check runs | | 15 min
 
 test-python: setup tools  ## The Python tests of make test | | 10 min
-	@$(BIN)/pytest -m "not emulated"
+	@$(BIN)/pytest -m "not emulated and not thorough"
 
 test-android:  ## Compile and test the Android app, on the JVM | | 2 min
 	@scripts/test_android.sh

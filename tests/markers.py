@@ -1,6 +1,6 @@
 """The markers of pyproject.toml, set by what a test names: nobody has to remember them, and a test without "export" can't export.
 
-``slow`` alone is set by hand.
+``slow`` and ``thorough`` are set by hand.
 """
 
 from __future__ import annotations

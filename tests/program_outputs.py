@@ -1,6 +1,6 @@
 """What a tiny model's program gives without XNNPACK's weights cache and with it, as phones have it.
 
-Computed in a process of its own, since a program that reads freed memory may end it: this file as a script, with PROGRAM OUTPUTS.
+Computed in a process of its own, since a program that reads freed memory may end it: this file as a script, with OUTPUTS PROGRAM...
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,18 +22,18 @@ from mobilevlm_host.engines.weights_cache import use_weights_cache
 STEPS = 6
 
 
-def plain_and_cached(program: Path) -> tuple[list[Tensor], list[Tensor]]:
-    """The outputs of ``program``'s three methods, without the cache and with it: two pictures' embeddings and features, then the
-    logits and embeddings of ``STEPS`` tokens.
+def plain_and_cached(programs: Sequence[Path]) -> list[tuple[list[Tensor], list[Tensor]]]:
+    """For each program the outputs of its three methods, without the cache and with it: two pictures' embeddings and features, then
+    the logits and embeddings of ``STEPS`` tokens.
     """
     with tempfile.TemporaryDirectory() as folder:
         outputs = Path(folder, "outputs.pt")
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        command = [sys.executable, __file__, str(program), str(outputs)]
+        command = [sys.executable, __file__, str(outputs), *map(str, programs)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done
         plain, cached = torch.load(outputs, weights_only=True)
-        return plain, cached
+        return list(zip(plain, cached, strict=True))
 
 
 def _compute(program: Path) -> list[Tensor]:
@@ -55,5 +56,5 @@ if __name__ == "__main__":
     computed = []
     for is_cached in (False, True):
         use_weights_cache(is_cached)
-        computed.append(_compute(Path(sys.argv[1])))
-    torch.save(computed, sys.argv[2])
+        computed.append([_compute(Path(program)) for program in sys.argv[2:]])
+    torch.save(computed, sys.argv[1])

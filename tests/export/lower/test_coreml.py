@@ -6,17 +6,16 @@ That the saved programs compute what the eager model does is tested with the eva
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
+import resource
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from repository import ROOT
 from tiny import random_model
 
 from mobilevlm_export import __version__
@@ -32,7 +31,7 @@ with warnings.catch_warnings():
     from mobilevlm_export.lower import coreml_package, coreml_text_decoder
     from mobilevlm_export.lower.coreml import TEXT_DECODER, TOKEN_EMBEDDING, VISION_ENCODER, CoreMLInfo, lower_coreml
     from mobilevlm_export.lower.coreml_checks import Expected, check_package
-    from mobilevlm_export.lower.token_table import read_token_table
+    from mobilevlm_export.lower.token_table import read_token_table, write_token_table
 
 LAYERS, VISION_LAYERS = 2, 2  # the tower's last layer never runs
 
@@ -328,42 +327,27 @@ def test_a_float32_layer_among_quantized_ones_is_refused(tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-_LIMITED = """
-import resource, sys
-sys.path.insert(0, "tests")
-from pathlib import Path
-from tiny import random_model
-from mobilevlm_export.errors import LoweringError
-from mobilevlm_export.lower.coreml import lower_coreml
-from mobilevlm_export.lower.token_table import write_token_table
-from mobilevlm_export.quantize.apply import quantize
-from mobilevlm_export.quantize.recipe import RECIPES
-folder, model = Path(sys.argv[1]), random_model()
-quantize(model, RECIPES["int4"])
-for limit, write in (
-    (20_000, lambda: write_token_table(model.token_embedding, folder / "table")),
-    (20_000, lambda: lower_coreml(model, RECIPES["int4"], folder, max_context=100)),
-):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+@contextmanager
+def _files_of_at_most(size: int) -> Iterator[None]:
+    """A limit on a file's size stops writers as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
-        write()
-    except LoweringError as error:
-        print(error, [path.name for path in folder.iterdir() if path.name != "table"])
-"""
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    """A limit on a file's size stops writers as a full disk does."""
-    done = subprocess.run(
-        [sys.executable, "-c", _LIMITED, tmp_path],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    lines = done.stdout.splitlines()
-    assert len(lines) == 2, done.stderr[-2000:]
-    assert lines[0].startswith(f"{tmp_path}/table: can't be written: ")
-    assert (
-        lines[1] == f"{tmp_path}/vision_encoder.mlpackage: its weights can't be written: is there room on the disk? []"
-    )
+    model = random_model()
+    quantize(model, RECIPES["int4"])
+    table, packages = tmp_path / "table", tmp_path / "packages"
+    packages.mkdir()
+    with _files_of_at_most(20_000), pytest.raises(LoweringError) as refused:
+        write_token_table(model.token_embedding, table)
+    assert str(refused.value).startswith(f"{table}: can't be written: ")
+    with _files_of_at_most(20_000), pytest.raises(LoweringError) as refused:
+        lower_coreml(model, RECIPES["int4"], packages, max_context=100)
+    package = packages / "vision_encoder.mlpackage"
+    assert str(refused.value) == f"{package}: its weights can't be written: is there room on the disk?"
+    assert list(packages.iterdir()) == []

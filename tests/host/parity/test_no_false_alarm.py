@@ -16,6 +16,7 @@ from mobilevlm_host.parity import thresholds
 from mobilevlm_host.parity.check import check_parity
 
 
+@pytest.mark.thorough  # each exports the demo
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "int4"])
 def test_a_sound_bundle_passes(name: str, tmp_path: Path) -> None:
     with export_bundle(ExportJob(DEMO_CHECKPOINT, tmp_path / "sound.mvlm", RECIPES[name])) as bundle:
