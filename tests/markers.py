@@ -18,7 +18,16 @@ from mobilevlm_export import pipeline
 
 # A test has a marker if it, a fixture or a helper of its own names one of these: a fixture, a function, or a word of a command.
 NAMES = {
-    "export": {"export_bundle", "lower_executorch", "lower_coreml", "to_edge", "to_edge_transform_and_lower", "export"},
+    "export": {
+        "export_bundle",
+        "exported",
+        "export_with_golden",
+        "lower_executorch",
+        "lower_coreml",
+        "to_edge",
+        "to_edge_transform_and_lower",
+        "export",
+    },
     "emulated": {"run_methods", "arm64-v8a", "--arm64"},
     "jvm": {"run_tests", "x86_64"},
 }

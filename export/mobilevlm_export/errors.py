@@ -65,3 +65,7 @@ class MilError(MobileVLMError):
 
 class ApkError(MobileVLMError):
     """An Android app that can't be read, or a program that its engine can't be checked against."""
+
+
+class DependencyError(MobileVLMError):
+    """A dependency isn't as the version that the kit was made with."""

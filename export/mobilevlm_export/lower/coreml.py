@@ -17,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from mobilevlm_export import __version__
+from mobilevlm_export.dependencies.torchao_private import is_int4, is_quantized
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.job import CACHE_UPDATES
 from mobilevlm_export.lower.coreml_checks import Expected, FunctionInfo, check_package
@@ -28,7 +29,7 @@ from mobilevlm_export.lower.requirements import require_context, require_recipe,
 from mobilevlm_export.lower.token_table import write_token_table
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize.apply import is_int4, is_quantized, model_parts, quantizable
+from mobilevlm_export.quantize.apply import model_parts, quantizable
 from mobilevlm_export.quantize.recipe import Recipe
 
 VISION_ENCODER, TEXT_DECODER = "vision_encoder.mlpackage", "text_decoder.mlpackage"

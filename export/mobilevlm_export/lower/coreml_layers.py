@@ -15,9 +15,9 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import types
 from torch import Tensor, nn
 
+from mobilevlm_export.dependencies.torchao_private import has_zero_points, integers, is_int4, is_quantized, scales
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.model.mobilellama import RMSNorm
-from mobilevlm_export.quantize.apply import is_int4, is_quantized
 
 TARGET = ct.target.iOS18  # the first with states, blocks of int4 and several functions
 MIL_TYPES = {"fp16": types.fp16, "fp32": types.fp32}
@@ -58,13 +58,13 @@ class Constants:
         if not is_quantized(weight):
             return self.floats(name, weight, dtype)
         if f"{name}_data" not in self._arrays:
-            if bool(weight.zero_point.any()):
+            if has_zero_points(weight):
                 raise LoweringError(f"{name}: got zero points, expected symmetric quantization")
-            data = weight.qdata.numpy()
+            data = integers(weight).numpy()
             self._arrays[f"{name}_data"] = data.view(types.np_int4_dtype) if is_int4(weight) else data
         return mb.constexpr_blockwise_shift_scale(
             data=self._constant(f"{name}_data"),
-            scale=self.floats(f"{name}_scale", weight.scale.reshape(weight.qdata.shape[0], -1), dtype),
+            scale=self.floats(f"{name}_scale", scales(weight).reshape(weight.shape[0], -1), dtype),
             name=name,
         )
 

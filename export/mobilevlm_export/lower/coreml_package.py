@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import coremltools as ct
-from coremltools.converters.mil.backend.mil.load import load as to_proto
 from coremltools.converters.mil.mil import Program
 
 from mobilevlm_export import __version__
+from mobilevlm_export.dependencies.coremltools_private import TO_PROTO, WEIGHTS_NOT_WRITTEN
 from mobilevlm_export.errors import LoweringError
 
 _SPECIFICATION = ct.target.iOS18.value
@@ -38,7 +38,7 @@ def write_package(program: Program, description: Description, path: Path) -> Non
     weights = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         # No passes: the program was built in its final form, and each pass would copy every weight.
-        spec = to_proto(
+        spec = TO_PROTO.load()(
             program,
             str(weights),
             specification_version=_SPECIFICATION,
@@ -50,9 +50,8 @@ def write_package(program: Program, description: Description, path: Path) -> Non
     except OSError as error:
         raise LoweringError(f"{path}: can't be written: {error.strerror}") from error
     except RuntimeError as error:
-        if "FileWriter" not in str(error):
+        if WEIGHTS_NOT_WRITTEN not in str(error):
             raise
-        # Core ML Tools' writer of weights doesn't tell what the system said; hardly anything but a full disk stops it here.
         raise LoweringError(f"{path}: its weights can't be written: is there room on the disk?") from error
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)

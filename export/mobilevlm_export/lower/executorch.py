@@ -24,6 +24,8 @@ from executorch.exir.program import EdgeProgramManager, ExecutorchProgramManager
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
+from mobilevlm_export.dependencies.torchao_private import is_quantized
+from mobilevlm_export.dependencies.xnnpack_private import lean_xnnpack, release_weights
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.files.atomic_file import atomic_file
 from mobilevlm_export.job import DEFAULT_MAX_PREFILL
@@ -32,10 +34,8 @@ from mobilevlm_export.lower.graph_passes import share_activation_quantization
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
 from mobilevlm_export.lower.partitioner import LevelPartitioner
 from mobilevlm_export.lower.requirements import require_context, require_recipe, size_limit
-from mobilevlm_export.lower.xnnpack_patches import lean_xnnpack, release_weights
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize.apply import is_quantized
 from mobilevlm_export.quantize.recipe import Recipe
 
 

@@ -5,7 +5,6 @@ The tables are flatbuffers. ExecuTorch's package has their schemas and ``flatc``
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import struct
@@ -16,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mobilevlm_export.dependencies.executorch_private import FLATC, PROGRAM_SCHEMA
+from mobilevlm_export.dependencies.private_api import PrivateFile
 from mobilevlm_export.errors import LoweringError
 
 _IDENTIFIER = b"ET12"
-_PROGRAM_SCHEMA = "exir/_serialize/program.fbs"
 # An extended header at byte 8: magic, its length, then the sizes of the tables and where the segments behind them begin.
 _HEADER = struct.Struct("<4sIQQ")
 _HEADER_AT, _HEADER_MAGIC = 8, b"eh00"
@@ -58,7 +58,7 @@ class ProgramFile:
             if head[_HEADER_AT:].startswith(_HEADER_MAGIC) and len(head) == _HEADER_AT + _HEADER.size:
                 _, _, size, self._segments_at = _HEADER.unpack_from(head, _HEADER_AT)
             file.seek(0)
-            self.tables: dict[str, Any] = read_flatbuffer(file.read(size), _PROGRAM_SCHEMA, path)
+            self.tables: dict[str, Any] = read_flatbuffer(file.read(size), PROGRAM_SCHEMA, path)
         if not self.tables.get("execution_plan"):
             raise LoweringError(f"{path}: got a program without methods, expected a whole program")
 
@@ -86,26 +86,23 @@ class ProgramFile:
             return file.read(segment["size"])
 
 
-def read_flatbuffer(data: bytes, schema: str, where: Path) -> dict[str, Any]:
-    """``data`` of ``where`` as plain data; ``schema`` is a file of ExecuTorch's package.
+def read_flatbuffer(data: bytes, schema: PrivateFile, where: Path) -> dict[str, Any]:
+    """``data`` of ``where`` as plain data, by ``schema``.
 
     Raises:
-        LoweringError: the data is damaged or of another schema, or ExecuTorch isn't as expected.
+        LoweringError: the data is damaged or of another schema.
+        DependencyError: ExecuTorch's package lacks what reads it.
     """
-    package = importlib.util.find_spec("executorch")
-    root = Path(next(iter(package.submodule_search_locations or ()))) if package else Path("executorch")
+    flatc, tables = FLATC.find(), schema.find()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "data.bin").write_bytes(data)
-        flatc = str(root / "data/bin/flatc")
-        command = [flatc, "--json", "--strict-json", "--defaults-json", str(root / schema), "--", "data.bin"]
+        command = [str(flatc), "--json", "--strict-json", "--defaults-json", str(tables), "--", "data.bin"]
         try:
             done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
         except OSError as error:
             raise LoweringError(f"{flatc}: {error.strerror}, expected ExecuTorch's flatc") from None
         if done.returncode:
-            raise LoweringError(
-                f"{where}: got tables that {Path(schema).name} doesn't describe, expected a whole program"
-            )
+            raise LoweringError(f"{where}: got tables that {tables.name} doesn't describe, expected a whole program")
         text = Path(folder, "data.json").read_text(encoding="utf-8", errors="replace")
     values: dict[str, Any] = json.loads(_TEXT_OR_NAME.sub(lambda found: _JSON_NAMES.get(found[0], found[0]), text))
     return values

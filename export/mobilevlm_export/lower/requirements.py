@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from mobilevlm_export.dependencies.torchao_private import is_quantized
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.job import DEFAULT_MAX_CONTEXT
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize.apply import is_quantized, model_parts, quantizable, shipped_bytes
+from mobilevlm_export.quantize.apply import model_parts, quantizable, shipped_bytes
 from mobilevlm_export.quantize.recipe import Recipe
 
 

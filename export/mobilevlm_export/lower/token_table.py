@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from mobilevlm_export.dependencies.torchao_private import integers, is_int4, is_quantized, scales
 from mobilevlm_export.errors import LoweringError
 
 
@@ -29,18 +30,16 @@ def write_token_table(embedding: nn.Embedding, path: Path) -> str:
     Raises:
         LoweringError: the file can't be written.
     """
-    from mobilevlm_export.quantize.apply import is_int4, is_quantized
-
     weight: Any = embedding.weight
     tensors: dict[str, Tensor]
     if not is_quantized(weight):
         form, tensors = "fp32", {"weight": weight.detach().float().contiguous()}
     else:
-        form, data = "int8", weight.qdata
+        form, data = "int8", integers(weight)
         if is_int4(weight):
             form, nibbles = "int4", (data + 8).to(torch.uint8)
             data = nibbles[:, 0::2] | (nibbles[:, 1::2] << 4)
-        scale = weight.scale.detach().float().reshape(data.shape[0], -1)
+        scale = scales(weight).detach().float().reshape(data.shape[0], -1)
         tensors = {"weight": data.contiguous(), "scale": scale.contiguous()}
     try:
         save_file(tensors, path, metadata={"form": form})

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mobilevlm_export.dependencies.executorch_private import DELEGATE_SCHEMA
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.program_file import ProgramFile, read_flatbuffer
 
 _BACKEND = "XnnpackBackend"
-_SCHEMA = "backends/xnnpack/serialization/schema.fbs"
 # A header before the graph: zeros, magic, its length, then where the graph begins and its size.
 _HEADER, _HEADER_MAGIC = struct.Struct("<4x4sHII"), b"XH00"
 # As XNNCompiler has it: these operators copy their filter and bias when they are made.
@@ -76,7 +76,7 @@ def _graph(data: bytes, where: Path) -> dict[str, Any]:
             f"{where}: got a delegate that begins with {data[:8]!r}, expected XNNPACK's ({_HEADER_MAGIC!r})"
         )
     _, _, begin, size = _HEADER.unpack_from(data)
-    return read_flatbuffer(data[begin : begin + size], _SCHEMA, where)
+    return read_flatbuffer(data[begin : begin + size], DELEGATE_SCHEMA, where)
 
 
 def _read_in_place(graph: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -18,6 +18,7 @@ from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeig
 from torchao.quantization.granularity import PerAxis, PerGroup
 from torchao.quantization.quant_primitives import MappingType
 
+from mobilevlm_export.dependencies.torchao_private import INT4, integers, is_int4, is_quantized, scales
 from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.free_memory import trim
 from mobilevlm_export.model.mobilevlm import MobileVLM
@@ -26,7 +27,6 @@ from mobilevlm_export.quantize.gptq import round_to_int4
 from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, Recipe
 
 GROUP_SIZE = 32  # XNNPACK's kernels take multiples of 32, and the smallest costs the least accuracy
-_INT4: torch.dtype = getattr(torch, "int4")  # noqa: B009  missing from torch's type stubs
 
 
 @dataclass(frozen=True)
@@ -128,22 +128,12 @@ def quantize(
     )
 
 
-def is_quantized(weight: torch.Tensor) -> bool:
-    """Whether ``weight`` is one of torchao's tensors of integers and scales."""
-    return hasattr(weight, "qdata")
-
-
-def is_int4(weight: Any) -> bool:
-    """Whether the quantized ``weight`` has four bits an integer, else eight."""
-    return bool(weight.target_dtype == _INT4)
-
-
 def shipped_bytes(weight: Any) -> int:
     """Bytes of ``weight`` in an artifact: int4 two to the byte, with its scales."""
     if not is_quantized(weight):
         return int(weight.numel() * weight.element_size())
     bits = 4 if is_int4(weight) else 8
-    return int(weight.qdata.numel() * bits // 8 + weight.scale.numel() * weight.scale.element_size())
+    return int(integers(weight).numel() * bits // 8 + scales(weight).nbytes)
 
 
 def model_parts(model: MobileVLM) -> dict[str, nn.Module]:
@@ -204,7 +194,7 @@ def _quantize_module(
     module.weight = nn.Parameter(module.weight.detach().float(), requires_grad=False)
     if bits == 32:
         return
-    dtype, granularity = (_INT4, PerGroup(GROUP_SIZE)) if bits == 4 else (torch.int8, PerAxis(0))
+    dtype, granularity = (INT4, PerGroup(GROUP_SIZE)) if bits == 4 else (torch.int8, PerAxis(0))
     if isinstance(module, nn.Embedding):
         config = IntxWeightOnlyConfig(weight_dtype=dtype, granularity=granularity)
     elif bits == 4:
@@ -221,10 +211,10 @@ def _quantize_module(
     weight = module.weight.detach()
     quantize_(module, config, filter_fn=lambda found, _: found is module)
     quantized: Any = module.weight
-    if not bool(torch.isfinite(quantized.scale).all()):
+    if not bool(torch.isfinite(scales(quantized)).all()):
         raise QuantizeError(f"{path}.weight: got values that are not finite, expected numbers")
     if hessian is not None:
-        quantized.qdata.copy_(round_to_int4(weight, quantized.scale, hessian))
+        integers(quantized).copy_(round_to_int4(weight, scales(quantized), hessian))
 
 
 def widen(part: nn.Module) -> None:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.dependencies.executorch_private import LOAD_PROGRAM, OPERATORS, RESET_THREADPOOL, THREAD_COUNT
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.engines.native_output import runtime_output_hidden
 from mobilevlm_host.engines.program_check import require_sound
 
-_OPERATORS = ("extension/llm/custom_ops/*custom_ops_aot_lib.*", "kernels/quantized/*quantized_ops_aot_lib.*")
 _MOST_THREADS = 1024  # where threads can't be started, the engine ends the process
 
 
@@ -86,19 +86,12 @@ def import_runtime() -> None:
 def register_operators() -> None:
     """Register the operators that programs call; without them none can be loaded.
 
-    The libraries are loaded without the Python modules around them: those import torch's compiler, which takes longer than an answer.
-
     Raises:
-        RunnerError: ExecuTorch's package holds none of them, or several.
+        DependencyError: ExecuTorch's package holds none of them, or several.
     """
-    import executorch
-    import executorch.extension.pybindings._C
-
-    for pattern in _OPERATORS:
-        found = [file for folder in executorch.__path__ for file in Path(folder).glob(pattern)]
-        if len(found) != 1:
-            raise RunnerError(f"executorch: got {len(found)} libraries {pattern}, expected one")
-        torch.ops.load_library(str(found[0]))
+    LOAD_PROGRAM.load()  # with it, ExecuTorch's own library, which the operators register with
+    for library in OPERATORS:
+        torch.ops.load_library(str(library.find()))
 
 
 def require_threads(threads: int) -> None:
@@ -116,13 +109,9 @@ def set_threads(threads: int) -> None:
     require_threads(threads)
     torch.set_num_threads(threads)  # the attention's matrix products are torch's, with threads of their own
     with runtime_output_hidden():
-        from executorch.extension.pybindings._C import _unsafe_reset_threadpool
-
-        _unsafe_reset_threadpool(threads)
+        RESET_THREADPOOL.load()(threads)
 
 
 def thread_count() -> int:
     """How many CPU threads ExecuTorch's engines in this process use."""
-    from executorch.extension.pybindings._C import _threadpool_get_thread_count
-
-    return int(_threadpool_get_thread_count())
+    return int(THREAD_COUNT.load()())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mobilevlm_export.dependencies.executorch_private import LOAD_PROGRAM, VERIFICATION
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.engines.native_output import runtime_output_hidden
 
@@ -21,9 +22,8 @@ def require_sound(program: Path) -> None:
         if (got := file.read(8)[4:]) != _IDENTIFIER:
             raise RunnerError(f"{program}: got {got!r}, expected an ExecuTorch program ({_IDENTIFIER.decode()})")
     with runtime_output_hidden():
-        from executorch.extension.pybindings._C import Verification, _load_program
-
+        load_program, verification = LOAD_PROGRAM.load(), VERIFICATION.load()
         try:
-            _load_program(str(program), program_verification=Verification.InternalConsistency)
+            load_program(str(program), program_verification=verification.InternalConsistency)
         except (RuntimeError, UnicodeDecodeError) as error:
             raise RunnerError(f"{program}: the runtime can't load it ({str(error).splitlines()[0]})") from None

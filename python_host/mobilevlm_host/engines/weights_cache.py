@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-from pathlib import Path
 
+from mobilevlm_export.dependencies.executorch_private import LIBRARY, SET_OPTION
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.engines.executorch import import_runtime
 
 _BACKEND, _OPTION = b"XnnpackBackend", b"weight_cache_enabled"
-# Error set_option(const char*, Span<BackendOption>), as ExecuTorch 1.5 exports it.
-_SET_OPTION = "_ZN10executorch7runtime10set_optionEPKcNS0_4SpanINS0_13BackendOptionEEE"
 
 
 class _Value(ctypes.Union):
@@ -38,10 +35,9 @@ def use_weights_cache(on: bool = True) -> None:
         RunnerError: this ExecuTorch can't be told so.
     """
     import_runtime()
-    spec = importlib.util.find_spec("executorch")
-    library = Path(next(iter(spec.submodule_search_locations or ())), "lib", "libexecutorch.so") if spec else Path()
+    library = LIBRARY.find()
     try:
-        set_option = ctypes.CDLL(str(library))[_SET_OPTION]
+        set_option = ctypes.CDLL(str(library))[SET_OPTION]
     except (OSError, AttributeError) as error:
         raise RunnerError(f"{library}: got {error}, expected ExecuTorch's library with set_option") from None
     set_option.restype, set_option.argtypes = ctypes.c_uint32, (ctypes.c_char_p, _Span)

@@ -13,13 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from executorch.backends.xnnpack import serialization as xnnpack_schema
-from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
-from executorch.exir._serialize._flatbuffer import _flatc_compile, _flatc_decompile
-from executorch.exir._serialize._program import PTEFile, deserialize_pte_binary, serialize_pte_binary
 from executorch.exir.schema import AllocationDetails, DelegateCall, EValue
 from executorch.exir.schema import Tensor as Planned
 
+from mobilevlm_export.dependencies.executorch_private import (
+    DELEGATE_HEADER,
+    DELEGATE_SCHEMA,
+    DESERIALIZE_PROGRAM,
+    FLATC_COMPILE,
+    FLATC_DECOMPILE,
+    SERIALIZE_PROGRAM,
+)
 from mobilevlm_export.errors import ParityError
 from mobilevlm_export.files.scratch import ScratchFolder
 
@@ -35,7 +39,7 @@ def write_tapped(program: Path, tapped: Path, vision_layers: int, decoder_layers
     Raises:
         ParityError: the program isn't built as this kit builds it.
     """
-    opened = deserialize_pte_binary(program.read_bytes())
+    opened = DESERIALIZE_PROGRAM.load()(program.read_bytes())
     found = {
         "vision_encoder": _tap_vision_encoder(opened, _plan(opened, "vision_encoder")) - 1,
         "text_decoder": _tap_text_decoder(_plan(opened, "text_decoder")),
@@ -46,10 +50,10 @@ def write_tapped(program: Path, tapped: Path, vision_layers: int, decoder_layers
     for entry in opened.named_data.pte_data.values() if opened.named_data else ():
         entry.alignment = _ALIGNMENT  # which the reader doesn't keep
     with tapped.open("wb") as file:
-        serialize_pte_binary(opened, extract_delegate_segments=True).write_to_file(file)
+        SERIALIZE_PROGRAM.load()(opened, extract_delegate_segments=True).write_to_file(file)
 
 
-def _plan(opened: PTEFile, method: str) -> Any:
+def _plan(opened: Any, method: str) -> Any:
     return next(plan for plan in opened.program.execution_plan if plan.name == method)
 
 
@@ -67,7 +71,7 @@ def _tap_text_decoder(plan: Any) -> int:
     return len(states)
 
 
-def _tap_vision_encoder(opened: PTEFile, plan: Any) -> int:
+def _tap_vision_encoder(opened: Any, plan: Any) -> int:
     """The whole tower is one delegate, whose graph is edited."""
     (call,) = _delegate_calls(plan)
     payload = opened.program.backend_delegate_data[plan.delegates[0].processed.index]
@@ -130,11 +134,12 @@ def _tensor(value: Any) -> Any:
 
 def _read_graph(payload: bytes) -> tuple[Any, bytes]:
     """A delegate's graph as JSON, and the constants that follow it."""
-    header = XNNHeader.from_bytes(payload[: XNNHeader.EXPECTED_LENGTH])
+    kind = DELEGATE_HEADER.load()
+    header = kind.from_bytes(payload[: kind.EXPECTED_LENGTH])
     with ScratchFolder() as folder:
         schema, binary = _schema(folder), folder / "graph.bin"
         binary.write_bytes(payload[header.flatbuffer_offset :][: header.flatbuffer_size])
-        _flatc_decompile(str(folder), str(schema), str(binary), ["--raw-binary"])
+        FLATC_DECOMPILE.load()(str(folder), str(schema), str(binary), ["--raw-binary"])
         graph = json.loads(binary.with_suffix(".json").read_bytes())
     return graph, payload[header.constant_data_offset :][: header.constant_data_size]
 
@@ -143,15 +148,16 @@ def _write_graph(graph: Any, constants: bytes) -> bytes:
     with ScratchFolder() as folder:
         schema, text = _schema(folder), folder / "graph.json"
         text.write_text(json.dumps(graph))
-        _flatc_compile(str(folder), str(schema), str(text))
+        FLATC_COMPILE.load()(str(folder), str(schema), str(text))
         binary = text.with_suffix(".bin").read_bytes()
-    begin = -(-XNNHeader.EXPECTED_LENGTH // _ALIGNMENT) * _ALIGNMENT
+    kind = DELEGATE_HEADER.load()
+    begin = -(-kind.EXPECTED_LENGTH // _ALIGNMENT) * _ALIGNMENT
     after = begin + -(-len(binary) // _ALIGNMENT) * _ALIGNMENT
-    header: bytes = XNNHeader(begin, len(binary), after, len(constants)).to_bytes()
+    header: bytes = kind(begin, len(binary), after, len(constants)).to_bytes()
     return header.ljust(begin, b"\0") + binary.ljust(after - begin, b"\0") + constants
 
 
 def _schema(folder: Path) -> Path:
     copy = folder / "schema.fbs"
-    copy.write_bytes(Path(str(xnnpack_schema.__path__[0]), "schema.fbs").read_bytes())
+    copy.write_bytes(DELEGATE_SCHEMA.find().read_bytes())
     return copy

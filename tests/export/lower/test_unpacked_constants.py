@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from unpacked import WIDTH, write_unpacked
 
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.errors import DependencyError, LoweringError
 from mobilevlm_export.lower import program_file
 from mobilevlm_export.lower.program_file import ProgramFile
 from mobilevlm_export.lower.unpacked_constants import (
@@ -100,6 +101,6 @@ def test_a_damaged_delegate_is_one_line(unpacked: Path, tmp_path: Path) -> None:
 
 
 def test_an_executorch_without_flatc_is_named(unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program_file.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(LoweringError, match=r"executorch/data/bin/flatc: .*, expected ExecuTorch's flatc"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DependencyError, match="executorch: got 0 files data/bin/flatc, which reads a program's tables"):
         unpacked_constants(unpacked)

@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn.functional import cosine_similarity
 
 from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.dependencies.torchao_private import is_int4, is_quantized
 from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize.apply import is_int4, is_quantized, quantize, shipped_bytes
+from mobilevlm_export.quantize.apply import quantize, shipped_bytes
 from mobilevlm_export.quantize.recipe import KNOBS, RECIPES, make_recipe
 
 

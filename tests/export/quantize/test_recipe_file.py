@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from tiny import random_model
 
+from mobilevlm_export.dependencies.torchao_private import is_quantized
 from mobilevlm_export.errors import QuantizeError
-from mobilevlm_export.quantize.apply import is_quantized, quantize
+from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.recipe import Recipe, make_recipe
 from mobilevlm_export.quantize.recipe_file import read_recipe, recipe_text
 

@@ -13,8 +13,9 @@ import torch
 from tiny import TINY, random_model
 from torch import Tensor, nn
 
+from mobilevlm_export.dependencies.torchao_private import is_quantized
 from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.quantize.apply import is_quantized, quantize
+from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.recipe import RECIPES, Recipe, make_recipe
 from mobilevlm_host.mil import Program
 

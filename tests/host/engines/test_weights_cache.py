@@ -10,7 +10,7 @@ from mobilevlm_host.engines.weights_cache import use_weights_cache
 
 
 def test_an_executorch_without_the_switch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights_cache, "_SET_OPTION", "no_such_function")
+    monkeypatch.setattr(weights_cache, "SET_OPTION", "no_such_function")
     with pytest.raises(RunnerError, match=r"libexecutorch\.so: got .*no_such_function, expected ExecuTorch's library"):
         use_weights_cache()
 

@@ -22,8 +22,8 @@ with warnings.catch_warnings():
     from executorch.backends.xnnpack import xnnpack_preprocess
     from executorch.backends.xnnpack.xnnpack_preprocess import XnnpackBackend
 
+    from mobilevlm_export.dependencies.xnnpack_private import lean_xnnpack
     from mobilevlm_export.lower.executorch import lower_executorch
-    from mobilevlm_export.lower.xnnpack_patches import lean_xnnpack
 
 
 def wide_model() -> MobileVLM:
