@@ -1,4 +1,4 @@
-// For people with the Android SDK. `make apk` builds the same sources without it.
+// For developers with the Android SDK. `make apk` builds the same sources without it.
 pluginManagement {
     repositories {
         google()

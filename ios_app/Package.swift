@@ -2,12 +2,12 @@
 import PackageDescription
 
 #if os(Linux)
-    // What the engine uses of Apple's frameworks, with the same names and signatures; tests answer for the programs.
+    // Fakes of Apple's frameworks used by the engine, with the same names and signatures; tests run the programs.
     let frameworks: [Target] = [
         .target(name: "CoreVideo", path: "Fakes/CoreVideo"),
         .target(name: "CoreML", dependencies: ["CoreVideo"], path: "Fakes/CoreML"),
     ]
-    // Observation on Linux names symbols that its own library lacks.
+    // Observation on Linux references symbols missing from its own library.
     let observation: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "--allow-shlib-undefined"])]
 #else
     let frameworks: [Target] = []

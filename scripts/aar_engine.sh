@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Unpack the engine of an Android library of ExecuTorch (executorch-android-VERSION.aar), and print the folder with classes.jar and ABI/libexecutorch.so.
+# Unpack the engine from an Android library of ExecuTorch (executorch-android-VERSION.aar); print the folder with classes.jar and ABI/libexecutorch.so.
 # usage: scripts/aar_engine.sh ENGINE.aar
 set -euo pipefail
 [ -f "$1" ] || { echo "$1: no such file, expected an Android library such as executorch-android-1.5.1.aar" >&2 && exit 1; }

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# What the Android builds share; sourced by scripts that run at the repository's root.
+# Shared functions of the Android builds; sourced by scripts that run at the repository's root.
 build=android_app/build
 mkdir -p $build
 
-# files FOLDER PATTERN: all files below FOLDER whose names match, in one order everywhere.
+# files FOLDER PATTERN: all files below FOLDER whose names match, in a fixed order.
 files() { find "$1" -type f -name "$2" | LC_ALL=C sort; }
 
-# keyed NAME FILE... -- COMMAND...: run COMMAND, which makes build/NAME, unless the FILEs and COMMAND are as they were.
+# keyed NAME FILE... -- COMMAND...: run COMMAND, which makes build/NAME, unless the FILEs and COMMAND are unchanged.
 keyed() {
   local name=$1 inputs=() digest
   shift
@@ -23,7 +23,7 @@ keyed() {
 }
 
 # kotlinc COMPILER_CLASS_PATH OUT OPTIONS_AND_SOURCES...
-# JDK 8's class files are what D8 reads everywhere; annotations of Android's own that say "nullable" are not binding.
+# D8 reads JDK 8's class files everywhere; Android's own nullability annotations are ignored.
 kotlinc() {
   local compiler=$1 out=$2
   shift 2
@@ -34,8 +34,8 @@ kotlinc() {
 app=android_app/app/src/main core=android_app/core/src
 min_api=26 target_api=34
 
-# core_classes: the classes of core (build/core), which both the JVM's tests and the APK take; JDK 8's API is what Android has had since
-# API 26. Sets compiler (with all that core's tests need) and stdlib.
+# core_classes: the classes of core (build/core), used by both the JVM tests and the APK; JDK 8's API is available on Android since
+# API 26. Sets compiler (with everything that core's tests need) and stdlib.
 core_classes() {
   compiler=$(scripts/maven_jars.sh android_app/jars.lock)
   stdlib=$(tr : '\n' <<<"$compiler" | grep '/kotlin-stdlib-')
@@ -43,13 +43,13 @@ core_classes() {
     kotlinc "$compiler" $build/core -module-name core -Xjdk-release=8 -cp "$stdlib" $core/main/kotlin
 }
 
-# core_tests: the classes of core's tests (build/core-test), whose fakes the app's tests take too.
+# core_tests: the classes of core's tests (build/core-test), whose fakes the app's tests use too.
 core_tests() {
   keyed core-test $(files $core/test '*.kt') $build/core.key android_app/jars.lock -- \
     kotlinc "$compiler" $build/core-test -module-name core-test -Xjdk-release=8 -Xfriend-paths=$build/core -cp "$build/core:$compiler" $core/test/kotlin
 }
 
-# engine_parts [ENGINE.aar]: ExecuTorch's engine, the locked one or that of an Android library, with what it needs.
+# engine_parts [ENGINE.aar]: ExecuTorch's engine, the locked one or an Android library's, with its dependencies.
 # Sets android, r8, fbjni, engine (a folder with classes.jar and ABI/libexecutorch.so) and libraries.
 engine_parts() {
   local nativeloader
@@ -59,7 +59,7 @@ engine_parts() {
 }
 
 # app_classes: the app's resources (build/apk/resources) and classes (build/apk/app), and those of core.
-# Sets what both the APK and its tests are made with: what engine_parts sets, and sources.
+# Sets the variables of engine_parts, and sources.
 app_classes() {
   local version resources_in
   version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' export/mobilevlm_export/__init__.py)
@@ -73,11 +73,11 @@ app_classes() {
     -cp "$build/core:$build/apk/resources/classes:$(IFS=:; echo "${libraries[*]}"):$android" $app/kotlin
 }
 
-# link_resources NAME VERSION: build/NAME/resources.apk and the class R. Debian's aapt2 knows no <queries>, which phones do: it warns.
+# link_resources NAME VERSION: build/NAME/resources.apk and the class R. Debian's aapt2 warns about <queries>, which phones support.
 link_resources() {
   aapt2 compile --dir $app/res -o "$build/$1.flat.zip"
   mkdir -p "$build/$1"
-  # Gradle forbids the package here, aapt2 demands it.
+  # Gradle forbids the package attribute, aapt2 requires it.
   sed 's|<manifest |<manifest package="org.mobilevlmkit.app" |' $app/AndroidManifest.xml >"$build/$1/AndroidManifest.xml"
   aapt2 link -I "$android" --manifest "$build/$1/AndroidManifest.xml" -A $app/assets --java "$build/$1" -o "$build/$1/resources.apk" \
     --auto-add-overlay --warn-manifest-validation --min-sdk-version $min_api --target-sdk-version $target_api \

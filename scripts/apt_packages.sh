@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make sure that commands are there: as root, install the Debian packages that bring them; otherwise say what is missing.
-# usage: scripts/apt_packages.sh WHAT COMMAND:PACKAGE...   Exit codes: 0 all there, 75 WHAT is skipped, 1 it may not be (CI=true).
+# Ensure that commands exist: as root, install their Debian packages; otherwise report what is missing.
+# usage: scripts/apt_packages.sh WHAT COMMAND:PACKAGE...   Exit codes: 0 all present, 75 WHAT is skipped, 1 it must not be skipped (CI=true).
 set -euo pipefail
 what=$1
 shift

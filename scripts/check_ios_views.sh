@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Type-check the SwiftUI views and what they use of a phone against fakes of Apple's frameworks. Nothing is linked or run.
-# usage: in ios_app, where Swift 6 is, after a build: ../scripts/check_ios_views.sh
+# Type-check the SwiftUI views and their phone code against fakes of Apple's frameworks. Nothing is linked or run.
+# usage: in ios_app, with Swift 6, after a build: ../scripts/check_ios_views.sh
 set -euo pipefail
 modules=.build/views
 mkdir -p $modules
 flags=(-swift-version 6 -parse-as-library -warnings-as-errors -I $modules -I .build/debug/Modules -Xcc "-fmodule-map-file=$PWD/Sources/CZlib/module.modulemap")
-# Each after those that it imports.
+# In dependency order.
 for module in CoreGraphics ImageIO UIKit UniformTypeIdentifiers SwiftUI PhotosUI AVFoundation Accessibility; do
   swiftc -emit-module -module-name $module -emit-module-path $modules/$module.swiftmodule "${flags[@]}" Fakes/$module/*.swift
 done
-# Its every line is of Apple's own Foundation.
+# It needs Apple's Foundation throughout.
 phone=App/PhoneSystem.swift
 swiftc -frontend -parse -swift-version 6 $phone
 # shellcheck disable=SC2046 # names without spaces

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make the folder ROOT a Debian SUITE with PACKAGES (commas between), once, from the mirror that this machine's own apt uses.
-# usage: scripts/debian_root.sh WHAT ROOT SUITE PACKAGES MMDEBSTRAP_OPTIONS...   Exit codes: 0 it is there, 75 WHAT is skipped, 1 it may not be (CI=true)
+# Create a Debian SUITE with PACKAGES (comma-separated) in the folder ROOT, once, from the mirror used by this machine's apt.
+# usage: scripts/debian_root.sh WHAT ROOT SUITE PACKAGES MMDEBSTRAP_OPTIONS...   Exit codes: 0 present, 75 WHAT is skipped, 1 it must not be skipped (CI=true)
 set -euo pipefail
 what=$1 root=$2 suite=$3 packages=$4
 shift 4

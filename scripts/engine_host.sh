@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Build what runs Android's own engine, untouched, inside a desktop's JVM, and print the command that does: a word a line, behind which
-# a class path's end, a class and arguments go. What hasn't changed is not made again.
+# Build a host that runs Android's own, unmodified engine in a desktop JVM, and print its command, one word per line; append the rest of
+# the class path, a class and arguments. Unchanged outputs aren't built again.
 # usage: scripts/engine_host.sh ABI [ENGINE.aar]   (ABI: x86_64; or arm64-v8a, emulated)   Exit codes: as apt_packages.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,13 +20,13 @@ sources=$app/kotlin/org/mobilevlmkit/app
 keyed "$made/classes" $build/core.key $sources/ExecuTorch*.kt $(files $host/src/main '*.kt') android_app/*.lock -- \
   kotlinc "$compiler" "$build/$made/classes" -module-name engine-host -cp "$build/core:$(IFS=:; echo "${libraries[*]}")" $sources/ExecuTorch*.kt $host/src/main/kotlin
 
-# native NAME: the engine with what it needs of its own (NAME/engine) and the stand-in for Android's C library (NAME/libc).
+# native NAME: the engine with its own libraries (NAME/engine) and the replacement for Android's C library (NAME/libc).
 native() {
   local to=$build/$1
   mkdir -p "$to/engine" "$to/libc"
   cp "$engine/$abi/"*.so "$to/engine/"
   (cd "$to" && jar xf "${fbjni%.jar}" jni/$abi/libfbjni.so jni/$abi/libc++_shared.so && mv jni/$abi/*.so engine/ && rm -r jni)
-  # What the libraries import of the system, as name@VERSION; Android's log has no version.
+  # The system symbols that the libraries import, as name@VERSION; Android's log has no version.
   $nm -D --defined-only "$to"/engine/*.so | awk 'NF == 3 { print $3 }' | LC_ALL=C sort -u >"$to/own"
   $nm -D --undefined-only --with-symbol-versions "$to"/engine/*.so | awk '$1 == "U" { print $2 }' | LC_ALL=C sort -u | LC_ALL=C comm -23 - "$to/own" >"$to/imports"
   sed 's/@.*//' "$to/imports" | LC_ALL=C sort -u >"$to/imported"
@@ -46,7 +46,7 @@ native() {
 java_home=$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")")
 keyed "$made/$abi" $host/libc/* "$0" android_app/*.lock "$engine/$abi/libexecutorch.so" -- native "$made/$abi"
 
-# arm64_java: a Java of ARM's in a folder that QEMU shows as the system's. Sets root, and launcher, which starts it.
+# arm64_java: an ARM build of Java in a folder that QEMU presents as the root. Sets root, and launcher, which starts it.
 arm64_java() {
   root=${XDG_CACHE_HOME:-$HOME/.cache}/mobilevlm-kit/android/arm64-java
   scripts/debian_root.sh "Android's engine on an emulated ARM CPU" "$root" bookworm openjdk-17-jre-headless \

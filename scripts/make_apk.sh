@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Build android_app/build/mobilevlm.apk without an Android SDK, sign it with a debug key of this machine, and check it.
-# What hasn't changed is not made again.
-# usage: scripts/make_apk.sh PYTHON [BUNDLE.mvlm.zip]   (a bundle to be packed into the app)
+# Build android_app/build/mobilevlm.apk without an Android SDK, sign it with this machine's debug key, and check it.
+# Unchanged outputs aren't built again.
+# usage: scripts/make_apk.sh PYTHON [BUNDLE.mvlm.zip]   (a bundle to pack into the app)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/apt_packages.sh "the APK" java:default-jdk-headless mvn:maven npm:npm aapt2:aapt apksigner:apksigner dexdump:dexdump zipalign:zipalign || exit $(($? == 75 ? 0 : 1))
@@ -9,7 +9,7 @@ scripts/apt_packages.sh "the APK" java:default-jdk-headless mvn:maven npm:npm aa
 
 python=$1 bundle=${2:-}
 app_classes
-java_home=$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")") # java.lang, which the jar of the framework lacks
+java_home=$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")") # java.lang, which is missing from the framework jar
 
 dex() { # dex OUT MODE CLASSES... [--lib and --classpath options]
   local out=$1 && shift
@@ -31,7 +31,7 @@ native_libraries() {
   rm -r "${build:?}/$1/jni"
 }
 debug_key() {
-  local said # keytool repeats its command line; that is of interest only if it fails
+  local said # keytool echoes its command line; show it only on failure
   said=$(keytool -genkeypair -keystore "$1" -storetype PKCS12 -storepass android -alias debug -keyalg RSA -keysize 2048 -validity 10000 -dname CN=debug 2>&1) ||
     { echo "$said" >&2 && return 1; }
 }

@@ -8,7 +8,7 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
   echo "make setup: got $("$python" --version 2>&1 || true), expected Python 3.11 or newer; name one: make PYTHON=python3.12" >&2
   exit 1
 fi
-# Debian and Ubuntu keep venv's pip in a package of its own.
+# Debian and Ubuntu ship venv's pip in a separate package.
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   package=python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -20,6 +20,6 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 echo "make setup: installing into $venv (PyTorch and ExecuTorch: about 5 GB, some minutes)" >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-# pip's own words, one line a package; while it unpacks them, which takes longest, it has none: then the time runs.
+# Shows pip's output, one line per package, and the elapsed time while pip unpacks silently, which takes longest.
 PIP_CONSTRAINT=$PWD/constraints.txt "$venv/bin/pip" install --disable-pip-version-check --progress-bar off -e '.[dev]' |
   "$venv/bin/python" scripts/show_pip.py

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetch the jars that LOCK lists through Maven, check each one's SHA-256, and print them as a class path.
-# Of an Android library (group:artifact:version@aar) the class path has its classes, FILE.aar.jar beside FILE.aar.
-# LOCK has a line for each: SHA-256 and group:artifact:version, with :classifier and @type where they are not a plain jar.
+# For an Android library (group:artifact:version@aar) the class path has its classes, FILE.aar.jar next to FILE.aar.
+# Each line of LOCK has a SHA-256 and group:artifact:version, with :classifier and @type if it isn't a plain jar.
 # usage: scripts/maven_jars.sh LOCK
 set -euo pipefail
 lock=$1

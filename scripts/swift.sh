@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run a command where Swift 6 is: here if `swift` is installed, otherwise in a Debian system of its own, made once in the cache.
-# usage: scripts/swift.sh COMMAND...   (in the current folder)   Exit codes: the command's, 75 skipped, 1 it may not be (CI=true).
+# Run a command with Swift 6: here if `swift` is installed, otherwise in a separate Debian system, created once in the cache.
+# usage: scripts/swift.sh COMMAND...   (in the current folder)   Exit codes: the command's, 75 skipped, 1 must not be skipped (CI=true).
 set -euo pipefail
 if command -v swift >/dev/null; then
   exec "$@"
@@ -11,14 +11,14 @@ suite=trixie # the first Debian with swiftlang 6
 packages=swiftlang,libc6-dev,libstdc++-14-dev,zlib1g-dev
 
 drop=()
-# What a build never reads.
+# Files that a build never reads.
 for path in 'usr/libexec/swift/*/lib/swift_static' 'usr/libexec/swift/lib/swift_static' \
   'usr/libexec/swift/bin/*lldb*' 'usr/libexec/swift/lib/*lldb*' 'usr/libexec/swift/bin/clangd' 'usr/libexec/swift/bin/*docc*'; do
   drop+=("--dpkgopt=path-exclude=/$path" "--dpkgopt=path-exclude=/$path/*")
 done
 "$(dirname "$0")/debian_root.sh" "the iOS tests" "$root" "$suite" "$packages" --variant=apt "${drop[@]}" || exit $?
 repo=$(cd "$(dirname "$0")/.." && pwd)
-# A mount namespace of its own, which ends with the command.
+# A private mount namespace, which ends with the command.
 # shellcheck disable=SC2016 # expands inside
 exec unshare --mount --fork --kill-child bash -c '
   set -e

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compile android_app/core with its tests and run them on the JVM. What has not changed is not compiled again.
+# Compile android_app/core with its tests and run them on the JVM. Unchanged sources aren't compiled again.
 # usage: scripts/test_android.sh [TEST_CLASS...]   (all tests unless some are named, such as ManifestReaderTest)
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -9,11 +9,11 @@ app_classes
 core_tests
 tests=android_app/app/src/test/kotlin
 robolectric=$(scripts/maven_jars.sh android_app/robolectric.lock)
-jars=$(cut -d: -f2- <<<"$robolectric") # the first is the system that Robolectric loads by itself
+jars=$(cut -d: -f2- <<<"$robolectric") # the first is the system image, which Robolectric loads itself
 ours=$build/core:$build/core-test:$build/apk/app:$build/apk/resources/classes
 path=$ours:$(IFS=:; echo "${libraries[*]}"):$jars:$compiler
 
-# signatures NAME: the app's engine compiled against the signatures of the stock API, whose methods return nothing where the older return numbers.
+# signatures NAME: the app's engine compiled against the stock API, whose methods return nothing where the older ones return numbers.
 signatures() {
   kotlinc "$compiler" "$build/$1" -module-name signatures -Xnullability-annotations=@android.annotation:ignore \
     -cp "$build/core:$stdlib:$android" android_app/app/src/signatures/kotlin $app/kotlin/org/mobilevlmkit/app/ExecuTorchEngine.kt \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run test classes of android_app/engine_host: the app's own code drives Android's own engine, on the folder that SEAM names.
-# usage: scripts/test_engine_host.sh ABI TEST_CLASS...   (ENGINE=some.aar: another engine than the locked one)
+# Run test classes of android_app/engine_host: the app's own code drives Android's own engine, with the folder in SEAM.
+# usage: scripts/test_engine_host.sh ABI TEST_CLASS...   (ENGINE=some.aar: another engine instead of the locked one)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 abi=$1

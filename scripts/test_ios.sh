@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Test the Swift package of the iOS app: warnings are errors, coverage is printed; what runs side by side once more under the thread sanitizer.
-# usage: scripts/test_ios.sh [PYTHON]   (PYTHON, with the kit: makes what Swift is compared with, and runs the Core ML programs)
+# Test the Swift package of the iOS app: warnings are errors, coverage is printed, and concurrent code runs again under the thread sanitizer.
+# usage: scripts/test_ios.sh [PYTHON]   (PYTHON, with the kit, makes the reference data and runs the Core ML programs)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3} build=ios_app/.build
@@ -10,7 +10,7 @@ mkdir -p $build
 "$python" tests/golden/random_texts.py --count 10000 >$build/random_texts.json
 cd ios_app
 ../scripts/lint_swift.sh
-# Swift may run in a root of its own: the engine of the end-to-end tests serves from outside while they run.
+# Swift may run in its own root, so the engine of the end-to-end tests serves from outside while they run.
 "$python" ../tests/ios_seam.py .build/seam ../scripts/swift.sh swift test --parallel --enable-code-coverage -Xswiftc -warnings-as-errors
 ../scripts/swift.sh ../scripts/check_ios_views.sh
 ../scripts/swift.sh swift test --sanitize=thread --scratch-path .build/thread --filter 'VLMSessionTests|CoreMLEngineTests|MobileVLMAppTests' -Xswiftc -warnings-as-errors

@@ -2,7 +2,7 @@ import Foundation
 import MobileVLMApp
 import SwiftUI
 
-/// Version, engine, licences.
+/// Version, engine, licenses.
 struct AboutView: View {
     var body: some View {
         ScrollView {

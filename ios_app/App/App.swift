@@ -1,7 +1,7 @@
 import MobileVLMApp
 import SwiftUI
 
-/// Starts the app, and tells its model when it is seen.
+/// Starts the app, and tells its model about foreground and background.
 @main
 struct PhoneApp: App {
     private let camera: PhoneCamera

@@ -2,7 +2,7 @@ import MobileVLMApp
 import MobileVLMCore
 import SwiftUI
 
-/// The bundles on this phone: use one, delete one, import another.
+/// The bundles on this phone, to use, delete or import.
 struct BundlesView: View {
     let model: AppModel
     let chooseBundle: @MainActor () -> Void

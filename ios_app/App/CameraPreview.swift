@@ -2,7 +2,7 @@ import AVFoundation
 import SwiftUI
 import UIKit
 
-/// What the camera sees, upright.
+/// The camera preview, upright.
 struct CameraPreview: UIViewRepresentable {
     let camera: PhoneCamera
 
@@ -31,7 +31,7 @@ final class PreviewView: UIView {
         turn()
     }
 
-    /// Turns the preview as the phone is turned.
+    /// Rotates the preview with the phone.
     func follow(_ device: AVCaptureDevice) {
         let rotation = AVCaptureDevice.RotationCoordinator(device: device, previewLayer: preview)
         self.rotation = rotation

@@ -1,7 +1,7 @@
 import MobileVLMApp
 import SwiftUI
 
-/// Picture and conversation: one above the other, or side by side where there is width.
+/// Picture and conversation: one above the other, or side by side on wide screens.
 struct ChatView: View {
     let model: AppModel
     let camera: PhoneCamera

@@ -2,7 +2,7 @@ import MobileVLMApp
 import MobileVLMCore
 import SwiftUI
 
-/// What was asked and answered, what goes wrong, and the next question.
+/// Questions and answers, problems, and the next question.
 struct ConversationPane: View {
     @Bindable var model: AppModel
 
@@ -32,7 +32,7 @@ struct ConversationPane: View {
         }
         .padding(.bottom, 8)
         .onChange(of: model.refusedQuestion) {
-            // It is put back, so that it can be made shorter.
+            // It is restored to the field so that it can be shortened.
             if let refused = model.refusedQuestion, question.isEmpty { question = refused }
         }
         .alert(localizedString("speak_failed"), isPresented: $model.hasNoVoice) {}
@@ -135,7 +135,7 @@ private struct LiveView: View {
     }
 }
 
-/// What went wrong, and what can be done.
+/// A problem and possible actions.
 private struct NoticeView: View {
     let model: AppModel
     let notice: Notice

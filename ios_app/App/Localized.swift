@@ -27,6 +27,6 @@ extension Text {
 }
 
 extension Color {
-    /// What went wrong; readable by day and by night.
+    /// The color of problems, readable in light and dark mode.
     static let problem = Color("Problem")
 }

@@ -2,9 +2,9 @@ import AVFoundation
 import MobileVLMApp
 import MobileVLMCore
 
-/// The back camera, or the only one. The newest frame wins; a slow reader misses some.
+/// The back camera, or the only one. The newest frame wins; a slow reader misses frames.
 ///
-/// `queue` guards all that changes.
+/// `queue` guards all mutable state.
 final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
     let session = AVCaptureSession()
     let device: AVCaptureDevice?
@@ -14,7 +14,7 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
     private var rotation: AVCaptureDevice.RotationCoordinator?
     private var watching = [any NSObjectProtocol]()
     private var reader: AsyncThrowingStream<Frame, any Error>.Continuation?
-    private var opening = 0  // counts openings: an old one's end doesn't close a newer one
+    private var opening = 0  // counts openings, so that the end of an old one doesn't close a newer one
 
     override init() {
         let back = AVCaptureDevice.default(.builtInWideAngleCamera, for: .video, position: .back)
@@ -75,7 +75,7 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
         guard let input = try? AVCaptureDeviceInput(device: device), session.canAddInput(input), session.canAddOutput(output)
         else { throw .failed }
         session.addInput(input)
-        // Blue, green, red: what a picture holds, but for the turn of a word.
+        // BGRA: a picture's format with the bytes swapped.
         output.videoSettings = [kCVPixelBufferPixelFormatTypeKey as String: kCVPixelFormatType_32BGRA]
         output.alwaysDiscardsLateVideoFrames = true
         output.setSampleBufferDelegate(self, queue: queue)
@@ -84,7 +84,7 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
         rotation = AVCaptureDevice.RotationCoordinator(device: device, previewLayer: nil)
     }
 
-    /// The model sees a few hundred pixels: the largest 4:3 up to 1280 × 960 is plenty.
+    /// The model uses a few hundred pixels; the largest 4:3 size up to 1280 × 960 is plenty.
     private func choose(_ device: AVCaptureDevice) {
         let fitting = device.formats.filter { format in
             let size = CMVideoFormatDescriptionGetDimensions(format.formatDescription)
@@ -110,7 +110,7 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
                 [weak self] note in
                 let number = note.userInfo?[AVCaptureSessionInterruptionReasonKey] as? Int
                 switch number.flatMap(AVCaptureSession.InterruptionReason.init(rawValue:)) {
-                // The app leaves the screen, and closes the camera itself.
+                // The app goes to the background and closes the camera itself.
                 case .videoDeviceNotAvailableInBackground: break
                 case .videoDeviceInUseByAnotherClient, .videoDeviceNotAvailableWithMultipleForegroundApps: self?.fail(.inUse)
                 default: self?.fail(.failed)
@@ -125,7 +125,7 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
 
 extension PhoneCamera: AVCaptureVideoDataOutputSampleBufferDelegate {
     func captureOutput(_ output: AVCaptureOutput, didOutput sample: CMSampleBuffer, from connection: AVCaptureConnection) {
-        // The next frames come upright, as the phone is held.
+        // Makes the next frames upright for the phone's orientation.
         if let angle = rotation?.videoRotationAngleForHorizonLevelCapture, connection.videoRotationAngle != angle,
             connection.isVideoRotationAngleSupported(angle)
         {
@@ -138,11 +138,11 @@ extension PhoneCamera: AVCaptureVideoDataOutputSampleBufferDelegate {
     }
 }
 
-/// A frame's pixels, blue, green, red and a byte of nothing; only read.
+/// A frame's pixels: blue, green, red and an unused byte; read-only.
 private struct CapturedPixels: @unchecked Sendable {
     let buffer: CVPixelBuffer
 
-    /// Green stands for brightness.
+    /// Green serves as brightness.
     func sketch() throws -> FrameSketch {
         try reading { width, height, rowStride, bytes in
             try FrameSketch(

@@ -9,7 +9,7 @@ extension Dependencies {
     @MainActor
     static func phone(_ camera: PhoneCamera) -> Dependencies {
         Dependencies(
-            // Where the Finder and the Files app reach.
+            // Accessible to the Finder and the Files app.
             bundles: .documentsDirectory,
             settings: .file(.applicationSupportDirectory.appending(path: "settings.json")),
             crashGuard: CrashGuard(.applicationSupportDirectory.appending(path: "engine-runs")),

@@ -1,7 +1,7 @@
 import AVFoundation
 import MobileVLMApp
 
-/// Speaks answers on request, with the phone's own voices.
+/// Reads answers aloud with the phone's voices.
 @MainActor
 final class PhoneSpeaker: NSObject, Speaker {
     private let synthesizer = AVSpeechSynthesizer()

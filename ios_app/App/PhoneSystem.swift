@@ -6,7 +6,7 @@ import os
 
 /// A file that the user picked in another app.
 enum PickedFile {
-    /// A file of another app may lie with a provider that must be asked; one that was sent here is ours to remove.
+    /// A file of another app may need access through its provider; a file sent to this app must be deleted afterwards.
     static func open(_ file: URL, _ read: (URL) throws -> StoredBundle) throws -> StoredBundle {
         let isLent = file.startAccessingSecurityScopedResource()
         defer {
@@ -36,13 +36,13 @@ enum Backup {
 }
 
 extension Phone {
-    /// This one.
+    /// The current phone.
     @MainActor
     static var this: Phone {
         let system = UIDevice.current.systemVersion
         return Phone(
             availableMemory: {
-                // The simulator has no limit, and says 0.
+                // The simulator has no limit and reports 0.
                 let free = Int64(os_proc_available_memory())
                 return free > 0 ? free : Int64(ProcessInfo.processInfo.physicalMemory)
             },
@@ -56,7 +56,7 @@ extension Phone {
             describe: { ["model": machine, "ios": system] })
     }
 
-    /// Apple's own name of the model, such as `iPhone17,1`.
+    /// Apple's model identifier, such as `iPhone17,1`.
     private static var machine: String {
         var facts = utsname()
         uname(&facts)

@@ -3,13 +3,13 @@ import Foundation
 import ImageIO
 import MobileVLMCore
 
-/// Pictures from files, upright and opaque, and as images for the screen.
+/// Reads pictures from files, upright and opaque, and converts them to images for the screen.
 enum Photos {
-    /// A picture of more pixels is made smaller: no phone has the memory for two of them beside a model.
+    /// Larger pictures are scaled down, because no phone has the memory for two of them and a model.
     private static let mostPixels = 24_000_000.0
     private static let layout = CGBitmapInfo.byteOrder32Little.rawValue | CGImageAlphaInfo.noneSkipFirst.rawValue
 
-    /// What the user picked; `backdrop` (0xRRGGBB) is behind what is transparent.
+    /// Reads the picture that the user chose; `backdrop` (0xRRGGBB) is behind transparent pixels.
     static func read(_ file: Data, over backdrop: UInt32) throws -> Picture {
         guard let source = CGImageSourceCreateWithData(file as CFData, nil),
             let traits = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any],
@@ -27,7 +27,7 @@ enum Photos {
         return try picture(of: image, in: space, over: backdrop)
     }
 
-    /// The picture in `file` as it is, for golden records: no colour is changed.
+    /// Reads `file` without color management, for golden records.
     static func exact(_ file: URL) throws -> Picture {
         guard let source = CGImageSourceCreateWithURL(file as CFURL, nil),
             let image = CGImageSourceCreateImageAtIndex(source, 0, nil)
@@ -64,7 +64,7 @@ enum Photos {
             context.draw(image, in: whole)
             return true
         }
-        guard isDrawn else { throw PictureError("picture: got colours that can't be drawn, expected red, green and blue") }
+        guard isDrawn else { throw PictureError("picture: got colors that can't be drawn, expected red, green and blue") }
         return try Picture(width: width, height: height, pixels: pixels)
     }
 }

@@ -4,7 +4,7 @@ import PhotosUI
 import SwiftUI
 import UIKit
 
-/// What the camera sees, or the picture, and what can be done about it.
+/// The camera preview or the picture, with its actions.
 struct PicturePane: View {
     let model: AppModel
     let camera: PhoneCamera

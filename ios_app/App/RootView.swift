@@ -4,13 +4,13 @@ import SwiftUI
 import UIKit
 import UniformTypeIdentifiers
 
-/// The screens, one over the other, and what the system tells the app.
+/// The navigation between screens, and the system's events.
 struct RootView: View {
     @Bindable var model: AppModel
     let camera: PhoneCamera
 
     @Environment(\.scenePhase) private var phase
-    /// Forgotten by the system when the user closes the app, as the conversation shall be.
+    /// Discarded by the system when the user closes the app, like the conversation should be.
     @SceneStorage("is_to_restore") private var isToRestore = false
     @State private var isChoosingBundle = false
 

@@ -2,7 +2,7 @@ import MobileVLMApp
 import MobileVLMCore
 import SwiftUI
 
-/// What can be set: the figures, and the questions on buttons.
+/// Settings: the stats and the suggested questions.
 struct SettingsView: View {
     @Bindable var model: AppModel
 

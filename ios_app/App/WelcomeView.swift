@@ -1,7 +1,7 @@
 import MobileVLMApp
 import SwiftUI
 
-/// The first screen: what the app is, that it has no network, and how to bring a bundle.
+/// The first screen: introduces the app, and imports a bundle.
 struct WelcomeView: View {
     let model: AppModel
     let chooseBundle: @MainActor () -> Void
@@ -27,7 +27,7 @@ struct WelcomeView: View {
     }
 }
 
-/// An import under way, or why it failed.
+/// A running import, or why it failed.
 struct ImportView: View {
     let library: BundleLibrary
 
@@ -59,7 +59,7 @@ struct ImportView: View {
 }
 
 extension View {
-    /// On a rounded surface of `color`.
+    /// Puts the view on a rounded surface of `color`.
     func card(_ color: Color = .secondary) -> some View {
         padding(12)
             .frame(maxWidth: .infinity, alignment: .leading)

@@ -1,4 +1,4 @@
-// Stands for `App/PhoneSystem.swift`, whose every line is of Apple's own Foundation, where the views are type-checked on Linux.
+// Replaces `App/PhoneSystem.swift`, which needs Apple's Foundation throughout, where the views are type-checked on Linux.
 
 import Foundation
 import MobileVLMApp

@@ -1,5 +1,5 @@
-// Android's C library on top of glibc, as far as the engine calls it: libc.so, whose symbols bear Android's versions.
-// What is the same in both (same.txt) is a jump to glibc's function; forward.inc lists those that the engine imports. What differs is below.
+// Android's C library on top of glibc, for the functions that the engine calls: libc.so, with Android's symbol versions.
+// Functions that are the same in both (same.txt) jump to glibc's; forward.inc lists those that the engine imports. The others are below.
 // Known gaps: on x86-64, where Android's long double is a quad, printf and scanf of one, and wcstold, which has a double's precision.
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -18,7 +18,7 @@
 #include <quadmath.h>
 #endif
 
-// glibc's own by their version: the functions here have the same names.
+// glibc's functions by version, because the functions here have the same names.
 extern void *glibc_dlopen(const char *, int);
 extern void *glibc_dlsym(void *, const char *);
 __asm__(".symver glibc_dlopen,dlopen@GLIBC_2.34\n.symver glibc_dlsym,dlsym@GLIBC_2.34");
@@ -55,7 +55,7 @@ static void *glibc(const char *name) {
 #include "forward.inc"
 #undef FORWARD
 
-// --- standard streams: Android has them in an array as well; what an app prints goes nowhere there
+// --- standard streams: Android also has them in an array; an app's output is discarded there
 
 #define FILE_BYTES 152
 __attribute__((aligned(16))) char here_sF[3 * FILE_BYTES] __asm__("__sF");
@@ -204,7 +204,7 @@ DEFINE(int, pthread_sigmask, int how, const uint64_t *set, uint64_t *old) {
   return error;
 }
 
-// --- numbers that name what is asked
+// --- constants that differ
 
 DEFINE(long, sysconf, int name) {
   int here;

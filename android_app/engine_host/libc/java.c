@@ -1,4 +1,4 @@
-// java for the emulated ARM CPU, which keeps free the 8 bytes at the thread pointer + 0x28: Android's compiler has its stack guard there,
+// A java launcher for the emulated ARM CPU that reserves the 8 bytes at the thread pointer + 0x28: Android's compiler has its stack guard there,
 // glibc the first thread-local variables of the program.
 #include <jni.h>
 

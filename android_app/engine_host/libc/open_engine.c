@@ -1,5 +1,5 @@
-// System.load of this library opens the stand-in for Android's system libraries, and then the engine, before the JVM does.
-// The engine and the libraries that it needs are one group that looks into the engine first, as Android's linker has it: the JVM has another
+// System.load of this library opens the replacement for Android's system libraries, then the engine, before the JVM does.
+// The engine and its libraries form one group that resolves symbols in the engine first, like Android's linker: the JVM has another
 // C++ library, and fbjni must find the engine's exceptions. ENGINE_HOST_LIBC and LD_LIBRARY_PATH name the folders of both.
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,4 +1,4 @@
-// What the app uses of Apple's AVFoundation and CoreMedia, as Apple declares it, so that it is type-checked on Linux.
+// The parts of Apple's AVFoundation and CoreMedia that the app uses, with Apple's declarations, so that it is type-checked on Linux.
 
 @_exported import CoreVideo
 @_exported import Dispatch

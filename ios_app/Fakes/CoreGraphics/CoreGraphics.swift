@@ -1,4 +1,4 @@
-// What the app uses of Apple's CoreGraphics, as Apple declares it, so that it is type-checked on Linux.
+// The parts of Apple's CoreGraphics that the app uses, with Apple's declarations, so that it is type-checked on Linux.
 
 @_exported import Foundation
 

@@ -1,19 +1,19 @@
 import Foundation
 
-/// The fake's own part: Apple's Core ML has nothing of it.
+/// The fake's own part, which Apple's Core ML lacks.
 public enum FakeCoreML {
-    /// What answers for all models.
+    /// Runs all models.
     nonisolated(unsafe) public static var programs: (any FakePrograms)?
 
     /// In a compiled model's folder: the path of its package.
     public static let source = "source"
 }
 
-/// Stands for Apple's compiler and kernels.
+/// Replaces Apple's compiler and kernels.
 public protocol FakePrograms: AnyObject, Sendable {
     func compile(_ package: URL) throws
     func load(_ package: URL, _ function: String?, _ units: MLComputeUnits) throws
-    /// Outputs by name; a state is told from another by identity.
+    /// Outputs by name; states are distinguished by identity.
     func run(
         _ package: URL, _ function: String?, _ inputs: [String: MLFeatureValue], _ state: MLState?
     ) throws -> [String: MLMultiArray]

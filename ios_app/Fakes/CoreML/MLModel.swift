@@ -37,7 +37,7 @@ open class MLModel {
         try MLModel(contentsOf: url, configuration: configuration)
     }
 
-    /// A folder of the system's choice that holds a name of `modelURL`, which must be a package.
+    /// A folder chosen by the system for the compiled `modelURL`, which must be a package.
     open class func compileModel(at modelURL: URL) async throws -> URL {
         try FakeCoreML.programs!.compile(modelURL)
         let made = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).mlmodelc")
@@ -83,7 +83,7 @@ open class MLModel {
                 }))
     }
 
-    /// Core ML may take a proposed array, or not: here it does, and it must fit.
+    /// Core ML may use a proposed array or not; here it does, and the array must fit.
     private func put(_ array: MLMultiArray, into backing: MLMultiArray) throws -> MLMultiArray {
         guard array.shape == backing.shape, array.strides == backing.strides, array.dataType == backing.dataType else {
             throw FakeError("the output backing doesn't fit the output's shape, strides or type")

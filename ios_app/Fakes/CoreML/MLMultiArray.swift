@@ -1,4 +1,4 @@
-// What `MobileVLMCoreML` uses of Apple's CoreML, as Apple declares it, so that it compiles and runs on Linux in tests.
+// The parts of Apple's CoreML that `MobileVLMCoreML` uses, with Apple's declarations, so that it compiles and runs on Linux in tests.
 import Foundation
 
 public enum MLMultiArrayDataType: Int, Sendable {
@@ -19,7 +19,7 @@ open class MLMultiArray {
     private let base: UnsafeMutableRawPointer
     private let size: Int
 
-    /// Without gaps; what it holds is anything, as Apple's is.
+    /// Without gaps; the contents are undefined, as with Apple's.
     public convenience init(shape: [NSNumber], dataType: MLMultiArrayDataType) throws {
         let sides = shape.map(\.intValue)
         let strides = sides.indices.map { sides[($0 + 1)...].reduce(1, *) }
@@ -45,7 +45,7 @@ open class MLMultiArray {
         try body(UnsafeRawBufferPointer(start: base, count: size))
     }
 
-    /// Of int32 arrays only.
+    /// For int32 arrays only.
     public subscript(idx: Int) -> NSNumber {
         get { NSNumber(value: base.load(fromByteOffset: idx * dataType.bytes, as: Int32.self)) }
         set { base.storeBytes(of: newValue.int32Value, toByteOffset: idx * dataType.bytes, as: Int32.self) }

@@ -1,4 +1,4 @@
-// What `MobileVLMCoreML` uses of Apple's CoreVideo, as Apple declares it, so that it compiles and runs on Linux in tests.
+// The parts of Apple's CoreVideo that `MobileVLMCoreML` uses, with Apple's declarations, so that it compiles and runs on Linux in tests.
 
 public typealias CVReturn = Int32
 public typealias OSType = UInt32
@@ -23,7 +23,7 @@ public final class CVPixelBuffer {
     fileprivate let base: UnsafeMutableRawPointer
     fileprivate var isLocked = false
 
-    fileprivate var bytesPerRow: Int { width * 4 + 64 }  // rows have gaps, as on a phone
+    fileprivate var bytesPerRow: Int { width * 4 + 64 }  // rows are padded, as on a phone
 
     fileprivate init(_ width: Int, _ height: Int) {
         (self.width, self.height) = (width, height)
@@ -55,7 +55,7 @@ public func CVPixelBufferUnlockBaseAddress(_ pixelBuffer: CVPixelBuffer, _ unloc
     return kCVReturnSuccess
 }
 
-/// Nil unless it is locked, as the address means nothing then.
+/// Nil unless locked, because the address is invalid then.
 public func CVPixelBufferGetBaseAddress(_ pixelBuffer: CVPixelBuffer) -> UnsafeMutableRawPointer? {
     pixelBuffer.isLocked ? pixelBuffer.base : nil
 }

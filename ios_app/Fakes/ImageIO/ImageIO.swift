@@ -1,4 +1,4 @@
-// What the app uses of Apple's ImageIO, as Apple declares it, so that it is type-checked on Linux.
+// The parts of Apple's ImageIO that the app uses, with Apple's declarations, so that it is type-checked on Linux.
 
 import CoreGraphics
 

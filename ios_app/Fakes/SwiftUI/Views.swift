@@ -1,4 +1,4 @@
-// What the app's views use of Apple's SwiftUI, as Apple declares it, so that they are type-checked on Linux. Nothing is drawn.
+// The parts of Apple's SwiftUI that the app's views use, with Apple's declarations, so that they are type-checked on Linux. Nothing is drawn.
 
 import Foundation
 

@@ -1,4 +1,4 @@
-// What the app uses of Apple's UIKit, as Apple declares it, so that it is type-checked on Linux.
+// The parts of Apple's UIKit that the app uses, with Apple's declarations, so that it is type-checked on Linux.
 
 import Foundation
 @_exported import CoreGraphics
@@ -30,7 +30,7 @@ open class CALayer: NSObject, @unchecked Sendable {}
     public var systemVersion: String { "" }
 }
 
-// Of Apple's own Foundation.
+// From Apple's own Foundation.
 
 extension NotificationCenter {
     public final class Notifications: AsyncSequence, Sendable {

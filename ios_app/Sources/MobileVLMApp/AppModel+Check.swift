@@ -1,15 +1,15 @@
 import Foundation
 import MobileVLMCore
 
-/// "Check this phone" as it is seen: findings as they come, then the speed.
+/// The visible state of "Check this phone": findings, then measurements.
 public struct CheckState: Sendable {
     public internal(set) var isRunning = true
     public internal(set) var findings = [Finding]()
     var report: CheckReport?
-    /// Why it ended early, or has no capture.
+    /// Why it ended early or has no capture.
     public internal(set) var failure: String?
     public internal(set) var isCapturing = false
-    /// A capture to be shared.
+    /// A capture to share.
     public internal(set) var capture: URL?
 
     public var measurements: Measurements? { report?.measurements }
@@ -25,7 +25,7 @@ public struct CheckState: Sendable {
         return LocalizedText("check_differs", .count(differing), .count(findings.count))
     }
 
-    /// What was found, in the user's words; of what differs, `Finding.detail` says how.
+    /// The finding for the user; `Finding.detail` explains a difference.
     public static func line(_ finding: Finding) -> LocalizedText {
         let stage: LocalizedText.Value =
             switch finding.stage {
@@ -53,7 +53,7 @@ public struct CheckState: Sendable {
 extension AppModel {
     private typealias Change = @Sendable (inout CheckState) -> Void
 
-    /// Whether there is a model to be checked.
+    /// Whether there is a model to check.
     public var canCheck: Bool {
         [.ready, .encoding, .imageReady, .answering].contains(session.phase) && check?.isRunning != true
     }
@@ -76,7 +76,7 @@ extension AppModel {
         if let check, !check.isRunning { dependencies.announce([check.verdict]) }
     }
 
-    /// Computes the record that tells most stage by stage, and writes it for `mvlm replay`: `Check.capture`.
+    /// Computes the most informative record stage by stage and writes it for `mvlm replay`; see `CheckState.capture`.
     public func makeCapture() async {
         guard var check, check.canCapture, let report = check.report, let record = report.mostInformative else { return }
         check.isCapturing = true
@@ -85,7 +85,7 @@ extension AppModel {
         let dependencies = dependencies
         await lend(check) { model, tell in
             guard let methods = try model.engine as? any ModelMethods else {
-                throw EngineError("engine: got one that runs no methods alone, expected one for captures")
+                throw EngineError("engine: can't run single methods, which a capture needs")
             }
             guard let capture = try await report.capture(record, model, methods, device: dependencies.phone.describe()) else {
                 return
@@ -105,7 +105,7 @@ extension AppModel {
         stop()
     }
 
-    /// Lends the model to `work`, beginning with what is seen as `first`; returns when it is done.
+    /// Gives the model to `work`, starting with the visible state `first`; returns when it is done.
     private func lend(
         _ first: CheckState,
         _ work: @escaping @Sendable (LoadedModel, @escaping @Sendable (@escaping Change) -> Void) async throws -> Void
@@ -133,8 +133,8 @@ extension AppModel {
             return
         }
         let settling = Task { [vlm] in
-            await vlm.settle()  // it has the model back
-            continuation.finish()  // also if it let the work go before that began
+            await vlm.settle()  // the session has the model back
+            continuation.finish()  // also if the session dropped the work before it began
         }
         for await change in changes where mine == checks { change(&check!) }
         if mine == checks {

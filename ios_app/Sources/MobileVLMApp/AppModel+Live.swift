@@ -1,19 +1,19 @@
 import Foundation
 import MobileVLMCore
 
-/// Live mode as it is seen.
+/// The visible state of live mode.
 public struct LiveState: Sendable, Equatable {
     public let question: String
-    /// About the newest described frame; the last one's until the first word comes.
+    /// About the newest described frame; the previous answer until the first word arrives.
     public internal(set) var answer = ""
-    /// Whether no more of `answer` comes.
+    /// Whether `answer` is complete.
     public internal(set) var isWhole = false
-    /// When the frame that `answer` is about came; nil before the first.
+    /// When the frame that `answer` describes arrived; nil before the first.
     public internal(set) var seenAt: Duration?
-    /// The phone is too warm, or saves its battery.
+    /// The phone is too warm or saving battery.
     public internal(set) var isCoolingDown = false
 
-    /// What stands below the answer at the time `now`.
+    /// The text below the answer at the time `now`.
     public func age(at now: Duration) -> LocalizedText {
         if isCoolingDown { return LocalizedText("live_resting") }
         guard let seenAt else { return LocalizedText("live_waiting") }
@@ -21,9 +21,9 @@ public struct LiveState: Sendable, Equatable {
     }
 }
 
-/// Live mode: one question, answered again and again about the newest frame.
+/// Live mode: one question, answered repeatedly about the newest frame.
 extension AppModel {
-    /// The clock of `Live.seenAt`.
+    /// The clock of `LiveState.seenAt`.
     public var now: Duration { dependencies.now() }
 
     public func startLive(_ question: String) {
@@ -54,7 +54,7 @@ extension AppModel {
         if let action, loop === liveSession { live?.isCoolingDown = action == .pause }
     }
 
-    /// Shows what the session has come to say of the newest frame, of the age `age`.
+    /// Shows the session's answer about the newest frame, which has the age `age`.
     func followLive(_ state: SessionState, _ age: Duration) {
         guard let turn = state.turns.last, !turn.answer.isEmpty else { return }
         let isNew = turn.ended != nil && live?.isWhole == false

@@ -7,7 +7,7 @@ extension AppModel {
 
     // MARK: - camera
 
-    /// The camera is open while it is seen, and only then.
+    /// The camera is open only while it is visible.
     func runCamera() {
         let isWanted = isInForeground && screen == .chat && picture == nil && session.bundle != nil
         guard isWanted else {
@@ -59,7 +59,7 @@ extension AppModel {
         case .reopenCamera:
             camera = .off
             runCamera()
-        case .openSystemSettings: break  // the view's, by the system
+        case .openSystemSettings: break  // by the system, for the view
         }
     }
 
@@ -77,7 +77,7 @@ extension AppModel {
 
     // MARK: - picture
 
-    /// What the user picked: `load` gives the bytes of its file.
+    /// Reads the picture that the user chose; `load` returns the bytes of its file.
     public func pick(_ load: @escaping @Sendable () async throws -> Data) async {
         let backdrop = library.bundles.first { $0.name == session.bundle }?.manifest?.image.padColor ?? 0
         await read { [decode = dependencies.decodePhoto] in try decode(try await load(), backdrop) }
@@ -109,7 +109,7 @@ extension AppModel {
         request { said.isEmpty ? _ = await $0.show(shown) : await $0.resume(shown, said: said) }
     }
 
-    /// Back to the camera; the picture and its conversation can be had again by `undoPicture`.
+    /// Goes back to the camera; `undoPicture` restores the picture and its conversation.
     public func newPicture() {
         if let picture { previous = (picture, session.turns) }
         stop()
@@ -119,7 +119,7 @@ extension AppModel {
         picture = nil
     }
 
-    /// The picture before this one, with what was said about it.
+    /// The previous picture with its conversation.
     public func undoPicture() {
         guard let back = previous else { return }
         previous = nil
@@ -136,7 +136,7 @@ extension AppModel {
         saves.enqueue { [saved] in await saved.delete() }
     }
 
-    /// Puts back what was kept when the app was last seen.
+    /// Restores what was saved when the app was last visible.
     func restore() {
         pictureRequests += 1
         let number = pictureRequests

@@ -2,34 +2,34 @@ import Foundation
 import MobileVLMCore
 import Observation
 
-/// Which screen is seen.
+/// The current screen.
 public enum Screen: Sendable {
     case welcome, chat, bundles, check, settings, about
 }
 
-/// The app's one state holder: what the user does goes in, and what is to be seen is read from it.
+/// The app's single state holder: user actions go in, and the views read the state to show.
 @Observable @MainActor
 public final class AppModel {
     public let library: BundleLibrary
     public internal(set) var screen = Screen.chat { didSet { runCamera() } }
     public internal(set) var session = SessionState() { didSet { runCamera() } }
-    /// The picture that is asked about.
+    /// The current picture.
     public internal(set) var picture: Picture? { didSet { runCamera() } }
     public internal(set) var isReadingPicture = false
     public internal(set) var pictureProblem: String?
-    /// Another one for each picture.
+    /// A different number for each picture.
     public internal(set) var pictureNumber = 0
     public internal(set) var camera = CameraState.off
     public internal(set) var live: LiveState?
     public internal(set) var check: CheckState?
-    /// The app ended while the engine ran: nothing is loaded unasked.
+    /// The app ended while the engine ran, so nothing is loaded automatically.
     public internal(set) var hasCrashed: Bool
-    /// The answer that is being spoken.
+    /// The answer being read aloud.
     public private(set) var speaking: String?
-    /// The phone has no voice for the answer that was to be spoken.
+    /// The phone has no voice for the answer that was to be read aloud.
     public var hasNoVoice = false
     public private(set) var settings: Settings
-    /// The picture before this one, with what was said about it.
+    /// The previous picture with its conversation.
     var previous: (picture: Picture, turns: [ChatTurn])?
 
     @ObservationIgnored let dependencies: Dependencies
@@ -37,14 +37,14 @@ public final class AppModel {
     @ObservationIgnored let saved: SavedConversation
     @ObservationIgnored let requests = SerialQueue()
     @ObservationIgnored let saves = SerialQueue()
-    @ObservationIgnored var pictureRequests = 0  // pictures asked for; one that comes late is dropped
+    @ObservationIgnored var pictureRequests = 0  // counts requests for pictures, so that late ones are dropped
     @ObservationIgnored var cameraTask: Task<Void, Never>?
     @ObservationIgnored var isShutterPressed = false
     @ObservationIgnored var liveSession: LiveSession?
-    @ObservationIgnored var checks = 0  // counts those begun and those left: what an old one finds isn't a newer one's
+    @ObservationIgnored var checks = 0  // counts starts and ends, to ignore findings of an old check
     @ObservationIgnored var isInForeground = false { didSet { runCamera() } }
     @ObservationIgnored private var isToRestore = false
-    @ObservationIgnored private var spoken = 0  // counts answers: an old one's end isn't a newer one's
+    @ObservationIgnored private var spoken = 0  // counts answers, to ignore the end of an old one
 
     public init(_ dependencies: Dependencies) {
         self.dependencies = dependencies
@@ -55,7 +55,7 @@ public final class AppModel {
         let loader = ModelLoader(availableMemory: dependencies.phone.availableMemory) { folder, manifest in
             try await GuardedEngine.open(dependencies, folder, manifest)
         }
-        // The newest state is enough: what is seen is never older than the next turn of the main thread.
+        // The newest state is enough, because the views update once per turn of the main thread.
         let (states, continuation) = AsyncStream.makeStream(of: SessionState.self, bufferingPolicy: .bufferingNewest(1))
         vlm = VLMSession(
             load: { try await loader.load($0, progress: $1) }, now: dependencies.now, listener: { continuation.yield($0) })
@@ -67,7 +67,7 @@ public final class AppModel {
     private func onSession(_ state: SessionState) async {
         let loop = liveSession
         let frameAge = await loop?.frameAge(state)
-        // From here on without a pause: the session and what live mode shows of it are seen to change at once.
+        // No suspension from here on, so that the session and live mode change together.
         let before = session
         session = state
         announceNews(since: before)
@@ -78,9 +78,9 @@ public final class AppModel {
         requests.enqueue { [vlm] in await request(vlm) }
     }
 
-    // MARK: - the app's life
+    // MARK: - lifecycle
 
-    /// Lists the bundles and opens the one that was in use. With `restoring`, the conversation that was kept is put back.
+    /// Lists the bundles and opens the last used one. With `restoring`, restores the saved conversation.
     public func start(restoring: Bool = false) async {
         isToRestore = restoring
         await library.start()
@@ -95,7 +95,7 @@ public final class AppModel {
         if library.isReady { refresh() }
     }
 
-    /// The app isn't seen any more. True if there is something that `start` can restore.
+    /// The app went to the background. Returns true if there is something that `start` can restore.
     @discardableResult
     public func enterBackground() -> Bool {
         isInForeground = false
@@ -145,7 +145,7 @@ public final class AppModel {
         if let bundle = await library.add(file) { use(bundle) }
     }
 
-    /// Looks for bundles that a computer has copied.
+    /// Looks for bundles copied by a computer.
     public func refresh() {
         Task {
             await library.refresh()
@@ -174,29 +174,29 @@ public final class AppModel {
         screen = next
     }
 
-    /// From a screen that lies over another.
+    /// Goes back from a screen on top of another.
     public func back() {
         go(library.bundles.isEmpty ? .welcome : .chat)
         if settings.bundle == nil { openFirst() }  // the one in use was deleted
     }
 
-    /// The screen that lies at the bottom.
+    /// The bottom screen.
     public var root: Screen {
         screen == .welcome || screen != .chat && library.bundles.isEmpty ? .welcome : .chat
     }
 
-    /// The screens that lie over it; without any, it is seen again.
+    /// The screens on top of it; clearing them goes back.
     public var pushed: [Screen] {
         get { screen == .welcome || screen == .chat ? [] : [screen] }
         set { if newValue.isEmpty, !pushed.isEmpty { back() } }
     }
 
-    /// Whether the display must not go dark: nobody touches it while it shows what comes.
+    /// Whether the display must stay on, because the user only watches.
     public var staysAwake: Bool { live != nil || check?.isRunning == true }
 
     // MARK: - conversation
 
-    /// Asks about the picture. False, and nothing happens, where that can't be.
+    /// Asks about the picture. Returns false and changes nothing if that isn't possible.
     @discardableResult
     public func ask(_ question: String) async -> Bool {
         guard picture != nil else { return false }
@@ -226,20 +226,20 @@ public final class AppModel {
 
     // MARK: - settings
 
-    /// Figures under each answer.
+    /// Stats below each answer.
     public var showsStats: Bool {
         get { settings.showsStats }
         set { change { $0.showsStats = newValue } }
     }
 
-    /// Keeps the `lines` that aren't blank as questions on buttons; none at all brings the app's own back.
+    /// Saves the non-blank `lines` as suggested questions; if there are none, restores the defaults.
     public func setPresets(_ lines: String) {
         let presets = lines.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
             .filter { !$0.isEmpty }
         change { $0.presets = presets.isEmpty ? Settings.ownPresets : presets }
     }
 
-    /// What runs the model; nil: what its manifest says. With something else it is loaded again.
+    /// The hardware that runs the model; nil for the manifest's choice. A change reloads the model.
     public var computeUnits: CoreMLSpec.ComputeUnits? {
         get { settings.computeUnits }
         set {
@@ -267,7 +267,7 @@ public final class AppModel {
 
     // MARK: - speech
 
-    /// Speaks an answer, with a voice of its language; or falls silent, if it is the one that is being spoken.
+    /// Reads an answer aloud with a voice of its language, or stops if it is being read.
     public func speak(_ text: String) {
         let isOver = speaking == text
         dependencies.speaker.stop()
@@ -283,7 +283,7 @@ public final class AppModel {
         hasNoVoice = !isSpoken
     }
 
-    /// An answer is read out once it is there, not word by word; a problem as soon as it comes.
+    /// Announces an answer once it is complete, not word by word, and a problem at once.
     private func announceNews(since before: SessionState) {
         if let problem = session.problem, problem != before.problem {
             let notice = notice(of: problem)

@@ -2,10 +2,10 @@ import Foundation
 import MobileVLMCore
 import Observation
 
-/// An import under way.
+/// A running import.
 public struct Import: Sendable, Equatable {
     public let name: String
-    /// Share that is unpacked and checked, 0 to 1; nil while the archive is searched for its manifest.
+    /// Fraction unpacked and verified, 0 to 1; nil while the manifest is being located.
     public internal(set) var progress: Double?
 }
 
@@ -27,7 +27,7 @@ public final class BundleLibrary {
         disk = BundleDisk(dependencies)
     }
 
-    /// Sweeps away what an import left when the app was killed, and lists.
+    /// Deletes leftovers of an interrupted import, and lists the bundles.
     func start() async {
         await disk.recover()
         await refresh()
@@ -39,7 +39,7 @@ public final class BundleLibrary {
         isReady = true
     }
 
-    /// Imports the zipped bundle `file`. Nil if that fails (`problem` says why), is cancelled, or another import is under way.
+    /// Imports the zipped bundle `file`. Returns nil if it fails (see `problem`), is cancelled, or another import is running.
     func add(_ file: URL) async -> StoredBundle? {
         guard work == nil else { return nil }
         importing = Import(name: file.lastPathComponent)
@@ -64,20 +64,20 @@ public final class BundleLibrary {
         return nil
     }
 
-    /// Ends the import that is under way; nothing of it is left.
+    /// Cancels the running import and deletes its files.
     public func cancel() { work?.cancel() }
 
-    /// Removes `bundle` for good.
+    /// Deletes `bundle` permanently.
     func remove(_ bundle: StoredBundle) async {
         await disk.remove(bundle)
         await refresh()
     }
 
-    /// The problem was seen.
+    /// Clears the problem after the user has seen it.
     func dismiss() { problem = nil }
 }
 
-/// The disk, one piece of work after another, beside the main thread.
+/// Runs file operations one at a time, off the main thread.
 private actor BundleDisk {
     private let dependencies: Dependencies
     private let store: BundleStore

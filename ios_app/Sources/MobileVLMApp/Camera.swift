@@ -5,21 +5,21 @@ public enum CameraPermission: Sendable {
     case undecided, allowed, denied
 }
 
-/// Why there is no camera picture.
+/// Why the camera delivers no images.
 public enum CameraProblem: Error, Sendable {
     case noCamera, inUse, failed
 }
 
-/// What the camera shows, or why it shows nothing.
+/// The camera's state.
 public enum CameraState: Sendable, Equatable {
     case off, open, askPermission, denied, noCamera, inUse, failed
 }
 
-/// A frame of the camera.
+/// A camera frame.
 public struct Frame: Sendable {
-    /// Enough to tell whether the scene has changed.
+    /// Used to detect whether the scene has changed.
     public let sketch: @Sendable () throws -> FrameSketch
-    /// The frame as it stands upright on the screen, of at most 1280 × 960 pixels.
+    /// The frame, upright on the screen, with at most 1280 × 960 pixels.
     public let picture: @Sendable () throws -> Picture
 
     public init(sketch: @escaping @Sendable () throws -> FrameSketch, picture: @escaping @Sendable () throws -> Picture) {
@@ -28,13 +28,13 @@ public struct Frame: Sendable {
     }
 }
 
-/// The phone's camera, or a test's.
+/// The phone's camera, or a fake.
 public protocol Camera: Sendable {
     var permission: CameraPermission { get }
 
-    /// Asks the user, once; the system remembers the answer.
+    /// Asks the user once; the system remembers the answer.
     func askPermission() async -> Bool
 
-    /// Opens the camera until the stream's reader ends. The newest frame wins: a slow reader misses some. Throws a `CameraProblem`.
+    /// Opens the camera until the stream's reader ends. The newest frame wins: a slow reader misses some. Throws `CameraProblem`.
     func frames() -> AsyncThrowingStream<Frame, any Error>
 }

@@ -1,10 +1,10 @@
 import Foundation
 import MobileVLMCore
 
-/// Notes in a file that the engine runs, so that the next start can tell that the app ended in the midst of it: the system ends an app
-/// that takes too much memory without a word, and loading the same model again at once would end it again.
+/// Marks in a file that the engine is running, so that the next start can detect that the app ended during it: the system ends an app
+/// that uses too much memory without notice, and loading the same model again at once would end it again.
 ///
-/// An app that isn't seen may be ended at any time: nothing is noted then.
+/// An app in the background may be ended at any time, so nothing is marked then.
 public final class CrashGuard: Sendable {
     private struct State {
         var running = 0
@@ -13,10 +13,10 @@ public final class CrashGuard: Sendable {
 
     private let mark: URL
     private let state = LockedValue(State())
-    /// Whether the app's last life ended while the engine ran.
+    /// Whether the app last ended while the engine was running.
     public let hasCrashed: Bool
 
-    /// `mark` is the file; it is taken away.
+    /// Deletes the file `mark` after reading it.
     public init(_ mark: URL) {
         self.mark = mark
         hasCrashed = FileManager.default.fileExists(atPath: mark.path)
@@ -34,7 +34,7 @@ public final class CrashGuard: Sendable {
         note()
     }
 
-    /// Does `work`, of the engine's.
+    /// Runs `work`, which uses the engine.
     func guarding<Result>(_ work: () async throws -> Result) async rethrows -> Result {
         state.withLock { $0.running += 1 }
         note()

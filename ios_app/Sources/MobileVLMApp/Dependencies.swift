@@ -1,13 +1,13 @@
 import Foundation
 import MobileVLMCore
 
-/// What this phone is, and how it is doing.
+/// The phone's properties and current condition.
 public struct Phone: Sendable {
-    /// Bytes that the app may take.
+    /// Bytes that the app may use.
     public let availableMemory: @Sendable () -> Int64
     public let thermal: @Sendable () -> Thermal
     public let isLowPower: @Sendable () -> Bool
-    /// The most bytes of memory that the app has had.
+    /// Peak memory of the app, in bytes.
     public let peakBytes: @Sendable () -> Int64
     /// For captures: model, system.
     public let describe: @Sendable () -> [String: String]
@@ -25,17 +25,17 @@ public struct Phone: Sendable {
     }
 }
 
-/// The phone's voices, or a test's.
+/// The phone's voices, or a fake.
 @MainActor
 public protocol Speaker: Sendable {
-    /// Speaks `text` with the voice of `language`, such as `en-US`, and calls `ended` once it is spoken or was stopped. False if the phone
+    /// Speaks `text` with a voice of `language`, such as `en-US`, and calls `ended` when finished or stopped. Returns false if the phone
     /// has no such voice.
     func speak(_ text: String, in language: String, ended: @escaping @MainActor @Sendable () -> Void) -> Bool
 
     func stop()
 }
 
-/// What the app is made of; tests put their own engine, camera and phone in.
+/// The app's dependencies; tests replace engine, camera and phone.
 public struct Dependencies: Sendable {
     public typealias Engine = VLMEngine & ModelMethods
     public typealias OpenPickedFile = @Sendable (URL, (URL) throws -> StoredBundle) throws -> StoredBundle
@@ -44,28 +44,28 @@ public struct Dependencies: Sendable {
     public let bundles: URL
     public let settings: SettingsStore
     public let crashGuard: CrashGuard
-    /// Where the picture in use is kept while the app isn't seen.
+    /// Where the current picture is saved while the app is in the background.
     public let cache: URL
-    /// Where captures lie until they are shared.
+    /// Where captures are stored until they are shared.
     public let captures: URL
     public let phone: Phone
     public let camera: any Camera
-    /// Loads the programs of the verified bundle in a folder, to be run on what the user wants, or what the manifest says.
+    /// Loads the programs of the verified bundle in a folder, to run on the user's choice of hardware or the manifest's.
     public let openEngine: @Sendable (URL, Manifest, CoreMLSpec.ComputeUnits?) async throws -> any Engine
-    /// A picture's file, upright, over a backdrop (0xRRGGBB) where it is transparent. Throws a `PictureError`.
+    /// Decodes a picture file, upright, over a backdrop (0xRRGGBB) where it is transparent. Throws a `PictureError`.
     public let decodePhoto: @Sendable (Data, UInt32) throws -> Picture
-    /// A picture's file, PNG, as RGB without any colour management. Throws a `PictureError`.
+    /// Decodes a PNG file to RGB without color management. Throws a `PictureError`.
     public let decodeExactly: @Sendable (URL) throws -> Picture
-    /// Gives the file that the user picked in another app to be read.
+    /// Gives access to a file that the user chose in another app.
     public let openPickedFile: OpenPickedFile
-    /// A bundle is large, and can be had again: it needn't be in the phone's backup.
+    /// Excludes a bundle from the phone's backup, because it is large and can be imported again.
     public let keepFromBackup: @Sendable (URL) -> Void
-    /// Removes what was made of bundles that are gone; given the ids of those that are there.
+    /// Deletes compiled programs of deleted bundles; receives the ids of the existing ones.
     public let sweep: @Sendable (Set<String>) -> Void
     public let speaker: any Speaker
-    /// Has texts read out, if the user has the screen read out.
+    /// Announces texts to VoiceOver users.
     public let announce: @MainActor @Sendable ([LocalizedText]) -> Void
-    /// A clock that never goes back.
+    /// A monotonic clock.
     public let now: @Sendable () -> Duration
 
     public init(

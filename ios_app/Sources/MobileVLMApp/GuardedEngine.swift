@@ -1,7 +1,7 @@
 import Foundation
 import MobileVLMCore
 
-/// An engine whose loading and running is noted by the crash guard.
+/// An engine whose loading and running is tracked by the crash guard.
 struct GuardedEngine: Dependencies.Engine {
     let engine: any Dependencies.Engine
     let crashGuard: CrashGuard

@@ -1,8 +1,8 @@
-/// A text of the app: its key in the string catalogue and what is put into it, or a text that comes as it is.
+/// A text of the app: a key in the string catalog with its values, or a literal text.
 public struct LocalizedText: Sendable, Equatable {
     public enum Value: Sendable, Equatable {
         case text(String)
-        /// LocalizedText of the catalogue, by their key.
+        /// Another text of the catalog, by its key.
         case localized(String)
         case count(Int)
         case decimal(Double)
@@ -10,7 +10,7 @@ public struct LocalizedText: Sendable, Equatable {
         case bytes(Int64)
     }
 
-    /// Nil: `values` holds the text itself.
+    /// Nil if `values` holds a literal text.
     public let key: String?
     public let values: [Value]
 
@@ -24,6 +24,6 @@ public struct LocalizedText: Sendable, Equatable {
         values = [.text(text)]
     }
 
-    /// `text`, in whatever language it is.
+    /// `text` as it is, untranslated.
     public static func literal(_ text: String) -> LocalizedText { LocalizedText(literal: text) }
 }

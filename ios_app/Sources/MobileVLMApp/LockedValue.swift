@@ -1,6 +1,6 @@
 import Foundation
 
-/// A value behind a lock. Synchronization's `Mutex` is the same, but on Linux the thread sanitizer doesn't see that it locks.
+/// A value behind a lock, like Synchronization's `Mutex`, which the thread sanitizer doesn't recognize on Linux.
 final class LockedValue<Value: Sendable>: @unchecked Sendable {
     private let lock = NSLock()
     private var value: Value

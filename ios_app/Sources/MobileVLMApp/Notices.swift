@@ -1,7 +1,7 @@
 import Foundation
 import MobileVLMCore
 
-/// What went wrong, in the user's words first and the cause's own below, and what can be done.
+/// A problem: a user-facing title, the cause below, and possible actions.
 public struct Notice: Sendable, Equatable {
     public enum Action: Sendable, Equatable {
         case tryAgain, openAnyway, models, newChat(question: String), undo
@@ -24,7 +24,7 @@ public struct Notice: Sendable, Equatable {
         title: LocalizedText("problem_crash"), detail: LocalizedText("problem_crash_detail"), actions: [.openAnyway, .models])
 }
 
-/// What stands where the picture would be, and what can be done about it.
+/// The notice in place of the picture, with a possible action.
 public struct PictureNotice: Sendable, Equatable {
     public enum Action: Sendable, Equatable {
         case allowCamera, openSystemSettings, reopenCamera
@@ -39,7 +39,7 @@ public struct PictureNotice: Sendable, Equatable {
     }
 
     public let text: LocalizedText
-    /// The cause's own words.
+    /// The message of the cause.
     public let detail: String?
     public let action: Action?
 
@@ -63,10 +63,10 @@ public struct PictureNotice: Sendable, Equatable {
 
 @MainActor
 extension AppModel {
-    /// What must be told of a problem.
+    /// The notice of the current problem.
     public var notice: Notice? { hasCrashed ? .crash : session.problem.map(notice(of:)) }
 
-    /// What must be told though nothing has gone wrong.
+    /// A warning that isn't a problem.
     public var warning: LocalizedText? { session.memory == .tight ? LocalizedText("problem_memory_tight_ios") : nil }
 
     func notice(of problem: Problem) -> Notice {
@@ -96,7 +96,7 @@ extension AppModel {
         [dependencies.bundles, dependencies.captures].reduce(cause) { $0.replacingOccurrences(of: "\($1.path)/", with: "") }
     }
 
-    /// A question that found no room: it can be made shorter.
+    /// A question that didn't fit the context, to be shortened.
     public var refusedQuestion: String? {
         if case .contextFull(let question) = session.problem { question } else { nil }
     }
@@ -118,12 +118,12 @@ extension AppModel {
         return PictureNotice(camera)
     }
 
-    /// Whether an answer is coming, or will as soon as it can.
+    /// Whether an answer is being generated or a question is queued.
     public var isBusy: Bool { session.phase == .answering || session.waitingQuestion != nil }
 
     public var canAsk: Bool { picture != nil && !isBusy }
 
-    /// What the app is doing, in one line; nil where nothing need be said.
+    /// What the app is doing, in one line; nil if there is nothing to report.
     public var status: LocalizedText? {
         if live != nil { return nil }
         if let waiting = session.waitingQuestion { return LocalizedText("phase_waiting", .text(waiting)) }
@@ -143,7 +143,7 @@ extension AppModel {
         }
     }
 
-    /// How settings name what runs the model.
+    /// The settings' name of the hardware that runs the model.
     public func label(of units: CoreMLSpec.ComputeUnits?) -> LocalizedText {
         switch units {
         case nil: LocalizedText("units_model")
@@ -154,7 +154,7 @@ extension AppModel {
         }
     }
 
-    /// What stands below an answer: how it ended, if not by itself.
+    /// The note below an answer: how it ended, unless it is complete.
     public func ending(of turn: ChatTurn) -> LocalizedText? {
         switch turn.ended {
         case .length: LocalizedText("ended_length")
@@ -164,7 +164,7 @@ extension AppModel {
         }
     }
 
-    /// An answer's figures, if they are wanted.
+    /// An answer's stats, if they are enabled.
     public func figures(of turn: ChatTurn) -> [LocalizedText] {
         guard settings.showsStats, let stats = turn.stats else { return [] }
         var figures = [LocalizedText("stats_first", .decimal(stats.firstTokenSeconds))]

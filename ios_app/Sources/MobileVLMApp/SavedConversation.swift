@@ -1,7 +1,7 @@
 import Foundation
 import MobileVLMCore
 
-/// The picture in use and what was said about it, in a folder of the app's cache, for when the system ends the app in the background.
+/// Saves the current picture and conversation in the app's cache, in case the system ends the app in the background.
 actor SavedConversation {
     private let picture: URL
     private let turns: URL
@@ -11,7 +11,7 @@ actor SavedConversation {
         turns = folder.appending(path: "turns.json")
     }
 
-    /// Keeps a new picture, about which nothing was said: two sizes, and red, green and blue of each pixel.
+    /// Saves a new picture without a conversation: width, height, and red, green and blue of each pixel.
     func save(_ shown: Picture) {
         var bytes = Data(capacity: 8 + 3 * shown.pixels.count)
         for size in [shown.width, shown.height] {
@@ -28,7 +28,7 @@ actor SavedConversation {
         if let bytes = try? JSONEncoder().encode(said) { write(bytes, to: turns) }
     }
 
-    /// What was kept; nil if it isn't there whole.
+    /// What was saved; nil if it is missing or incomplete.
     func load() -> (Picture, [ChatTurn])? {
         guard let bytes = try? Data(contentsOf: picture), bytes.count > 8 else { return nil }
         let sizes = [0, 4].map { at in (0..<4).reduce(0) { $0 | Int(bytes[at + $1]) << (8 * $1) } }

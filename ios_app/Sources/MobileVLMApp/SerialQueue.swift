@@ -1,9 +1,9 @@
-/// Does work of the main thread's elsewhere, one piece after another, in the order in which it was wished.
+/// Runs the main thread's work asynchronously, one piece after another, in the order of enqueuing.
 @MainActor
 final class SerialQueue {
     private var last: Task<Void, Never>?
 
-    /// Does `work` after all that was wished before.
+    /// Runs `work` after everything enqueued before.
     @discardableResult
     func enqueue<Result: Sendable>(_ work: @escaping @Sendable () async -> Result) -> Task<Result, Never> {
         let before = last
@@ -15,7 +15,7 @@ final class SerialQueue {
         return task
     }
 
-    /// Returns once all is done.
+    /// Returns once the queue is empty.
     func settle() async {
         while let awaited = last {
             await awaited.value

@@ -1,23 +1,23 @@
 import Foundation
 import MobileVLMCore
 
-/// What the user chose; kept between starts. Questions asked and pictures are not.
+/// The user's settings, saved between starts. Questions and pictures are not saved.
 public struct Settings: Codable, Sendable, Equatable {
-    /// The model was trained on English questions: these are asked as they stand, in any language.
+    /// The model was trained on English questions, so these aren't translated.
     public static let ownPresets = [
         "Describe the image.", "What is in the center?", "Read the word.", "How many objects are there?", "What is this?",
     ]
     public static let ownLiveQuestion = "Describe the image."
 
-    /// Name of the bundle in use.
+    /// Name of the selected bundle.
     public var bundle: String?
-    /// Figures under each answer.
+    /// Stats below each answer.
     public var showsStats: Bool
-    /// Questions on buttons.
+    /// Suggested questions.
     public var presets: [String]
-    /// The standing question of live mode.
+    /// The question of live mode.
     public var liveQuestion: String
-    /// What runs the model; nil: what its manifest says.
+    /// The hardware that runs the model; nil for the manifest's choice.
     public var computeUnits: CoreMLSpec.ComputeUnits?
 
     public init() {
@@ -26,7 +26,7 @@ public struct Settings: Codable, Sendable, Equatable {
         liveQuestion = Self.ownLiveQuestion
     }
 
-    /// What an older version didn't write is as at first.
+    /// Settings missing in older files have their defaults.
     public init(from decoder: any Decoder) throws {
         self.init()
         let values = try decoder.container(keyedBy: CodingKeys.self)
@@ -39,7 +39,7 @@ public struct Settings: Codable, Sendable, Equatable {
     }
 }
 
-/// Where settings are kept.
+/// Where settings are saved.
 public struct SettingsStore: Sendable {
     public let load: @Sendable () -> Settings
     public let save: @Sendable (Settings) -> Void
@@ -49,7 +49,7 @@ public struct SettingsStore: Sendable {
         self.save = save
     }
 
-    /// In `file`, written whole or not at all; settings that can't be read are as at first.
+    /// In `file`, written atomically; unreadable settings become the defaults.
     public static func file(_ file: URL) -> SettingsStore {
         SettingsStore {
             guard let bytes = try? Data(contentsOf: file) else { return Settings() }

@@ -1,4 +1,4 @@
-/// What the user can be told in one line: what was got, what was expected, which file.
+/// An error reported to the user in one line: what was got, what was expected, and in which file.
 public protocol MobileVLMError: Error, Sendable, CustomStringConvertible {
     var message: String { get }
 }
@@ -25,7 +25,7 @@ public struct PromptError: MobileVLMError, Equatable {
     public init(_ message: String) { self.message = message }
 }
 
-/// A golden record can't be read, or a capture not be written.
+/// A golden record can't be read, or a capture can't be written.
 public struct CaptureError: MobileVLMError, Equatable {
     public let message: String
     public init(_ message: String) { self.message = message }

@@ -3,12 +3,12 @@
     import Foundation
     import MobileVLMCore
 
-    /// Packages compiled for this phone, kept from one start to the next: `FOLDER/BUNDLE/SYSTEM/NAME.mlmodelc`.
+    /// Packages compiled for this phone, kept between starts: `FOLDER/BUNDLE/SYSTEM/NAME.mlmodelc`.
     ///
-    /// BUNDLE is a manifest's id, SYSTEM the system's version with its build: another system compiles anew. A model is compiled aside and
-    /// renamed, so whatever is there is whole.
+    /// BUNDLE is a manifest's id, SYSTEM the system's version and build: a new system compiles again. A model is compiled elsewhere and
+    /// renamed, so that every model found is complete.
     public struct CompiledModels: Sendable {
-        /// In the app's Caches, which the system may clear and no backup holds.
+        /// In the app's Caches, which the system may clear and backups exclude.
         public static let inCaches = CompiledModels(
             FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask)[0].appending(path: "compiled"))
 
@@ -17,19 +17,19 @@
         private let folder: URL
         private let system: String
 
-        /// - Parameter system: what a compiled model is good for; by default the system's version
+        /// - Parameter system: the system for which models are compiled; by default the current version
         public init(_ folder: URL, system: String = ProcessInfo.processInfo.operatingSystemVersionString) {
             self.folder = folder
             self.system = String(system.map { $0.isLetter || $0.isNumber ? $0 : "-" })
         }
 
-        /// Removes what was compiled of the bundle `id`.
+        /// Deletes the compiled models of the bundle `id`.
         public func remove(_ id: String) {
             try? FileManager.default.removeItem(at: folder.appending(path: id))
         }
 
-        /// Removes what isn't of the bundles `ids`, or of another system, or was left half-made when the app was killed. Call it at start,
-        /// and when a bundle was removed.
+        /// Deletes models of other bundles than `ids` or other systems, and incomplete ones. Call it at start,
+        /// and after a bundle was deleted.
         public func sweep(keeping ids: Set<String>) {
             for bundle in contents(folder) {
                 guard ids.contains(bundle.lastPathComponent) else {
@@ -42,9 +42,9 @@
             }
         }
 
-        /// The compiled `package` of the bundle `id`, compiled now if it isn't there.
+        /// The compiled `package` of the bundle `id`, compiled now if it is missing.
         ///
-        /// - Throws: `EngineError` if Core ML can't compile it or it can't be kept.
+        /// - Throws: `EngineError` if Core ML can't compile it or it can't be saved.
         func model(of package: URL, in id: String) async throws -> URL {
             let files = FileManager.default
             let name = package.deletingPathExtension().lastPathComponent
@@ -54,18 +54,18 @@
             let made = try await CoreMLError.describing("\(package.path): Core ML can't compile it") {
                 try await MLModel.compileModel(at: package)
             }
-            // Core ML leaves it where it likes; beside its place it is renamed at one go.
-            let beside = folder.appending(path: Self.making + UUID().uuidString)
+            // Core ML chooses the output folder; moving it next to its final place first makes the rename atomic.
+            let temporary = folder.appending(path: Self.making + UUID().uuidString)
             defer {
-                try? files.removeItem(at: beside)
+                try? files.removeItem(at: temporary)
                 try? files.removeItem(at: made)
             }
             do {
                 try files.createDirectory(at: place, withIntermediateDirectories: true)
-                try files.moveItem(at: made, to: beside)
-                try files.moveItem(at: beside, to: model)
+                try files.moveItem(at: made, to: temporary)
+                try files.moveItem(at: temporary, to: model)
             } catch {
-                // Whoever else has compiled it meanwhile was as good.
+                // Another task may have compiled it meanwhile; its result is as good.
                 guard files.fileExists(atPath: model.path) else {
                     throw EngineError("\(model.path): can't be written, expected room for a compiled model")
                 }

@@ -3,9 +3,9 @@
     import Foundation
     import MobileVLMCore
 
-    /// A bundle's Core ML programs with one KV cache. `docs/reference/coreml.md` says how they are called.
+    /// A bundle's Core ML programs with one KV cache. `docs/reference/coreml.md` describes how they are called.
     ///
-    /// Core ML's calls take long and can't be suspended, so the actor runs on a queue of its own and not on Swift's few shared threads.
+    /// Core ML's calls take long and block, so the actor runs on its own queue and not on Swift's few shared threads.
     public actor CoreMLEngine: VLMEngine, ModelMethods {
         public nonisolated let chunk: Int
 
@@ -16,7 +16,7 @@
         private let decoder: TextDecoder
         private let cache: MLState
         private var methodsCache: MLState?
-        /// The picture's embeddings, [1, image tokens, D].
+        /// The image's embeddings, [1, image tokens, D].
         private var picture: MLMultiArray?
 
         private let cooldown: @Sendable (Duration) -> Duration
@@ -24,14 +24,14 @@
 
         public nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
 
-        /// Opens the programs of the verified bundle in `folder`, and runs each once, so that the first question doesn't wait for what Core
-        /// ML puts off.
+        /// Opens the programs of the verified bundle in `folder`, and runs each once, so that the first question doesn't wait for Core
+        /// ML's deferred work.
         ///
-        /// The first time takes longer: the packages are compiled for this phone, and kept in `compiled`.
+        /// The first time takes longer: the packages are compiled for this phone and kept in `compiled`.
         ///
         /// - Parameters:
-        ///   - units: what to run the programs on; nil: what the manifest says
-        ///   - rest: asked after each call how long the phone shall rest, given how long the call took
+        ///   - units: the hardware for the programs; nil for the manifest's choice
+        ///   - cooldown: how long to pause after a call, given how long the call took
         /// - Throws: `BundleError` if the bundle has no Core ML programs or its table is damaged; `EngineError` if Core ML can't compile,
         ///   load or run them; `CancellationError`.
         public static func open(
@@ -58,7 +58,7 @@
             do {
                 return try await engine()
             } catch is EngineError {
-                // The system may have cleared a part of Caches; what is wrong with the bundle is wrong again.
+                // The system may have cleared a part of Caches; a fault of the bundle will occur again.
                 compiled.remove(manifest.id)
                 return try await engine()
             }
@@ -76,7 +76,7 @@
             self.encoder = try VisionEncoder(encoder, manifest, spec, units)
             self.decoder = try TextDecoder(decoder, manifest, spec, units)
             cache = self.decoder.makeCache()
-            // Warm-up. What it leaves in the cache is overwritten before it is seen, as the rows of any older conversation are.
+            // Warm-up. Its rows in the cache are overwritten before they are attended to, like those of older conversations.
             _ = try self.encoder.run([UInt8](repeating: 0, count: 3 * manifest.image.size * manifest.image.size))
             for count in [1, chunk] { try self.decoder.run(count, at: 0, cache) { $0.zero() } }
         }
@@ -109,7 +109,7 @@
                     case .token(let token): try embeds.row(index).fill(token, from: table)
                     case .image(let token):
                         guard let picture else {
-                            throw EngineError("engine: got a row of a picture, expected the picture before")
+                            throw EngineError("engine: got an image row before any image was encoded")
                         }
                         let image = try NumberRows(picture, "image_embeddings", width: table.width)
                         try embeds.row(index).fill(from: image.row(token))
@@ -118,7 +118,7 @@
             }
         }
 
-        // MARK: - ModelMethods: with a KV cache of their own, which is freed when the conversation goes on
+        // MARK: - ModelMethods: with their own KV cache, which is freed when the conversation continues
 
         public func visionEncoder(_ pixels: [UInt8]) async throws -> [Float] {
             try working { try NumberRows(encoder.run(pixels).embeddings, "image_embeddings", width: table.width).floats() }
@@ -139,7 +139,7 @@
                 throw EngineError("engine: got \(embeds.count) numbers, expected rows of \(table.width)")
             }
             guard let cache = position == 0 ? decoder.makeCache() : methodsCache else {
-                throw EngineError("engine: got embeddings at position \(position), expected those before them first")
+                throw EngineError("engine: got embeddings at position \(position), expected the ones before them first")
             }
             methodsCache = cache
             return try working {
@@ -153,9 +153,9 @@
 
         // MARK: - heat
 
-        /// Rests until the phone may work again.
+        /// Waits until the phone may work again.
         private func cool() async {
-            try? await Task.sleep(until: cooledAt, clock: .continuous)  // where the task is cancelled, at once
+            try? await Task.sleep(until: cooledAt, clock: .continuous)  // returns at once if the task is cancelled
         }
 
         private func working<Result>(_ work: () throws -> Result) rethrows -> Result {

@@ -1,14 +1,14 @@
 import Foundation
 import MobileVLMCore
 
-/// What Core ML says when it fails, in one line.
+/// Core ML's failures as one-line errors.
 enum CoreMLError {
-    /// `work`, whose failure is an `EngineError` that says `what`, and Core ML's own words.
+    /// Runs `work`; a failure becomes an `EngineError` with `what` and Core ML's message.
     static func describing<Result>(_ what: @autoclosure () -> String, _ work: () throws -> Result) throws -> Result {
         do { return try work() } catch { throw described(what(), error) }
     }
 
-    /// As `describing`, for work that waits.
+    /// Like the other, for asynchronous work.
     static func describing<Result: Sendable>(
         _ what: String, _ work: @Sendable () async throws -> Result
     ) async throws -> Result {

@@ -2,7 +2,7 @@
     import CoreML
     import MobileVLMCore
 
-    /// The rows of an array [1, N, D] of float16 or float32, read and written where they are: Core ML may leave gaps between rows, but not
+    /// The rows of an array [1, N, D] of float16 or float32, accessed in place: Core ML may leave gaps between rows, but not
     /// within them.
     struct NumberRows {
         private let array: MLMultiArray
@@ -10,7 +10,7 @@
         let count: Int
         let width: Int
 
-        /// - Throws: `EngineError` if `array`, which errors call `name`, is of another form.
+        /// - Throws: `EngineError` if `array` has another form; errors refer to it as `name`.
         init(_ array: MLMultiArray, _ name: String, width: Int) throws {
             let shape = array.shape.map(\.intValue)
             guard shape.count == 3, shape[0] == 1, shape[2] == width, array.strides[2] == 1 else {
@@ -61,7 +61,7 @@
             try withNumbers({ try table.copy(token, into: $0) }, { try table.copy(token, into: $0) })
         }
 
-        /// Fills the row with `numbers`, each rounded to the nearest.
+        /// Fills the row with `numbers`, each rounded to nearest.
         func fill(_ numbers: ArraySlice<Float>) throws {
             withNumbers(
                 { row in for (index, number) in numbers.enumerated() { row[index] = Float16(number) } },
@@ -71,12 +71,12 @@
         /// Fills the row with another, of the same type.
         func fill(from other: NumberRow) throws {
             guard other.array.dataType == array.dataType, other.width == width else {
-                throw EngineError("engine: got a picture of another type or width than the text decoder's, expected the same")
+                throw EngineError("engine: got image embeddings of another type or width than the text decoder's")
             }
             withBytes { bytes in other.withBytes { bytes.copyMemory(from: UnsafeRawBufferPointer($0)) } }
         }
 
-        /// The next token, the row being logits.
+        /// The next token; the row holds logits.
         func next(by sampler: inout Sampler) -> Int32 {
             withNumbers({ sampler.next(UnsafeBufferPointer($0)) }, { sampler.next(UnsafeBufferPointer($0)) })
         }

@@ -21,13 +21,13 @@
             maxContext = spec.maxContext
         }
 
-        /// A KV cache, good for both functions.
+        /// A KV cache for both functions.
         func makeCache() -> MLState { prefill.model.makeState() }
 
-        /// Puts `count` embeddings, which `fill` writes into the first rows it is given, into `cache` at `position`.
+        /// Appends `count` embeddings, written by `fill` to the first rows, to `cache` at `position`.
         ///
-        /// - Returns: the logits of the last, good until the next call
-        /// - Throws: `EngineError`, also of more embeddings than a call or the cache takes; what `fill` throws.
+        /// - Returns: the logits of the last one, valid until the next call
+        /// - Throws: `EngineError`, also for too many embeddings for a call or the cache; what `fill` throws.
         @discardableResult
         func run(_ count: Int, at position: Int, _ cache: MLState, fill: (NumberRows) throws -> Void) throws -> NumberRow {
             guard (1...prefill.tokens).contains(count), (0...(maxContext - count)).contains(position) else {
@@ -41,7 +41,7 @@
         }
     }
 
-    /// A function with its inputs and output, which are allocated once and used again in every call.
+    /// A function with its inputs and output, which are allocated once and reused in every call.
     private struct Function {
         let model: MLModel
         let tokens: Int
@@ -66,7 +66,7 @@
             if tokens > 1 { features["length"] = length }
             inputs = try MLDictionaryFeatureProvider(dictionary: features.mapValues { MLFeatureValue(multiArray: $0) })
             let logits = try MLMultiArray(shape: [1, 1, NSNumber(value: sizes.vocabSize)], spec.logitsType)
-            // Proposed to Core ML, which may still give an array of its own.
+            // Proposed to Core ML, which may still return its own array.
             options.outputBackings = ["logits": logits]
         }
 

@@ -2,11 +2,11 @@ import Foundation
 import MobileVLMCore
 
 extension Thermal {
-    /// The longest rest, so that the app still answers.
+    /// The longest pause, so that the app still answers.
     private static let longest = Duration.seconds(2)
 
-    /// How long to rest after `worked`: as long as the work from serious heat on, three times as long in critical heat. Left to itself the
-    /// system would slow the whole phone down, and the camera first.
+    /// How long to pause after `worked`: as long as the work in serious heat, three times as long in critical heat. Otherwise the
+    /// system would throttle the whole phone, the camera first.
     public func cooldown(after worked: Duration) -> Duration {
         switch self {
         case .nominal, .fair: .zero
@@ -15,7 +15,7 @@ extension Thermal {
         }
     }
 
-    /// `rest`, of how warm the phone is now; none where the system doesn't tell.
+    /// The cooldown for the phone's current thermal state; none if the system doesn't report it.
     @Sendable public static func cooldownNow(after worked: Duration) -> Duration {
         #if canImport(Darwin)
             Thermal(ProcessInfo.processInfo.thermalState).cooldown(after: worked)

@@ -4,7 +4,7 @@
     import Foundation
     import MobileVLMCore
 
-    /// `vision_encoder.mlpackage`: a square picture in, its embeddings and CLIP's features out.
+    /// `vision_encoder.mlpackage`: a square image in, its embeddings and CLIP's features out.
     struct VisionEncoder {
         private let model: MLModel
         private let side: Int
@@ -19,7 +19,7 @@
             side = manifest.image.size
             var buffer: CVPixelBuffer?
             CVPixelBufferCreate(nil, side, side, kCVPixelFormatType_32BGRA, nil, &buffer)
-            guard let buffer else { throw EngineError("engine: got no memory for a picture of \(side) × \(side) pixels") }
+            guard let buffer else { throw EngineError("engine: not enough memory for an image of \(side) × \(side) pixels") }
             picture = buffer
             inputs = try MLDictionaryFeatureProvider(dictionary: ["image": MLFeatureValue(pixelBuffer: buffer)])
         }

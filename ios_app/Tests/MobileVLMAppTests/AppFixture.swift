@@ -5,7 +5,7 @@ import XCTest
 @testable import MobileVLMCore
 @testable import MobileVLMCoreTests
 
-/// A camera that sees what the test paints.
+/// A camera that delivers frames painted by the test.
 final class FakeCamera: Camera, Sendable {
     private struct State {
         var permission = CameraPermission.allowed
@@ -30,7 +30,7 @@ final class FakeCamera: Camera, Sendable {
         }
     }
 
-    /// Whether the app has done with every frame.
+    /// Whether the app has processed every frame.
     var isIdle: Bool { state.withLock { $0.isAwaited && $0.received == $0.sent } }
 
     func frames() -> AsyncThrowingStream<Frame, any Error> {
@@ -40,7 +40,7 @@ final class FakeCamera: Camera, Sendable {
             state.opened += 1
             return state.opened
         }
-        // It may come when the camera is open again.
+        // It may arrive when the camera is open again.
         reader.onTermination = { _ in self.state.withLock { if $0.opened == mine { $0.reader = nil } } }
         return AsyncThrowingStream {
             self.state.withLock { $0.isAwaited = true }
@@ -55,7 +55,7 @@ final class FakeCamera: Camera, Sendable {
         }
     }
 
-    /// The user hasn't been asked yet, and will give `answer`.
+    /// The user hasn't been asked yet and will reply `answer`.
     func asks(_ answer: Bool) {
         state.withLock { state in
             state.permission = .undecided
@@ -63,7 +63,7 @@ final class FakeCamera: Camera, Sendable {
         }
     }
 
-    /// A frame that is bright left of `edge` of 64 columns.
+    /// Delivers a frame of 64 columns that is bright left of `edge`.
     func frame(_ edge: Int) {
         let levels = (0..<64 * 48).map { UInt8($0 % 64 < edge ? 220 : 60) }
         let frame = Frame {
@@ -83,7 +83,7 @@ final class FakeCamera: Camera, Sendable {
     }
 }
 
-/// Voices that only note what they would say.
+/// Voices that only record what they would say.
 @MainActor
 final class FakeSpeaker: Speaker {
     private(set) var spoken = [String]()
@@ -100,7 +100,7 @@ final class FakeSpeaker: Speaker {
     func stop() { stops += 1 }
 }
 
-/// The app's model among fakes, in a folder of its own.
+/// The app's model with fakes, in its own folder.
 @MainActor
 final class AppFixture {
     struct Facts {
@@ -173,7 +173,7 @@ final class AppFixture {
             })
     }
 
-    /// Puts a bundle where the app looks, as a computer would.
+    /// Copies a bundle to the app's folder, as a computer would.
     @discardableResult
     func put(_ name: String = "demo", _ bundle: TestBundle? = nil) throws -> StoredBundle {
         let zip = try zipped(name, bundle)
@@ -186,7 +186,7 @@ final class AppFixture {
         return file
     }
 
-    /// The app as it is after its start, with a bundle unless there is one.
+    /// Starts the app, with a bundle if there is none.
     func start(_ bundle: TestBundle? = nil) async throws {
         if BundleStore(bundles).list().isEmpty { try put("demo", bundle) }
         model.enterForeground()
@@ -194,7 +194,7 @@ final class AppFixture {
         await model.settle()
     }
 
-    /// After the start, with a picture of the camera.
+    /// Starts the app and takes a photo.
     func seen() async throws {
         try await start()
         try await take(20)
@@ -219,7 +219,7 @@ final class AppFixture {
     }
 }
 
-/// A value that closures share.
+/// A value shared by closures.
 final class Shared<Value: Sendable>: Sendable {
     private let held: LockedValue<Value>
 

@@ -9,7 +9,7 @@ import XCTest
 final class AppModelTests: XCTestCase, @unchecked Sendable {
     // MARK: - bundles
 
-    func testTheFirstScreenImportsAndUsesWhatCame() async throws {
+    func testTheFirstScreenImportsAndUsesABundle() async throws {
         let fixture = try AppFixture()
         await fixture.model.start()
         XCTAssertEqual(fixture.model.screen, .welcome)
@@ -24,14 +24,14 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.facts.value.keptFromBackup, ["demo.mvlm"])
     }
 
-    func testAnImportTellsItsProgressAndCanBeCancelled() async throws {
+    func testAnImportReportsItsProgressAndCanBeCancelled() async throws {
         let fixture = try AppFixture()
         await fixture.model.start()
         let gate = DispatchSemaphore(value: 0)
         fixture.facts.change { $0.afterImport = { gate.wait() } }
         let file = try fixture.zipped()
         let whole = Task { await fixture.model.importBundle(file) }
-        try await eventually("all is told to be unpacked") { fixture.model.library.importing?.progress == 1 }
+        try await eventually("the import is reported as complete") { fixture.model.library.importing?.progress == 1 }
         XCTAssertEqual(fixture.model.library.importing?.name, "demo.mvlm.zip")
         let second = await fixture.model.library.add(file)
         XCTAssertNil(second, "one import at a time")
@@ -52,7 +52,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: fixture.bundles.path), ["demo.mvlm"])
     }
 
-    func testBundlesThatCanNotBeImportedSayWhy() async throws {
+    func testFailedImportsAreReportedWithAReason() async throws {
         let fixture = try AppFixture()
         await fixture.model.start()
         var newer = try TestBundle(largest: 1000)
@@ -230,7 +230,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.model.ending(of: turn), LocalizedText("ended_stopped"))
     }
 
-    func testFiguresAreShownAsRequested() async throws {
+    func testStatsAreShownIfEnabled() async throws {
         let fixture = try AppFixture()
         try await fixture.says("yes")
         try await fixture.seen()
@@ -306,12 +306,12 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         fixture.model.speak("no")
         XCTAssertNil(fixture.model.speaking)
         XCTAssertTrue(fixture.model.hasNoVoice)
-        fixture.model.hasNoVoice = false  // the user was told
+        fixture.model.hasNoVoice = false  // the user was notified
     }
 
     // MARK: - screens
 
-    func testScreensLieOverThePictureOrTheFirstScreen() async throws {
+    func testScreensAreOnTopOfThePictureOrTheFirstScreen() async throws {
         let fixture = try AppFixture()
         await fixture.model.start()
         fixture.model.go(.about)
@@ -332,7 +332,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
 
     // MARK: - settings
 
-    func testSettingsAreKept() async throws {
+    func testSettingsAreSaved() async throws {
         let fixture = try AppFixture()
         XCTAssertEqual(fixture.model.settings.presets, Settings.ownPresets)
         fixture.model.setPresets(" What? \n\n  Why?\n")
@@ -350,7 +350,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(AppModel(fixture.dependencies()).settings, Settings())
     }
 
-    func testTheModelIsLoadedAgainToRunOnSomethingElse() async throws {
+    func testTheModelIsLoadedAgainForOtherHardware() async throws {
         let fixture = try AppFixture()
         try await fixture.says("yes")
         try await fixture.seen()
@@ -369,9 +369,9 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(Set(labels.map { "\($0)" }).count, 4)
     }
 
-    // MARK: - the app's life
+    // MARK: - lifecycle
 
-    func testTheBackgroundStopsAndTheConversationComesBack() async throws {
+    func testTheBackgroundStopsAndTheConversationIsRestored() async throws {
         let fixture = try AppFixture()
         try await fixture.says("yes")
         try await fixture.seen()
@@ -411,7 +411,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         await next.ask("And now?")
         await next.settle()
         XCTAssertEqual(next.session.turns.map(\.question), ["What is this?", "And now?"])
-        // Without a request to restore, what was kept is gone.
+        // Without a request to restore, the saved conversation is deleted.
         let fresh = AppModel(fixture.dependencies())
         await fresh.start()
         await fresh.settle()
@@ -419,7 +419,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: fixture.folder.appending(path: "cache").path), [])
     }
 
-    func testAKeptPictureHasItsSizeAndColours() async throws {
+    func testASavedPictureHasItsSizeAndColors() async throws {
         let fixture = try AppFixture()
         let saved = SavedConversation(fixture.folder.appending(path: "cache"))
         let shown = try Picture(width: 3, height: 2, pixels: [0x123456, 0xABCDEF, 0, 0xFF0000, 0x00FF00, 0x0000FF])
@@ -433,7 +433,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertNil(gone)
     }
 
-    func testAForgottenPictureIsNotKept() async throws {
+    func testADiscardedPictureIsNotSaved() async throws {
         let fixture = try AppFixture()
         try await fixture.seen()
         await fixture.model.settle()
@@ -444,7 +444,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: cache.path), [])
     }
 
-    func testACrashInTheEngineIsToldAndNothingIsLoadedUnasked() async throws {
+    func testAnEngineCrashIsReportedAndNothingIsLoadedAutomatically() async throws {
         let fixture = try AppFixture()
         try fixture.put()
         try Data().write(to: fixture.mark)
@@ -459,7 +459,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertFalse(AppModel(fixture.dependencies()).hasCrashed)
     }
 
-    func testTheMarkIsThereWhileTheEngineRunsAndIsSeen() async throws {
+    func testTheMarkExistsWhileTheEngineRunsInTheForeground() async throws {
         let fixture = try AppFixture()
         try await fixture.says("one two three four")
         try await fixture.seen()

@@ -9,7 +9,7 @@ import XCTest
 final class CheckTests: XCTestCase, @unchecked Sendable {
     private static let question = "What is this?"
 
-    func testAPhoneThatGivesTheSameSaysSo() async throws {
+    func testAMatchingPhoneIsReported() async throws {
         let fixture = try AppFixture()
         try await fixture.says("a red circle")
         XCTAssertFalse(fixture.model.canCheck, "there is no model")
@@ -59,7 +59,7 @@ final class CheckTests: XCTestCase, @unchecked Sendable {
         XCTAssertTrue(fixture.model.check?.canCapture == true)
     }
 
-    func testAnEngineThatFailsWhileACaptureIsMadeSaysSo() async throws {
+    func testAnEngineFailureDuringACaptureIsReported() async throws {
         let fixture = try AppFixture()
         try await fixture.says("a red circle")
         try await fixture.start(try bundle(answer: "a red circle"))
@@ -73,13 +73,13 @@ final class CheckTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(check.verdict, LocalizedText("check_same", .count(3)))
     }
 
-    func testABundleWithoutRecordsSaysSo() async throws {
+    func testABundleWithoutRecordsIsReported() async throws {
         let fixture = try AppFixture()
         try await fixture.start()
         await fixture.model.startCheck()
         XCTAssertEqual(fixture.model.check?.verdict, LocalizedText("check_failed"))
         XCTAssertTrue(fixture.model.check?.failure?.contains("got no golden records") == true)
-        XCTAssertNil(fixture.model.notice, "it is told on its own screen")
+        XCTAssertNil(fixture.model.notice, "it is shown on its own screen")
         XCTAssertFalse(fixture.model.check?.canCapture == true)
     }
 
@@ -145,21 +145,21 @@ final class CheckTests: XCTestCase, @unchecked Sendable {
         fixture.model.enterBackground()
         await fixture.model.requests.settle()
         await fixture.engine.release()
-        try await eventually("it is told") { fixture.model.check?.verdict == LocalizedText("check_interrupted") }
+        try await eventually("it is reported") { fixture.model.check?.verdict == LocalizedText("check_interrupted") }
         XCTAssertFalse(fixture.model.staysAwake)
         await check.value
     }
 
-    func testWhatTheSessionRefusesToBeginIsNotSeen() async throws {
+    func testACheckRefusedByTheSessionIsNotShown() async throws {
         let fixture = try AppFixture()
         try await fixture.start()
-        fixture.model.request { await $0.close() }  // which isn't seen yet
+        fixture.model.request { await $0.close() }  // not visible yet
         await fixture.model.startCheck()
         XCTAssertNil(fixture.model.check)
         XCTAssertFalse(fixture.model.staysAwake)
     }
 
-    /// With one golden record, right but for its answer.
+    /// With one golden record that is right except for its answer.
     private func bundle(answer: String) throws -> TestBundle {
         var bundle = try TestBundle(largest: 1000)
         let manifest = try ManifestReader.read(bundle.manifestBytes, name: "demo")

@@ -30,10 +30,10 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         await fixture.model.settle()
         let looksAtStill = await fixture.engine.looks
         XCTAssertEqual(looksAtStill, looks, "a still scene is described once")
-        fixture.facts.change { $0.clock += .seconds(1) }  // it rests after an answer
+        fixture.facts.change { $0.clock += .seconds(1) }  // it waits after an answer
         try await fixture.says("two")
         fixture.camera.frame(60)
-        try await eventually("it answers anew") { fixture.model.live?.answer == "two" }
+        try await eventually("it answers again") { fixture.model.live?.answer == "two" }
         XCTAssertEqual(fixture.model.live?.age(at: fixture.model.now), LocalizedText("live_age", .count(0)))
         fixture.model.endLive()
         XCTAssertNil(fixture.model.live)
@@ -48,7 +48,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(AppModel(fixture.dependencies()).settings.liveQuestion, "What is it?")
     }
 
-    func testTheEndOfAnAnswerIsSeenInAllPlacesAtOnce() async throws {
+    func testTheEndOfAnAnswerIsShownEverywhereAtOnce() async throws {
         let fixture = try AppFixture()
         try await fixture.says("yes")
         try await fixture.start()
@@ -56,7 +56,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         fixture.model.startLive("What is it?")
         fixture.camera.frame(20)
         try await eventually("all is said") { await fixture.engine.isHeld && fixture.model.live?.answer == "yes" }
-        // The age of the frame is long in coming.
+        // Reading the frame's age takes long.
         let isAsked = Shared(false), gate = DispatchSemaphore(value: 0)
         fixture.facts.change {
             $0.beforeClock = {
@@ -76,7 +76,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.announced.value, [[.literal("yes")]])
     }
 
-    func testAWarmPhoneRests() async throws {
+    func testAWarmPhonePauses() async throws {
         let fixture = try AppFixture()
         try await fixture.says("a red circle")
         try await fixture.start()
@@ -109,7 +109,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.model.settings.liveQuestion, Settings.ownLiveQuestion)
     }
 
-    func testAnotherScreenThePictureBeforeAndTheBackgroundEndIt() async throws {
+    func testAnotherScreenThePreviousPictureAndTheBackgroundEndIt() async throws {
         let fixture = try AppFixture()
         try await fixture.seen()
         let ways: [@MainActor () -> Void] = [

@@ -52,7 +52,7 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
         }
     }
 
-    func testWhatTheCameraCanNotDoIsToldAndTriedAgainOnlyOnRequest() async throws {
+    func testCameraProblemsAreReportedAndRetriedOnlyOnRequest() async throws {
         for (problem, expected) in [
             (CameraProblem.noCamera, PictureNotice("camera_none")),
             (.inUse, PictureNotice("camera_in_use", action: .reopenCamera)),
@@ -62,7 +62,7 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
             try await fixture.start()
             try await eventually("the camera opens") { fixture.camera.isOpen }
             fixture.camera.fail(problem)
-            try await eventually("it is told") { fixture.model.pictureNotice == expected }
+            try await eventually("it is reported") { fixture.model.pictureNotice == expected }
             fixture.model.go(.settings)
             fixture.model.back()
             XCTAssertEqual(fixture.camera.opened, 1)
@@ -87,7 +87,7 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
 
     // MARK: - photos
 
-    func testAPhotoIsReadOverTheModelsColour() async throws {
+    func testAPhotoIsReadOverTheModelsColor() async throws {
         let fixture = try AppFixture()
         try await fixture.start()
         await fixture.model.pick { Data([7]) }
@@ -97,7 +97,7 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.model.session.phase, .imageReady)
     }
 
-    func testWhatIsNoPhotoIsTold() async throws {
+    func testAnInvalidPhotoIsReported() async throws {
         struct Gone: Error {}
         let fixture = try AppFixture()
         try await fixture.start()
@@ -133,9 +133,9 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
         XCTAssertFalse(fixture.model.isReadingPicture)
     }
 
-    // MARK: - the picture before
+    // MARK: - the previous picture
 
-    func testANewPictureBeginsAnewAndCanBeUndone() async throws {
+    func testANewPictureStartsOverAndCanBeUndone() async throws {
         let fixture = try AppFixture()
         try await fixture.says("yes")
         try await fixture.seen()

@@ -1,6 +1,6 @@
 import MobileVLMCore
 
-/// An engine that says what the test wants, and waits where the test wants.
+/// An engine with scripted answers that waits where the test wants.
 actor ScriptedEngine: VLMEngine, ModelMethods {
     struct Failure: Error {}
 
@@ -13,7 +13,7 @@ actor ScriptedEngine: VLMEngine, ModelMethods {
     private var holdAt: Int?
     private var held: CheckedContinuation<Void, Never>?
 
-    /// Says `tokens` to each question from now on.
+    /// Answers `tokens` to each question from now on.
     func says(_ tokens: [Int32]) { answer = tokens }
 
     /// The next `count` calls fail.

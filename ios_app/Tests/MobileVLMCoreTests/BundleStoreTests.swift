@@ -21,12 +21,12 @@ final class BundleStoreTests: XCTestCase {
         for deflated in [true, false] {
             var bundle = try TestBundle()
             bundle.entries.append(("more/than/listed.txt", Data("?".utf8)))
-            var told = [Int64]()
+            var reported = [Int64]()
             let stored = try add(bundle.zipped(deflated: deflated)) { done, total in
-                told.append(done)
+                reported.append(done)
                 XCTAssertLessThanOrEqual(done, total)
             }
-            XCTAssertEqual(told.last, stored.manifest?.totalBytes)
+            XCTAssertEqual(reported.last, stored.manifest?.totalBytes)
             XCTAssertEqual(stored.name, "demo")
             XCTAssertEqual(stored.recipe, "int4")
             XCTAssertEqual(try BundleFiles.verify(stored.folder), stored.manifest)
@@ -37,7 +37,7 @@ final class BundleStoreTests: XCTestCase {
     }
 
     func testZip64IsRead() throws {
-        // As Python's zipfile writes it where a size or an offset may pass 4 GB: 0xFFFFFFFF, and the number in an extra field.
+        // As written by Python's zipfile where a size or an offset may exceed 4 GB: 0xFFFFFFFF, and the number in an extra field.
         let content = Data("program".utf8), name = "a"
         let extra = TestBundle.little(1, 2) + TestBundle.little(24, 2) + long(7) + long(7) + long(0)
         var zip =
@@ -133,7 +133,7 @@ final class BundleStoreTests: XCTestCase {
         requireNothingLeft()
     }
 
-    /// The app may be killed at any change of the disk: the bundle that was there is there, or the new one, and nothing else.
+    /// The app may be killed at any change on disk: either the old or the new bundle exists, and nothing else.
     func testABundleThatIsImportedAgainIsNeverLost() throws {
         let zip = try TestBundle(largest: 1000).zipped()
         _ = try add(zip)
@@ -167,7 +167,7 @@ final class BundleStoreTests: XCTestCase {
         let zip = try TestBundle(largest: 1000).zipped()
         let stored = try add(zip), changes = Log()
         store = BundleStore(folder.appending(path: "bundles")) { [folder = folder!] in
-            // The third change renames the new one into its place: it is gone.
+            // The third change renames the new one into place, so it no longer exists.
             guard changes.addAndCount("change") == 3 else { return }
             let place = folder.appending(path: "bundles/demo.mvlm")
             XCTAssertFalse(FileManager.default.fileExists(atPath: place.path))

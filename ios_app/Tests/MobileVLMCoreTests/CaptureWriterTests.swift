@@ -29,7 +29,7 @@ final class CaptureWriterTests: XCTestCase {
         }
     }
 
-    func testAllIsThere() throws {
+    func testEveryMemberIsWritten() throws {
         try CaptureWriter.write(capture, to: file)
         let members = try members()
         XCTAssertEqual(members.map(\.name), ["capture.json", "pixels.png", "picture.png"])
@@ -56,14 +56,14 @@ final class CaptureWriterTests: XCTestCase {
         XCTAssertEqual(square.pixels(of: try PNGTests.decoded(members[1].content)), capture.pixels)
     }
 
-    func testThePictureMayBeKept() throws {
+    func testThePictureMayBeLeftOut() throws {
         capture.picture = nil
         try CaptureWriter.write(capture, to: file)
         XCTAssertEqual(try members().map(\.name), ["capture.json", "pixels.png"])
         requireOnly(["bundle", "capture.zip"])
     }
 
-    func testNothingIsOverwrittenAndNothingHalfIsLeft() async throws {
+    func testNothingIsOverwrittenAndNothingIncompleteIsLeft() async throws {
         try Data("mine".utf8).write(to: file)
         assertThrows("capture.zip", "exists already") { try CaptureWriter.write(capture, to: file) }
         XCTAssertEqual(try Data(contentsOf: file), Data("mine".utf8))

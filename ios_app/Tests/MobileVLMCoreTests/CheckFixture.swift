@@ -3,7 +3,7 @@ import XCTest
 
 @testable import MobileVLMCore
 
-/// A folder with two golden records of what a `FakeEngine` answers, and the model over it.
+/// A folder with two golden records of a `FakeEngine`, and its model.
 final class CheckFixture {
     static let names = ["half.ppm", "exact-demo.ppm"]
     static let question = "What is this?"
@@ -12,7 +12,7 @@ final class CheckFixture {
     let engine = FakeEngine(endsOften: false)
     let model: LoadedModel
 
-    /// - Parameter change: makes a record another one than this app would make
+    /// - Parameter change: can falsify a record
     init(in folder: URL, maxContext: Int = 512, change: (inout Record) -> Void = { _ in }) async throws {
         self.folder = folder
         let golden = folder.appending(path: "golden")
@@ -42,7 +42,7 @@ final class CheckFixture {
         return square.pixels(of: try Golden.picture(Golden.folder.appending(path: "pixels/\(name)")))
     }
 
-    /// What a sound phone makes of `pixels`: eight tokens, and no end.
+    /// A correct phone's record of `pixels`: eight tokens without an end.
     static func record(_ model: LoadedModel, _ pixels: [UInt8]) async throws -> Record {
         let ids = try PromptIDs(model, question: question)
         let image = (0..<model.manifest.image.tokens).map { PromptRow.image($0) }
@@ -70,7 +70,7 @@ final class CheckFixture {
     }
 }
 
-/// Embeddings of each token are its id, logits those of a formula, whatever goes in.
+/// Each token's embedding is its id; the logits are constant.
 struct FakeMethods: ModelMethods {
     let decoded = Decoded()
     var imageCount = 36 * 192

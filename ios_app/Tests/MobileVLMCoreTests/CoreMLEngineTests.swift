@@ -1,4 +1,4 @@
-// The engine against programs that a test answers for: where there is Apple's Core ML, there is no fake.
+// Tests the engine with fake programs; they don't exist where Apple's Core ML does.
 #if os(Linux)
     import CoreML
     import XCTest
@@ -21,7 +21,7 @@
             try? FileManager.default.removeItem(at: folder)
         }
 
-        /// The bundle: golden, but for a table whose token N is N and a half in every column.
+        /// The golden bundle, but with a table whose token N is N + 0.5 in every column.
         private func use(_ change: (inout [String: Any]) -> Void = { _ in }) throws {
             let golden = try Data(contentsOf: Golden.folder.appending(path: "manifests/good/executorch-and-coreml.json"))
             var values = try JSONSerialization.jsonObject(with: golden) as! [String: Any]
@@ -57,7 +57,7 @@
             [red] + (1..<(3 * manifest.image.size * manifest.image.size)).map { UInt8(truncatingIfNeeded: $0 * 31 / 7) }
         }
 
-        /// What the program is given for `row`.
+        /// The program's input for `row`.
         private func embedding(_ row: PromptRow, red: UInt8) -> [Float] {
             switch row {
             case .token(let token): [Float](repeating: Float(token) + 0.5, count: width)
@@ -123,7 +123,7 @@
             await refused("expected the picture before") { try await engine.prefill(before, at: 0) }
         }
 
-        func testRowsThatAreNotThereAreNamed() async throws {
+        func testMissingRowsAreReported() async throws {
             let engine = try await open()
             await refused("expected the picture before") { try await engine.prefill([.image(0)], at: 0) }
             try await engine.encodeImage(square(1))
@@ -141,7 +141,7 @@
             let token = try await engine.next([.token(600)], at: 11, by: &sampler)
             XCTAssertEqual(token, 611)
             try await engine.encodeImage(square(1))
-            // The scripted vision encoder stays in float16, which no bundle's does.
+            // The scripted vision encoder stays in float16, unlike in any bundle.
             await refused("of another type") { try await engine.prefill([.image(0)], at: 0) }
         }
 
@@ -165,7 +165,7 @@
             }
         }
 
-        func testPackagesAreCompiledOnceASystem() async throws {
+        func testPackagesAreCompiledOncePerSystem() async throws {
             let both = ["vision_encoder.mlpackage", "text_decoder.mlpackage"]
             for _ in 0..<3 { _ = try await open() }
             XCTAssertEqual(programs.compiled, both)
@@ -183,7 +183,7 @@
             XCTAssertEqual(try contents("compiled"), [])
         }
 
-        func testADamagedCompiledModelIsMadeAnew() async throws {
+        func testADamagedCompiledModelIsCompiledAgain() async throws {
             _ = try await open()
             let source = try XCTUnwrap(
                 FileManager.default.enumerator(atPath: folder.appending(path: "compiled").path)?.compactMap { $0 as? String }
@@ -193,7 +193,7 @@
             XCTAssertEqual(programs.compiled.count, 4)
         }
 
-        func testNothingHalfMadeStays() async throws {
+        func testNothingIncompleteStays() async throws {
             try FileManager.default.createDirectory(
                 at: folder.appending(path: "compiled/.making-1"), withIntermediateDirectories: true)
             compiled().sweep(keeping: [manifest.id])
@@ -210,7 +210,7 @@
             XCTAssertEqual(try contents("compiled"), [manifest.id])
         }
 
-        func testWhatCanNotBeLoadedSaysWhy() async throws {
+        func testFailedLoadsAreReportedWithAReason() async throws {
             programs.fails = "load"
             await refused("Core ML can't load it", ScriptedPrograms.complaint) { _ = try await open() }
             programs.fails = "decode"
@@ -289,7 +289,7 @@
             await refused("at position 39", "expected those before") { _ = try await engine.textDecoder(rows, at: 39) }
         }
 
-        func testAHotPhoneRestsAfterEachCall() async throws {
+        func testAHotPhonePausesAfterEachCall() async throws {
             let rests = Rests()
             let pause = Duration.milliseconds(100)
             let engine = try await open(cooldown: { worked in
@@ -308,7 +308,7 @@
             }
         }
 
-        func testHowLongAHotPhoneRests() {
+        func testHowLongAHotPhonePauses() {
             let worked = Duration.milliseconds(50)
             XCTAssertEqual(Thermal.allCases.map { $0.cooldown(after: worked) }, [.zero, .zero, worked, worked * 3])
             XCTAssertEqual(Thermal.critical.cooldown(after: .seconds(9)), .seconds(2))
@@ -326,7 +326,7 @@
             try FileManager.default.contentsOfDirectory(atPath: folder.appending(path: path).path).sorted()
         }
 
-        /// Checks that `work` throws an error of one line that names each of `parts`.
+        /// Checks that `work` throws a one-line error that contains each of `parts`.
         private func refused(_ parts: String..., line: UInt = #line, _ work: () async throws -> Void) async {
             do {
                 try await work()

@@ -8,8 +8,8 @@ import XCTest
     import CoreML
 #endif
 
-/// The core and the Core ML engine with the demo's programs: a zipped bundle is imported, verified, loaded and asked, and says what
-/// `mvlm ask --backend coreml` says. `scripts/test_ios.sh` runs it by way of `tests/ios_seam.py`, whose folder the environment's `SEAM` names.
+/// The core and the Core ML engine with the demo's programs: a zipped bundle is imported, verified, loaded and asked, and answers like
+/// `mvlm ask --backend coreml`. `scripts/test_ios.sh` runs it through `tests/ios_seam.py`; the environment variable `SEAM` names its folder.
 /// On Linux the kit's evaluator runs the programs, on a Mac Core ML.
 final class EndToEndTests: XCTestCase {
     private struct Turn: Decodable {
@@ -68,7 +68,7 @@ final class EndToEndTests: XCTestCase {
         }
     }
 
-    func testWhatIsUndoneOrLostLeavesNoTrace() async throws {
+    func testUndoneAndLostTurnsLeaveNoTrace() async throws {
         let golden = cases[3]
         try await show(golden)
         try await ask(golden.turns[0], of: golden)
@@ -77,7 +77,7 @@ final class EndToEndTests: XCTestCase {
         await session.undo()
         await session.settle()
         try await ask(golden.turns[1], of: golden)
-        // The system takes the memory: the conversation is put back into a new KV cache.
+        // The system reclaims memory: the conversation is restored in a new KV cache.
         await session.background()
         await session.releaseMemory()
         await session.settle()
@@ -95,7 +95,7 @@ final class EndToEndTests: XCTestCase {
             let check = SelfCheck(
                 model,
                 decode: { [seam = capture.deletingLastPathComponent()] picture in
-                    // The golden pictures as `ios_seam.py` has them: PNG is read by the system on an iPhone.
+                    // The golden pictures as written by `ios_seam.py`, because the system reads PNG on an iPhone.
                     try Golden.picture(seam.appending(path: picture.deletingPathExtension().lastPathComponent + ".ppm"))
                 }, thermal: { .nominal }, peakBytes: { 0 })
             let report = try await check.run()
@@ -104,7 +104,7 @@ final class EndToEndTests: XCTestCase {
                 let made = try await report.capture(mostInformative, model, methods, device: ["model": "a test"])
             else { return XCTFail("expected a record that was answered") }
             try CaptureWriter.write(made, to: capture)
-            model.release()  // it is loaded again for what follows
+            model.release()  // it is loaded again afterwards
         }
         await session.settle()
         try await requireNoProblem("the check")

@@ -2,7 +2,7 @@ import Foundation
 
 @testable import MobileVLMCore
 
-/// An engine whose next token depends on the picture and on every row before it: a row too many, too few or misplaced changes the answer.
+/// An engine whose next token depends on the image and on every row before it, so that a missing, extra or misplaced row changes the answer.
 actor FakeEngine: VLMEngine {
     struct Failure: Error {}
 
@@ -18,16 +18,16 @@ actor FakeEngine: VLMEngine {
     private var meanwhile: (@Sendable (String) async throws -> Void)?
     private let endsOften: Bool
 
-    /// - Parameter endsOften: whether answers end after nine tokens or so, or never
+    /// - Parameter endsOften: whether answers end after about nine tokens, or never
     init(chunk: Int = 16, endsOften: Bool = true) {
         self.chunk = chunk
         self.endsOften = endsOften
     }
 
-    /// The next `count` calls fail, and lose all.
+    /// The next `count` calls fail and lose the cache.
     func fail(_ count: Int = 1) { failures = count }
 
-    /// Does `work` in the middle of each call, of which it is told the name; what it throws is the call's failure.
+    /// Runs `work` with the call's name in the middle of each call; what it throws becomes the call's failure.
     func meanwhile(_ work: (@Sendable (String) async throws -> Void)?) { meanwhile = work }
 
     func resetCounts() {
@@ -35,7 +35,7 @@ actor FakeEngine: VLMEngine {
         fed = 0
     }
 
-    /// As good as new: another program was loaded.
+    /// Resets the engine, as if another program was loaded.
     func reset() {
         picture = nil
         cache = []
@@ -59,7 +59,7 @@ actor FakeEngine: VLMEngine {
         return sampler.next(Self.logits(picture, cache, endsOften: endsOften))
     }
 
-    /// What a sound session answers after `rows`: ids without the stop.
+    /// The correct answer after `rows`: ids without the stop token.
     static func answer(_ picture: [UInt8], _ rows: [PromptRow], most: Int, endsOften: Bool = true) -> [Int32] {
         var rows = rows, ids = [Int32]()
         var sampler = Sampler.greedy

@@ -3,13 +3,13 @@ import XCTest
 
 @testable import MobileVLMCore
 
-/// The golden files that the tests of all languages read.
+/// Reads the golden files shared by the tests of all languages.
 enum Golden {
     /// `ios_app` of the repository that this file is in.
     static let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
 
-    /// `tests/golden` beside it.
+    /// `tests/golden` next to it.
     static let folder = package.deletingLastPathComponent().appending(path: "tests/golden")
 
     struct Cases<Case: Decodable>: Decodable {
@@ -34,7 +34,7 @@ enum Golden {
     }
 }
 
-/// Checks that `work` throws an error whose message names each of `parts`.
+/// Checks that `work` throws an error whose message contains each of `parts`.
 func assertThrows<Value>(
     _ parts: String..., file: StaticString = #filePath, line: UInt = #line, _ work: () throws -> Value
 ) {

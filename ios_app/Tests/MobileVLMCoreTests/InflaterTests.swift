@@ -5,7 +5,7 @@ import XCTest
 
 final class InflaterTests: XCTestCase {
     /// Sizes around the buffer's, 256 KB, in parts of any size.
-    func testWhatWasCompressedComesBack() throws {
+    func testCompressedDataRoundTrips() throws {
         for count in [0, 1, 1 << 18, 1 << 18 + 1, 1 << 19, 700_000] {
             let content = Data((0..<count).map { UInt8(truncatingIfNeeded: $0 &* $0 >> 7) })
             for part in [content.count / 3 + 1, 1 << 20] {
@@ -14,14 +14,14 @@ final class InflaterTests: XCTestCase {
         }
     }
 
-    /// The last match goes on beyond the buffer's end when there is nothing left to read.
-    func testWhatIsLeftWhenTheInputIsUsedUpComesToo() throws {
+    /// The last match continues beyond the buffer's end when there is no more input.
+    func testOutputLeftAfterTheLastInputIsReturned() throws {
         let content = Data(repeating: 0, count: 1 << 18 + 100)
         let packed = TestBundle.raw(content)
         XCTAssertEqual(try inflated(packed, part: packed.count), content)
     }
 
-    func testWhatIsNoStreamOrGoesOnAfterItsEndIsRefused() throws {
+    func testInvalidOrTrailingDataIsRefused() throws {
         let good = TestBundle.raw(Data(repeating: 7, count: 1 << 18))
         XCTAssertNil(try inflated(good + Data([1]), part: 1 << 20))
         XCTAssertNil(try inflated(good + Data([1]), part: good.count))

@@ -64,7 +64,7 @@ final class LiveModeTests: XCTestCase {
         XCTAssertEqual(live.onFrame(window, at: .seconds(9), cool), .skip)
     }
 
-    func testAFrameThatStillWaitsIsReplacedForNothing() {
+    func testAQueuedFrameIsReplacedAtNoCost() {
         var live = LiveMode()
         _ = live.onFrame(desk, at: .zero, cool)
         for tenth in 1...9 {
@@ -81,7 +81,7 @@ final class LiveModeTests: XCTestCase {
         XCTAssertEqual(actions.filter { $0 != .skip }, [.describe, .replace, .replace])
         live.onAnswered(at: .seconds(3))
         XCTAssertEqual(live.onFrame(window, at: .seconds(4), cool), .describe)
-        XCTAssertEqual(live.onFrame(desk, at: .seconds(5), cool), .replace, "counted anew")
+        XCTAssertEqual(live.onFrame(desk, at: .seconds(5), cool), .replace, "counted again")
     }
 
     func testWarmthAndLowPowerModeSlowItDown() {
@@ -99,18 +99,18 @@ final class LiveModeTests: XCTestCase {
         XCTAssertEqual(live.onFrame(window, at: .seconds(7), warm), .describe)
     }
 
-    func testAHotPhoneAndTheBackgroundPauseAndItBeginsAnew() {
+    func testAHotPhoneAndTheBackgroundPauseItUntilTheyEnd() {
         for condition in [PhoneCondition(thermal: .critical), PhoneCondition(isInForeground: false)] {
             var live = LiveMode()
             _ = live.onFrame(desk, at: .zero, cool)
             XCTAssertEqual(live.onFrame(desk, at: .milliseconds(100), condition), .pause)
-            live.onAnswered(at: .milliseconds(150))  // of the answer that was stopped
+            live.onAnswered(at: .milliseconds(150))  // of the stopped answer
             XCTAssertEqual(live.onFrame(desk, at: .milliseconds(200), cool), .skip)
             XCTAssertEqual(live.onFrame(desk, at: .milliseconds(600), cool), .describe)
         }
     }
 
-    func testASceneWhoseAnswerFailedIsLookedAtAgain() {
+    func testASceneWhoseAnswerFailedIsDescribedAgain() {
         var live = LiveMode()
         _ = live.onFrame(desk, at: .zero, cool)
         live.onAnswered(at: .seconds(1), isFailed: true)

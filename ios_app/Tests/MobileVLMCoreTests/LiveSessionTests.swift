@@ -8,7 +8,7 @@ final class LiveSessionTests: XCTestCase {
     private let time = ToldClock()
     private let condition = PhoneCondition()
 
-    /// A frame of the scene `value`: any two are unlike.
+    /// A frame of the scene `value`; any two scenes differ.
     private static func frame(_ value: Int) -> FrameSketch {
         let bytes = (0..<64 * 64).map { UInt8(truncatingIfNeeded: $0 * (value + 3) / 64 * 53) }
         return bytes.withUnsafeBytes { try! FrameSketch(width: 64, height: 64, rowStride: 64, luma: $0) }
@@ -45,7 +45,7 @@ final class LiveSessionTests: XCTestCase {
         XCTAssertEqual(looks, 3)
     }
 
-    func testWhileNoModelIsThereFramesAreLetGo() async {
+    func testFramesAreSkippedWithoutAModel() async {
         let said = Log(), time = ToldClock()
         let fixture = SessionFixture(whileLoading: { session in
             let live = LiveSession(session, question: "What is this?", now: { time.now })
@@ -96,7 +96,7 @@ final class LiveSessionTests: XCTestCase {
         await fixture.requireSound(9)
     }
 
-    func testACameraThatNeverRestsGetsItsAnswers() async {
+    func testAMovingCameraGetsItsAnswers() async {
         await open()
         let looks = Log()
         await fixture.engine.meanwhile { [live, time, condition] call in
@@ -149,7 +149,7 @@ final class LiveSessionTests: XCTestCase {
         }
     }
 
-    func testAFailureIsTriedAgainAfterARest() async {
+    func testAFailureIsRetriedAfterAPause() async {
         await open()
         await fixture.engine.fail()
         await comes(1)
@@ -164,7 +164,7 @@ final class LiveSessionTests: XCTestCase {
         XCTAssertEqual(turns.count, 1)
     }
 
-    func testAFrameThatIsNoPictureIsLetGo() async {
+    func testAnInvalidFrameIsSkipped() async {
         await open()
         do {
             try await live.onFrame(Self.frame(1), condition) { throw PictureError("frame: got nothing") }
@@ -185,7 +185,7 @@ final class LiveSessionTests: XCTestCase {
     }
 }
 
-/// A clock that goes on only when it is told to.
+/// A clock that advances only on request.
 private final class ToldClock: @unchecked Sendable {
     private let lock = NSLock()
     private var time = Duration.zero

@@ -22,7 +22,7 @@ final class ManifestTests: XCTestCase {
         }
     }
 
-    func testTheManifestSaysHowCoreMLIsDriven() throws {
+    func testTheManifestDescribesTheCoreMLPrograms() throws {
         let good = Golden.folder.appending(path: "manifests/good")
         let manifest = try ManifestReader.read(good.appending(path: "executorch-and-coreml.json"))
         let expected = CoreMLSpec(
@@ -44,7 +44,7 @@ final class ManifestTests: XCTestCase {
         }
     }
 
-    /// What must be exported again is ExecuTorch's program, which isn't this app's.
+    /// Only ExecuTorch's program must be exported again, which this app doesn't use.
     func testOutdatedManifestsAreRead() throws {
         let cases: [Case] = try Golden.cases("manifests/outdated.json")
         XCTAssertGreaterThanOrEqual(cases.count, 2)

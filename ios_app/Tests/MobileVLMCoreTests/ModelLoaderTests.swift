@@ -34,7 +34,7 @@ final class ModelLoaderTests: XCTestCase {
         return try BundleStore(folder.appending(path: "bundles-\(name)")).add(file)
     }
 
-    func testLoadsWhatIsWholeAndSaysHowWellItFits() async throws {
+    func testLoadsAValidBundleAndReportsHowWellItFits() async throws {
         let shares = Log()
         let model = try await loader().load(bundle) { shares.add("\($0)") }
         XCTAssertEqual(shares.all.last, "1.0")
@@ -70,7 +70,7 @@ final class ModelLoaderTests: XCTestCase {
         XCTAssertEqual(opened.all, [])
     }
 
-    func testTheSessionSaysWhyAndGoesOnWithAnother() async throws {
+    func testTheSessionReportsWhyAndContinuesWithAnother() async throws {
         let corrupt = try stored("corrupt").folder
         try Data("[]".utf8).write(to: corrupt.appending(path: "tokenizer.json"))
         let session = VLMSession(load: loader().load, listener: { _ in })

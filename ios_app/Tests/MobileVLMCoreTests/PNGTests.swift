@@ -27,7 +27,7 @@ final class PNGTests: XCTestCase {
         XCTAssertEqual(read.pixels, [0x010509, 0x02060A, 0x03070B, 0x0408FF])
     }
 
-    /// The picture in a PNG of the kind that is written here: 8-bit RGB, every row less the one above it.
+    /// Decodes a PNG of the kind written here: 8-bit RGB with the Up filter in every row.
     static func decoded(_ file: Data) throws -> Picture {
         var rest = [UInt8](file)[...], chunks = [String: [UInt8]]()
         guard rest.prefix(8).elementsEqual([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]) else {

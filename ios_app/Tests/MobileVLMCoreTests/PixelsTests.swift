@@ -13,7 +13,7 @@ final class PixelsTests: XCTestCase {
     func testGoldenPicturesAreEqualToTheLastBit() throws {
         let cases: [Case] = try Golden.cases("pixels/pixels.json")
         XCTAssertGreaterThanOrEqual(cases.count, 30)
-        var reused = [Int: SquarePixels]()  // one instance a size, as an app has it
+        var reused = [Int: SquarePixels]()  // one instance per size, as in the app
         for golden in cases {
             let picture = try Golden.picture(Golden.folder.appending(path: "pixels/\(golden.file)"))
             let spec = ImageSpec(size: golden.size, tokens: 1, padColor: 0x7A7468)
@@ -28,7 +28,7 @@ final class PixelsTests: XCTestCase {
         }
     }
 
-    /// A square of it would have a million rows.
+    /// Its square would have a million rows.
     func testAPictureOfAMillionByOneNeedsLittleMemory() throws {
         for (width, height) in [(1, 1_000_000), (1_000_000, 1)] {
             let white = try Picture(width: width, height: height, pixels: [UInt32](repeating: 0xFFFFFF, count: 1_000_000))
@@ -40,14 +40,14 @@ final class PixelsTests: XCTestCase {
         }
     }
 
-    func testTransparentPixelsAreComposedAsPillowDoesIt() throws {
+    func testTransparentPixelsAreCompositedLikePillow() throws {
         // Image.alpha_composite(Image.new("RGBA", …, (122, 116, 104, 255)), Image.new("RGBA", …, (200, 30, 90, a))) for a = 0, 1, 127, 128, 254, 255
         let argb: [UInt32] = [0, 1, 127, 128, 254, 255].map { $0 << 24 | 0xC81E5A }
         let picture = try Picture(width: 6, height: 1, argb: argb, over: 0x7A7468)
         XCTAssertEqual(picture.pixels.map { $0 & 0xFFFFFF }, [0x7A7468, 0x7A7468, 0xA14961, 0xA14961, 0xC81E5A, 0xC81E5A])
     }
 
-    func testEveryOrientationStandsUpright() throws {
+    func testEveryOrientationIsTurnedUpright() throws {
         // The upright picture is  1 2 3 / 4 5 6;  what a camera stores for each EXIF value:
         let stored: [(Int, Int, [UInt32])] = [
             (1, 3, [1, 2, 3, 4, 5, 6]), (2, 3, [3, 2, 1, 6, 5, 4]), (3, 3, [6, 5, 4, 3, 2, 1]), (4, 3, [4, 5, 6, 1, 2, 3]),

@@ -72,7 +72,7 @@ final class PromptTests: XCTestCase {
         }
     }
 
-    /// Token ids before and after the picture.
+    /// Token ids before and after the image.
     private func sides(of segments: [Segment], by tokenizer: Tokenizer, _ spec: PromptSpec) -> [[Int32]] {
         var parts: [[Int32]] = [[spec.bosID]]
         for segment in segments {
@@ -92,7 +92,7 @@ final class PromptTests: XCTestCase {
         assertThrows("turn 1 has no answer") { try prompt.segments([Turn(question: "a"), Turn(question: "b")]) }
     }
 
-    func testAQuestionMayBeginWithAMarkThatJoins() throws {
+    func testAQuestionMayBeginWithACombiningMark() throws {
         let prompt = Prompt(try ManifestReader.read(Golden.folder.appending(path: "manifests/good/demo.json")).prompt)
         let segments = try prompt.segments([Turn(question: "\u{301}? {question}")])
         XCTAssertEqual(spelled(segments[2]), spelled(.text("\n\u{301}? {question} ASSISTANT:")))

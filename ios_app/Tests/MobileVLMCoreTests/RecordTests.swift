@@ -19,7 +19,7 @@ final class RecordTests: XCTestCase {
         XCTAssertEqual(record.pixelsSHA256, SHA256Digest.hex(of: pixels))
         XCTAssertEqual([record.stopReason, record.answer], ["eos", "yes"])
         XCTAssertEqual(record.answerIDs, [300])
-        // The decoder is fed in calls of at most 40 tokens, ids and picture in order.
+        // The decoder is called with at most 40 tokens at a time, ids and image in order.
         XCTAssertEqual(methods.decoded.all.map(\.position), [0, 40])
         let image = try await methods.visionEncoder(pixels)
         func rows(_ ids: [Int32]) -> [Float] { ids.flatMap { [Float](repeating: Float($0), count: 192) } }

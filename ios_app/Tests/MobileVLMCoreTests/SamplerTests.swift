@@ -20,7 +20,7 @@ final class SamplerTests: XCTestCase {
         XCTAssertEqual(Set((0..<200).map { _ in sampler.next([0, 0, 50] as [Float]) }), [0, 1])
     }
 
-    func testTemperatureDrawsAsOftenAsTheSoftmaxSays() {
+    func testTemperatureSamplesFollowTheSoftmax() {
         // softmax([0, ln 2, ln 4] / 1) = 1/7, 2/7, 4/7; at temperature 0.5: 1/21, 4/21, 16/21
         let logits = [0, 0.693147, 1.386294] as [Double]
         for (temperature, expected) in [(1.0, [1 / 7.0, 2 / 7, 4 / 7]), (0.5, [1 / 21.0, 4 / 21, 16 / 21])]

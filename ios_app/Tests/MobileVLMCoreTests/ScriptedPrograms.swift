@@ -5,7 +5,7 @@
 
     @testable import MobileVLMCore
 
-    /// Programs that keep what they are given. A picture's embedding N is the picture's first red byte and N; the likeliest token after a row is
+    /// Programs that record their inputs. An image's embedding N is the image's first red byte plus N; the most likely token after a row is
     /// the row's first number and its position.
     final class ScriptedPrograms: FakePrograms, @unchecked Sendable {
         struct Load: Equatable {
@@ -21,19 +21,19 @@
             let state: Int
         }
 
-        /// What Core ML says if it fails.
+        /// Core ML's message on failure.
         static let complaint = "Failed to build the model execution plan"
 
         var compiled = [String]()
         var loads = [Load]()
         var calls = [Call]()
-        /// When each call came, and when it was done.
+        /// The start and end of each call.
         var times = [(began: ContinuousClock.Instant, ended: ContinuousClock.Instant)]()
-        /// As the vision encoder saw it: red, green, blue planes.
+        /// The vision encoder's input: red, green, blue planes.
         var pixels = [[UInt8]]()
         /// Rows by state and position.
         var caches = [[[Float]]]()
-        /// Fails what it is named for: `compile`, `load`, or a function.
+        /// Fails `compile`, `load`, or a function, by name.
         var fails: String?
         /// Changes a function's outputs.
         var spoil: ([String: MLMultiArray]) -> [String: MLMultiArray] = { $0 }
@@ -121,7 +121,7 @@
             }
         }
 
-        /// [1, rows, width]: what `rows` lack is 0.
+        /// [1, rows, width]; missing values in `rows` are 0.
         func array(_ rows: [[Float]], _ width: Int, gap: Int, _ type: CoreMLSpec.FloatType = .fp16) -> MLMultiArray {
             let step = width + gap
             let array = MLMultiArray(

@@ -1,4 +1,4 @@
-// Where there is Apple's Core ML, it runs the programs itself.
+// Apple's Core ML, if available, runs the programs itself.
 #if os(Linux)
     import CoreML
     import CoreVideo
@@ -6,7 +6,7 @@
 
     @testable import MobileVLMCore
 
-    /// Core ML's programs as the kit's evaluator runs them, in the Python process that serves `tests/ios_seam.py`'s socket.
+    /// Runs Core ML programs with the kit's evaluator, in the Python process that serves `tests/ios_seam.py`'s socket.
     final class SeamPrograms: FakePrograms, @unchecked Sendable {
         private struct Described: Codable {
             let name: String
@@ -86,7 +86,7 @@
             return ("uint8", [1, 3, height, width], planes)
         }
 
-        /// An output as Core ML may give it: with gaps between its rows, if it has several.
+        /// An output as Core ML may return it: with gaps between its rows.
         private func array(_ described: Described) throws -> MLMultiArray {
             let (rows, width) = (described.shape[1], described.shape[2])
             let type: MLMultiArrayDataType = described.type == "float16" ? .float16 : .float32
@@ -103,13 +103,13 @@
         }
     }
 
-    /// A connection to a socket in the file system. Whatever the other side does, no call waits longer than two minutes.
+    /// A connection to a Unix socket. No call waits longer than two minutes.
     private final class Connection {
         private let descriptor: Int32
         private var pending = Data()
 
         init(_ file: URL) throws {
-            signal(SIGPIPE, SIG_IGN)  // a write to a side that is gone fails instead
+            signal(SIGPIPE, SIG_IGN)  // a write to a closed connection fails instead of raising a signal
             descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
             var longest = timeval(tv_sec: 120, tv_usec: 0)
             for option in [SO_RCVTIMEO, SO_SNDTIMEO] {

@@ -18,13 +18,13 @@ final class SelfCheckTests: XCTestCase {
         try await CheckFixture(in: folder.appending(path: UUID().uuidString), maxContext: maxContext, change: change)
     }
 
-    func testASoundPhonePassesEveryStage() async throws {
-        let fixture = try await fixture(), told = Log(), progress = Log()
+    func testACorrectPhonePassesEveryStage() async throws {
+        let fixture = try await fixture(), found = Log(), progress = Log()
         let report = try await fixture.check().run(
-            progress: { progress.add("\($0) of \($1)") }, onFinding: { told.add($0.line) })
+            progress: { progress.add("\($0) of \($1)") }, onFinding: { found.add($0.line) })
         let lines = ["preprocessing: the same pixels", "tokenizer: the same 44 ids", "decoder: the same answer"]
         XCTAssertEqual(report.findings.map(\.line), CheckFixture.names.flatMap { name in lines.map { "✓ \(name): \($0)" } })
-        XCTAssertEqual(told.all, report.findings.map(\.line))
+        XCTAssertEqual(found.all, report.findings.map(\.line))
         XCTAssertEqual(progress.all, ["0 of 2", "1 of 2", "2 of 2"])
         XCTAssertTrue(report.same)
         let misuse = await fixture.engine.misuse
@@ -77,7 +77,7 @@ final class SelfCheckTests: XCTestCase {
         XCTAssertEqual(Set(findings.map(\.detail)), ["the question and its answer don't fit the context"])
     }
 
-    /// The clock goes on by a quarter of a second whenever it is read.
+    /// The clock advances a quarter of a second with each reading.
     func testThePhoneIsTimed() async throws {
         let measurements = try await fixture().check().run().measurements
         XCTAssertEqual(measurements.loadSeconds, 1.5)

@@ -2,7 +2,7 @@ import XCTest
 
 @testable import MobileVLMCore
 
-/// The model lent to a check, and given back.
+/// A check borrows the model and returns it.
 final class SessionCheckTests: XCTestCase {
     /// A session that has answered a question about picture 1.
     private func asked() async -> SessionFixture {
@@ -11,13 +11,13 @@ final class SessionCheckTests: XCTestCase {
         return fixture
     }
 
-    /// A check that uses the engine for something else.
+    /// A check that changes the engine's cache.
     @Sendable private static func use(_ model: LoadedModel) async throws {
         try await model.engine.encodeImage([UInt8](repeating: 9, count: 3 * 168 * 168))
         try await model.engine.prefill([.token(1), .token(300)], at: 0)
     }
 
-    func testTheConversationComesBackAfterwards() async {
+    func testTheConversationIsRestoredAfterwards() async {
         let fixture = await asked(), cache = await fixture.engine.cache, ran = Log()
         let isBegun = await fixture.session.check { [session = fixture.session] model in
             ran.add("\(await session.state.phase)")
@@ -44,7 +44,7 @@ final class SessionCheckTests: XCTestCase {
             model.release()
             model.release()
             XCTAssertTrue(model.isReleased)
-            XCTAssertThrowsError(try model.engine) { XCTAssertEqual($0 as? EngineError, EngineError("engine: it was released")) }
+            XCTAssertThrowsError(try model.engine) { XCTAssertEqual($0 as? EngineError, EngineError("engine: already released")) }
         }
         await fixture.session.settle()
         XCTAssertEqual(loads.all.count, 2)
@@ -75,13 +75,13 @@ final class SessionCheckTests: XCTestCase {
         await session.check { model in
             XCTAssertEqual(gone.all.count, 0)
             model.release()
-            XCTAssertEqual(gone.all.count, 1, "while the check goes on")
+            XCTAssertEqual(gone.all.count, 1, "while the check runs")
         }
         await session.settle()
         await session.background()
         await session.releaseMemory()
         await session.settle()
-        // The thread that loaded it may still hold it for a moment.
+        // The thread that loaded it may still hold it briefly.
         try await eventually("it is freed in the background too") { gone.all.count == 2 }
     }
 
@@ -104,7 +104,7 @@ final class SessionCheckTests: XCTestCase {
         XCTAssertEqual(ran.all, ["ran"])
     }
 
-    func testAModelThatIsToBeFreedIsNotLent() async {
+    func testAModelAboutToBeFreedIsNotChecked() async {
         let requests: [@Sendable (isolated VLMSession) -> Void] = [{ $0.close() }, { $0.open(URL(filePath: "/b.mvlm")) }]
         for request in requests {
             let fixture = await asked(), ran = Log()
@@ -115,7 +115,7 @@ final class SessionCheckTests: XCTestCase {
         }
     }
 
-    /// Nothing is between the two.
+    /// Nothing runs between the two.
     private static func check(
         _ session: isolated VLMSession, after request: @Sendable (isolated VLMSession) -> Void,
         _ work: @escaping @Sendable (LoadedModel) async throws -> Void
@@ -124,7 +124,7 @@ final class SessionCheckTests: XCTestCase {
         return session.check(work)
     }
 
-    func testAnAnswerThatIsComingIsStoppedFirst() async {
+    func testARunningAnswerIsStoppedFirst() async {
         let fixture = await asked(), ran = Log()
         await fixture.engine.meanwhile { [session = fixture.session] call in
             if call == "next", ran.all.isEmpty { ran.add("\(await session.check { _ in ran.add("check") })") }
@@ -175,7 +175,7 @@ final class SessionCheckTests: XCTestCase {
         }
     }
 
-    func testLeavingBeforeItBeginsTakesItBack() async {
+    func testLeavingBeforeItBeginsDropsIt() async {
         for (request, leave) in leaving {
             let fixture = await SessionFixture().seen(), ran = Log()
             await fixture.engine.meanwhile { [session = fixture.session] call in

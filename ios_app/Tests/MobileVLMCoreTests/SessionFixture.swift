@@ -3,7 +3,7 @@ import XCTest
 
 @testable import MobileVLMCore
 
-/// A session over a `FakeEngine` with the demo's manifest and tokenizer: nothing is read from the disk.
+/// A session over a `FakeEngine` with the demo's manifest and tokenizer; reads nothing from disk.
 final class SessionFixture: Sendable {
     static let manifest = try! ManifestReader.read(Golden.folder.appending(path: "manifests/good/demo.json"))
     static let tokenizer = try! Tokenizer(PromptTests.demoTokenizer)
@@ -15,7 +15,7 @@ final class SessionFixture: Sendable {
     let session: VLMSession
 
     /// - Parameters:
-    ///   - onState: called where the session runs, with each state that it tells
+    ///   - onState: called on the session's executor with each reported state
     ///   - whileLoading: called in the middle of each load
     init(
         _ engine: FakeEngine = FakeEngine(), memory: MemoryFit = .fits,
@@ -45,7 +45,7 @@ final class SessionFixture: Sendable {
         weak var session: VLMSession?
     }
 
-    /// With a model that has seen picture 1.
+    /// Opens a model and shows picture 1.
     func seen() async -> SessionFixture {
         await session.open(Self.folder)
         await session.show(Self.picture(1))
@@ -59,14 +59,14 @@ final class SessionFixture: Sendable {
         await session.settle()
     }
 
-    /// A picture all of whose pixels are of one grey, of the size that needs no resize.
+    /// A uniformly grey picture of the size that needs no resize.
     static func picture(_ shade: Int) -> Picture {
         let side = manifest.image.size
         return try! Picture(
             width: side, height: side, pixels: [UInt32](repeating: UInt32(shade) * 0x10101, count: side * side))
     }
 
-    /// Every answer is what the engine says about picture `shade` after all that was said before.
+    /// Checks that every answer is the engine's answer about picture `shade` after the preceding turns.
     func requireSound(
         _ shade: Int, endsOften: Bool = true, _ what: String = "", file: StaticString = #filePath, line: UInt = #line
     ) async {
@@ -92,7 +92,7 @@ final class SessionFixture: Sendable {
     }
 }
 
-/// A clock that goes on by a quarter of a second whenever it is read, and when it is told to.
+/// A clock that advances a quarter of a second with each reading.
 final class FakeClock: @unchecked Sendable {
     private let lock = NSLock()
     private var time = Duration.zero
@@ -105,17 +105,17 @@ final class FakeClock: @unchecked Sendable {
     }
 }
 
-/// The states that a session told, in order.
+/// The states reported by a session, in order.
 final class States: @unchecked Sendable {
     private let lock = NSLock()
-    private var told = [SessionState]()
+    private var reported = [SessionState]()
 
-    var all: [SessionState] { lock.withLock { told } }
+    var all: [SessionState] { lock.withLock { reported } }
 
-    func add(_ state: SessionState) { lock.withLock { told.append(state) } }
+    func add(_ state: SessionState) { lock.withLock { reported.append(state) } }
 }
 
-/// Waits until `isSo`, which nothing but what runs beside the test can bring about; fails after half a minute.
+/// Waits until `isSo`, which depends on concurrent work; fails after half a minute.
 func eventually(
     _ what: String, isolation: isolated (any Actor)? = #isolation, file: StaticString = #filePath, line: UInt = #line,
     _ isSo: () async -> Bool
@@ -130,7 +130,7 @@ func eventually(
     }
 }
 
-/// What happened, in order.
+/// Records events in order.
 final class Log: @unchecked Sendable {
     private let lock = NSLock()
     private var entries = [String]()

@@ -3,9 +3,9 @@ import Foundation
 
 @testable import MobileVLMCore
 
-/// A small bundle, whose program is a few bytes, in a zip file made here.
+/// A small bundle with a program of a few bytes, zipped here.
 struct TestBundle {
-    /// Golden `demo.json`, but for its files and their hashes.
+    /// Golden `demo.json` except for its files and their hashes.
     var manifest: [String: Any]
     var entries: [(name: String, content: Data)]
 

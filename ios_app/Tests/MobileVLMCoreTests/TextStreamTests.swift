@@ -16,7 +16,7 @@ final class TextStreamTests: XCTestCase {
         XCTAssertGreaterThanOrEqual(cases.count, 20)
         for golden in cases {
             var stream = TextStream(hiding: golden.specials)
-            // By scalars: Swift takes canonically equal texts for equal.
+            // By scalars, because Swift treats canonically equal texts as equal.
             XCTAssertEqual(golden.pieces.map { scalars(stream.add($0)) }, golden.shown.map(scalars), golden.name)
             XCTAssertEqual(scalars(stream.finish()), scalars(golden.rest), golden.name)
         }

@@ -11,7 +11,7 @@ final class TokenizerTests: XCTestCase {
 
     private let files = ["demo": PromptTests.demoTokenizer, "wide": Golden.folder.appending(path: "prompts/wide.model")]
 
-    /// `scripts/test_ios.sh` has the reference encode them.
+    /// `scripts/test_ios.sh` encodes them with the reference.
     func testRandomTextsHaveTheReferencesIDs() throws {
         let file = Golden.package.appending(path: ".build/random_texts.json")
         guard let bytes = try? Data(contentsOf: file) else {
@@ -24,7 +24,7 @@ final class TokenizerTests: XCTestCase {
             let wrong = cases.filter { tokenizer.encode($0.text) != $0.ids[name] }
             XCTAssertEqual(wrong.map(\.text), [], "\(name): \(wrong.count) of \(cases.count) differ")
             for golden in cases {
-                // The characters that JSON carried, and so the tokenizer got, come back.
+                // The characters from JSON, which the tokenizer received, round-trip.
                 let decoded = tokenizer.decode(golden.ids[name] ?? [])
                 let shown = String(golden.text.unicodeScalars.map { $0 == "\u{2581}" ? " " : Character($0) })
                 XCTAssertEqual(Array(decoded.utf8), Array(shown.utf8), name)

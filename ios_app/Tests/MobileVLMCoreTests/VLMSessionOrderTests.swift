@@ -3,8 +3,8 @@ import XCTest
 
 @testable import MobileVLMCore
 
-/// Every order that matters: a user opens a bundle, shows a picture and asks twice; in the middle of each load and of each of the engine's
-/// calls comes every request and every failure, and each pair of requests somewhere.
+/// Tests every relevant order: a user opens a bundle, shows a picture and asks twice; in the middle of each load and each engine
+/// call comes every request and every failure, and each pair of requests somewhere.
 final class VLMSessionOrderTests: XCTestCase {
     private struct Request: Sendable {
         let name: String
@@ -103,7 +103,7 @@ final class VLMSessionOrderTests: XCTestCase {
         }
     }
 
-    /// Plays the scene; `interfere` is called at each point with its number. Returns how many points there were.
+    /// Runs the script; `interfere` is called at each point with its number. Returns the number of points.
     private static func play(
         _ what: String, mayFail: Bool = false,
         _ interfere: @escaping @Sendable (VLMSession, ExpectedOutcome, Int) async throws -> Void
@@ -125,7 +125,7 @@ final class VLMSessionOrderTests: XCTestCase {
         await session.settle()
         let points = expected.end()
         await expected.requireSound(fixture, what, mayFail: mayFail)
-        // From here on all goes well: the session must be as good as new.
+        // From here on nothing fails: the session must work like a new one.
         await session.foreground()
         await session.open(URL(filePath: "/c.mvlm"))
         await session.show(SessionFixture.picture(9), question: "What is this?", maxNewTokens: 2)
@@ -138,7 +138,7 @@ final class VLMSessionOrderTests: XCTestCase {
         return points
     }
 
-    // Requests and what is noted of them come at once: nothing is between.
+    // A request and its record are made in one step, without suspension.
 
     private static func begin(_ session: isolated VLMSession, _ expected: ExpectedOutcome) {
         session.show(SessionFixture.picture(1), question: "What is this?", maxNewTokens: 2)
@@ -151,7 +151,7 @@ final class VLMSessionOrderTests: XCTestCase {
     }
 }
 
-/// What a user has wished in one play, and what must have come of it.
+/// The user's requests in one run, and the outcome they must have.
 private final class ExpectedOutcome: @unchecked Sendable {
     private let lock = NSLock()
     private var points = 0
@@ -159,7 +159,7 @@ private final class ExpectedOutcome: @unchecked Sendable {
     private var picture: Int?
     private var asked = [(question: String, isSure: Bool)]()
 
-    /// The number of the point that is reached; nil once the play is over.
+    /// The number of the current point; nil once the run is over.
     func nextPoint() -> Int? {
         lock.withLock {
             if isOver { return nil }
@@ -184,11 +184,11 @@ private final class ExpectedOutcome: @unchecked Sendable {
 
     func asks(_ question: String) { lock.withLock { asked.append((question, true)) } }
 
-    /// What was asked may be gone.
+    /// Questions so far may be withdrawn.
     func takesBack() { lock.withLock { asked = asked.map { ($0.question, false) } } }
 
-    /// The session is where the last request points: about the last picture, with every question that nobody took back, in order, and each
-    /// answer as the engine gives it.
+    /// Checks that the session matches the last requests: the last picture, every question that wasn't withdrawn, in order, and each
+    /// answer as given by the engine.
     func requireSound(_ fixture: SessionFixture, _ what: String, mayFail: Bool) async {
         let state = await fixture.session.state
         let (picture, asked) = lock.withLock { (self.picture, self.asked) }
@@ -204,7 +204,7 @@ private final class ExpectedOutcome: @unchecked Sendable {
         XCTAssertEqual(fixture.states.all.last, state, what)
     }
 
-    /// What holds of every state that was told: one open turn at most, and an answer that only grows.
+    /// Checks invariants of every reported state: at most one open turn, and an answer that only grows.
     private static func requireSound(_ states: [SessionState], _ what: String) {
         for (before, state) in zip(states, states.dropFirst()) {
             let open = state.turns.filter { $0.ended == nil }.count

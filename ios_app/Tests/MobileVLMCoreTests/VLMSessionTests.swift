@@ -8,7 +8,7 @@ final class VLMSessionTests: XCTestCase {
     private var engine: FakeEngine { fixture.engine }
     private var states: States { fixture.states }
 
-    // MARK: - the way it should go
+    // MARK: - normal use
 
     func testAPictureIsEncodedBeforeTheQuestionAndTheAnswerStreams() async throws {
         let session = fixture.session
@@ -30,9 +30,9 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertEqual(answers, answers.sorted { $0.count < $1.count }, "the answer grows")
     }
 
-    func testTheProgressOfALoadIsTold() async throws {
+    func testTheProgressOfALoadIsReported() async throws {
         let fixture = SessionFixture(whileLoading: { session in
-            try await eventually("it is told") { await session.state.loadProgress > 0 }
+            try await eventually("it is reported") { await session.state.loadProgress > 0 }
         })
         await fixture.session.open(SessionFixture.folder)
         await fixture.session.settle()
@@ -80,7 +80,7 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertEqual(turns, 1)
     }
 
-    func testWhatWasSaidToAnotherSessionIsTakenUp() async throws {
+    func testAnEarlierSessionsConversationIsRestored() async throws {
         let said = await asked("What is this?").state.turns
         let kept = try JSONDecoder().decode([ChatTurn].self, from: JSONEncoder().encode(said))
         XCTAssertEqual(kept, said)
@@ -95,7 +95,7 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertEqual(turns.map(\.question), ["What is this?", "Why?"])
     }
 
-    func testAQuestionMayBeAskedWhileAllIsLoading() async throws {
+    func testAQuestionMayBeAskedWhileLoading() async throws {
         let asked = Log()
         let fixture = SessionFixture(whileLoading: { session in
             await session.show(SessionFixture.picture(1))
@@ -111,7 +111,7 @@ final class VLMSessionTests: XCTestCase {
 
     // MARK: - stopping, memory, the background
 
-    func testStoppingKeepsWhatWasSaid() async throws {
+    func testStoppingKeepsThePartialAnswer() async throws {
         let fixture = await SessionFixture(FakeEngine(endsOften: false)).seen(), calls = Log()
         await fixture.engine.meanwhile { [session = fixture.session] call in
             if call == "next", calls.addAndCount(call) == 3 { await session.stop() }
@@ -124,7 +124,7 @@ final class VLMSessionTests: XCTestCase {
         await fixture.requireSound(1, endsOften: false)
     }
 
-    func testTheBackgroundStopsAndMayFreeTheModelTheConversationComesBack() async throws {
+    func testTheBackgroundStopsMayFreeTheModelAndTheConversationIsRestored() async throws {
         let session = await asked("What is this?")
         await session.background()
         await session.releaseMemory()
@@ -141,7 +141,7 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertEqual(turns, 2)
     }
 
-    func testClearingForgetsThePictureAndWhatWasSaid() async {
+    func testClearingForgetsThePictureAndTheConversation() async {
         let session = await asked("What is this?")
         let before = await session.state.picture
         await session.clear()
@@ -198,7 +198,7 @@ final class VLMSessionTests: XCTestCase {
         await fixture.requireSound(1)
     }
 
-    func testAQuestionMayBeAskedAsSoonAsTheConversationItBelongsToHasBegun() async {
+    func testAQuestionMayBeAskedAsSoonAsItsConversationHasBegun() async {
         let session = await asked("What is this?"), asked = Log()
         await engine.meanwhile { [session] call in
             guard call == "next", asked.all.isEmpty else { return }
@@ -230,7 +230,7 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertLessThanOrEqual(state.usedTokens, state.maxTokens)
     }
 
-    func testAnAnswerIsCutWhereItsTokensEnd() async throws {
+    func testAnAnswerIsTruncatedAtItsTokenLimit() async throws {
         let session = await asked()
         await session.ask("What is this?", maxNewTokens: 1)
         await session.settle()
@@ -242,7 +242,7 @@ final class VLMSessionTests: XCTestCase {
         await requireSound(1)
     }
 
-    // MARK: - what goes wrong
+    // MARK: - failures
 
     func testAnEngineThatFailsIsAProblemNotAnAnswer() async throws {
         let session = await asked("What is this?")
@@ -284,7 +284,7 @@ final class VLMSessionTests: XCTestCase {
         await expect(closed.session, .idle)
     }
 
-    /// It was imported anew meanwhile, and what was read is of both.
+    /// It was imported again meanwhile, so that the files read belong to both.
     func testABundleThatIsOpenedAgainWhileItsLoadFailsIsLoadedAgain() async throws {
         let (loads, count) = AsyncStream.makeStream(of: Void.self)
         let fixture = SessionFixture(whileLoading: { session in
@@ -302,9 +302,9 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertEqual(loaded, 2)
     }
 
-    /// Whatever comes in whatever order: nothing hangs, the engine is used as it says, and every answer is the one that the conversation
-    /// has with an engine of its own.
-    func testAnyOrderOfRequestsEndsSound() async throws {
+    /// For any order of requests: nothing hangs, the engine's contract is kept, and every answer equals the one that the conversation
+    /// gets from its own engine.
+    func testAnyOrderOfRequestsEndsConsistently() async throws {
         for seed in UInt64(0)..<60 {
             var random = SplitMix64(state: seed)
             let fixture = SessionFixture(), session = fixture.session, engine = fixture.engine
@@ -341,7 +341,7 @@ final class VLMSessionTests: XCTestCase {
 
     // MARK: -
 
-    /// The session, which has seen picture 1 and answered `questions`.
+    /// A session with picture 1 that has answered `questions`.
     private func asked(_ questions: String...) async -> VLMSession {
         let session = await fixture.seen().session
         for question in questions { await fixture.asked(question) }
@@ -353,7 +353,7 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertEqual(got, phase, line: line)
     }
 
-    /// Every answer is what the engine says about picture `shade` after all that was said before, and there is one.
+    /// Checks that there is an answer, and that every answer is the engine's about picture `shade` after the preceding turns.
     private func requireSound(_ shade: Int, _ what: String = "", line: UInt = #line) async {
         await fixture.requireSound(shade, what, line: line)
         let turns = await fixture.session.state.turns

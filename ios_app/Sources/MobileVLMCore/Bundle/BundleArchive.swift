@@ -1,39 +1,39 @@
 import Foundation
 
-/// A zipped bundle. Only what its manifest lists is unpacked, each file at most as long as it says, as a plain file whatever the archive
-/// calls it: a link in it is a short file with the wrong hash.
+/// A zipped bundle. Only files listed in its manifest are unpacked, up to the listed size, and always as plain files:
+/// a link becomes a short file with the wrong hash.
 struct BundleArchive {
     private let zip: ZipArchive
 
-    /// Opens `file`, which errors call `name`.
+    /// Opens `file`; errors refer to it as `name`.
     init(_ file: URL, name: String) throws {
         zip = try ZipArchive(file, name: name)
     }
 
     /// The manifest's bytes.
     ///
-    /// - Throws: `BundleError` if the archive is damaged, or has none.
+    /// - Throws: `BundleError` if the archive is damaged or has no manifest.
     func manifestBytes() throws -> Data {
         guard let entry = zip.entries.first(where: { $0.name == ManifestReader.fileName }) else {
-            throw BundleError("\(zip.name): \(ManifestReader.fileName) is missing, expected it in the archive")
+            throw BundleError("\(zip.name): \(ManifestReader.fileName) is missing from the archive")
         }
         guard entry.bytes <= ManifestReader.maxBytes else {
-            throw BundleError("\(zip.name): \(entry.name): got more than the \(ManifestReader.maxBytes) bytes that it may have")
+            throw BundleError("\(zip.name): \(entry.name): got a larger file, expected at most \(ManifestReader.maxBytes) bytes")
         }
         var bytes = Data()
         try zip.read(entry) { bytes += $0 }
         return bytes
     }
 
-    /// Unpacks what `manifest` lists into the empty `folder`, and checks it.
+    /// Unpacks the files listed in `manifest` into the empty `folder` and verifies them.
     ///
-    /// - Throws: `BundleError` if the archive is damaged, or a file is missing or not what the manifest says; `CancellationError`.
+    /// - Throws: `BundleError` if the archive is damaged, or a file is missing or doesn't match the manifest; `CancellationError`.
     func unpack(_ manifest: Manifest, into folder: URL, progress: (Int64, Int64) -> Void) throws {
         let packed = Dictionary(uniqueKeysWithValues: zip.entries.map { (Array($0.name.utf8), $0) })
         var done: Int64 = 0
         for listed in manifest.files {
             guard let entry = packed[Array(listed.path.utf8)] else {
-                throw BundleError("\(zip.name): \(listed.path) is missing, expected it in the archive")
+                throw BundleError("\(zip.name): \(listed.path) is missing from the archive")
             }
             guard entry.bytes == listed.bytes else {
                 throw BundleError("\(zip.name): \(listed.path): got \(entry.bytes) bytes, expected \(listed.bytes)")

@@ -1,10 +1,10 @@
 import Foundation
 
-/// A bundle's folder checked against its manifest.
+/// Verifies a bundle's folder against its manifest.
 public enum BundleFiles {
     private static let chunk = 1 << 20
 
-    /// Checks every file of the bundle in `folder` and returns its manifest. `progress` is given bytes done and bytes in all.
+    /// Checks every file of the bundle in `folder` and returns its manifest. `progress` receives bytes done and total bytes.
     ///
     /// - Throws: `BundleError` if a file is missing or damaged or the manifest can't be read; `CancellationError`.
     public static func verify(_ folder: URL, progress: (Int64, Int64) -> Void = { _, _ in }) throws -> Manifest {

@@ -1,12 +1,12 @@
 import Foundation
 
-/// A bundle in the app's folder, as a list shows it.
+/// A bundle in the app's folder, as shown in a list.
 public struct StoredBundle: Sendable, Equatable, Identifiable {
     public let folder: URL
-    /// What it takes on the disk.
+    /// Its size on disk.
     public let bytes: Int64
     public let added: Date
-    /// What it says of itself; nil where `problem` says why it can't be read.
+    /// Nil if it can't be read; `problem` says why.
     public let manifest: Manifest?
     public let problem: String?
 
@@ -17,16 +17,16 @@ public struct StoredBundle: Sendable, Equatable, Identifiable {
 
 /// The bundles in the app's own `folder`, each a folder `NAME.mvlm`: imported from a zip, or copied by a computer.
 ///
-/// A bundle is imported in a temporary folder that is renamed when all is there and checked; one that it replaces is renamed before, and
-/// removed afterwards. If the app is killed meanwhile, `recover` at the next start puts back what was being replaced and has no successor,
-/// and removes all else that is left: the old bundle or the new one is there, whole.
+/// A bundle is imported into a temporary folder, which is renamed once complete and verified. A bundle that it replaces is renamed first
+/// and deleted afterwards. If the app is killed in between, `recover` restores a replaced bundle that has no successor at the next start
+/// and deletes all other leftovers, so that either the old or the new bundle exists, complete.
 public struct BundleStore: Sendable {
     static let suffix = "mvlm"
     private static let importing = ".import-"
-    private static let replacing = ".replace-"  // and the bundle's own folder name; always whole
+    private static let replacing = ".replace-"  // followed by the bundle's folder name; always complete
     private static let removing = ".remove-"
     private static let maxName = 80
-    /// Bytes that stay free beside an imported bundle.
+    /// Bytes that must stay free after an import.
     private static let reserve: Int64 = 64 << 20
 
     private let folder: URL
@@ -36,13 +36,13 @@ public struct BundleStore: Sendable {
         self.init(folder, onChange: {})
     }
 
-    /// - Parameter onChange: called before each folder that is made, renamed or removed; tests look there what a killed app leaves
+    /// - Parameter onChange: called before a folder is created, renamed or deleted; tests check there what a killed app would leave
     init(_ folder: URL, onChange: @escaping @Sendable () -> Void) {
         self.folder = folder
         self.onChange = onChange
     }
 
-    /// Puts in order what an import or a removal left when the app was killed. Call it once at start, before anything else.
+    /// Cleans up after an import or a deletion that the app's end interrupted. Call it once at start, before anything else.
     public func recover() {
         let left = contents()
         for replaced in left where replaced.lastPathComponent.hasPrefix(Self.replacing) {
@@ -55,7 +55,7 @@ public struct BundleStore: Sendable {
         }
     }
 
-    /// All bundles, newest first; those that can't be read say why. Their files' hashes aren't checked here.
+    /// All bundles, newest first; unreadable ones have a problem. File hashes aren't checked here.
     public func list() -> [StoredBundle] {
         contents()
             .filter { $0.pathExtension == Self.suffix && !$0.lastPathComponent.hasPrefix(".") && isFolder($0) }
@@ -63,34 +63,34 @@ public struct BundleStore: Sendable {
             .sorted { $0.added != $1.added ? $0.added > $1.added : $0.name < $1.name }
     }
 
-    /// Unpacks and checks the zipped bundle in `file`. The same bundle from before is replaced; another one of that name stays, and this
-    /// one gets a number.
+    /// Unpacks and verifies the zipped bundle in `file`. An earlier copy of the same bundle is replaced; if another bundle has that name,
+    /// this one gets a number.
     ///
     /// - Throws: `BundleError` if the archive is damaged, unsafe, of a newer format, or doesn't fit the disk; `CancellationError`: the
-    ///   task was cancelled; nothing is left.
+    ///   task was cancelled; no files are left.
     public func add(_ file: URL, progress: (Int64, Int64) -> Void = { _, _ in }) throws -> StoredBundle {
         let name = file.lastPathComponent
         let archive = try BundleArchive(file, name: name)
         let bytes = try archive.manifestBytes()
         let manifest = try ManifestReader.read(bytes, name: "\(name): \(ManifestReader.fileName)")
-        let beside = folder.appending(path: Self.importing + UUID().uuidString)
-        defer { erase(beside) }
+        let partial = folder.appending(path: Self.importing + UUID().uuidString)
+        defer { erase(partial) }
         do {
             onChange()
-            try FileManager.default.createDirectory(at: beside, withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(at: partial, withIntermediateDirectories: true)
         } catch {
-            throw BundleError("\(beside.path): can't be made, expected a folder to write in")
+            throw BundleError("\(partial.path): can't be created, expected a writable folder")
         }
         try requireRoom(manifest.totalBytes, name: name)
-        try archive.unpack(manifest, into: beside, progress: progress)
-        try bytes.write(to: beside.appending(path: ManifestReader.fileName))
-        return describe(try moveIntoPlace(beside, manifest, name: Self.safeName(name)))
+        try archive.unpack(manifest, into: partial, progress: progress)
+        try bytes.write(to: partial.appending(path: ManifestReader.fileName))
+        return describe(try moveIntoPlace(partial, manifest, name: Self.safeName(name)))
     }
 
-    /// Removes `bundle` for good.
+    /// Deletes `bundle` permanently.
     public func remove(_ bundle: StoredBundle) { discard(bundle.folder) }
 
-    /// Removes `item`, renamed first, so that no half of it is ever taken for a bundle.
+    /// Renames `item` before deleting it, so that a half-deleted folder never counts as a bundle.
     private func discard(_ item: URL) {
         let aside = folder.appending(path: Self.removing + UUID().uuidString)
         let isAside = (try? rename(item, to: aside)) != nil
@@ -113,7 +113,7 @@ public struct BundleStore: Sendable {
         throw BundleError("\(name): got \(room >> 20) MB free, expected \((bytes + Self.reserve) >> 20) MB")
     }
 
-    private func moveIntoPlace(_ beside: URL, _ manifest: Manifest, name: String) throws -> URL {
+    private func moveIntoPlace(_ partial: URL, _ manifest: Manifest, name: String) throws -> URL {
         let same = list().first { $0.manifest?.id == manifest.id }
         let numbered = (1...).lazy.map {
             folder.appending(path: $0 == 1 ? "\(name).\(Self.suffix)" : "\(name) \($0).\(Self.suffix)")
@@ -122,10 +122,10 @@ public struct BundleStore: Sendable {
         let replaced = folder.appending(path: Self.replacing + target.lastPathComponent)
         let isReplacing = same != nil && (try? rename(target, to: replaced)) != nil
         do {
-            try rename(beside, to: target)
+            try rename(partial, to: target)
         } catch {
             if isReplacing { try? rename(replaced, to: target) }
-            throw BundleError("\(target.path): can't be written, expected to rename \(beside.path)")
+            throw BundleError("\(target.path): can't be written, expected to rename \(partial.path) to it")
         }
         if isReplacing { discard(replaced) }
         return target
@@ -160,7 +160,7 @@ public struct BundleStore: Sendable {
         }
     }
 
-    /// A folder's name on any file system, from a name that may hold anything.
+    /// A folder name that is valid on every file system, made from an arbitrary name.
     static func safeName(_ fileName: String) -> String {
         var base = fileName
         for ending in [".zip", ".\(suffix)"] where base.hasSuffix(ending) { base.removeLast(ending.count) }

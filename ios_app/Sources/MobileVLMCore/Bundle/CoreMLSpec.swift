@@ -1,6 +1,6 @@
-/// How the Core ML programs are driven, from the manifest's `artifacts.coreml`; `docs/reference/coreml.md` describes the programs.
+/// How to call the Core ML programs, from the manifest's `artifacts.coreml`; `docs/reference/coreml.md` describes them.
 public struct CoreMLSpec: Sendable, Equatable {
-    /// What a program computes in, and its inputs and outputs are.
+    /// The float type of a program's inputs, outputs and computation.
     public enum FloatType: String, Sendable, CaseIterable {
         case fp16, fp32
     }
@@ -10,7 +10,7 @@ public struct CoreMLSpec: Sendable, Equatable {
         case fp32, int8, int4
     }
 
-    /// What may run a program, in Core ML's words.
+    /// The hardware that may run a program, with Core ML's names.
     public enum ComputeUnits: String, Codable, Sendable, CaseIterable {
         case cpuOnly, cpuAndGPU, cpuAndNeuralEngine, all
     }
@@ -26,17 +26,17 @@ public struct CoreMLSpec: Sendable, Equatable {
     public let embedsType: FloatType
     /// Of `logits`.
     public let logitsType: FloatType
-    /// Embeddings that one call of `prefill` takes.
+    /// Embeddings per call of `prefill`.
     public let prefillChunk: Int
-    /// Tokens of a conversation; the KV cache has room for a whole chunk at the last of them.
+    /// Tokens of a conversation; the KV cache has room for a full chunk at the last of them.
     public let maxContext: Int
     /// Positions of the KV cache.
     public let cachePositions: Int
-    /// What to run the programs on unless told otherwise.
+    /// The default hardware for the programs.
     public let computeUnits: ComputeUnits
 }
 
-/// `artifacts.coreml` as it stands.
+/// `artifacts.coreml` as decoded.
 struct CoreMLArtifact: Decodable {
     struct Package: Decodable {
         let package: String
@@ -50,7 +50,7 @@ struct CoreMLArtifact: Decodable {
     struct Types: Decodable {
         let vision: String
         let llm: String
-        /// Manifests from before the output head had a type of its own say nothing of it.
+        /// Missing in manifests from before the output head had its own type.
         let lm_head: String?
     }
 
@@ -72,7 +72,7 @@ struct CoreMLArtifact: Decodable {
         ]
     }
 
-    /// - Throws: `BundleError` of what isn't known or doesn't fit together; `name` is what errors call the manifest.
+    /// - Throws: `BundleError` for unknown or inconsistent values; errors refer to the manifest as `name`.
     func checked(maxContext: Int, name: String) throws(BundleError) -> CoreMLSpec {
         func fail(_ field: String, _ got: Any, _ expected: String) -> BundleError {
             BundleError("\(name): artifacts.coreml.\(field): got \(got), expected \(expected)")
@@ -82,7 +82,7 @@ struct CoreMLArtifact: Decodable {
             if let value = Value(rawValue: got) { return value }
             throw fail(field, "'\(shown(got))'", Value.allCases.map(\.rawValue).joined(separator: " or "))
         }
-        // Above this, sums of them could overflow, and no model has it.
+        // Larger values could overflow in sums, and no model has them.
         guard (maxContext...1 << 24).contains(max_context) else {
             throw fail("max_context", max_context, "at least the context of \(maxContext)")
         }

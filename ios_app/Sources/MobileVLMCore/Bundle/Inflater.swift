@@ -15,7 +15,7 @@ final class Inflater {
 
     deinit { inflateEnd(&stream) }
 
-    /// Gives `see` what `part` decompresses to; false if it is no deflate data, or goes on after its end.
+    /// Passes the decompressed `part` to `see`; returns false if it isn't deflate data or continues after its end.
     func inflate(_ part: Data, _ see: (Data) throws -> Void) throws -> Bool {
         var bytes = [UInt8](part)
         return try bytes.withUnsafeMutableBufferPointer { input in
@@ -28,7 +28,7 @@ final class Inflater {
                     stream.avail_out = UInt32(output.count)
                     return CZlib.inflate(&stream, Z_NO_FLUSH)
                 }
-                if status == Z_BUF_ERROR { return true }  // zlib held nothing more when its output was full
+                if status == Z_BUF_ERROR { return true }  // zlib had no more output
                 guard status == Z_OK || status == Z_STREAM_END else { return false }
                 isDone = status == Z_STREAM_END
                 let count = room.count - Int(stream.avail_out)

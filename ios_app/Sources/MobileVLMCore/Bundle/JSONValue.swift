@@ -1,4 +1,4 @@
-/// Any JSON value, to say in an error what was got.
+/// Any JSON value, to show in an error.
 enum JSONValue: Decodable, Equatable, CustomStringConvertible {
     case bool(Bool), number(Double), text(String), list([JSONValue]), object([String: JSONValue])
 
@@ -29,7 +29,7 @@ enum JSONValue: Decodable, Equatable, CustomStringConvertible {
         }
     }
 
-    /// In one line, cut where it grows long.
+    /// In one line, truncated if long.
     var description: String {
         switch self {
         case .bool(let value): "\(value)"

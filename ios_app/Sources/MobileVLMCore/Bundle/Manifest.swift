@@ -1,6 +1,6 @@
 import Foundation
 
-/// A file of the bundle: its `path` inside, size in `bytes`, and `sha256` in hexadecimal.
+/// A file of the bundle: its `path` in the bundle, size in `bytes`, and `sha256` in hexadecimal.
 public struct FileEntry: Decodable, Sendable, Equatable {
     public let path: String
     public let bytes: Int64
@@ -11,7 +11,7 @@ public struct FileEntry: Decodable, Sendable, Equatable {
 public struct ImageSpec: Sendable, Equatable {
     public let size: Int
     public let tokens: Int
-    /// 0xRRGGBB, beside a picture that isn't square.
+    /// 0xRRGGBB, the padding of an image that isn't square.
     public let padColor: UInt32
 
     public init(size: Int, tokens: Int, padColor: UInt32) {
@@ -21,7 +21,7 @@ public struct ImageSpec: Sendable, Equatable {
     }
 }
 
-/// The conversation's texts; `afterImage` and `followUp` hold `{question}`.
+/// The prompt template; `afterImage` and `followUp` contain `{question}`.
 public struct PromptSpec: Decodable, Sendable, Equatable {
     public let beforeImage: String
     public let afterImage: String
@@ -40,9 +40,9 @@ public struct PromptSpec: Decodable, Sendable, Equatable {
     }
 }
 
-/// A bundle's `manifest.json`, read and checked: all that a phone must know of a model. `docs/reference/bundle-format.md` describes it.
+/// A bundle's `manifest.json`, parsed and validated: everything a phone needs to know about a model. `docs/reference/bundle-format.md` describes it.
 public struct Manifest: Sendable, Equatable {
-    /// SHA-256 of the manifest's bytes: what tells one bundle from another.
+    /// SHA-256 of the manifest's bytes; identifies the bundle.
     public let id: String
     public let kitVersion: String
     public let sourceName: String
@@ -52,15 +52,15 @@ public struct Manifest: Sendable, Equatable {
     public let prompt: PromptSpec
     /// The SentencePiece model's path in the bundle.
     public let tokenizerModel: String
-    /// What recognises the program of each backend, such as `coreml`: a path in the bundle.
+    /// Program files by backend, such as `coreml`, as paths in the bundle.
     public let artifacts: [String: String]
-    /// How the Core ML programs are driven; nil where the bundle has none.
+    /// How to call the Core ML programs; nil if the bundle has none.
     public let coreML: CoreMLSpec?
     /// How each part is quantized: `name`, `llm`, `vision`, `projector`, `embedding`.
     public let recipe: [String: String]
-    /// Tokens of a conversation, the picture's included.
+    /// Tokens of a conversation, including the image's.
     public let maxContext: Int
-    /// What a phone needs to run it.
+    /// Memory that a phone needs to run it.
     public let memoryBytes: Int64
     public let files: [FileEntry]
 

@@ -1,19 +1,19 @@
 import Foundation
 
-/// `manifest.json` → `Manifest`, as `docs/reference/bundle-format.md` has it; `tests/golden/manifests` holds good and bad ones.
+/// Parses `manifest.json` as specified in `docs/reference/bundle-format.md`; `tests/golden/manifests` holds valid and invalid ones.
 public enum ManifestReader {
     public static let fileName = "manifest.json"
-    /// The newest that is read. Format 1 differs in ExecuTorch's program alone.
+    /// The newest supported format. Format 1 differs only in ExecuTorch's program.
     public static let formatVersion = 2
 
     /// The resize that `SquarePixels` computes.
     static let resample = "pillow-bicubic-8bit"
-    /// How LLaMA's tokenizer spells the end of a text.
+    /// LLaMA's end-of-text token.
     private static let stopText = "</s>"
     static let maxBytes = 1 << 24
     private static let largestSide = 4096
     private static let longestPath = 200
-    /// Bytes; a sum over all files that a manifest of `maxBytes` can list doesn't overflow.
+    /// In bytes. The sum over all files that a manifest of `maxBytes` can list doesn't overflow.
     private static let largestFile: Int64 = 1 << 40
 
     /// Reads the manifest in `file`.
@@ -29,7 +29,7 @@ public enum ManifestReader {
         return try read(bytes, name: file.path)
     }
 
-    /// As `read`, of `bytes` that errors call `name`.
+    /// Like `read`, from `bytes`; errors refer to them as `name`.
     public static func read(_ bytes: Data, name: String) throws -> Manifest {
         try requireKnownFormat(bytes, name: name)
         let file: ManifestFile = try decoded(bytes, name: name)
@@ -57,7 +57,7 @@ public enum ManifestReader {
         return manifest
     }
 
-    /// Throws `BundleError` if `path`, of what errors call `name`, could lead out of the bundle's folder on any system.
+    /// Throws `BundleError` if `path` could lead out of the bundle's folder on any system; errors refer to its file as `name`.
     static func requireInside(_ path: String, name: String) throws(BundleError) {
         let parts = path.utf8.split(separator: UInt8(ascii: "/")).filter { !$0.elementsEqual(".".utf8) }
         let isOutside =
@@ -66,7 +66,7 @@ public enum ManifestReader {
         if isOutside { throw BundleError("\(name): got the path '\(shown(path))', expected one inside the bundle") }
     }
 
-    /// Throws unless `path` is one inside the bundle that every system and shell takes as it is spelled.
+    /// Throws unless `path` is a path in the bundle that means the same on every system and in every shell.
     private static func requirePlain(_ path: String, name: String) throws(BundleError) {
         let letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-".utf8
         let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
@@ -111,8 +111,8 @@ public enum ManifestReader {
         let (path, expected): ([any CodingKey], String) =
             switch error {
             case .keyNotFound(let key, let context): (context.codingPath + [key], "a value")
-            case .typeMismatch(let type, let context): (context.codingPath, called(type))
-            case .valueNotFound(let type, let context): (context.codingPath, called(type))
+            case .typeMismatch(let type, let context): (context.codingPath, kindName(type))
+            case .valueNotFound(let type, let context): (context.codingPath, kindName(type))
             case .dataCorrupted(let context): (context.codingPath, "a whole number")
             @unknown default: ([], "a manifest")
             }
@@ -120,7 +120,7 @@ public enum ManifestReader {
         return "\(field): got \(whole.value(at: path)?.description ?? "nothing"), expected \(expected)"
     }
 
-    private static func called(_ type: Any.Type) -> String {
+    private static func kindName(_ type: Any.Type) -> String {
         switch type {
         case is String.Type: "a text"
         case is any BinaryInteger.Type: "a whole number"
@@ -145,11 +145,11 @@ public enum ManifestReader {
         return prompt
     }
 
-    /// What the manifest says beside the model is what the model was made for: no reader answers from another picture or end.
+    /// Checks that the manifest's image and prompt settings match the model config, since a mismatch would give wrong answers.
     private static func requireFit(_ file: ManifestFile, _ manifest: Manifest, name: String) throws(BundleError) {
         func require<Value: Equatable>(_ field: String, _ got: Value, _ expected: Value) throws(BundleError) {
             if got != expected {
-                throw BundleError("\(name): \(field): got \(shown("\(got)")), expected \(expected), as the model has it")
+                throw BundleError("\(name): \(field): got \(shown("\(got)")), expected \(expected), as in the model's config")
             }
         }
         let image = file.image, tower = file.model.vision_config
@@ -173,14 +173,14 @@ public enum ManifestReader {
         return entry
     }
 
-    /// Every file that a reader would open has its hash, once.
+    /// Checks that every file a reader opens is listed with a hash, exactly once.
     private static func requireListed(
         _ manifest: Manifest, tokenizerJSON: String, _ coreML: CoreMLArtifact?, name: String
     ) throws(BundleError) {
         var listed = Set<[UInt8]>(), places = Set<String>()
         for entry in manifest.files {
             listed.insert(Array(entry.path.utf8))
-            // A disk may take upper and lower case for the same.
+            // A disk may not distinguish upper and lower case.
             guard places.insert(entry.path.lowercased()).inserted else {
                 throw BundleError("\(name): files: got \(shown(entry.path)) twice, expected it once")
             }
@@ -189,11 +189,11 @@ public enum ManifestReader {
         named += manifest.artifacts.sorted { $0.key < $1.key }.map { ("artifacts.\($0.key)", $0.value) }
         named += coreML?.named ?? []
         for (field, path) in named where !listed.contains(Array(path.utf8)) {
-            throw BundleError("\(name): \(field): got '\(shown(path))', which isn't in files, expected its hash there")
+            throw BundleError("\(name): \(field): got '\(shown(path))', which is missing from files")
         }
     }
 
-    /// Core ML's part of the file, decoded apart: the other backends' are of other kinds.
+    /// Core ML's part of the file, decoded separately because other backends have other types.
     private struct CoreMLFile: Decodable {
         struct Artifacts: Decodable {
             let coreml: CoreMLArtifact?
@@ -202,7 +202,7 @@ public enum ManifestReader {
         let artifacts: Artifacts
     }
 
-    /// The file as it stands.
+    /// The file as decoded.
     private struct ManifestFile: Decodable {
         struct Source: Decodable {
             let name: String?
@@ -243,7 +243,7 @@ public enum ManifestReader {
             let recipe: [String: Scheme]
         }
 
-        /// Spelled as text or as anything else, which the app shows only.
+        /// Text or any other value, only for display.
         struct Scheme: Decodable {
             let spelled: String
 

@@ -1,4 +1,4 @@
-/// The sizes of the model that a phone works with, from the manifest's `model` (the published `config.json` keys).
+/// The model sizes that a phone needs, from the manifest's `model` (the published `config.json` keys).
 public struct ModelSizes: Sendable, Equatable {
     /// Tokens of the vocabulary.
     public let vocabSize: Int
@@ -6,11 +6,11 @@ public struct ModelSizes: Sendable, Equatable {
     public let hiddenSize: Int
     /// Side of the vision encoder's square, in pixels.
     public let imageSize: Int
-    /// Tokens that a picture takes in the prompt: LDPv2 pools the patch grid two by two.
+    /// Tokens of an image in the prompt: LDPv2 pools the patch grid two by two.
     public let imageTokens: Int
 }
 
-/// The published keys that a reader checks; what is absent has transformers' default.
+/// The published keys that are checked; missing keys have transformers' defaults.
 struct ModelConfig: Decodable {
     struct Tower: Decodable {
         let image_size: Int?
@@ -41,7 +41,7 @@ struct ModelConfig: Decodable {
     let image_aspect_ratio: String?
     let vision_config: Tower
 
-    /// - Throws: `BundleError` of a size that no MobileVLM V2 has; `name` is what errors call the manifest.
+    /// - Throws: `BundleError` for a size that no MobileVLM V2 has; errors refer to the manifest as `name`.
     func checked(name: String) throws(BundleError) -> ModelSizes {
         func require(_ isGood: Bool, _ key: String, _ got: Any, _ expected: String) throws(BundleError) {
             if !isGood { throw BundleError("\(name): model.\(key): got \(got), expected \(expected)") }

@@ -4,7 +4,7 @@ import Foundation
     import CryptoKit
 #endif
 
-/// SHA-256 of bytes that come in parts: CryptoKit's where there is one, otherwise the project's own.
+/// Incremental SHA-256: CryptoKit's if available, otherwise the project's own.
 public struct SHA256Digest {
     #if canImport(CryptoKit)
         private var hasher = CryptoKit.SHA256()
@@ -47,7 +47,7 @@ func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
     return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
 }
 
-/// SHA-256 as FIPS 180-4 has it.
+/// SHA-256 (FIPS 180-4).
 struct PortableSHA256 {
     private var state: [UInt32] = [
         0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,

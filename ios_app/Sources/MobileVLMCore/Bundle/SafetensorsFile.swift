@@ -1,10 +1,10 @@
 import Foundation
 
-/// A safetensors file, mapped into memory: the length of a header, the header (JSON), then the tensors' bytes end to end.
+/// A memory-mapped safetensors file: the header's length, the header (JSON), then the tensors' bytes back to back.
 ///
-/// Every offset is checked before a byte is read: each tensor is as long as its shape says, and together they fill the file exactly.
+/// Every offset is checked before a byte is read: each tensor's size matches its shape, and together they fill the file exactly.
 struct SafetensorsFile {
-    /// The types that the kit writes, by their names in the file.
+    /// The data types that the kit writes, by their names in the file.
     enum DataType: String {
         case F32, I8, U8
 
@@ -20,7 +20,7 @@ struct SafetensorsFile {
         let data_offsets: [Int]
     }
 
-    /// A tensor, or the metadata, which nobody needs here.
+    /// A tensor, or the metadata, which is unused.
     private struct Entry: Decodable {
         let tensor: Tensor?
 
@@ -35,7 +35,7 @@ struct SafetensorsFile {
     private let tensors: [String: Tensor]
     private let data: Range<Int>
 
-    /// - Throws: `BundleError` if the file can't be read, is cut, or its header doesn't describe it.
+    /// - Throws: `BundleError` if the file can't be read, is truncated, or doesn't match its header.
     init(_ file: URL) throws(BundleError) {
         name = file.path
         guard let mapped = try? Data(contentsOf: file, options: .alwaysMapped) else {
@@ -55,7 +55,7 @@ struct SafetensorsFile {
         try requireEndToEnd()
     }
 
-    /// The bytes in `content` of the tensor `tensor`, which is of `type` and `shape`.
+    /// The range in `content` of the tensor `tensor`, which must have `type` and `shape`.
     func bytes(of tensor: String, _ type: DataType, _ shape: [Int]) throws(BundleError) -> Range<Int> {
         let expected = "\(type) \(shape)"
         guard let found = tensors[tensor] else { throw BundleError("\(name): got no \(tensor), expected it as \(expected)") }
@@ -73,7 +73,7 @@ struct SafetensorsFile {
         return data.lowerBound + begin..<data.lowerBound + end
     }
 
-    /// Throws `BundleError` if there are other tensors than `names`.
+    /// Throws `BundleError` if the tensors aren't exactly `names`.
     func requireOnly(_ names: [String]) throws(BundleError) {
         let got = tensors.keys.sorted()
         if got != names {
@@ -82,7 +82,7 @@ struct SafetensorsFile {
         }
     }
 
-    /// No tensor overlaps another, or lies outside; no byte belongs to none.
+    /// Checks that tensors don't overlap or exceed the file, and leave no gaps.
     private func requireEndToEnd() throws(BundleError) {
         var at = 0
         let spans = tensors.map { ($0.key, $0.value.data_offsets) }

@@ -1,10 +1,10 @@
 import Foundation
 
-/// The token embedding's rows, looked up in a safetensors file that stays on the disk: it is mapped into memory, never copied.
+/// The token embedding, looked up row by row in a memory-mapped safetensors file.
 ///
-/// What stands in the file, by the manifest's form, is described in `lower/token_table.py`: a row is its numbers times its scales.
+/// `lower/token_table.py` describes the file for each form in the manifest: a row is its numbers times its scales.
 public final class TokenTable: Sendable {
-    /// Rows, and numbers in each.
+    /// Number of rows, and numbers per row.
     public let vocabSize: Int
     public let width: Int
 
@@ -14,9 +14,9 @@ public final class TokenTable: Sendable {
     private let weight: Range<Int>
     private let scale: Range<Int>?
 
-    /// Maps the table in `file`, which `form` says how to read, of a vocabulary of `vocabSize` pieces `width` wide.
+    /// Maps the table in `file`, packed as `form`, with `vocabSize` rows of `width` numbers.
     ///
-    /// - Throws: `BundleError` if it can't be read or is no such table.
+    /// - Throws: `BundleError` if it can't be read or isn't such a table.
     public init(_ file: URL, form: CoreMLSpec.TableForm, vocabSize: Int, width: Int) throws(BundleError) {
         let tensors = try SafetensorsFile(file)
         func bytes(_ tensor: String, _ type: SafetensorsFile.DataType, _ columns: Int) throws(BundleError) -> Range<Int> {
@@ -44,7 +44,7 @@ public final class TokenTable: Sendable {
         name = file.path
     }
 
-    /// Puts the embedding of `token` into `row`, of `width` numbers.
+    /// Writes the embedding of `token` to `row`, of `width` numbers.
     ///
     /// - Throws: `EngineError` if the vocabulary has no such token.
     public func copy(_ token: Int32, into row: UnsafeMutableBufferPointer<Float>) throws(EngineError) {
@@ -52,7 +52,7 @@ public final class TokenTable: Sendable {
     }
 
     #if !(os(macOS) && arch(x86_64))  // Swift has no Float16 on Intel Macs
-        /// As for `Float`, each number rounded to the nearest.
+        /// As for `Float`, each number rounded to nearest.
         public func copy(_ token: Int32, into row: UnsafeMutableBufferPointer<Float16>) throws(EngineError) {
             try unpack(token, into: row)
         }

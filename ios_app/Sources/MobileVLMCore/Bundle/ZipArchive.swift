@@ -2,13 +2,13 @@ import Foundation
 
 /// Reads a zip file by its central directory: stored and deflated entries, also beyond 4 GB.
 ///
-/// CRCs aren't read: the manifest has a SHA-256 of every file. Source: PKWARE's APPNOTE 6.3.10.
+/// CRCs aren't checked, because the manifest has a SHA-256 of every file. Source: PKWARE's APPNOTE 6.3.10.
 final class ZipArchive {
     struct Entry {
         let name: String
         let bytes: UInt64
         fileprivate let storedBytes: UInt64
-        fileprivate let header: UInt64  // where its local header stands
+        fileprivate let header: UInt64  // offset of its local header
         fileprivate let isDeflated: Bool
         var isFolder: Bool { name.utf8.last == UInt8(ascii: "/") }
     }
@@ -21,9 +21,9 @@ final class ZipArchive {
     private(set) var entries = [Entry]()
     private let handle: FileHandle
 
-    /// Opens `file`, which errors call `name`.
+    /// Opens `file`; errors refer to it as `name`.
     ///
-    /// - Throws: `BundleError` if it is no zip file, names a path outside or one twice, or holds too much.
+    /// - Throws: `BundleError` if it isn't a zip file, has a path outside the folder or a duplicate, or is too large.
     init(_ file: URL, name: String) throws {
         self.name = name
         guard let handle = try? FileHandle(forReadingFrom: file) else {
@@ -48,7 +48,7 @@ final class ZipArchive {
 
     deinit { try? handle.close() }
 
-    /// Gives `see` the content of `entry`, part by part.
+    /// Passes the content of `entry` to `see` in parts.
     ///
     /// - Throws: `BundleError` if the archive is damaged; what `see` throws; `CancellationError`.
     func read(_ entry: Entry, _ see: (Data) throws -> Void) throws {
@@ -121,7 +121,7 @@ final class ZipArchive {
         while extra.count >= 4 {
             let kind = try number(2, &extra), length = try number(2, &extra)
             var field = try take(length, &extra)
-            guard kind == 1 else { continue }  // zip64: what didn't fit above, in this order
+            guard kind == 1 else { continue }  // zip64: the values that didn't fit above, in this order
             if bytes == 0xFFFF_FFFF { bytes = try number(8, &field) }
             if storedBytes == 0xFFFF_FFFF { storedBytes = try number(8, &field) }
             if header == 0xFFFF_FFFF { header = try number(8, &field) }

@@ -4,16 +4,16 @@ import Foundation
 public struct Capture: Sendable {
     public let manifestID: String
     public let record: Record
-    /// What the vision encoder was fed, uint8 [3, S, S].
+    /// The vision encoder's input, uint8 [3, S, S].
     public let pixels: [UInt8]
-    /// What they were made from; nil if its owner keeps it.
+    /// The image they were made from; nil if it isn't shared.
     public var picture: Picture?
-    /// What is to be known of the phone: model, system, …
+    /// Facts about the phone: model, system, …
     public let device: [String: String]
     public let stats: Measurements
 }
 
-/// Writes captures as zips: `capture.json`, `pixels.png` and perhaps `picture.png` (`docs/reference/bundle-format.md`).
+/// Writes captures as zips: `capture.json`, `pixels.png` and optionally `picture.png` (`docs/reference/bundle-format.md`).
 public enum CaptureWriter {
     private static let formatVersion = 1
 
@@ -26,12 +26,12 @@ public enum CaptureWriter {
         let record: Record
     }
 
-    /// Writes `file` whole or not at all.
+    /// Writes `file` completely or not at all.
     ///
-    /// - Throws: `CaptureError` if it exists or can't be written, a figure isn't finite, or the pixels aren't the record's.
+    /// - Throws: `CaptureError` if it exists or can't be written, a number isn't finite, or the pixels don't match the record.
     public static func write(_ capture: Capture, to file: URL) throws(CaptureError) {
         if FileManager.default.fileExists(atPath: file.path) {
-            throw CaptureError("\(file.path): exists already; name another file")
+            throw CaptureError("\(file.path): already exists; choose another name")
         }
         let sha256 = SHA256Digest.hex(of: capture.pixels), expected = capture.record.pixelsSHA256
         guard sha256 == expected else {
@@ -47,17 +47,17 @@ public enum CaptureWriter {
         do {
             zip.add("capture.json", try encoder.encode(values))
         } catch {
-            throw CaptureError("\(file.path): got a figure that isn't finite, expected numbers")
+            throw CaptureError("\(file.path): got a number that isn't finite, expected finite numbers")
         }
         zip.add("pixels.png", PNG.encode(square: capture.pixels))
         if let picture = capture.picture { zip.add("picture.png", PNG.encode(picture)) }
-        let beside = file.deletingLastPathComponent().appending(path: ".\(file.lastPathComponent).part")
-        defer { try? FileManager.default.removeItem(at: beside) }
+        let temporary = file.deletingLastPathComponent().appending(path: ".\(file.lastPathComponent).part")
+        defer { try? FileManager.default.removeItem(at: temporary) }
         do {
-            try zip.finished().write(to: beside)
-            try FileManager.default.moveItem(at: beside, to: file)
+            try zip.finished().write(to: temporary)
+            try FileManager.default.moveItem(at: temporary, to: file)
         } catch {
-            throw CaptureError("\(file.path): can't be written (\(error.localizedDescription)), expected a place to write")
+            throw CaptureError("\(file.path): can't be written (\(error.localizedDescription)), expected a writable location")
         }
     }
 }

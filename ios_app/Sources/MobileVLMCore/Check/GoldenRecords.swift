@@ -1,6 +1,6 @@
 import Foundation
 
-/// A record that a bundle carries, and the picture it was made from, a PNG.
+/// A record in a bundle and the image it was made from, a PNG.
 public struct GoldenRecord: Sendable {
     public let name: String
     public let picture: URL
@@ -34,7 +34,7 @@ public enum GoldenRecords {
     public static func read(_ bundle: URL, _ manifest: Manifest) throws(CaptureError) -> [GoldenRecord] {
         let listed = Set(manifest.files.map(\.path))
         guard listed.contains(index) else {
-            throw CaptureError("\(bundle.lastPathComponent): got no golden records, expected some; make them: mvlm golden BUNDLE")
+            throw CaptureError("\(bundle.lastPathComponent): got no golden records; create them with: mvlm golden BUNDLE")
         }
         let file = bundle.appending(path: index)
         let entries = try read(file).records

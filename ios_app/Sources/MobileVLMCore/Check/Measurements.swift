@@ -1,22 +1,22 @@
-/// How fast the golden records went on this phone; medians over the records.
+/// Speed and memory while running the golden records on this phone; medians over the records.
 public struct Measurements: Encodable, Sendable, Equatable {
     /// Seconds to load the programs.
     public let loadSeconds: Double
-    /// Seconds to encode a picture and put it through the text decoder.
+    /// Seconds to encode an image and run it through the text decoder.
     public let imageEncodeSeconds: Double
-    /// Seconds from the question to its answer's first token, the picture being in the KV cache.
+    /// Seconds from the question to the answer's first token, with the image in the KV cache.
     public let prefillSeconds: Double
     /// Seconds from a new picture and question to the answer's first token.
     public let firstTokenSeconds: Double
     public let generatedTokens: Int
-    /// Tokens a second after the first; 0 if no answer had two.
+    /// Tokens per second after the first; 0 if no answer had two.
     public let tokensPerSecond: Double
-    /// The most memory that the app had; 0 where the system doesn't tell.
+    /// Peak memory of the app; 0 if the system doesn't report it.
     public let peakBytes: Int64
     public let thermalBefore: Thermal
     public let thermalAfter: Thermal
 
-    /// As `mvlm ask` calls them, for a capture's `stats`.
+    /// The keys of `mvlm ask`, for a capture's `stats`.
     enum CodingKeys: String, CodingKey {
         case loadSeconds = "load_s"
         case imageEncodeSeconds = "image_encode_s"

@@ -1,4 +1,4 @@
-/// The program's methods one by one, for a record of what each stage gives. They have a KV cache of their own, or take the engine's.
+/// Calls the program's methods one by one, to record each stage's results. They have their own KV cache or use the engine's.
 public protocol ModelMethods: Sendable {
     /// `pixels`, uint8 [3, S, S] → image embeddings [tokens, D], flat.
     func visionEncoder(_ pixels: [UInt8]) async throws -> [Float]

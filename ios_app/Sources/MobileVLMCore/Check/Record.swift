@@ -8,9 +8,9 @@ public struct Sketch: Codable, Sendable, Equatable {
     public let norm: Double
     public let values: [Double]
 
-    /// Of `tensor`, flat, whose shape is `shape`; figures to six digits.
+    /// From the flat `tensor` of shape `shape`; values rounded to six digits.
     ///
-    /// - Precondition: it has as many values, and one at least.
+    /// - Precondition: `tensor` isn't empty and matches `shape`.
     public init(of tensor: [Float], shape: [Int]) {
         precondition(!tensor.isEmpty && tensor.count == shape.reduce(1, *), "got \(tensor.count) values for the shape \(shape)")
         self.shape = shape
@@ -39,8 +39,8 @@ public struct TopLogits: Codable, Sendable, Equatable {
     }
 }
 
-/// What one question's way through a bundle gave, stage by stage: a golden record, or a phone's capture. The same as Python's `Record`,
-/// field by field (`docs/reference/bundle-format.md`).
+/// The stage-by-stage results of one question: a golden record, or a phone's capture. Same fields as Python's `Record`
+/// (`docs/reference/bundle-format.md`).
 public struct Record: Codable, Sendable, Equatable {
     public var question: String
     public var maxNewTokens: Int
@@ -50,7 +50,7 @@ public struct Record: Codable, Sendable, Equatable {
     public var imageEmbedding: Sketch
     public var firstLogits: TopLogits
     public var answer: String
-    /// Nil where the engine tells only text.
+    /// Nil if the engine reports only text.
     public var answerIDs: [Int32]?
     /// `eos`, `length` or `stopped`.
     public var stopReason: String
@@ -69,7 +69,7 @@ public struct Record: Codable, Sendable, Equatable {
 }
 
 extension Ended {
-    /// As records call it.
+    /// The name in records.
     var reason: String {
         switch self {
         case .complete: "eos"

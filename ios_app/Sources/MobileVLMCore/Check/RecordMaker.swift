@@ -13,14 +13,14 @@ struct PromptIDs {
     }
 }
 
-/// Makes the record of an answer to a first question, to be put in a capture: each stage is run again by its method.
+/// Makes the record of an answer to a first question for a capture: each stage is run again with its method.
 struct RecordMaker: Sendable {
     let model: LoadedModel
     let methods: any ModelMethods
 
     /// The record of `question` about `pixels` (uint8 [3, S, S]), which the engine answered with `answered`.
     ///
-    /// - Throws: what the methods throw; `EngineError` if they give too few or too many values; `PromptError`.
+    /// - Throws: what the methods throw; `EngineError` if they return too few or too many values; `PromptError`.
     func make(_ pixels: [UInt8], question: String, maxNewTokens: Int, _ answered: Answer) async throws -> Record {
         let ids = try PromptIDs(model, question: question)
         let tokens = model.manifest.image.tokens, width = model.manifest.sizes.hiddenSize

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Whether this phone gave the same for one stage of one golden record. `stage` is called as in `mvlm replay`.
+/// Whether one stage of one golden record gave the same result on this phone. `stage` has the name used by `mvlm replay`.
 public struct Finding: Sendable, Equatable {
     public let picture: String
     public let stage: String
@@ -11,7 +11,7 @@ public struct Finding: Sendable, Equatable {
     public var line: String { "\(same ? "✓" : "✗") \(picture): \(stage): \(detail)" }
 }
 
-/// What this phone made of a golden record: its `findings`, and what a capture of it needs.
+/// The result of one golden record on this phone: its `findings`, and the data for a capture.
 public struct CheckedRecord: Sendable {
     public let golden: GoldenRecord
     public let picture: Picture
@@ -29,20 +29,20 @@ public struct CheckReport: Sendable {
 
     public var findings: [Finding] { records.flatMap(\.findings) }
 
-    /// Whether all is as on the desktop.
+    /// Whether everything matches the desktop.
     public var same: Bool { records.allSatisfy(\.same) }
 
-    /// The record that tells most in a capture: the first that differs, else the first. Nil if none was answered.
+    /// The most informative record for a capture: the first that differs, else the first. Nil if none was answered.
     public var mostInformative: CheckedRecord? {
         let answered = records.filter { $0.answered != nil }
         return answered.first { !$0.same } ?? answered.first
     }
 
-    /// The capture of `record`, one of this report's: what `mvlm replay` computes again on a desktop. Nil if it wasn't answered.
+    /// The capture of `record`, which is in this report, for `mvlm replay` on a desktop. Nil if it wasn't answered.
     ///
     /// - Parameters:
-    ///   - methods: the program's methods one by one; where memory is short, `LoadedModel.release` the engine before they are opened
-    ///   - device: what is to be known of the phone
+    ///   - methods: the program's methods; if memory is short, `LoadedModel.release` the engine before opening them
+    ///   - device: facts about the phone
     /// - Throws: `EngineError` and what else the methods throw.
     public func capture(
         _ record: CheckedRecord, _ model: LoadedModel, _ methods: any ModelMethods, device: [String: String]
@@ -57,7 +57,7 @@ public struct CheckReport: Sendable {
     }
 }
 
-/// "Check this phone": the bundle's golden records computed here, what differs, and how fast it went. To be run by `VLMSession.check`.
+/// "Check this phone": computes the bundle's golden records, compares the results, and measures speed. Run by `VLMSession.check`.
 public struct SelfCheck: Sendable {
     private let model: LoadedModel
     private let decode: @Sendable (URL) throws -> Picture
@@ -66,10 +66,10 @@ public struct SelfCheck: Sendable {
     private let now: @Sendable () -> Duration
 
     /// - Parameters:
-    ///   - decode: a picture's file, PNG, as RGB without any colour management
+    ///   - decode: decodes a PNG file to RGB without color management
     ///   - thermal: how warm the phone is now
-    ///   - peakBytes: the most memory that the app has had; 0 where the system doesn't tell
-    ///   - now: a clock that never goes back
+    ///   - peakBytes: peak memory of the app; 0 if the system doesn't report it
+    ///   - now: a monotonic clock
     public init(
         _ model: LoadedModel, decode: @escaping @Sendable (URL) throws -> Picture, thermal: @escaping @Sendable () -> Thermal,
         peakBytes: @escaping @Sendable () -> Int64, now: @escaping @Sendable () -> Duration = monotonicNow
@@ -81,8 +81,8 @@ public struct SelfCheck: Sendable {
         self.now = now
     }
 
-    /// Runs every record, telling each finding as it comes; `progress` is given records done and records in all. The engine's KV cache is
-    /// left with the last one's.
+    /// Runs every record and reports each finding; `progress` receives records done and total records. The engine's KV cache
+    /// still holds the last record.
     ///
     /// - Throws: `CaptureError` if the bundle has no records; what `decode` throws; `CancellationError`.
     public func run(

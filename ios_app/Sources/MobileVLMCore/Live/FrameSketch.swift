@@ -1,12 +1,12 @@
-/// A camera frame's brightness on a coarse grid: enough to tell whether the scene has changed, and cheap.
+/// A camera frame's brightness on a coarse grid, to detect cheaply whether the scene has changed.
 public struct FrameSketch: Sendable, Equatable {
     private static let grid = 16
-    private static let samples = 4  // a side of each cell
+    private static let samples = 4  // per side of a cell
 
     private let levels: [Int]
 
-    /// Of the brightness plane `luma` of a frame of `width` × `height` samples, rows `rowStride` and samples `pixelStride` bytes apart;
-    /// 4,096 of them are read.
+    /// From the luma plane of a frame of `width` × `height` samples, with rows `rowStride` and samples `pixelStride` bytes apart;
+    /// reads 4,096 of them.
     ///
     /// - Throws: `PictureError` if the plane is too small.
     public init(
@@ -27,8 +27,8 @@ public struct FrameSketch: Sendable, Equatable {
         levels = sums.map { $0 / (Self.samples * Self.samples) }
     }
 
-    /// How unlike `other` it is, 0 to 1: the mean difference of the cells over white's, after a change of brightness of the whole
-    /// (clouds, exposure) is taken out.
+    /// The difference from `other`, 0 to 1: the mean absolute difference of the cells relative to white, after subtracting a uniform
+    /// change of brightness (clouds, exposure).
     public func difference(_ other: FrameSketch) -> Double {
         let shift = Double(levels.reduce(0, +) - other.levels.reduce(0, +)) / Double(levels.count)
         let apart = zip(levels, other.levels).reduce(0) { $0 + abs(Double($1.0 - $1.1) - shift) }

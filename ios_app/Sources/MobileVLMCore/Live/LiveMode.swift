@@ -1,19 +1,19 @@
-/// Live mode: which camera frames are looked at. The newest frame wins; one that comes while another is described replaces it only if the
-/// scene has changed; a still scene is described once. Times are of one clock that never goes back.
+/// Live mode: chooses the camera frames to describe. The newest frame wins; a frame replaces one being described only if the
+/// scene has changed; a still scene is described once. Times are of a monotonic clock.
 public struct LiveMode: Sendable {
-    private var described: FrameSketch?  // the frame being described, or described last
+    private var described: FrameSketch?  // the frame being described, or the last one described
     private var isBusy = false
     private var cooldownFrom: Duration?
     private var isFailed = false
-    private var replaced = 0  // frames in a row that were not described to their end
+    private var replaced = 0  // frames in a row whose description was cut short
 
     public init() {}
 
-    /// What to do with `frame`, which came at `now`. After `look` or `replace` it counts as being described.
+    /// What to do with `frame`, which arrived at `now`. After `describe` or `replace` it counts as being described.
     ///
     /// - Parameters:
-    ///   - canDescribe: whether there is a model that could
-    ///   - isWaiting: whether the frame being described hasn't begun to be encoded: then a newer one takes its place for nothing
+    ///   - canDescribe: whether a model is loaded
+    ///   - isWaiting: whether encoding of the current frame hasn't begun, so that replacing it costs nothing
     public mutating func onFrame(
         _ frame: FrameSketch, at now: Duration, _ condition: PhoneCondition, canDescribe: Bool = true, isWaiting: Bool = false
     ) -> LiveAction {
@@ -33,7 +33,7 @@ public struct LiveMode: Sendable {
         return action
     }
 
-    /// The frame's answer came to its end at `now`, or failed: then the same scene is looked at again.
+    /// The frame's answer ended at `now`; after a failure the same scene is described again.
     public mutating func onAnswered(at now: Duration, isFailed: Bool = false) {
         guard isBusy else { return }
         isBusy = false

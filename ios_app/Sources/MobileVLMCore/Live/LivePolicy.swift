@@ -1,11 +1,11 @@
 import Foundation
 
-/// How warm the phone is: `ProcessInfo.ThermalState`, which only Apple's systems have.
+/// The phone's thermal state: `ProcessInfo.ThermalState`, which exists only on Apple's systems.
 public enum Thermal: String, Sendable, Equatable, CaseIterable, Codable {
     case nominal, fair, serious, critical
 
     #if canImport(Darwin)
-        /// The system's own word for it; one that is newer than this app is taken for the warmest.
+        /// From the system's value; unknown newer values count as the hottest.
         public init(_ state: ProcessInfo.ThermalState) {
             self =
                 switch state {
@@ -18,7 +18,7 @@ public enum Thermal: String, Sendable, Equatable, CaseIterable, Codable {
     #endif
 }
 
-/// What the phone allows: read anew for each frame.
+/// The phone's current condition, read again for each frame.
 public struct PhoneCondition: Sendable, Equatable {
     public var thermal: Thermal
     public var isLowPowerMode: Bool
@@ -39,19 +39,19 @@ public enum LiveAction: Sendable, Equatable {
     case describe
     /// The scene has changed while it is being described: stop, and describe this frame.
     case replace
-    /// The phone is too hot, or the app isn't seen: stop what runs, and look at nothing.
+    /// The phone is too hot, or the app is in the background: stop the answer and ignore frames.
     case pause
 }
 
-/// Whether and how often live mode looks.
+/// Whether and how often live mode describes frames.
 public enum LivePolicy {
-    /// A scene this unlike the one described is another one.
+    /// A scene that differs by more than this is a new one.
     public static let changed = 0.06
 
-    /// So many times in a row a changed scene may stop an answer; then one is finished, or a moving camera would never say anything.
+    /// How often in a row a changed scene may stop an answer. The next answer is finished, or a moving camera would never get one.
     public static let maxReplaced = 2
 
-    /// The rest after each answer for a phone in `condition`; nil: live mode pauses.
+    /// The time to wait after each answer for a phone in `condition`; nil if live mode pauses.
     public static func cooldown(_ condition: PhoneCondition) -> Duration? {
         guard condition.isInForeground else { return nil }
         let warm: Duration

@@ -1,8 +1,8 @@
-/// Live mode at work: keeps asking a session a standing question about the newest camera frame, as `LiveMode` has it.
+/// Runs live mode: keeps asking a session the same question about the newest frame that `LiveMode` chooses.
 ///
-/// It runs where the session runs, so that nothing comes between what it sees of the session and what it requests.
+/// It shares the session's executor, so that the session can't change between reading its state and making a request.
 public actor LiveSession {
-    /// Live answers are short: the next frame waits.
+    /// Live answers are short, because the next frame is waiting.
     public static let maxNewTokens = 64
 
     private let session: VLMSession
@@ -10,11 +10,11 @@ public actor LiveSession {
     private let maxNewTokens: Int
     private let now: @Sendable () -> Duration
     private var mode = LiveMode()
-    private var shown: (picture: Int, at: Duration)?  // the number of the picture that is described, and when its frame came
+    private var shown: (picture: Int, at: Duration)?  // the number of the picture being described, and when its frame arrived
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { session.unownedExecutor }
 
-    /// - Parameter now: a clock that never goes back
+    /// - Parameter now: a monotonic clock
     public init(
         _ session: VLMSession, question: String, maxNewTokens: Int = maxNewTokens,
         now: @escaping @Sendable () -> Duration = monotonicNow
@@ -25,9 +25,9 @@ public actor LiveSession {
         self.now = now
     }
 
-    /// A frame came; `picture` makes it a picture, and is called only if it is to be described. Returns what was done.
+    /// A frame arrived. `picture` converts it, and is called only if the frame is described. Returns the action taken.
     ///
-    /// - Throws: what `picture` throws; the next frame is looked at instead.
+    /// - Throws: what `picture` throws; the next frame is tried instead.
     @discardableResult
     public func onFrame(
         _ frame: FrameSketch, _ condition: PhoneCondition, picture: @Sendable () throws -> Picture
@@ -54,7 +54,7 @@ public actor LiveSession {
         return action
     }
 
-    /// How old the described frame is, the one that `state`'s answer is about; nil if it is about another picture.
+    /// The age of the frame that the answer in `state` is about; nil if it is about another picture.
     public func frameAge(_ state: SessionState) -> Duration? {
         isAbout(state) ? shown.map { now() - $0.at } : nil
     }

@@ -1,14 +1,14 @@
-/// How a stored picture must be turned to stand upright: EXIF's orientation values 1 to 8.
+/// How to turn a stored image upright: EXIF orientation values 1 to 8.
 public enum Orientation: Int, Sendable, CaseIterable {
     case upright = 1
     case mirrored, turned180, mirroredTurned180, transposed, turned90, transversed, turned270
 
-    /// By EXIF's value; anything but 1 to 8 is upright, as viewers have it.
+    /// From EXIF's value; anything but 1 to 8 means upright, as in image viewers.
     public init(exif: Int) {
         self = Orientation(rawValue: exif) ?? .upright
     }
 
-    /// Whether width and height change places.
+    /// Whether width and height are swapped.
     public var transposes: Bool { rawValue >= Orientation.transposed.rawValue }
 
     /// `picture`, upright.
@@ -17,7 +17,7 @@ public enum Orientation: Int, Sendable, CaseIterable {
         let (width, height) = (picture.width, picture.height)
         var turned = [UInt32](repeating: 0, count: width * height)
         for y in 0..<height {
-            // Along a stored row, the place in the upright picture moves by a constant step.
+            // Along a stored row, the index in the upright picture advances by a constant step.
             var at = index(x: 0, y: y, width: width, height: height)
             let step = index(x: 1, y: y, width: width, height: height) - at
             for x in 0..<width {

@@ -3,14 +3,14 @@ import Foundation
 
 /// Writes pictures as PNG, 8-bit RGB.
 enum PNG {
-    private static let up: UInt8 = 2  // each byte less the one above it
+    private static let up: UInt8 = 2  // PNG's Up filter: each byte minus the one above it
 
-    /// `picture`'s file.
+    /// `picture` as a PNG file.
     static func encode(_ picture: Picture) -> Data {
         encode(width: picture.width, height: picture.height) { picture.pixels[$0] }
     }
 
-    /// The file of uint8 [3, side, side] `pixels`.
+    /// uint8 [3, side, side] `pixels` as a PNG file.
     static func encode(square pixels: [UInt8]) -> Data {
         let area = pixels.count / 3, side = Int(Double(area).squareRoot().rounded())
         return encode(width: side, height: side) { at in
@@ -32,7 +32,7 @@ enum PNG {
             swap(&row, &above)
         }
         data += deflater.finish()
-        let header = big(width) + big(height) + [8, 2, 0, 0, 0]  // bit depth, RGB, and the only methods there are
+        let header = big(width) + big(height) + [8, 2, 0, 0, 0]  // bit depth, RGB, and the only defined methods
         let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
         return Data(signature) + chunk("IHDR", header) + chunk("IDAT", data) + chunk("IEND", Data())
     }
@@ -59,10 +59,10 @@ private final class Deflater {
 
     deinit { deflateEnd(&stream) }
 
-    /// What `part` adds to the stream.
+    /// Compresses `part`; returns the output so far.
     func deflate(_ part: [UInt8]) -> Data { run(part, Z_NO_FLUSH) }
 
-    /// What is left at the end of the stream.
+    /// Returns the rest of the stream.
     func finish() -> Data { run([], Z_FINISH) }
 
     private func run(_ part: [UInt8], _ flush: Int32) -> Data {

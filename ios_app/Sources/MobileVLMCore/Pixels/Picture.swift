@@ -1,10 +1,10 @@
-/// An opaque, upright picture in memory: `pixels` holds width × height values 0x??RRGGBB, row by row (the top byte may hold anything).
+/// An opaque, upright picture in memory: `pixels` holds width × height values 0x??RRGGBB, row by row (the top byte is undefined).
 public struct Picture: Sendable {
     public let width: Int
     public let height: Int
     public let pixels: [UInt32]
 
-    /// - Throws: `PictureError` if there is no pixel, or too few are given.
+    /// - Throws: `PictureError` if there are no pixels, or too few.
     public init(width: Int, height: Int, pixels: [UInt32]) throws(PictureError) {
         guard width >= 1, height >= 1 else {
             throw PictureError("picture: got \(width) x \(height) pixels, expected at least 1 x 1")
@@ -31,7 +31,7 @@ public struct Picture: Sendable {
         try self.init(width: width, height: height, pixels: pixels)
     }
 
-    /// From 0xAARRGGBB, not premultiplied: composed over `backdrop` (0xRRGGBB) exactly as Pillow's `alpha_composite` does it.
+    /// From non-premultiplied 0xAARRGGBB, composited over `backdrop` (0xRRGGBB) exactly like Pillow's `alpha_composite`.
     public init(width: Int, height: Int, argb: [UInt32], over backdrop: UInt32) throws(PictureError) {
         try self.init(width: width, height: height, pixels: argb.map { Self.composed($0, over: backdrop) })
     }

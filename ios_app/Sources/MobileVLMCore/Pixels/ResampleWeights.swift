@@ -1,9 +1,9 @@
-/// Where each output pixel of one axis looks, and with what weights: Pillow's bicubic (a = −0.5), widened when it shrinks so that it
+/// The input pixels and weights of each output pixel along one axis: Pillow's bicubic (a = −0.5), widened when shrinking so that it
 /// doesn't alias, in fixed point with `precisionBits` fractional bits.
 ///
 /// Output pixel `i` is the sum over `k` of `input[first[i] + k] * weights[i * taps + k]`, `k` below `count[i]`.
 ///
-/// Source: the method of Pillow's `Resample.c` (8 bits per channel), whose results these weights repeat to the last bit.
+/// Source: the method of Pillow's `Resample.c` (8 bits per channel), which these weights match bit for bit.
 struct ResampleWeights {
     let inputSize: Int
     let taps: Int
@@ -11,7 +11,7 @@ struct ResampleWeights {
     let count: [Int]
     let weights: [Int32]
 
-    /// 32 bits less 8 for a colour and 2 for what the kernel overshoots.
+    /// 32 bits minus 8 for a color and 2 for the kernel's overshoot.
     static let precisionBits: Int32 = 32 - 8 - 2
 
     init(inputSize: Int, outputSize: Int) {

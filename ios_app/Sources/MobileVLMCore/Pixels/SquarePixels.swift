@@ -1,15 +1,15 @@
-/// A picture → the square that the vision encoder reads, exactly as the reference makes it: padded to a square with the mean colour, then
+/// Converts a picture to the vision encoder's square input exactly like the reference: padded to a square with the mean color, then
 /// resized (Pillow's bicubic, horizontally and then vertically, rounded to 8 bits after each).
 ///
-/// The square is never made, nor rows of it: what padding adds to a pixel is its colour times the sum of the weights there. Memory goes
-/// with the picture, however long and thin it is.
+/// The padded square is never created: padding adds its color times the sum of its weights to a pixel. Memory use depends
+/// on the picture alone, however long and thin it is.
 ///
 /// One instance serves one task at a time; it keeps its buffer and the weights of the last size.
 public struct SquarePixels {
     private let side: Int
     private let padColor: UInt32
     private var weights: ResampleWeights
-    private var narrowed = [UInt8]()  // [3, H, columns that see the picture]: its rows, resized horizontally
+    private var narrowed = [UInt8]()  // [3, H, columns that overlap the picture]: its rows, resized horizontally
 
     private static let half: Int32 = 1 << (ResampleWeights.precisionBits - 1)
 
@@ -37,7 +37,7 @@ public struct SquarePixels {
         return shortened(down, across, height: picture.height)
     }
 
-    /// A square of the right size already is only padded.
+    /// Without a resize, the picture is only padded.
     private func padded(_ picture: Picture, left: Int, top: Int, row: inout [UInt32]) -> [UInt8] {
         var out = [UInt8](repeating: 0, count: 3 * side * side)
         for y in 0..<side {
@@ -132,13 +132,13 @@ public struct SquarePixels {
     }
 }
 
-/// What each output pixel along one axis sees of a picture of `length` pixels that begins at `before` in the square.
+/// The overlap of each output pixel along one axis with a picture of `length` pixels that begins at `before` in the square.
 private struct Overlap {
-    /// The first of the picture's pixels that it sees, the place of that one's weight, and how many it sees.
+    /// The first overlapping pixel of the picture, the index of its weight, and the number of overlapping pixels.
     private(set) var first = [Int](), tap = [Int](), count = [Int]()
-    /// The sums of its weights in the picture, and in the padding around it.
+    /// The sums of the weights in the picture and in the padding.
     private(set) var inside = [Int32](), padding = [Int32]()
-    /// The output pixels that see any of the picture: they are neighbours.
+    /// The output pixels that overlap the picture; they are contiguous.
     let seeing: Range<Int>
 
     init(_ weights: ResampleWeights, before: Int, length: Int) {

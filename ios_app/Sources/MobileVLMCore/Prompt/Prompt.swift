@@ -1,4 +1,4 @@
-/// A question and, unless it is the one being asked, its answer.
+/// A question and its answer, which is missing for the question being asked.
 public struct Turn: Sendable, Equatable {
     public let question: String
     public let answer: String?
@@ -9,7 +9,7 @@ public struct Turn: Sendable, Equatable {
     }
 }
 
-/// What a prompt is made of.
+/// A part of a prompt.
 public enum Segment: Sendable, Equatable {
     case text(String)
     /// The picture's tokens.
@@ -18,9 +18,9 @@ public enum Segment: Sendable, Equatable {
     case end
 }
 
-/// The conversation template of a bundle, by its manifest's `PromptSpec`. Texts of a user and of a model go in as they are.
+/// The prompt template of a bundle, from its manifest's `PromptSpec`. User and model texts are inserted unchanged.
 public struct Prompt: Sendable {
-    /// Where a question goes in the manifest's texts.
+    /// The placeholder for a question in the manifest's texts.
     static let question = "{question}"
 
     private let spec: PromptSpec
@@ -41,7 +41,7 @@ public struct Prompt: Sendable {
 
     /// The whole conversation in the template.
     ///
-    /// - Throws: `PromptError` if a question is empty, there is none, or one that isn't the last has no answer.
+    /// - Throws: `PromptError` if a question is empty, there is none, or a turn before the last has no answer.
     public func segments(_ turns: [Turn]) throws(PromptError) -> [Segment] {
         guard !turns.isEmpty else {
             throw PromptError("conversation: got no turn, expected at least one question")
@@ -64,14 +64,14 @@ public struct Prompt: Sendable {
         guard question.contains(where: { !$0.isWhitespace }) else {
             throw PromptError("question: got an empty text, expected a question")
         }
-        // By scalars: a mark that follows the braces must not join them into another character.
+        // By scalars: a combining mark after the braces must not merge with them.
         let parts = template.unicodeScalars.split(at: Self.question)
         return parts.before + question + parts.after
     }
 }
 
 extension String.UnicodeScalarView {
-    /// The texts before and after the first `mark`, which is there.
+    /// The texts before and after the first `mark`, which must be present.
     fileprivate func split(at mark: String) -> (before: String, after: String) {
         let scalars = Array(self), wanted = Array(mark.unicodeScalars)
         let at = scalars.indices.first { scalars[$0...].starts(with: wanted) } ?? scalars.endIndex

@@ -1,7 +1,7 @@
-/// Pieces of single tokens → text as it may be shown: whole characters only.
+/// Turns the pieces of single tokens into displayable text: complete characters only.
 ///
-/// A piece `<0xE4>` is a byte of a character that the vocabulary lacks: it waits for the rest of the character; bytes that never become one
-/// are shown as U+FFFD. The space in front of the first word belongs to the prompt and is dropped. Special tokens add nothing.
+/// A piece such as `<0xE4>` is one byte of a character missing from the vocabulary; it is held until the character is complete. Invalid
+/// bytes are shown as U+FFFD. The space before the first word belongs to the prompt and is dropped, as are special tokens.
 public struct TextStream: Sendable {
     /// SentencePiece's space, U+2581.
     static let space: Unicode.Scalar = "\u{2581}"
@@ -24,7 +24,7 @@ public struct TextStream: Sendable {
         return shown(bytes.finish() + String(text))
     }
 
-    /// What is left of a character that was cut short.
+    /// The rest of an incomplete character, as U+FFFD.
     public mutating func finish() -> String {
         shown(bytes.finish())
     }
@@ -45,7 +45,7 @@ public struct TextStream: Sendable {
     }
 }
 
-/// Bytes one at a time → characters; each longest beginning of a character that goes wrong is one U+FFFD (as WHATWG's Encoding has it).
+/// Decodes UTF-8 byte by byte; each maximal invalid prefix of a character becomes one U+FFFD (WHATWG Encoding).
 struct UTF8Assembler: Sendable {
     private var needed = 0
     private var code: UInt32 = 0
@@ -74,7 +74,7 @@ struct UTF8Assembler: Sendable {
         case 0x00...0x7F: return String(Character(Unicode.Scalar(byte)))
         case 0xC2...0xDF: expect(1, byte & 0x1F)
         case 0xE0...0xEF:
-            if byte == 0xE0 { next = 0xA0...0xBF }  // shorter spellings exist
+            if byte == 0xE0 { next = 0xA0...0xBF }  // overlong encodings
             if byte == 0xED { next = 0x80...0x9F }  // surrogates
             expect(2, byte & 0x0F)
         case 0xF0...0xF4:

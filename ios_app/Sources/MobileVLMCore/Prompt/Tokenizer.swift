@@ -2,14 +2,14 @@ import Foundation
 
 /// The checkpoint's SentencePiece tokenizer: BPE with byte fallback over text whose spaces are U+2581, with one in front.
 ///
-/// Ids are those of the reference. Each text is a segment of its own; nothing in it is special: `</s>` that a user types is text.
+/// Ids equal the reference's. Each text is a separate segment without special tokens: `</s>` typed by a user is text.
 public struct Tokenizer: Sendable {
     private let pieces: [String]
     private let scores: [Float]
     private let vocabulary: [ArraySlice<UInt8>: Int32]  // normal pieces only, by their bytes
     private let bytes: [Int32]
     private let space: [UInt8]?
-    /// The pieces that are never shown: control tokens, and the one for what the vocabulary lacks.
+    /// The pieces that are never shown: control tokens and the unknown token.
     public let specials: Set<String>
 
     /// Reads the bundle's `tokenizer.model`.
@@ -48,15 +48,15 @@ public struct Tokenizer: Sendable {
         space = model.addsSpaceInFront ? Self.spaceBytes : nil
     }
 
-    /// How many ids there are.
+    /// The number of ids.
     public var count: Int { pieces.count }
 
-    /// A token's own piece, such as `▁the` or `<0xE4>`; that of an id without one is empty.
+    /// A token's piece, such as `▁the` or `<0xE4>`; empty for an id without one.
     public func piece(_ id: Int32) -> String {
         pieces.indices.contains(Int(id)) ? pieces[Int(id)] : ""
     }
 
-    /// The text of `ids`, as it would be shown.
+    /// The displayed text of `ids`.
     public func decode(_ ids: [Int32]) -> String {
         var stream = TextStream(hiding: specials)
         return ids.map { stream.add(piece($0)) }.joined() + stream.finish()
@@ -74,7 +74,7 @@ public struct Tokenizer: Sendable {
 
     private static let spaceBytes = Array("\u{2581}".utf8)
 
-    /// A neighbour pair that spells a piece.
+    /// A pair of neighbors that forms a piece.
     private struct Candidate {
         let score: Float
         let left: Int
@@ -82,9 +82,9 @@ public struct Tokenizer: Sendable {
         let id: Int32
     }
 
-    /// Characters of `text` merged with their neighbours, best score first and from the left, until no two spell a piece.
+    /// Merges characters of `text`, best score first and from the left, until no two neighbors form a piece.
     private func merged(_ text: [UInt8]) -> [Int32] {
-        // Symbols by where they begin: where they end, and where the one before begins.
+        // Indexed by a symbol's start: its end, and the start of the previous symbol.
         var end = [Int](repeating: 0, count: text.count)
         var before = [Int](repeating: -1, count: text.count + 1)
         var begin = 0
@@ -109,7 +109,7 @@ public struct Tokenizer: Sendable {
             at = end[at]
         }
         while let best = candidates.pop() {
-            // Stale unless both halves are still as they were offered.
+            // Stale unless both halves are unchanged.
             guard end[best.left] > 0, end[best.left] < best.end, end[end[best.left]] == best.end else { continue }
             let right = end[best.left]
             end[right] = 0
@@ -137,7 +137,7 @@ public struct Tokenizer: Sendable {
     }
 }
 
-/// A binary heap: the element that goes first, by `goesFirst`, is popped first.
+/// A binary heap ordered by `goesFirst`.
 struct Heap<Element> {
     private var elements = [Element]()
     private let goesFirst: (Element, Element) -> Bool

@@ -1,15 +1,15 @@
 import Foundation
 
-/// What the kit needs of a SentencePiece model file (`tokenizer.model`, a protobuf): its pieces, and that it is the kind that LLaMA has.
+/// Reads the pieces of a SentencePiece model file (`tokenizer.model`, a protobuf), and checks that it is LLaMA's kind.
 ///
-/// Source: `sentencepiece_model.proto`; field numbers below are those of its messages.
+/// Source: `sentencepiece_model.proto`, with its field numbers.
 struct TokenizerModel {
     enum Kind: UInt64 {
         case normal = 1
         case unknown, control, userDefined, unused, byte
     }
 
-    /// `text` in UTF-8: two pieces that look alike may differ in their bytes.
+    /// `text` as UTF-8 bytes, because canonically equal pieces may differ in bytes.
     struct Piece {
         var text = ArraySlice<UInt8>()
         var score: Float = 0
@@ -20,7 +20,7 @@ struct TokenizerModel {
     private(set) var addsSpaceInFront = true
     private(set) var unknownID: Int32 = 0
 
-    /// - Throws: `BundleError` if `bytes`, which errors call `name`, are no such model.
+    /// - Throws: `BundleError` if `bytes` aren't such a model; errors refer to them as `name`.
     init(_ bytes: [UInt8], name: String) throws {
         do {
             try read(bytes)

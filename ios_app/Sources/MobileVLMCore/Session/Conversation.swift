@@ -8,41 +8,41 @@ struct Answer: Sendable, Equatable {
     let ended: Ended
 }
 
-/// The conversation about one picture as the engine's KV cache holds it.
+/// The conversation about one picture as it is in the engine's KV cache.
 ///
-/// The rows that are cached are mirrored here. What a conversation needs is compared with them, and only what differs is fed: a follow-up
-/// feeds what is new, an undo nothing, and what an error has lost all of it.
+/// It mirrors the cached rows, compares them with the rows a conversation needs, and feeds only the difference: a follow-up
+/// feeds what is new, an undo nothing, and a restart after an error everything.
 struct Conversation: Sendable {
-    /// An answer that has no room for so many tokens isn't begun.
+    /// The least room, in tokens, for which an answer is begun.
     static let minAnswerTokens = 16
 
     private let model: LoadedModel
     private let prompt: Prompt
     private var cached = [PromptRow]()
     private var pixels = [UInt8]()
-    private var isSeen = false  // the engine has the picture's embeddings
+    private var isSeen = false  // the engine has the image's embeddings
 
     init(_ model: LoadedModel) {
         self.model = model
         prompt = Prompt(model.manifest.prompt)
     }
 
-    /// Whether the engine has the picture.
+    /// Whether the engine has encoded the image.
     var hasPicture: Bool { isSeen }
 
     /// Tokens in the KV cache.
     var position: Int { cached.count }
 
-    /// Encodes the picture `pixels` and feeds what stands before any question.
+    /// Encodes the image `pixels` and feeds everything before the first question.
     mutating func encodeImage(_ pixels: [UInt8], isolation: isolated (any Actor)? = #isolation) async throws {
         self.pixels = pixels
         isSeen = false
-        // What stands before the picture stays.
+        // The rows before the image stay.
         cached = Array(cached.prefix(beforeQuestion().count - model.manifest.image.tokens))
         try await fit(beforeQuestion())
     }
 
-    /// What an error has lost is fed anew when it is needed.
+    /// After an error: everything is fed again when needed.
     mutating func lose() {
         cached = []
         isSeen = false
@@ -53,12 +53,12 @@ struct Conversation: Sendable {
         try await fit(try rows(turns))
     }
 
-    /// Answers `question` after `turns`, with at most `maxNewTokens` tokens or what room there is.
+    /// Answers `question` after `turns`, with at most `maxNewTokens` tokens or the remaining context.
     ///
     /// - Parameters:
     ///   - isStopped: asked after each token
-    ///   - show: given the answer so far
-    /// - Throws: `ContextFullError` if there is room for fewer than `minAnswerTokens` tokens, and `PromptError`: nothing has run then; what the
+    ///   - show: receives the answer so far
+    /// - Throws: `ContextFullError` if fewer than `minAnswerTokens` tokens remain, and `PromptError`, before anything has run; what the
     ///   engine throws.
     mutating func answer(
         _ turns: [ChatTurn], _ question: String, maxNewTokens: Int, by sampler: inout Sampler,
@@ -68,7 +68,7 @@ struct Conversation: Sendable {
         let room = model.manifest.maxContext - wanted.count
         guard room >= min(Self.minAnswerTokens, maxNewTokens) else { throw ContextFullError() }
         let most = min(room, maxNewTokens)
-        // The last chunk, of one row at least, is what tells the first token.
+        // The last chunk, of at least one row, yields the first token.
         let last = (wanted.count - 1) / model.chunk * model.chunk
         sampler.pieces = model.tokenizer.count
         try await fit(Array(wanted[..<min(max(last, commonLength(wanted)), wanted.count - 1)]))
@@ -97,7 +97,7 @@ struct Conversation: Sendable {
         return [.token(spec.bosID)] + tokens(spec.beforeImage) + (0..<model.manifest.image.tokens).map { .image($0) }
     }
 
-    /// All of the conversation, each answer with its end.
+    /// The rows of the whole conversation, each answer followed by a stop token.
     private func rows(_ turns: [ChatTurn]) throws -> [PromptRow] {
         var rows = beforeQuestion()
         for (index, turn) in turns.enumerated() {
@@ -116,7 +116,7 @@ struct Conversation: Sendable {
 
     // MARK: - the KV cache
 
-    /// How many of `wanted` are cached already.
+    /// How many rows of `wanted` are already cached.
     private func commonLength(_ wanted: [PromptRow]) -> Int {
         zip(cached, wanted).prefix { $0 == $1 }.count
     }

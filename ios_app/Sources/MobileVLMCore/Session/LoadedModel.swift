@@ -1,6 +1,6 @@
 import Foundation
 
-/// A bundle that is verified and loaded.
+/// A verified, loaded bundle.
 public final class LoadedModel: @unchecked Sendable {
     public let folder: URL
     public let manifest: Manifest
@@ -33,21 +33,21 @@ public final class LoadedModel: @unchecked Sendable {
     /// - Throws: `EngineError` once it is released.
     public var engine: any VLMEngine {
         get throws {
-            guard let engine = lock.withLock({ loaded }) else { throw EngineError("engine: it was released") }
+            guard let engine = lock.withLock({ loaded }) else { throw EngineError("engine: already released") }
             return engine
         }
     }
 
-    /// Whether the engine is freed; what needs none still works.
+    /// Whether the engine is freed; everything that doesn't need it still works.
     public var isReleased: Bool { lock.withLock { loaded == nil } }
 
-    /// Frees the engine, to make room for another one.
+    /// Frees the engine to make room for another one.
     public func release() {
         lock.withLock { loaded = nil }
     }
 }
 
-/// Loads bundles: every file checked, the memory counted, the programs loaded.
+/// Loads bundles: verifies every file, checks memory, and loads the programs.
 public struct ModelLoader: Sendable {
     /// Which of the manifest's artifacts the engine runs.
     public static let backend = "coreml"
@@ -57,8 +57,8 @@ public struct ModelLoader: Sendable {
     private let now: @Sendable () -> Duration
 
     /// - Parameters:
-    ///   - availableMemory: bytes that the app may take
-    ///   - now: a clock that never goes back
+    ///   - availableMemory: bytes that the app may use
+    ///   - now: a monotonic clock
     ///   - openEngine: loads the programs of the verified bundle in a folder
     public init(
         availableMemory: @escaping @Sendable () -> Int64,
@@ -70,7 +70,7 @@ public struct ModelLoader: Sendable {
         self.openEngine = openEngine
     }
 
-    /// Loads the bundle in `folder`; `progress` is given the share of it that is verified.
+    /// Loads the bundle in `folder`; `progress` receives the fraction verified.
     ///
     /// - Throws: `BundleError` if it is damaged or has no program for this app; `MemoryError`; `EngineError`; `CancellationError`.
     public func load(_ folder: URL, progress: @escaping @Sendable (Double) -> Void) async throws -> LoadedModel {

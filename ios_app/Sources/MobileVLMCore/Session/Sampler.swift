@@ -4,13 +4,13 @@ import Foundation
 public struct Sampler: Sendable, Equatable {
     /// 0: always the most likely token.
     public let temperature: Double
-    /// Only the likeliest tokens that together have this probability are drawn from.
+    /// Samples only from the most likely tokens that together have this probability.
     public let topP: Double
-    /// Only the first rows of the vocabulary, those that the tokenizer has a piece for, are chosen from.
+    /// Chooses only among the first rows of the vocabulary, those with a piece in the tokenizer.
     var pieces = Int.max
     private var random: SplitMix64
 
-    /// Greedy, as parity is measured.
+    /// Greedy, as used for parity checks.
     public static let greedy = Sampler(temperature: 0, topP: 1, seed: 0)
 
     /// - Precondition: `temperature` is 0 or more, and `topP` above 0 and at most 1.
@@ -21,13 +21,13 @@ public struct Sampler: Sendable, Equatable {
         random = SplitMix64(state: seed)
     }
 
-    /// The next token's id: the position of its logit. The first of equals goes first, as torch's argmax has it; NaN is never chosen.
+    /// The next token's id, the index of its logit. Ties go to the first, as in torch's argmax; NaN is never chosen.
     public mutating func next<Logits: RandomAccessCollection>(_ logits: Logits) -> Int32
     where Logits.Element: BinaryFloatingPoint, Logits.Index == Int {
         choose(logits)
     }
 
-    /// As for any collection, compiled for this one: the engine's logits are read where they are, tens of thousands a token.
+    /// Specialized version, because tens of thousands of logits are read per token, in place.
     public mutating func next(_ logits: UnsafeBufferPointer<Float>) -> Int32 { choose(logits) }
 
     #if !(os(macOS) && arch(x86_64))  // Swift has no Float16 on Intel Macs
@@ -71,7 +71,7 @@ public struct Sampler: Sendable, Equatable {
     }
 }
 
-/// A small generator that repeats for a seed (Steele, Lea and Flood, 2014).
+/// A small seeded generator (Steele, Lea and Flood, 2014).
 struct SplitMix64: Sendable, Equatable {
     var state: UInt64
 

@@ -1,22 +1,22 @@
 /// What the session is doing.
 public enum Phase: Sendable, Equatable {
-    /// No bundle is chosen.
+    /// No bundle is selected.
     case idle
     /// A bundle is being verified and loaded.
     case loading
     /// It couldn't be loaded; `SessionState.problem` says why.
     case failed
-    /// The model is out of memory while the app is in the background.
+    /// The model was freed while the app is in the background.
     case suspended
     /// The model waits for a picture.
     case ready
-    /// The phone is being checked: the model is lent to `VLMSession.check`.
+    /// "Check this phone" is using the model (`VLMSession.check`).
     case checking
-    /// A picture is being encoded, or a conversation put back into the KV cache.
+    /// A picture is being encoded, or a conversation is being restored in the KV cache.
     case encoding
     /// The picture is in the KV cache: a question may be asked.
     case imageReady
-    /// An answer is coming.
+    /// An answer is being generated.
     case answering
 }
 
@@ -25,18 +25,18 @@ public enum Ended: String, Codable, Sendable, Equatable {
     case complete, length, stopped, failed
 }
 
-/// Figures of an answer.
+/// Statistics of an answer.
 public struct AnswerStats: Codable, Sendable, Equatable {
-    /// Seconds to encode the picture and put it through the text decoder; 0 for a follow-up.
+    /// Seconds to encode the image and run it through the text decoder; 0 for a follow-up.
     public let imageSeconds: Double
     /// Seconds from the question to the first token.
     public let firstTokenSeconds: Double
     public let tokens: Int
-    /// Tokens a second after the first; 0 if there was only one.
+    /// Tokens per second after the first; 0 if there was only one.
     public let tokensPerSecond: Double
 }
 
-/// A question and what has come of its answer; `ended` is nil while it is coming.
+/// A question and its answer so far; `ended` is nil until it is finished.
 public struct ChatTurn: Codable, Sendable, Equatable {
     public let question: String
     public internal(set) var answer = ""
@@ -45,15 +45,15 @@ public struct ChatTurn: Codable, Sendable, Equatable {
     public internal(set) var stats: AnswerStats?
 }
 
-/// What went wrong; shown beside the conversation, never as an answer.
+/// What went wrong; shown next to the conversation, never as an answer.
 public enum Problem: Sendable, Equatable {
     /// The bundle can't be used: damaged, of a newer format, without a program for this app.
     case bundle(String)
     /// The phone has too little memory.
     case memory(needed: Int64, available: Int64)
-    /// The engine failed. What it was doing can be tried again.
+    /// The engine failed. The operation can be retried.
     case engine(String)
-    /// The question doesn't fit into what is left of the context; a new chat about the same picture has more room.
+    /// The question doesn't fit the remaining context; a new chat about the same picture has more room.
     case contextFull(question: String)
     /// The phone couldn't be checked: no golden records, no room for a capture, a failing engine.
     case check(String)
@@ -61,19 +61,19 @@ public enum Problem: Sendable, Equatable {
     case input(String)
 }
 
-/// All that a screen shows of the session.
+/// Everything a screen shows about the session.
 public struct SessionState: Sendable, Equatable {
     public internal(set) var phase = Phase.idle
-    /// The chosen bundle's name.
+    /// The selected bundle's name.
     public internal(set) var bundle: String?
-    /// Share of the bundle that is verified, 0 to 1.
+    /// Fraction of the bundle verified, 0 to 1.
     public internal(set) var loadProgress = 0.0
-    /// The number of the picture, or of none: another one with each `show`, `clear`, `close` and other bundle.
+    /// The picture's number; changes with each `show`, `clear`, `close` and change of bundle.
     public internal(set) var picture = 0
-    /// Whether the picture hasn't begun to be encoded, so that a newer one costs nothing.
+    /// Whether encoding hasn't begun, so that replacing the picture costs nothing.
     public internal(set) var isPictureWaiting = false
     public internal(set) var turns = [ChatTurn]()
-    /// Asked, but not begun yet.
+    /// Asked, but not being answered yet.
     public internal(set) var waitingQuestion: String?
     /// Tokens in the KV cache, of `maxTokens`.
     public internal(set) var usedTokens = 0

@@ -1,7 +1,7 @@
 import Foundation
 
-/// What the worker does to bring about what is wanted. Each step takes what it needs when it begins; what comes of it counts only for the
-/// picture and the conversation that it began with.
+/// The worker's steps that carry out requests. Each step takes its input when it begins; its result counts only for the
+/// picture and conversation it began with.
 extension VLMSession {
     func run(_ step: Step) async {
         switch step {
@@ -34,9 +34,9 @@ extension VLMSession {
             if task.isCancelled { return }
             model = loaded
             conversation = Conversation(loaded)
-            isToRefresh = pixels != nil  // a conversation from before is put back
+            isToRefresh = pixels != nil  // an earlier conversation is restored
         } catch {
-            // Another request came, and the next step sees it. A bundle that was opened again may be another one by now, and is loaded again.
+            // Another request came; the next step handles it. A bundle opened again may have changed, and is loaded again.
             guard openCount == startCount, !task.isCancelled else { return }
             hasFailedToLoad = true
             problem =
@@ -144,7 +144,7 @@ extension VLMSession {
         }
     }
 
-    /// The engine failed, and its KV cache is lost: it is fed anew when it is needed. The epoch `mine` is told why.
+    /// The engine failed and its KV cache is lost; it is fed again when needed. The problem is reported if `startEpoch` is current.
     private func lose(_ current: inout Conversation, _ startEpoch: Int, _ error: any Error) {
         current.lose()
         conversation = current
@@ -153,7 +153,7 @@ extension VLMSession {
         question = nil
     }
 
-    /// The question that began in the epoch `mine` was never asked.
+    /// Removes the question that began in `startEpoch`; it was never asked.
     private func refuse(_ startEpoch: Int, _ why: Problem) {
         guard epoch == startEpoch else { return }
         turns.removeLast()
@@ -166,7 +166,7 @@ extension VLMSession {
         publish()
     }
 
-    /// What was said; an answer that failed wasn't.
+    /// The finished turns, without failed answers.
     private func history() -> [ChatTurn] { turns.filter { $0.ended != .failed } }
 
     static func line(_ error: any Error) -> String {

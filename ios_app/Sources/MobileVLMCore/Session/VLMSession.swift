@@ -2,13 +2,13 @@ import Foundation
 
 /// A bundle, a picture and a conversation about it: the state that one screen shows.
 ///
-/// What the user wants is noted at once; one worker brings it about, step after step: load, check, look, answer. A new request overtakes those
-/// that haven't begun and stops the answer that it makes idle. So whatever comes in whatever order, the session ends where the last request
-/// points. The requests are here, the steps in an extension.
+/// Requests are stored at once; one worker carries them out step by step: load, check, encode, answer. A new request replaces older
+/// ones that haven't begun and stops an answer that it makes obsolete. So after any sequence of requests, the session ends in the
+/// state that the last one asked for. The requests are here, the steps in an extension.
 public actor VLMSession {
     public typealias Load = @Sendable (URL, @escaping @Sendable (Double) -> Void) async throws -> LoadedModel
 
-    /// The longest answer, in tokens, unless asked otherwise.
+    /// The default maximum length of an answer, in tokens.
     public static let maxNewTokens = 256
 
     enum Step { case unload, load, check, encode, answer }
@@ -22,10 +22,10 @@ public actor VLMSession {
     let now: @Sendable () -> Duration
     private let listener: @Sendable (SessionState) -> Void
 
-    // What is wanted.
+    // Requested.
     var requestedBundle: URL?
     var newPicture: Picture?
-    var isToRefresh = false  // put the conversation back into the KV cache
+    var isToRefresh = false  // restore the conversation in the KV cache
     var question: Question?
     var turns = [ChatTurn]()
     var check: (@Sendable (LoadedModel) async throws -> Void)?
@@ -33,7 +33,7 @@ public actor VLMSession {
     private var isInBackground = false
     private var isReleased = false
 
-    // What is.
+    // Actual.
     var model: LoadedModel?
     var conversation: Conversation?
     var resizing: Int?  // the number of the picture whose pixels are being made
@@ -49,7 +49,7 @@ public actor VLMSession {
     var problem: Problem?
     private var worker: Task<Void, Never>?
 
-    // What began with another picture, in another conversation, or before a bundle was opened or closed, doesn't touch the state any more.
+    // Work that began with another picture, conversation or bundle no longer changes the state.
     var pictureNumber = 0
     var epoch = 0
     var openCount = 0
@@ -58,9 +58,9 @@ public actor VLMSession {
     public private(set) var state = SessionState()
 
     /// - Parameters:
-    ///   - load: verifies and loads the bundle in a folder (`ModelLoader.load`), telling the share that is verified
-    ///   - now: a clock that never goes back
-    ///   - listener: given every new state in order; it must only hand it on
+    ///   - load: verifies and loads the bundle in a folder (`ModelLoader.load`), reporting the fraction verified
+    ///   - now: a monotonic clock
+    ///   - listener: receives every new state in order; it must only pass it on
     public init(
         load: @escaping Load, now: @escaping @Sendable () -> Duration = monotonicNow,
         listener: @escaping @Sendable (SessionState) -> Void
@@ -98,7 +98,7 @@ public actor VLMSession {
         changed()
     }
 
-    /// A new picture, with a `question` about it or none yet: it is encoded while the user types. Returns the picture's number:
+    /// Shows a new picture, optionally with a `question`; it is encoded while the user types. Returns the picture's number:
     /// `SessionState.picture` as long as the state is about it.
     @discardableResult
     public func show(_ picture: Picture, question: String? = nil, maxNewTokens: Int = maxNewTokens) -> Int {
@@ -111,7 +111,7 @@ public actor VLMSession {
         return pictureNumber
     }
 
-    /// A picture about which `said` was said before, such as when the system has ended the app meanwhile; turns without an end are left out.
+    /// Restores a picture and the conversation `said` about it, such as after the system ended the app. Unfinished turns are dropped.
     public func resume(_ picture: Picture, said: [ChatTurn]) {
         show(picture)
         turns = said.filter { $0.ended != nil }
@@ -126,8 +126,8 @@ public actor VLMSession {
         changed()
     }
 
-    /// Asks `question` about the picture, once it is encoded. False, and nothing happens, if it is blank, without a picture, or another is
-    /// under way.
+    /// Asks `question` about the picture, once it is encoded. Returns false and changes nothing if it is blank, there is no picture, or
+    /// another question is being answered.
     @discardableResult
     public func ask(_ question: String, maxNewTokens: Int = maxNewTokens) -> Bool {
         let hasPicture = newPicture != nil || pixels != nil || resizing == pictureNumber
@@ -138,7 +138,7 @@ public actor VLMSession {
         return true
     }
 
-    /// Ends the answer that is coming, after its current token, or takes back the question that waits; cancels a check.
+    /// Stops the current answer after its current token, or withdraws the queued question; cancels a check.
     public func stop() {
         question = nil
         stopAnswer()
@@ -146,7 +146,7 @@ public actor VLMSession {
         changed()
     }
 
-    /// Takes back the last question and its answer.
+    /// Undoes the last question and its answer.
     public func undo() {
         if question != nil {
             question = nil
@@ -156,14 +156,14 @@ public actor VLMSession {
         changed()
     }
 
-    /// Begins anew about the same picture, with the whole context free.
+    /// Starts a new conversation about the same picture, with the whole context free.
     public func newChat() {
         question = nil
         restart([])
         changed()
     }
 
-    /// Tries again what failed: loading the bundle, or encoding the picture.
+    /// Retries what failed: loading the bundle, or encoding the picture.
     public func retry() {
         hasFailedToLoad = false
         if pixels != nil { isToRefresh = true }
@@ -171,12 +171,12 @@ public actor VLMSession {
         changed()
     }
 
-    /// Lends the loaded model to `work`, and begins nothing else meanwhile: for "Check this phone". An answer that is coming is stopped;
-    /// the conversation is put back afterwards, and the model loaded again if `work` has released it. What `work` throws becomes a
+    /// Gives the loaded model to `work`, for "Check this phone"; nothing else begins meanwhile. The current answer is stopped;
+    /// afterwards the conversation is restored, and the model loaded again if `work` has released it. What `work` throws becomes a
     /// `Problem.check`.
     ///
-    /// `stop`, `show`, `clear`, `open` of another bundle, `close` and `background` cancel the task that `work` runs in, or let `work` go
-    /// if it hasn't begun. False, and nothing happens, if the bundle's model isn't loaded, or a check is under way.
+    /// `stop`, `show`, `clear`, `open` of another bundle, `close` and `background` cancel the task that `work` runs in, or drop `work`
+    /// if it hasn't begun. Returns false and changes nothing if the bundle's model isn't loaded or a check is running.
     @discardableResult
     public func check(_ work: @escaping @Sendable (LoadedModel) async throws -> Void) -> Bool {
         guard let model, model.folder == requestedBundle, check == nil, checking == nil, !isInBackground else { return false }
@@ -187,12 +187,12 @@ public actor VLMSession {
         return true
     }
 
-    /// How tokens are chosen from the next answer on.
+    /// Sets how tokens are chosen, from the next answer on.
     public func choose(by sampler: Sampler) {
         self.sampler = sampler
     }
 
-    /// The app isn't seen any more: the answer is stopped, a check cancelled, and nothing new begins but loading.
+    /// The app went to the background: stops the answer and a check; nothing new begins except loading.
     public func background() {
         isInBackground = true
         stopAnswer()
@@ -200,14 +200,14 @@ public actor VLMSession {
         changed()
     }
 
-    /// The app is seen again. A model that was released is loaded again, and the conversation put back.
+    /// The app is in the foreground again: loads a freed model again and restores the conversation.
     public func foreground() {
         isInBackground = false
         isReleased = false
         changed()
     }
 
-    /// Frees the model if the app is in the background; the conversation is kept.
+    /// Frees the model if the app is in the background, and keeps the conversation.
     public func releaseMemory() {
         if isInBackground { isReleased = true }
         changed()
@@ -235,7 +235,7 @@ public actor VLMSession {
         checking?.cancel()
     }
 
-    /// Why a bundle couldn't be loaded stays until that is tried again.
+    /// Keeps a load failure until loading is tried again.
     private func forgetProblem() {
         if !hasFailedToLoad { problem = nil }
     }
@@ -298,7 +298,7 @@ public actor VLMSession {
         return pixels == nil ? .ready : .imageReady
     }
 
-    /// Whether the answer that is coming belongs to this conversation, and not to one that is gone.
+    /// Whether the current answer belongs to this conversation and not to a discarded one.
     private var isAnswering: Bool {
         guard running == .answer, let turn = turns.last else { return false }
         return turn.ended == nil
@@ -323,7 +323,7 @@ public actor VLMSession {
     }
 }
 
-/// Time since some moment, which never goes back.
+/// Monotonic time since an arbitrary moment.
 @Sendable public func monotonicNow() -> Duration {
     ContinuousClock.now - started
 }

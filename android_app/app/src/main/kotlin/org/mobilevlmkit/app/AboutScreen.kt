@@ -2,7 +2,7 @@ package org.mobilevlmkit.app
 
 import android.view.View
 
-/** Version, engine, licences. */
+/** Version, engine, licenses. */
 class AboutScreen(ui: Ui, model: AppModel) : ScreenView {
     override val view: View = ui.page(
         ui.string(R.string.about_title),

@@ -14,16 +14,16 @@ import java.io.InputStream
 import java.util.concurrent.Executor
 import java.util.concurrent.Executors
 
-/** What the app is made of; tests put their own engine, camera and threads in. */
+/** The app's dependencies; tests replace engine, camera and threads. */
 open class Dependencies(val context: Context) {
     val settings = Settings(context)
     val phone = Phone(context)
 
-    /** Bundles lie where `mvlm push` puts them: the one folder that both adb and an app without storage permission reach. */
+    /** The folder of `mvlm push`: the only one that both adb and an app without storage permission can access. */
     private val bundles = context.getExternalFilesDir(BUNDLES) ?: File(context.filesDir, BUNDLES)
     val store = BundleStore(bundles)
 
-    /** Where files of this app lie. */
+    /** Folders with this app's files. */
     val folders = listOf(bundles, CaptureProvider.folder(context), context.cacheDir)
     open val engines: EngineFactory = ExecuTorchEngine
 
@@ -36,14 +36,14 @@ open class Dependencies(val context: Context) {
 
     open fun nowMs(): Long = SystemClock.elapsedRealtime()
 
-    /** A clock that measures. */
+    /** A monotonic clock. */
     open fun nanoTime(): Long = System.nanoTime()
 
     open fun camera(context: Context): Camera = PhoneCamera(context)
 
     open fun methods(folder: File, manifest: Manifest): ModelMethods = ExecuTorchMethods(folder, manifest)
 
-    /** Opens the bundle that `make apk` may have put into the app; null if it has none. */
+    /** Opens the bundle that `make apk` packed into the app; null if there is none. */
     open fun packed(): (() -> InputStream)? = if (PACKED in context.assets.list("").orEmpty()) ({ context.assets.open(PACKED) }) else null
 
     private companion object {
@@ -52,7 +52,7 @@ open class Dependencies(val context: Context) {
     }
 }
 
-/** Holds what outlives the activity: the model is not loaded again when the phone is turned. */
+/** Holds what outlives the activity, so that rotation doesn't load the model again. */
 open class App : Application() {
     open fun dependencies() = Dependencies(this)
 

@@ -13,9 +13,9 @@ import org.mobilevlmkit.core.session.ModelLoader
 import org.mobilevlmkit.core.session.VlmSession
 import java.io.InputStream
 
-/** The app's one state holder: what the user does goes in, [UiState] comes out. All on the main thread. */
+/** The app's single state holder: user actions go in, [UiState] comes out. For the main thread. */
 class AppModel(val dependencies: Dependencies) {
-    /** Is given every new state. */
+    /** Receives every new state. */
     var observer: ((UiState) -> Unit)? = null
 
     var state = UiState(showsStats = dependencies.settings.showsStats, presets = dependencies.settings.presets)
@@ -35,8 +35,8 @@ class AppModel(val dependencies: Dependencies) {
     private var check: PhoneCheck? = null
     private var shown: Picture? = null
     private var previous: PreviousPicture? = null
-    private var pictureRequests = 0 // pictures asked for; one that comes late is dropped
-    private var toRestore: List<ChatTurn>? = null // until a bundle is in use
+    private var pictureRequests = 0 // counts requests for pictures, so that late ones are dropped
+    private var toRestore: List<ChatTurn>? = null // until a bundle is selected
 
     @Volatile
     private var live: LiveLoop? = null
@@ -60,7 +60,7 @@ class AppModel(val dependencies: Dependencies) {
 
     private fun openFirst(found: List<StoredBundle>) {
         val usable = found.filter { it.manifest != null }
-        // One that must be exported again is opened, to say so, if it was in use or there is no other.
+        // An outdated bundle is opened to report the problem if it was in use or is the only one.
         val chosen =
             usable.firstOrNull { it.folder.name == dependencies.settings.bundle } ?: usable.firstOrNull { !it.isOutdated }
                 ?: usable.firstOrNull()
@@ -86,7 +86,7 @@ class AppModel(val dependencies: Dependencies) {
         openFirst(state.bundles)
     }
 
-    /** The first list opens the model; one that was imported is used at once. */
+    /** The first listing opens a bundle; an imported bundle is used at once. */
     private fun onLibrary() {
         val new = library.state
         val before = state.library
@@ -103,7 +103,7 @@ class AppModel(val dependencies: Dependencies) {
     /** Whether a bundle is packed into the app. */
     val hasPacked: Boolean by lazy { dependencies.packed() != null }
 
-    /** Imports the packed bundle: unasked at the first start, then on request. */
+    /** Imports the packed bundle: automatically at the first start, later on request. */
     fun importPacked() {
         val open = dependencies.packed() ?: return
         if (state.bundles.isEmpty()) change { copy(screen = Screen.WELCOME) }
@@ -134,7 +134,7 @@ class AppModel(val dependencies: Dependencies) {
         change { copy(screen = screen) }
     }
 
-    /** One screen back; false if there is none. */
+    /** Goes back one screen; returns false if there is none. */
     fun back(): Boolean = when {
         state.live != null -> true.also { endLive() }
         state.screen == Screen.CHAT && state.picture != null -> true.also { newPicture() }
@@ -164,7 +164,7 @@ class AppModel(val dependencies: Dependencies) {
         dependencies.main.execute { show(picture, bitmap) }
     }
 
-    /** What the user picked in another app. */
+    /** Reads the picture that the user chose in another app. */
     fun pick(uri: Uri) = readPicture { Photos.read(dependencies.context.contentResolver, uri, backdrop()) }
 
     private fun backdrop() = state.bundles.firstOrNull { it.folder.name == session.state.bundle }?.manifest?.image?.padColor ?: 0
@@ -197,7 +197,7 @@ class AppModel(val dependencies: Dependencies) {
         if (turns.isEmpty()) session.show(picture) else session.resume(picture, turns)
     }
 
-    /** Back to the camera; the picture and its conversation can be had again by [undoPicture]. */
+    /** Goes back to the camera; [undoPicture] restores the picture and its conversation. */
     fun newPicture() {
         val picture = shown
         val bitmap = state.picture
@@ -208,7 +208,7 @@ class AppModel(val dependencies: Dependencies) {
         change { copy(picture = null, isReadingPicture = false, hasPrevious = previous != null) }
     }
 
-    /** The picture before this one, with what was said about it. */
+    /** The previous picture with its conversation. */
     fun undoPicture() {
         val back = previous ?: return
         previous = null
@@ -231,7 +231,7 @@ class AppModel(val dependencies: Dependencies) {
 
     fun stop() = session.stop()
 
-    /** [text] is being spoken; null: nothing any more. */
+    /** [text] is being spoken, or nothing if null. */
     fun onSpeaking(text: String?) = change { copy(speaking = text) }
 
     fun undo() = session.undo()
@@ -269,7 +269,7 @@ class AppModel(val dependencies: Dependencies) {
         if (new.start()) check = new
     }
 
-    /** Writes a capture of the check and gives its file to [onFile]. */
+    /** Writes a capture of the check and passes its file name to [onFile]. */
     fun capture(onFile: (String) -> Unit) = check?.capture(onFile)
 
     private fun endCheck() {
@@ -285,7 +285,7 @@ class AppModel(val dependencies: Dependencies) {
         change { copy(showsStats = isShown) }
     }
 
-    /** Keeps [presets]; none at all brings the app's own back. */
+    /** Saves [presets]; an empty list restores the defaults. */
     fun setPresets(presets: List<String>) {
         if (presets.isEmpty()) dependencies.settings.resetPresets() else dependencies.settings.presets = presets
         change { copy(presets = dependencies.settings.presets) }
@@ -294,7 +294,7 @@ class AppModel(val dependencies: Dependencies) {
     /** [cause] without the paths of the app's own folders. */
     fun plain(cause: String): String = dependencies.folders.fold(cause) { left, folder -> left.replace("$folder/", "") }
 
-    // --- the app's life
+    // --- lifecycle
 
     fun onStart() {
         isInForeground = true
@@ -302,7 +302,7 @@ class AppModel(val dependencies: Dependencies) {
         if (state.library.isReady) library.refresh()
     }
 
-    /** Not called when the phone is only turned. */
+    /** Not called on rotation. */
     fun onStop() {
         isInForeground = false
         endLive()
@@ -311,7 +311,7 @@ class AppModel(val dependencies: Dependencies) {
 
     fun onTrimMemory() = session.releaseMemory()
 
-    /** What must survive the system's ending the app: the conversation; the picture is in a file. */
+    /** Saves the conversation in case the system ends the app; the picture is in a file. */
     fun save(out: Bundle) {
         val said = session.state.turns.filter { it.ended != null }
         out.putBoolean(HAS_PICTURE, shown != null)
@@ -320,7 +320,7 @@ class AppModel(val dependencies: Dependencies) {
         out.putIntArray(ENDINGS, said.map { checkNotNull(it.ended).ordinal }.toIntArray())
     }
 
-    /** Takes up what [save] wrote, if this is a new process. */
+    /** Restores what [save] wrote, if this is a new process. */
     fun restore(saved: Bundle?) {
         if (saved == null || state.library.isReady || !saved.getBoolean(HAS_PICTURE)) return
         val answers = saved.getStringArray(ANSWERS).orEmpty()

@@ -6,7 +6,7 @@ import android.text.format.Formatter
 import android.view.View
 import org.mobilevlmkit.core.bundle.StoredBundle
 
-/** The bundles on this phone: use one, delete one, import another. */
+/** The bundles on this phone, to use, delete or import. */
 class BundlesScreen(private val ui: Ui, private val model: AppModel, actions: Actions) : ScreenView {
     private val import = ImportView(ui, model)
     private val list = ui.column()

@@ -12,7 +12,7 @@ import android.provider.OpenableColumns
 import java.io.File
 import java.io.FileNotFoundException
 
-/** Lets the app that the user chose in the share sheet read one capture. Nothing else can be reached through it. */
+/** Lets the app chosen in the share sheet read one capture, and nothing else. */
 class CaptureProvider : ContentProvider() {
     override fun onCreate() = true
 
@@ -44,7 +44,7 @@ class CaptureProvider : ContentProvider() {
     override fun delete(uri: Uri, selection: String?, selectionArgs: Array<String>?) = throw UnsupportedOperationException()
 
     private fun file(uri: Uri): File {
-        // A name alone: a path can't lead out of the folder.
+        // Only a plain name is allowed, so that a path can't lead out of the folder.
         val name = uri.pathSegments.singleOrNull()?.takeIf { '/' !in it && it != ".." } ?: throw FileNotFoundException("$uri")
         return File(folder(checkNotNull(context)), name).takeIf { it.isFile } ?: throw FileNotFoundException("$uri")
     }

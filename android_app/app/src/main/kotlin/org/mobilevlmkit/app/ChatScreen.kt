@@ -7,7 +7,7 @@ import android.widget.PopupMenu
 import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.weighted
 
-/** Picture and conversation: one above the other, or side by side where there is width. */
+/** Picture and conversation: one above the other, or side by side on wide screens. */
 class ChatScreen(private val ui: Ui, private val model: AppModel, actions: Actions) : ScreenView {
     val picture = PicturePane(ui, model, actions)
     private val conversation = ConversationPane(ui, model, actions)
@@ -36,7 +36,7 @@ class ChatScreen(private val ui: Ui, private val model: AppModel, actions: Actio
         conversation.render(state)
     }
 
-    /** The camera has most of the room until there is something to read; large letters need more. */
+    /** The camera takes most of the space until there is text to read; large fonts need more. */
     private fun share(state: UiState) {
         val isAiming = state.picture == null && state.live == null && state.session.problem == null && !state.hasCrashed
         val share = if (isAiming) {
@@ -69,12 +69,12 @@ class ChatScreen(private val ui: Ui, private val model: AppModel, actions: Actio
     }
 
     private companion object {
-        /** The room of the picture, against 1 of the conversation. */
+        /** The picture's layout weight; the conversation's is 1. */
         const val AIMING = 2.4f
         const val READING = 1f
         const val READING_LARGE = 0.6f
 
-        /** Letters so much larger than usual. */
+        /** The font scale from which text counts as large. */
         const val LARGE = 1.4f
     }
 }

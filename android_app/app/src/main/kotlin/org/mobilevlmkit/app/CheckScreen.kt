@@ -70,7 +70,7 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         }
     }
 
-    /** What was found; of what differs, also how, in the core's own words. */
+    /** One finding; for a difference, with the core's details. */
     private fun lineView(line: Finding): View {
         val stage = ui.string(STAGES[line.stage] ?: R.string.stage_answer)
         val found = ui.string(if (line.same) R.string.check_line_same else R.string.check_line_differs, line.picture, stage)
@@ -94,7 +94,7 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
     }
 
     private companion object {
-        /** The core's names of the stages, in the user's words. */
+        /** User-facing names of the core's stages. */
         val STAGES = mapOf(
             "preprocessing" to R.string.stage_pixels,
             "tokenizer" to R.string.stage_prompt,

@@ -15,7 +15,7 @@ import org.mobilevlmkit.core.session.MemoryFit
 import org.mobilevlmkit.core.session.Phase
 import org.mobilevlmkit.core.session.Problem
 
-/** What was asked and answered, what goes wrong, and the next question. */
+/** Questions and answers, problems, and the next question. */
 class ConversationPane(private val ui: Ui, private val model: AppModel, private val actions: Actions) {
     private val status = ui.status()
     private val warning = ui.text(ui.string(R.string.problem_memory_tight), 14, R.color.problem)
@@ -41,9 +41,9 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
     private val stop = ui.button(ui.string(R.string.stop), isMain = true, onClick = model::stop)
     private val input = ui.row(question.weighted(), ask, stop).apply { setPadding(0, ui.dp(8), 0, 0) }
     val view: View = ui.column(scroll.weighted(isColumn = true), input)
-    private var hasNews = false // below, where the newest answer is
+    private var hasNews = false // at the bottom, where the newest answer is
     private var shownPresets: List<String>? = null
-    private var refused: String? = null // a question that is back in the field
+    private var refused: String? = null // a question restored to the field
 
     init {
         content.addOnLayoutChangeListener { _, _, _, _, _, _, _, _, _ ->
@@ -121,7 +121,7 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         if (model.ask(question.text.toString())) question.setText("")
     }
 
-    /** [question] found no room: it is put back, so that it can be made shorter. */
+    /** [question] didn't fit the context: restores it to the field so that it can be shortened. */
     private fun restoreQuestion(question: String?) {
         if (question == refused) return
         refused = question
@@ -146,7 +146,7 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         private var shown: ChatTurn? = null
         val view: View = ui.column(ui.card(asked, answer, note, buttons)).apply { setPadding(0, 0, 0, ui.dp(10)) }
 
-        /** True if something was new. */
+        /** Returns true if something changed. */
         fun render(turn: ChatTurn, isLast: Boolean, state: UiState): Boolean {
             val before = shown
             shown = turn

@@ -12,13 +12,13 @@ import java.io.File
 import java.nio.ByteBuffer
 
 /**
- * ExecuTorch's multimodal runner behind the core's seam, by `LlmModule` as it is from 1.3 to 1.5.
+ * ExecuTorch's multimodal runner as the core's engine, through the `LlmModule` API of 1.3 to 1.5.
  *
- * The beginning-of-text token is written into the first text: `LlmModuleConfig.numBos` is ignored by the packed engine when it prefills
- * (one token too few), and every engine tokenizes the text alike.
+ * The BOS token is written into the first text, because the packed engine ignores `LlmModuleConfig.numBos` during prefill
+ * (one token too few), while every engine tokenizes this text the same way.
  *
- * @param bosText what the tokenizer reads as the beginning of a text, such as `<s>`
- * @param side of the square picture, in pixels
+ * @param bosText the BOS token's text, such as `<s>`
+ * @param side of the square image, in pixels
  */
 class ExecuTorchEngine private constructor(private val module: LlmModule, private val bosText: String, private val side: Int) : VlmEngine {
     private var isEmpty = true
@@ -46,11 +46,11 @@ class ExecuTorchEngine private constructor(private val module: LlmModule, privat
             override fun onResult(result: String) {
                 try {
                     if (failure == null) onPiece(result)
-                } catch (error: Throwable) { // must not travel through native code
+                } catch (error: Throwable) { // must not propagate through native code
                     failure = error
                     isStopped = true
                 }
-                if (isStopped) module.stop() // the engine forgets a stop that came before its first token was handed out
+                if (isStopped) module.stop() // the engine ignores a stop that came before its first token
             }
         }
         module.generate(begun(text), promptTokens + maxNewTokens, callback, false)
@@ -64,10 +64,10 @@ class ExecuTorchEngine private constructor(private val module: LlmModule, privat
 
     override fun close() = module.close()
 
-    /** Only the first text of an empty cache gets a beginning. */
+    /** Adds BOS to the first text in an empty cache. */
     private fun begun(text: String): String = (if (isEmpty) bosText + text else text).also { isEmpty = false }
 
-    /** Opens the program that the manifest names; its tokenizer too. */
+    /** Opens the program and the tokenizer named in the manifest. */
     companion object : EngineFactory {
         private const val CHANNELS = 3
         private const val GREEDY = 0f
@@ -75,7 +75,7 @@ class ExecuTorchEngine private constructor(private val module: LlmModule, privat
         override fun open(folder: File, manifest: Manifest): VlmEngine = attempt {
             val tokenizer = File(folder, manifest.tokenizerJson)
             val bos = Tokenizer.read(tokenizer).let { read -> read.specials.firstOrNull { read.id(it) == manifest.prompt.bosId } }
-                ?: throw EngineException("$tokenizer: got no text for the token ${manifest.prompt.bosId}, expected one to begin with")
+                ?: throw EngineException("$tokenizer: got no text for the BOS token ${manifest.prompt.bosId}")
             val config = LlmModuleConfig.create()
                 .modulePath(File(folder, manifest.artifacts.getValue(BACKEND)).path)
                 .tokenizerPath(tokenizer.path)
@@ -86,7 +86,7 @@ class ExecuTorchEngine private constructor(private val module: LlmModule, privat
             try {
                 module.load()
             } catch (error: Throwable) {
-                module.close() // else it holds what it had loaded until it is collected
+                module.close() // otherwise it keeps its memory until it is garbage-collected
                 throw error
             }
             ExecuTorchEngine(module, bos, manifest.image.size)

@@ -8,7 +8,7 @@ import org.pytorch.executorch.Module
 import org.pytorch.executorch.Tensor
 import java.io.File
 
-/** The program's methods one by one, for captures. Open it only while no [ExecuTorchEngine] is: each holds the model. */
+/** Calls the program's methods one by one, for captures. Close any [ExecuTorchEngine] first: each loads the model. */
 class ExecuTorchMethods(folder: File, private val manifest: Manifest) : ModelMethods {
     private val module = Module.load(File(folder, manifest.artifacts.getValue(BACKEND)).path, Module.LOAD_MODE_MMAP)
 

@@ -4,8 +4,8 @@ import android.content.Context
 import android.view.View
 import android.view.ViewGroup
 
-/** Views side by side, in as many lines as they need: with large letters or in another language, one may not do. */
-class FlowRow(context: Context, private val gap: Int, private val isCentred: Boolean) : ViewGroup(context) {
+/** Views side by side, wrapped to as many lines as large fonts or another language need. */
+class FlowRow(context: Context, private val gap: Int, private val isCentered: Boolean) : ViewGroup(context) {
     private class Line(val views: ArrayList<View> = ArrayList(), var width: Int = 0, var height: Int = 0)
 
     private var lines = emptyList<Line>()
@@ -33,7 +33,7 @@ class FlowRow(context: Context, private val gap: Int, private val isCentred: Boo
         val room = right - left - paddingLeft - paddingRight
         var y = paddingTop
         for (line in lines) {
-            var x = paddingLeft + if (isCentred) (room - line.width) / 2 else 0
+            var x = paddingLeft + if (isCentered) (room - line.width) / 2 else 0
             for (view in line.views) {
                 val above = (line.height - view.measuredHeight) / 2
                 view.layout(x, y + above, x + view.measuredWidth, y + above + view.measuredHeight)

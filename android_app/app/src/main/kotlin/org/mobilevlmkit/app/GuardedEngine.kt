@@ -6,7 +6,7 @@ import org.mobilevlmkit.core.session.VlmEngine
 import java.io.File
 
 /**
- * Notes that native code is running, so that the next start can tell that the app ended in the midst of it: a crash there can't be
+ * Records that native code is running, so that the next start can detect that the app ended during it: a crash there can't be
  * caught, and loading the same model again at once might end the app again.
  */
 class GuardedEngine(private val engine: VlmEngine, private val settings: Settings) : VlmEngine by engine {
@@ -18,7 +18,7 @@ class GuardedEngine(private val engine: VlmEngine, private val settings: Setting
         settings.guarded { engine.generate(text, promptTokens, maxNewTokens, onPiece) }
 
     companion object {
-        /** [engines] whose loading and running is guarded. */
+        /** [engines] with guarded loading and running. */
         fun factory(engines: EngineFactory, settings: Settings) = object : EngineFactory {
             override fun open(folder: File, manifest: Manifest): VlmEngine =
                 settings.guarded { GuardedEngine(engines.open(folder, manifest), settings) }

@@ -5,7 +5,7 @@ import org.mobilevlmkit.core.live.LiveAction
 import org.mobilevlmkit.core.live.LiveSession
 import org.mobilevlmkit.core.session.VlmSession
 
-/** Live mode between the camera's thread, where frames come, and the main thread, where the answer is shown. */
+/** Connects live mode to the camera thread, where frames arrive, and the main thread, where the answer is shown. */
 class LiveLoop(
     question: String,
     private val session: VlmSession,
@@ -28,7 +28,7 @@ class LiveLoop(
         update(live.copy(isCoolingDown = action == LiveAction.PAUSE))
     }
 
-    /** The session has a new state; it is read here, since what was posted may be older than the last frame. */
+    /** The session has a new state. It is read here, because a posted state may be older than the last frame. */
     fun onSession() = synchronized(lock) {
         if (isEnded) return
         val state = session.state

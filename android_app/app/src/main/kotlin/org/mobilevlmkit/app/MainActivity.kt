@@ -15,7 +15,7 @@ import android.view.WindowManager
 import android.widget.FrameLayout
 import android.widget.Toast
 
-/** The one activity: shows the state's screen, runs the camera while it is seen, and talks to the system. */
+/** The only activity: shows the state's screen, runs the camera while it is visible, and talks to the system. */
 class MainActivity :
     Activity(),
     Actions {
@@ -77,7 +77,7 @@ class MainActivity :
         if (!model.back()) super.onBackPressed()
     }
 
-    // --- what is seen
+    // --- views
 
     private fun render(state: UiState) {
         if (state.screen != screen) {
@@ -88,7 +88,7 @@ class MainActivity :
         }
         (shown as? ChatScreen)?.picture?.place(camera.preview)
         runCamera(state)
-        shown?.render(model.state) // the camera may have made it newer
+        shown?.render(model.state) // the camera may have changed it
         val spoken = model.state.speaking
         val isShown = state.screen == Screen.CHAT && state.picture != null && state.session.turns.any { it.answer == spoken }
         if (spoken != null && !isShown) speaker.stop()
@@ -157,7 +157,7 @@ class MainActivity :
     // --- other apps
 
     override fun chooseBundle() {
-        // Zips come under several types, or none.
+        // Zips have several MIME types, or none.
         request(BUNDLE, Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*"))
     }
 
@@ -167,7 +167,7 @@ class MainActivity :
         request(PHOTO, Intent(MediaStore.ACTION_PICK_IMAGES).setType("image/*"), document)
     }
 
-    /** Starts the first of [intents] that the phone knows. */
+    /** Starts the first of [intents] that the phone supports. */
     private fun request(code: Int, vararg intents: Intent) {
         for (intent in intents) {
             try {
@@ -205,7 +205,7 @@ class MainActivity :
         private const val PHOTO = 3
         private const val KEEP_SCREEN_ON = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
 
-        /** States from which the camera is opened when it is wanted; after a failure it waits for the user. */
+        /** States in which the camera is opened automatically; after a failure it waits for the user. */
         private val REOPENED = setOf(CameraState.OFF, CameraState.ASK_PERMISSION, CameraState.DENIED)
     }
 }

@@ -8,12 +8,12 @@ import org.mobilevlmkit.core.live.PhoneCondition
 import org.mobilevlmkit.core.live.Thermal
 import org.mobilevlmkit.core.session.MemoryCheck
 
-/** What this phone is, and how it is doing. */
+/** The phone's properties and current condition. */
 class Phone(context: Context) {
     private val activities = context.getSystemService(ActivityManager::class.java)
     private val power = context.getSystemService(PowerManager::class.java)
 
-    /** Warmth and battery saver, for live mode. */
+    /** Thermal status and battery saver, for live mode. */
     fun condition(isInForeground: Boolean) = PhoneCondition(thermal(), power.isPowerSaveMode, isInForeground)
 
     fun thermal(): Thermal {
@@ -21,7 +21,7 @@ class Phone(context: Context) {
         return Thermal.values().getOrElse(power.currentThermalStatus) { Thermal.NONE }
     }
 
-    /** Bytes that a model may take now. */
+    /** Bytes that a model may use now. */
     fun availableMemory(): Long {
         val info = ActivityManager.MemoryInfo().also(activities::getMemoryInfo)
         return MemoryCheck.usable(info.availMem, info.threshold)

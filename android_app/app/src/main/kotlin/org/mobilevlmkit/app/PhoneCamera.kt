@@ -24,8 +24,8 @@ import android.view.WindowManager
 import org.mobilevlmkit.core.pixels.Plane
 
 /**
- * The back camera (or the only one) by Camera2: one stream to the preview, one of the same size to the app. The newest frame wins; a slow
- * reader drops frames.
+ * The back camera (or the only one) through Camera2: one stream for the preview, one of the same size for the app. The newest frame wins;
+ * a slow reader drops frames.
  */
 @Suppress("DEPRECATION") // the calls that replaced these came with API 28 and 30
 class PhoneCamera(private val context: Context) : Camera {
@@ -102,12 +102,12 @@ class PhoneCamera(private val context: Context) : Camera {
 
         private fun size(): Size {
             val sizes = traits.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP)?.getOutputSizes(ImageFormat.YUV_420_888).orEmpty()
-            // The model sees a few hundred pixels; the largest 4:3 up to 1280 x 960 is plenty.
+            // The model uses a few hundred pixels; the largest 4:3 size up to 1280 x 960 is plenty.
             return sizes.filter { it.width * 3 == it.height * 4 && it.width <= 1280 }.maxByOrNull { it.width }
                 ?: sizes.minByOrNull { Math.abs(it.width - 1280) } ?: Size(640, 480)
         }
 
-        @SuppressLint("MissingPermission") // asked for before; without it this throws
+        @SuppressLint("MissingPermission") // requested before; without the permission this throws
         private fun connect() {
             if (isEnded || device != null) return
             turn()
@@ -192,7 +192,7 @@ class PhoneCamera(private val context: Context) : Camera {
             return Frame(image.width, image.height, y, u, v, rotation)
         }
 
-        /** Turns preview and frames as the display is turned. */
+        /** Rotates preview and frames with the display. */
         private fun turn() {
             val display = context.getSystemService(WindowManager::class.java).defaultDisplay.rotation
             val turned = display * 90
@@ -202,7 +202,7 @@ class PhoneCamera(private val context: Context) : Camera {
             val width = texture.width.toFloat()
             val height = texture.height.toFloat()
             if (width == 0f || height == 0f) return
-            // The texture comes upright for the natural way to hold the phone, stretched to the view: undo that, then turn it.
+            // The texture is upright for the phone's natural orientation and stretched to the view: undo that, then rotate it.
             val matrix = Matrix()
             val isAcross = sensor % 180 == 90
             val long = maxOf(size.width, size.height).toFloat()

@@ -8,7 +8,7 @@ import org.mobilevlmkit.core.session.VlmSession
 import java.io.File
 import java.util.concurrent.CancellationException
 
-/** "Check this phone" on the session's thread, told on the main thread by [onChange]. */
+/** Runs "Check this phone" on the session's thread and reports it on the main thread through [onChange]. */
 class PhoneCheck(private val session: VlmSession, private val dependencies: Dependencies, private val onChange: (CheckState) -> Unit) {
     private var state = CheckState()
     private var report: CheckReport? = null
@@ -19,7 +19,7 @@ class PhoneCheck(private val session: VlmSession, private val dependencies: Depe
     @Volatile
     private var isEnded = false
 
-    /** False if no model is loaded. */
+    /** Returns false if no model is loaded. */
     fun start(): Boolean {
         val isBegun = session.check { model, job ->
             hasBegun = true
@@ -36,7 +36,7 @@ class PhoneCheck(private val session: VlmSession, private val dependencies: Depe
         return isBegun
     }
 
-    /** The session has a new state: it may have dropped the check before it began, such as when the app is left. */
+    /** The session has a new state: it may have dropped the check before it began, such as when the user leaves the app. */
     fun onSession() {
         if (state.isRunning && !hasBegun && session.state.phase != Phase.CHECKING) update { copy(isRunning = false) }
     }
@@ -51,7 +51,7 @@ class PhoneCheck(private val session: VlmSession, private val dependencies: Depe
         session.check { model, _ ->
             update { copy(isCapturing = true, failure = null) }
             attempt {
-                model.release() // two programs have no room
+                model.release() // there is no memory for two programs
                 val capture = dependencies.methods(model.folder, model.manifest).use {
                     done.capture(record, model, it, dependencies.phone.describe())
                 }
@@ -72,7 +72,7 @@ class PhoneCheck(private val session: VlmSession, private val dependencies: Depe
         work()
     } catch (_: CancellationException) {
         // The user left.
-    } catch (error: Throwable) { // also too little memory: whatever it is, the screen must not wait for ever
+    } catch (error: Throwable) { // including OutOfMemoryError: the screen must never wait forever
         update { copy(failure = error.message ?: error.javaClass.simpleName) }
     }
 

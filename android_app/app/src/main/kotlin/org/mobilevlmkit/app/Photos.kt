@@ -13,7 +13,7 @@ import java.io.File
 import java.io.IOException
 import java.io.InputStream
 
-/** A decoded picture whose rows are read as they are needed. */
+/** A decoded bitmap, read row by row. */
 private class BitmapPicture(private val bitmap: Bitmap) : Picture {
     override val width get() = bitmap.width
     override val height get() = bitmap.height
@@ -21,16 +21,16 @@ private class BitmapPicture(private val bitmap: Bitmap) : Picture {
     override fun readRow(y: Int, into: IntArray, at: Int) = bitmap.getPixels(into, at, width, 0, y, width, 1)
 }
 
-/** Pictures from files and from other apps, upright and opaque, and as bitmaps for the screen. */
+/** Reads pictures from files and other apps, upright and opaque, and converts them to bitmaps for the screen. */
 object Photos {
-    /** A picture of more pixels is halved until it fits: no phone has the memory for two of them. */
+    /** Larger pictures are halved until they fit, because no phone has the memory for two of them. */
     private const val MAX_PIXELS = 24_000_000L
     private const val SHOWN_SIDE = 1280
 
     /**
-     * What the user picked.
+     * Reads the picture that the user chose.
      *
-     * @param backdrop 0xRRGGBB behind what is transparent
+     * @param backdrop 0xRRGGBB behind transparent pixels
      * @throws PictureException it can't be read or isn't a picture.
      */
     fun read(resolver: ContentResolver, uri: Uri, backdrop: Int): Picture {
@@ -40,17 +40,17 @@ object Photos {
             Orientation.ofExif(exif).upright(opaque(decode(open), backdrop))
         } catch (error: IOException) {
             throw PictureException("picture: ${error.message}, expected a photo")
-        } catch (error: RuntimeException) { // another app's: it may throw anything
-            throw PictureException("picture: ${error.message ?: error.javaClass.simpleName}, expected a photo that this app may read")
+        } catch (error: RuntimeException) { // another app's provider may throw anything
+            throw PictureException("picture: ${error.message ?: error.javaClass.simpleName}, expected a photo that this app can read")
         } catch (error: OutOfMemoryError) {
             throw PictureException("picture: got too many pixels for this phone, expected a smaller photo")
         }
     }
 
-    /** The picture in [file] as it is, for golden records. */
+    /** Reads [file] without changes, for golden records. */
     fun read(file: File): Picture = opaque(decode { file.inputStream() }, 0)
 
-    /** [picture] for the screen, its longer side at most 1,280 pixels. */
+    /** Converts [picture] for the screen; its longer side has at most 1,280 pixels. */
     fun bitmap(picture: Picture): Bitmap {
         val every = (maxOf(picture.width, picture.height) + SHOWN_SIDE - 1) / SHOWN_SIDE
         val row = IntArray(picture.width)

@@ -11,9 +11,9 @@ import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.shown
 import org.mobilevlmkit.app.Ui.Companion.weighted
 
-/** What the camera sees, or the picture, and what can be done about it. */
+/** The camera preview or the picture, with its actions. */
 class PicturePane(private val ui: Ui, private val model: AppModel, private val actions: Actions) {
-    /** The camera's preview goes in here. */
+    /** Contains the camera preview. */
     val previewFrame = FrameLayout(ui.context).apply { contentDescription = ui.string(R.string.preview_label) }
     private val picture = ImageView(ui.context).apply {
         scaleType = ImageView.ScaleType.FIT_CENTER
@@ -27,7 +27,7 @@ class PicturePane(private val ui: Ui, private val model: AppModel, private val a
     private var noticeDoes: () -> Unit = {}
     private val noticeBox = ui.column(notice, noticeAction, gap = 12).apply {
         gravity = Gravity.CENTER
-        background = ui.filled(R.color.frame) // the camera's picture may be behind it
+        background = ui.filled(R.color.frame) // the camera preview may be behind it
         setPadding(ui.dp(24), ui.dp(16), ui.dp(24), ui.dp(16))
     }
     private val noticeScroll = ScrollView(ui.context).apply { addView(noticeBox) }
@@ -42,7 +42,7 @@ class PicturePane(private val ui: Ui, private val model: AppModel, private val a
     private val undo = ui.button(ui.string(R.string.undo_picture), ui.string(R.string.undo_picture_label), onClick = model::undoPicture)
     private val endLive = ui.button(ui.string(R.string.live_end), isMain = true, onClick = model::endLive)
     private val dark = ui.filled(R.color.frame)
-    private val besides = ui.filled(R.color.surface) // of a picture of another shape
+    private val besides = ui.filled(R.color.surface) // for a picture of another shape
     private val frame = FrameLayout(ui.context).apply {
         clipToOutline = true
         addView(previewFrame, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
@@ -51,7 +51,7 @@ class PicturePane(private val ui: Ui, private val model: AppModel, private val a
     }
     val view: View = ui.column(
         frame.weighted(isColumn = true),
-        ui.flow(pick, shutter, live, new, undo, endLive, isCentred = true).apply {
+        ui.flow(pick, shutter, live, new, undo, endLive, isCentered = true).apply {
             setPadding(0, ui.dp(10), 0, ui.dp(6))
         },
     )
@@ -116,7 +116,7 @@ class PicturePane(private val ui: Ui, private val model: AppModel, private val a
             .show()
     }
 
-    /** Puts the camera's [preview] in, taking it from wherever it was. */
+    /** Shows the camera's [preview], removing it from its previous parent. */
     fun place(preview: View) {
         if (preview.parent === previewFrame) return
         (preview.parent as? ViewGroup)?.removeView(preview)

@@ -7,7 +7,7 @@ import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.shown
 import org.mobilevlmkit.core.session.Problem
 
-/** What went wrong, in the user's words first and the cause's own below, and what can be done. */
+/** A problem: a user-facing title, the cause below, and possible actions. */
 class ProblemView(private val ui: Ui, private val model: AppModel, private val askInNewChat: (String) -> Unit) {
     private class ProblemText(val title: Int, val detail: String, val actions: List<Pair<Int, () -> Unit>>)
 

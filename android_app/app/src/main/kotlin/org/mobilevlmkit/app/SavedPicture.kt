@@ -6,21 +6,24 @@ import org.mobilevlmkit.core.pixels.Png
 import java.io.File
 import java.io.IOException
 
-/** The picture in use, in the app's own cache, for when the system ends the app in the background. */
+/** Saves the current picture in the app's cache, in case the system ends the app in the background. */
 class SavedPicture(private val dependencies: Dependencies) {
     private val file = File(dependencies.context.cacheDir, "picture.png")
 
     fun save(picture: Picture) = dependencies.io.execute {
-        val beside = File(file.parentFile, "${file.name}.part")
+        val temporary = File(file.parentFile, "${file.name}.part")
         try {
-            beside.outputStream().buffered().use { Png.write(picture, it) }
-            beside.renameTo(file)
+            temporary.outputStream().buffered().use { Png.write(picture, it) }
+            temporary.renameTo(file)
         } catch (_: IOException) {
-            beside.delete() // without it, the conversation just isn't restored
+            temporary.delete() // without it, the conversation isn't restored
         }
     }
 
-    fun load(): Picture = if (file.isFile) Photos.read(file) else throw PictureException("picture: got none kept, expected ${file.name}")
+    fun load(): Picture {
+        if (!file.isFile) throw PictureException("picture: got no saved picture, expected ${file.name}")
+        return Photos.read(file)
+    }
 
     fun delete() = dependencies.io.execute { file.delete() }
 }

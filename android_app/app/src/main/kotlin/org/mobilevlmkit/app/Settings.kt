@@ -5,11 +5,11 @@ import org.mobilevlmkit.core.json.JsonException
 import org.mobilevlmkit.core.json.JsonReader
 import org.mobilevlmkit.core.json.JsonWriter
 
-/** What the user chose; kept between starts. Questions asked and pictures are not. */
+/** The user's settings, saved between starts. Questions and pictures are not saved. */
 class Settings(private val context: Context) {
     private val stored = context.getSharedPreferences("settings", Context.MODE_PRIVATE)
 
-    /** Folder name of the bundle in use. */
+    /** Folder name of the selected bundle. */
     var bundle: String?
         get() = stored.getString("bundle", null)
         set(value) = stored.edit().putString("bundle", value).apply()
@@ -18,25 +18,25 @@ class Settings(private val context: Context) {
         get() = stored.getBoolean("shows_stats", true)
         set(value) = stored.edit().putBoolean("shows_stats", value).apply()
 
-    /** The standing question of live mode. */
+    /** The question of live mode. */
     var liveQuestion: String
         get() = stored.getString("live_question", null) ?: context.getString(R.string.live_question_default)
         set(value) = stored.edit().putString("live_question", value).apply()
 
-    /** Questions on buttons; the language's own until the user changes them. */
+    /** Suggested questions; the language's defaults until the user edits them. */
     var presets: List<String>
         get() = stored.getString("presets", null)?.let(::parsed) ?: context.resources.getStringArray(R.array.presets_default).asList()
         set(value) = stored.edit().putString("presets", JsonWriter.write(mapOf("presets" to value))).apply()
 
-    /** Forgets edited presets. */
+    /** Restores the default presets. */
     fun resetPresets() = stored.edit().remove("presets").apply()
 
-    /** Whether the bundle packed into the app was imported once: if the user deletes it, it stays away. */
+    /** Whether the packed bundle was already imported; if the user deletes it, it isn't imported again automatically. */
     var hasImportedPacked: Boolean
         get() = stored.getBoolean("has_imported_packed", false)
         set(value) = stored.edit().putBoolean("has_imported_packed", value).apply()
 
-    /** Set while native code runs, and written at once: if it is set at start, the app ended in the midst of it. */
+    /** Set while native code runs, and written synchronously: if it is set at start, the app ended during native code. */
     var isEngineBusy: Boolean
         get() = stored.getBoolean("engine_busy", false)
         set(value) {

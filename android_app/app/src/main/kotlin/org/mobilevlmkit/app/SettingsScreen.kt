@@ -3,9 +3,9 @@ package org.mobilevlmkit.app
 import android.view.View
 import android.widget.Switch
 
-/** What can be set: the stats line, and the questions on buttons. */
+/** Settings: the stats line and the suggested questions. */
 class SettingsScreen(ui: Ui, model: AppModel) : ScreenView {
-    @Suppress("UseSwitchCompatOrMaterialCode") // the framework's own: no library is used
+    @Suppress("UseSwitchCompatOrMaterialCode") // from the framework, because the app uses no libraries
     private val stats = Switch(ui.context).apply {
         text = ui.string(R.string.settings_stats)
         textSize = 16f

@@ -8,9 +8,9 @@ import android.speech.tts.UtteranceProgressListener
 import java.util.Locale
 
 /**
- * Speaks answers on request, with the phone's own voices. For the main thread.
+ * Reads answers aloud with the phone's voices. For the main thread.
  *
- * @param onSpeaking is given the text that is being spoken, and null when that has ended
+ * @param onSpeaking receives the text being spoken, and null when it has ended
  * @param onNoVoice the phone has no voice, or none for the text's language
  */
 class Speaker(private val context: Context, private val onSpeaking: (String?) -> Unit, private val onNoVoice: () -> Unit) {
@@ -18,7 +18,7 @@ class Speaker(private val context: Context, private val onSpeaking: (String?) ->
     private var voice: TextToSpeech? = null
     private var isReady = false
     private var toSpeak: String? = null
-    private var spoken = 0 // texts so far; the end of an earlier one doesn't count any more
+    private var spoken = 0 // counts texts; the end of an earlier one is ignored
 
     fun speak(text: String) {
         toSpeak = text
@@ -48,7 +48,7 @@ class Speaker(private val context: Context, private val onSpeaking: (String?) ->
             isReady = true
             say()
         } else {
-            voice = null // one may be installed by the next time
+            voice = null // one may be installed later
             onNoVoice()
         }
     }
@@ -64,7 +64,7 @@ class Speaker(private val context: Context, private val onSpeaking: (String?) ->
         if (isKnown && speaking.speak(text, TextToSpeech.QUEUE_FLUSH, null, mine) == TextToSpeech.SUCCESS) onSpeaking(text) else onNoVoice()
     }
 
-    /** Tells the end of the text [mine]; called on a thread of the voice's. */
+    /** Reports the end of the text [mine]; called on a thread of the speech engine. */
     private inner class EndListener(private val mine: String) : UtteranceProgressListener() {
         override fun onStart(id: String) = Unit
 

@@ -19,7 +19,7 @@ import android.widget.LinearLayout
 import android.widget.ScrollView
 import android.widget.TextView
 
-/** The views that the screens are made of: large enough to touch, growing with the font, in the theme's colours. */
+/** The screens' building blocks: large enough to touch, scaling with the font, in the theme's colors. */
 class Ui(val context: Context) {
     val isWide: Boolean
         get() = context.resources.configuration.let { it.orientation == Configuration.ORIENTATION_LANDSCAPE || it.screenWidthDp >= 720 }
@@ -42,7 +42,7 @@ class Ui(val context: Context) {
         if (Build.VERSION.SDK_INT >= 28) isAccessibilityHeading = true
     }
 
-    /** A status that a screen reader reads out as it changes. */
+    /** A status that screen readers announce when it changes. */
     fun status(sp: Int = 14) = text(sp = sp, color = R.color.text_soft).apply {
         accessibilityLiveRegion = View.ACCESSIBILITY_LIVE_REGION_POLITE
     }
@@ -64,7 +64,7 @@ class Ui(val context: Context) {
             setOnClickListener { onClick() }
         }
 
-    /** A button with a sign instead of words. */
+    /** A button with a symbol instead of text. */
     fun sign(sign: CharSequence, description: CharSequence, onClick: () -> Unit) =
         button(sign, description, onClick = onClick).apply { setTextSize(TypedValue.COMPLEX_UNIT_SP, 24f) }
 
@@ -85,15 +85,15 @@ class Ui(val context: Context) {
 
     fun row(vararg views: View, gap: Int = 8) = lined(LinearLayout.HORIZONTAL, views, gap).apply { gravity = Gravity.CENTER_VERTICAL }
 
-    /** Buttons side by side, in more lines where one has no room. */
-    fun flow(vararg views: View, isCentred: Boolean = false) = FlowRow(context, dp(8), isCentred).apply { views.forEach(::addView) }
+    /** Buttons side by side, wrapped to more lines if needed. */
+    fun flow(vararg views: View, isCentered: Boolean = false) = FlowRow(context, dp(8), isCentered).apply { views.forEach(::addView) }
 
     fun card(vararg views: View, color: Int = R.color.surface) = column(*views, gap = 8).apply {
         background = filled(color)
         setPadding(dp(16), dp(14), dp(16), dp(14))
     }
 
-    /** A screen that scrolls, with a way back, as wide as one reads with ease. */
+    /** A scrolling screen with a back button and a limited line width. */
     fun page(title: CharSequence, onBack: (() -> Unit)?, vararg views: View): View {
         val head = if (onBack == null) heading(title) else row(sign("‹", string(R.string.back), onBack), heading(title), gap = 12)
         val content = column(head, *views, gap = 16).apply { setPadding(dp(20), dp(16), dp(20), dp(24)) }
@@ -115,7 +115,7 @@ class Ui(val context: Context) {
 
     private fun lined(orientation: Int, views: Array<out View>, gap: Int) = LinearLayout(context).apply {
         this.orientation = orientation
-        // A gap as a divider: what isn't shown leaves none.
+        // A gap as a divider, so that hidden views leave no gap.
         dividerDrawable = GradientDrawable().apply { setSize(dp(gap), dp(gap)) }
         showDividers = LinearLayout.SHOW_DIVIDER_MIDDLE
         val isColumn = orientation == LinearLayout.VERTICAL
@@ -123,13 +123,13 @@ class Ui(val context: Context) {
     }
 
     companion object {
-        /** The least side of what is touched, in dp. */
+        /** The minimum side of a touch target, in dp. */
         const val TOUCH = 48
         private const val UNUSABLE = 0.5f
         const val MATCH = ViewGroup.LayoutParams.MATCH_PARENT
         const val WRAP = ViewGroup.LayoutParams.WRAP_CONTENT
 
-        /** Takes its [weight] of the room of a row or column. */
+        /** Takes its [weight] of the space in a row or column. */
         fun <V : View> V.weighted(weight: Float = 1f, isColumn: Boolean = false) = apply {
             layoutParams = if (isColumn) LinearLayout.LayoutParams(MATCH, 0, weight) else LinearLayout.LayoutParams(0, WRAP, weight)
         }
@@ -139,7 +139,7 @@ class Ui(val context: Context) {
             alpha = if (isUsable) 1f else UNUSABLE
         }
 
-        /** Read out by a screen reader once it is [isWhole], not word by word as it comes. */
+        /** Announced by screen readers once [isWhole], not word by word. */
         fun TextView.readOutWhen(isWhole: Boolean) {
             accessibilityLiveRegion = if (isWhole) View.ACCESSIBILITY_LIVE_REGION_POLITE else View.ACCESSIBILITY_LIVE_REGION_NONE
         }
@@ -148,21 +148,21 @@ class Ui(val context: Context) {
             visibility = if (isShown) View.VISIBLE else View.GONE
         }
 
-        /** Sets the text only if it is new: a screen reader reads what is set. */
+        /** Sets the text only if it changed, because screen readers announce every set text. */
         fun TextView.say(value: CharSequence) {
             if (text.toString() != value.toString()) text = value
         }
     }
 }
 
-/** A screen: built once, then shown each new state. */
+/** A screen: built once, then updated with each new state. */
 interface ScreenView {
     val view: View
 
     fun render(state: UiState)
 }
 
-/** What a screen asks of the activity. */
+/** Actions that screens request from the activity. */
 interface Actions {
     fun chooseBundle()
     fun pickPhoto()
@@ -170,7 +170,7 @@ interface Actions {
     fun openSystemSettings()
     fun reopenCamera()
 
-    /** Speaks [text]; if it is being spoken, ends that. */
+    /** Reads [text] aloud, or stops if it is being read. */
     fun speak(text: String)
     fun share(capture: String)
 }

@@ -6,19 +6,19 @@ import org.mobilevlmkit.core.check.Finding
 import org.mobilevlmkit.core.check.Measurements
 import org.mobilevlmkit.core.session.SessionState
 
-/** Which screen is seen. */
+/** The current screen. */
 enum class Screen { WELCOME, CHAT, BUNDLES, CHECK, SETTINGS, ABOUT }
 
-/** What the camera shows, or why it shows nothing. */
+/** The camera's state. */
 enum class CameraState { OFF, OPEN, ASK_PERMISSION, DENIED, NO_CAMERA, IN_USE, FAILED }
 
 /**
- * Live mode as it is seen.
+ * The visible state of live mode.
  *
- * @property answer about the newest described frame; the last one's until the first word comes
- * @property isWhole whether no more of [answer] comes
- * @property seenAtMs when the frame that [answer] is about came (elapsed milliseconds); null before the first
- * @property isCoolingDown the phone is too warm, or saves its battery
+ * @property answer about the newest described frame; the previous answer until the first word arrives
+ * @property isWhole whether [answer] is complete
+ * @property seenAtMs when the frame that [answer] describes arrived (elapsed milliseconds); null before the first
+ * @property isCoolingDown the phone is too warm or saving battery
  */
 data class LiveState(
     val question: String,
@@ -28,7 +28,7 @@ data class LiveState(
     val isCoolingDown: Boolean = false,
 )
 
-/** "Check this phone" as it is seen: findings as they come, then the speed; neither speed nor [failure] if it was interrupted. */
+/** The visible state of "Check this phone": findings, then measurements; neither measurements nor [failure] if interrupted. */
 data class CheckState(
     val isRunning: Boolean = true,
     val findings: List<Finding> = emptyList(),
@@ -37,7 +37,7 @@ data class CheckState(
     val isCapturing: Boolean = false,
 )
 
-/** All that the screen shows; immutable. */
+/** Everything the screens show; immutable. */
 data class UiState(
     val screen: Screen = Screen.CHAT,
     val library: LibraryState = LibraryState(),

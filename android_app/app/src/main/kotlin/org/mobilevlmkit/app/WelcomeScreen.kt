@@ -5,11 +5,11 @@ import android.widget.ProgressBar
 import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.shown
 
-/** The first screen: what the app is, that it has no network, and how to bring a bundle. */
+/** The first screen: introduces the app, and imports a bundle. */
 class WelcomeScreen(ui: Ui, private val model: AppModel, actions: Actions) : ScreenView {
     private val import = ImportView(ui, model)
     private val packed = ui.button(ui.string(R.string.use_packed), onClick = model::importPacked)
-    private val models = ui.button(ui.string(R.string.menu_models)) { model.go(Screen.BUNDLES) } // those that can't be used
+    private val models = ui.button(ui.string(R.string.menu_models)) { model.go(Screen.BUNDLES) } // unusable bundles
     private val ways = ui.column(
         packed,
         ui.text(ui.string(R.string.welcome_choose)),
@@ -36,7 +36,7 @@ class WelcomeScreen(ui: Ui, private val model: AppModel, actions: Actions) : Scr
     }
 }
 
-/** An import under way, or why it failed. */
+/** A running import, or why it failed. */
 class ImportView(private val ui: Ui, private val model: AppModel) {
     private val title = ui.status(16)
     private val progress = ui.text(sp = 14, color = R.color.text_soft)

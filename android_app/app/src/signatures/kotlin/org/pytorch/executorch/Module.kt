@@ -2,7 +2,7 @@
 
 package org.pytorch.executorch
 
-// Signatures of org.pytorch:executorch-android 1.5, as far as the app calls them. Never packed.
+// The signatures of org.pytorch:executorch-android 1.5 that the app uses. Never packed.
 
 open class Module private constructor() {
     open fun execute(methodName: String, vararg inputs: EValue): Array<EValue> = emptyArray()

@@ -11,7 +11,7 @@ import android.widget.ImageView
 import android.widget.ScrollView
 import android.widget.TextView
 
-/** What is wrong for someone who can't see well, or touch precisely; also of what is scrolled away. */
+/** Finds accessibility problems, including in views that are scrolled away. */
 object Accessibility {
     private const val MIN_SIDE_DP = 48
     private const val MIN_CONTRAST = 4.5
@@ -20,13 +20,13 @@ object Accessibility {
     private const val LARGE_BOLD_DP = 18.66
     private val SYSTEM_BARS = setOf(android.R.id.statusBarBackground, android.R.id.navigationBarBackground)
 
-    /** [isContrastJudged]: it depends on the colours alone, and drawing all takes time. */
+    /** [isContrastJudged]: contrast depends on colors alone, and drawing takes time. */
     fun faults(driver: AppDriver, isContrastJudged: Boolean = true): List<String> = driver.windows().flatMap { window ->
         driver.layOut(window)
         val sheets = Sheets(driver, window)
         AppDriver.below(window).filter { it.isShown && it.width > 0 && it.id !in SYSTEM_BARS }.flatMap { view ->
             val contrast = (view as? TextView)?.takeIf { isContrastJudged }?.let { faint(it, sheets) }
-            listOfNotNull(unlabelled(view), small(view), contrast) + Clipping.faults(view)
+            listOfNotNull(unlabeled(view), small(view), contrast) + Clipping.faults(view)
         }
     }
 
@@ -35,7 +35,7 @@ object Accessibility {
         return label.ifEmpty { "${(view as? EditText)?.hint ?: ""}" }
     }
 
-    private fun unlabelled(view: View): String? {
+    private fun unlabeled(view: View): String? {
         val needsLabel = view.isClickable || view is ImageView && (view.parent as View).contentDescription == null
         return "$view: no label".takeIf { needsLabel && view.isImportantForAccessibility && labelOf(view).isBlank() }
     }
@@ -47,7 +47,7 @@ object Accessibility {
         return "${labelOf(view)}: ${view.width / density} x ${view.height / density} dp, expected $MIN_SIDE_DP"
     }
 
-    /** What can't be used may be faint. */
+    /** Disabled views may have low contrast. */
     private fun faint(view: TextView, sheets: Sheets): String? {
         val isHint = view.text.isEmpty()
         val text = if (isHint) view.hint else view.text
@@ -71,11 +71,11 @@ object Accessibility {
     }
 }
 
-/** The window, and all of what scrolls in it, drawn each on a bitmap of its own. */
+/** The window and the full contents of each scrolling view, each drawn on its own bitmap. */
 private class Sheets(private val driver: AppDriver, private val window: View) {
     private val drawn = HashMap<View, Bitmap>()
 
-    /** The colour that most of [view]'s upper edge has. */
+    /** The most frequent color along the upper edge of [view]. */
     fun groundOf(view: View): Int {
         val sheet = sheetOf(view)
         val bitmap = drawn.getOrPut(sheet) { draw(sheet) }
@@ -86,7 +86,7 @@ private class Sheets(private val driver: AppDriver, private val window: View) {
             .groupBy { it }.maxByOrNull { it.value.size }!!.key
     }
 
-    /** The colour that most of a dialog has. */
+    /** The most frequent color of a dialog. */
     private val ofDialog by lazy {
         val bitmap = drawn.getOrPut(window) { draw(window) }
         (0 until bitmap.height step 8).map { bitmap.getPixel(bitmap.width / 2, it) }
@@ -118,7 +118,7 @@ private class Sheets(private val driver: AppDriver, private val window: View) {
     }
 }
 
-/** Text and buttons that are cut off, by their own box or by what they are in. */
+/** Finds text and buttons clipped by their own bounds or by a parent. */
 private object Clipping {
     fun faults(view: View): List<String> {
         if (view !is TextView && !view.isClickable) return emptyList()
@@ -149,7 +149,7 @@ private object Clipping {
         }
     }
 
-    /** Names of files and the like may be broken, having no room on any line. */
+    /** Long names such as file names may be broken across lines. */
     private fun isInsideWord(text: CharSequence, at: Int): Boolean {
         if (at >= text.length || !isLatin(text[at - 1]) || !isLatin(text[at])) return false
         val begin = text.take(at).indexOfLast { it.isWhitespace() } + 1

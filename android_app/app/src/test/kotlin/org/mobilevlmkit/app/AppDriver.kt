@@ -20,7 +20,7 @@ import java.time.Duration
 import java.util.Locale
 import java.util.concurrent.CountDownLatch
 
-/** The app as tests start it. */
+/** The application class for tests. */
 class TestApp : App() {
     private var current: AppModel? = null
     var fake: FakeDependencies? = null
@@ -29,14 +29,14 @@ class TestApp : App() {
 
     override fun dependencies(): FakeDependencies = fake ?: FakeDependencies(this).also { fake = it }
 
-    /** The system ends the process: what is on the disk stays. */
+    /** Simulates the end of the process: files on disk stay. */
     fun die() {
         current = null
         fake = null
     }
 }
 
-/** The real activity on a stage of fakes. */
+/** Drives the real activity with fake dependencies. */
 class AppDriver {
     val app get() = RuntimeEnvironment.getApplication() as TestApp
     val dependencies get() = app.dependencies()
@@ -52,7 +52,7 @@ class AppDriver {
 
     fun allowCamera() = shadowOf(app).grantPermissions(android.Manifest.permission.CAMERA)
 
-    /** Bytes that the system says are available, less what it keeps. */
+    /** Sets the memory that the system reports as available, without its reserve. */
     fun giveMemory(bytes: Long) = shadowOf(app.getSystemService(ActivityManager::class.java))
         .setMemoryInfo(
             ActivityManager.MemoryInfo().apply {
@@ -65,7 +65,7 @@ class AppDriver {
 
     fun push(name: String = "demo.mvlm", bundle: TestBundle = TestBundle()) = bundle.writeTo(folder(name))
 
-    // --- its life
+    // --- lifecycle
 
     fun start(saved: Bundle? = null): AppDriver {
         controller = Robolectric.buildActivity(MainActivity::class.java)
@@ -76,14 +76,14 @@ class AppDriver {
         return this
     }
 
-    /** With a model, and the camera allowed. */
+    /** Starts with a model and with camera permission. */
     fun aiming(): AppDriver {
         allowCamera()
         push()
         return start()
     }
 
-    /** And with a picture of the camera taken. */
+    /** As `aiming`, with a photo taken. */
     fun seen(): AppDriver {
         aiming()
         take()
@@ -96,7 +96,7 @@ class AppDriver {
         dependencies.settle()
     }
 
-    /** The phone is turned, or its language, letters or colours are changed. */
+    /** Changes the orientation, language, font size or color mode. */
     fun change(qualifiers: String, fontScale: Float = 1f) {
         RuntimeEnvironment.setQualifiers(qualifiers)
         RuntimeEnvironment.setFontScale(fontScale)
@@ -115,7 +115,7 @@ class AppDriver {
         dependencies.settle()
     }
 
-    /** The system ends the app in the background, and the user comes back. */
+    /** The system ends the app in the background, and the user returns. */
     fun dieAndComeBack() {
         val saved = Bundle()
         controller.pause().stop().saveInstanceState(saved)
@@ -124,7 +124,7 @@ class AppDriver {
         start(saved)
     }
 
-    /** An import that is half done, and stays so. */
+    /** An import that stays half done. */
     fun importHalf(name: String = "half.mvlm.zip") {
         val zip = TestBundle(programBytes = 400_000).zipped()
         val stuck = CountDownLatch(1)
@@ -135,9 +135,9 @@ class AppDriver {
         idle()
     }
 
-    // --- what is seen and touched
+    // --- views and touches
 
-    /** The activity's window, and a dialog's if there is one. */
+    /** The activity's window and the dialog's, if there is one. */
     fun windows(): List<View> {
         val dialog = ShadowDialog.getLatestDialog()?.takeIf { it.isShowing }
         return listOfNotNull(activity.window.decorView, dialog?.window?.decorView)
@@ -153,7 +153,7 @@ class AppDriver {
     fun find(label: String): View? =
         views().firstOrNull { it.isClickable && (it is TextView && "${it.text}" == label || "${it.contentDescription}" == label) }
 
-    /** Touches it, and lets nothing else happen. */
+    /** Clicks it without running any other tasks. */
     fun press(label: String) {
         val view = checkNotNull(find(label)) { "$label is not to be seen among:\n${texts()}" }
         check(view.isEnabled) { "$label can't be touched" }
@@ -176,7 +176,7 @@ class AppDriver {
 
     fun idle() = shadowOf(Looper.getMainLooper()).idle()
 
-    /** Lays [window] out as the screen is large, a dialog as its content needs. */
+    /** Lays out [window] at the screen's size, or a dialog at the size of its content. */
     fun layOut(window: View) {
         val metrics = activity.resources.displayMetrics
         val isDialog = window !== activity.window.decorView
@@ -190,7 +190,7 @@ class AppDriver {
     fun screenshot(name: String): Bitmap {
         val window = activity.window.decorView
         layOut(window)
-        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(1)) // what scrolls comes to rest
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(1)) // let scrolling finish
         val bitmap = Bitmap.createBitmap(window.width, window.height, Bitmap.Config.ARGB_8888)
         window.draw(Canvas(bitmap))
         val folder = File(System.getProperty("screenshots")).apply { mkdirs() }

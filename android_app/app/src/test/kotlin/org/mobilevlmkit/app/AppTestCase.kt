@@ -6,7 +6,7 @@ import org.robolectric.RobolectricTestRunner
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 
-/** The real activity, with a fake engine, camera and threads, on a phone of 360 x 720 dp. */
+/** Base class: the real activity with a fake engine, camera and threads, on a phone of 360 x 720 dp. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [35], application = TestApp::class, qualifiers = AppTestCase.PHONE)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)

@@ -13,7 +13,7 @@ import java.util.GregorianCalendar
 
 /** The bundles on the phone. */
 class BundlesScreenTest : AppTestCase() {
-    /** Two bundles, of which `demo` is in use with a picture. */
+    /** Two bundles; `demo` is in use with a picture. */
     private fun two() {
         driver.push("street.mvlm", TestBundle(seed = 2, programBytes = 1_500_000))
         driver.push()
@@ -108,7 +108,7 @@ class BundlesScreenTest : AppTestCase() {
     }
 
     @Test
-    fun oneThatMustBeExportedAgainSaysSoAndIsNotUsed() {
+    fun anOutdatedBundleIsMarkedAndNotUsed() {
         driver.push("street.mvlm", TestBundle { it + ("format_version" to 1) })
         driver.aiming()
         assertEquals("demo.mvlm", driver.state.session.bundle)
@@ -122,7 +122,7 @@ class BundlesScreenTest : AppTestCase() {
     }
 
     @Test
-    fun theOneLastInUseSaysThatItMustBeExportedAgain() {
+    fun theLastUsedBundleAsksToBeExportedAgain() {
         driver.seen()
         driver.app.die()
         driver.push(bundle = TestBundle { it + ("format_version" to 1) })
@@ -138,7 +138,7 @@ class BundlesScreenTest : AppTestCase() {
     }
 
     @Test
-    fun anImportIsSeenHereToo() {
+    fun aRunningImportIsShownHereToo() {
         driver.aiming()
         model.go(Screen.BUNDLES)
         driver.dependencies.settle()

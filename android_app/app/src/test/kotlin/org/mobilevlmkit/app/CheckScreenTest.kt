@@ -76,19 +76,19 @@ class CheckScreenTest : AppTestCase() {
     }
 
     @Test
-    fun aBundleWithoutRecordsSaysHowToMakeThem() {
+    fun aBundleWithoutRecordsReportsHowToMakeThem() {
         driver.seen()
         model.go(Screen.CHECK)
         driver.dependencies.settle()
         driver.touch(R.string.check_start)
         assertTrue(driver.isSeen(R.string.check_failed))
-        assertTrue(driver.texts(), "demo.mvlm: got no golden records, expected some; make them: mvlm golden BUNDLE" in driver.texts())
+        assertTrue(driver.texts(), "demo.mvlm: got no golden records; create them with: mvlm golden BUNDLE" in driver.texts())
         assertNull(driver.find(driver.string(R.string.check_share)))
         assertTrue(driver.find(driver.string(R.string.check_start))!!.isEnabled)
     }
 
     @Test
-    fun tooLittleMemoryEndsItReadably() {
+    fun tooLittleMemoryIsReported() {
         open()
         driver.engine.meanwhile = { if (it == "generate") throw OutOfMemoryError("no room for logits") }
         driver.touch(R.string.check_start)
@@ -105,12 +105,12 @@ class CheckScreenTest : AppTestCase() {
         driver.touch(R.string.check_start)
         assertEquals(Screen.CHAT, driver.state.screen)
         assertNull(driver.state.check)
-        assertEquals(before + 2, driver.engine.pictures) // one record, then the conversation's own put back
+        assertEquals(before + 2, driver.engine.pictures) // one record, then the conversation's own picture
         assertEquals(listOf("Is it red?"), driver.state.session.turns.map { it.question })
     }
 
     @Test
-    fun leavingTheAppInterruptsItAndSaysSo() {
+    fun leavingTheAppInterruptsItVisibly() {
         open()
         driver.engine.meanwhile = {
             if (it == "piece 0") {
@@ -146,7 +146,7 @@ class CheckScreenTest : AppTestCase() {
         assertTrue(driver.isSeen(R.string.check_needs_model))
     }
 
-    /** The intent that the share sheet is given for the capture of the last check. */
+    /** The intent that the share sheet receives for the last check's capture. */
     private fun share(): Intent {
         driver.touch(R.string.check_start)
         driver.touch(R.string.check_share)
@@ -181,7 +181,7 @@ class CheckScreenTest : AppTestCase() {
         val picture = android.graphics.BitmapFactory.decodeStream(members.getValue("picture.png").inputStream())
         assertEquals(Photos.read(CheckedBundle.pictures[1]).width, picture.width)
 
-        // The engine was freed to make room; the conversation comes back with it.
+        // The engine was freed to make room; the conversation is restored.
         assertEquals(listOf(true, false), driver.dependencies.fakes.map { it.isClosed })
         driver.touch(R.string.back)
         assertEquals(listOf("Is it red?"), driver.state.session.turns.map { it.question })
@@ -189,13 +189,13 @@ class CheckScreenTest : AppTestCase() {
     }
 
     @Test
-    fun aCaptureThatCannotBeWrittenIsToldAndCanBeTriedAgain() {
+    fun aFailedCaptureIsReportedAndCanBeRetried() {
         open()
         driver.touch(R.string.check_start)
         CaptureProvider.folder(driver.app).apply { deleteRecursively() }.writeText("in the way")
         driver.touch(R.string.check_share)
         assertTrue(driver.texts(), driver.isSeen(R.string.check_failed))
-        assertTrue("expected a place to write" in driver.texts())
+        assertTrue("expected a writable location" in driver.texts())
         assertNull(shadowOf(driver.activity).nextStartedActivity)
         java.io.File(driver.app.cacheDir, "captures").delete()
         driver.touch(R.string.check_share)

@@ -10,14 +10,14 @@ import org.mobilevlmkit.core.json.JsonWriter
 import org.mobilevlmkit.core.session.Ended
 import java.io.File
 
-/** A bundle with golden records of two pictures, and what an engine must say of them. */
+/** A bundle with golden records of two pictures, and the expected answers. */
 object CheckedBundle {
     const val QUESTION = "What is this?"
     val says = listOf("▁a", "▁red", "▁circle", "</s>")
     const val OTHER_ANSWER = "a red star"
     val pictures = listOf(Scenery.file, Scenery.other)
 
-    /** [change] makes a record other than it should be; it is given the number of its picture. */
+    /** [change] can falsify a record; it receives the index of the picture. */
     fun writeTo(folder: File, change: (Int, Record) -> Record = { _, record -> record }) {
         TestBundle().writeTo(folder)
         val fixture = CheckFixture()

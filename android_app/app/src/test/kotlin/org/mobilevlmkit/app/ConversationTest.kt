@@ -17,7 +17,7 @@ class ConversationTest : AppTestCase() {
     private val answerView get() = driver.views().filterIsInstance<TextView>().last { "${it.text}".startsWith("A red") }
 
     @Test
-    fun theAnswerStreamsAndIsReadOutWhenItIsWhole() {
+    fun theAnswerStreamsAndIsAnnouncedWhenComplete() {
         driver.seen()
         val seen = ArrayList<String>()
         val regions = ArrayList<Int>()
@@ -42,7 +42,7 @@ class ConversationTest : AppTestCase() {
     }
 
     @Test
-    fun aFollowUpKeepsThePictureAndCanBeTakenBack() {
+    fun aFollowUpKeepsThePictureAndCanBeUndone() {
         driver.seen()
         driver.ask("What is this?")
         driver.ask("Why?")
@@ -55,7 +55,7 @@ class ConversationTest : AppTestCase() {
     }
 
     @Test
-    fun aPresetIsAskedByATouch() {
+    fun aSuggestedQuestionIsAskedWithOneTap() {
         driver.seen()
         val preset = driver.state.presets.first()
         driver.touch(preset)
@@ -63,7 +63,7 @@ class ConversationTest : AppTestCase() {
     }
 
     @Test
-    fun nothingIsAskedWithoutAPictureOrWords() {
+    fun nothingIsAskedWithoutAPictureOrText() {
         driver.aiming()
         driver.field().text = "What is this?"
         assertFalse(driver.find(driver.string(R.string.ask))!!.isEnabled)
@@ -107,7 +107,7 @@ class ConversationTest : AppTestCase() {
     }
 
     @Test
-    fun theStatsLineTellsTheSpeedAndCanBeHidden() {
+    fun theStatsLineShowsTheSpeedAndCanBeHidden() {
         driver.seen()
         driver.engine.answers = Scenery::answer
         driver.ask("Describe the image.")
@@ -139,7 +139,7 @@ class ConversationTest : AppTestCase() {
     }
 
     @Test
-    fun aQuestionWithoutRoomCanBeMadeShorter() {
+    fun aQuestionThatDoesNotFitCanBeShortened() {
         driver.seen()
         val long = List(450) { "red" }.joinToString(" ")
         driver.ask(long)
@@ -163,7 +163,7 @@ class ConversationTest : AppTestCase() {
     }
 
     @Test
-    fun anEngineThatFailsIsToldAndTriedAgain() {
+    fun anEngineFailureIsReportedAndCanBeRetried() {
         driver.dependencies.prepare = { it.meanwhile = { call -> if (call == "prefillImage") error("no kernel\nfor op") } }
         driver.seen()
         assertTrue(driver.isSeen(R.string.problem_engine))
@@ -209,7 +209,7 @@ class ConversationTest : AppTestCase() {
     }
 
     @Test
-    fun aNewChatIsBegunFromTheMenuOnceSomethingWasSaid() {
+    fun aNewChatCanBeStartedFromTheMenuAfterAQuestion() {
         driver.seen()
         driver.touch(R.string.menu)
         assertNull(ShadowPopupMenu.getLatestPopupMenu().menu.findItem(R.string.new_chat))

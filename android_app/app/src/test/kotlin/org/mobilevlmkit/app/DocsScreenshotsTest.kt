@@ -3,7 +3,7 @@ package org.mobilevlmkit.app
 import org.junit.Assert.assertTrue
 import org.junit.Test
 
-/** The pictures of docs/images, in android_app/build/screenshots: the picture is one of the demo's, the answers are the demo model's. */
+/** Makes the screenshots of docs/images in android_app/build/screenshots, with a picture and answers of the demo model. */
 class DocsScreenshotsTest : AppTestCase() {
     private val tablet = "en-rUS-sw800dp-w1280dp-h800dp-xlarge-land-notnight-mdpi"
 

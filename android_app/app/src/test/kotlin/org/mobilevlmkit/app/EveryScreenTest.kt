@@ -9,7 +9,7 @@ import org.robolectric.ParameterizedRobolectricTestRunner
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 
-/** Every screen in every look: labelled, large enough to touch, with contrast, nothing cut off, in the user's language. */
+/** Checks every screen in every configuration: labels, touch targets, contrast, clipping, and language. */
 @RunWith(ParameterizedRobolectricTestRunner::class)
 @Config(sdk = [35], application = TestApp::class, qualifiers = AppTestCase.PHONE)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -52,11 +52,11 @@ class EveryScreenTest(private val name: String) {
     }
 }
 
-/** English where all should be Chinese. */
+/** Finds English text on Chinese screens. */
 private object English {
     private val word = Regex("[A-Za-z]{2,}")
 
-    /** Names, units and commands; the model knows English alone, so what it is asked is English too. */
+    /** Names, units and commands. Questions are English too, because the model only knows English. */
     private val names =
         setOf("MobileVLM", "Kit", "VLM", "mvlm", "zip", "export", "push", "replay", "BUNDLE", "kB", "MB", "GB", "int", "demo")
 
@@ -69,7 +69,7 @@ private object English {
             .map { "English: $it" }
     }
 
-    /** What the user, the model, files, licences and causes say, each in its own words. */
+    /** Texts of the user, the model, files, licenses and error causes, which aren't translated. */
     private fun quoted(driver: AppDriver): List<String> {
         val state = driver.state
         val session = state.session
@@ -80,8 +80,8 @@ private object English {
         val shown = causes.map(driver.app.model::plain)
         val imported = listOfNotNull(state.library.importing, state.library.outdated)
         val files = state.bundles.map { it.name } + CheckedBundle.pictures.map { it.name } + imported
-        val licences = driver.app.assets.open("NOTICE.txt").use { it.readBytes().toString(Charsets.UTF_8) }
-        val quoted = said + shown + files + state.presets + driver.dependencies.settings.liveQuestion + licences
+        val licenses = driver.app.assets.open("NOTICE.txt").use { it.readBytes().toString(Charsets.UTF_8) }
+        val quoted = said + shown + files + state.presets + driver.dependencies.settings.liveQuestion + licenses
         return quoted.filter { it.isNotEmpty() }.sortedByDescending { it.length }
     }
 

@@ -23,7 +23,7 @@ import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Executor
 import kotlin.concurrent.thread
 
-/** A camera that sees what the test paints. */
+/** A camera that delivers frames painted by the test. */
 class FakeCamera(context: Context) : Camera {
     override val preview: View = ImageView(context).apply {
         scaleType = ImageView.ScaleType.CENTER_CROP
@@ -41,7 +41,7 @@ class FakeCamera(context: Context) : Camera {
         onFrame = null
     }
 
-    /** A frame of the scenery; with [edge] of a plain scene of 160 x 120 that is bright up to there. */
+    /** Delivers a frame of the scenery or, with [edge], a plain 160 x 120 frame that is bright left of it. */
     fun frame(edge: Int? = null) {
         val scene = if (edge == null) Scenery.bitmap() else null
         val (width, height) = if (scene == null) 160 to 120 else scene.width to scene.height
@@ -74,13 +74,13 @@ class FakeCamera(context: Context) : Camera {
     }
 }
 
-/** The picture of the tests' camera and photos: one of the demo's generated scenes. */
+/** The picture seen by the fake camera and photo picker: one of the demo's generated scenes. */
 object Scenery {
     private val samples = File(Golden.folder.parentFile.parentFile, "export/mobilevlm_export/demo/samples")
     val file = File(samples, "word-and-shapes.png")
     val other = File(samples, "two-shapes.png")
 
-    /** What the demo model says of it, in the pieces of its tokenizer. */
+    /** The demo model's answer about it, in pieces of its tokenizer. */
     fun answer(prompt: String): List<String> {
         val (_, answer) = said.first { (question, _) -> question in prompt }
         return answer.split(" ").map { "▁$it" } + "</s>"
@@ -95,14 +95,14 @@ object Scenery {
     fun bitmap(): Bitmap = Photos.bitmap(Photos.read(file))
 }
 
-/** The dependencies of the app with fake engine, camera and threads: what runs, and when, is the test's to say. */
+/** Dependencies with a fake engine, camera and threads, so that the test decides what runs when. */
 class FakeDependencies(context: Context) : Dependencies(context) {
     private val tasks = ArrayDeque<Runnable>()
 
     /** A zipped bundle that is packed into the app. */
     var packed: ByteArray? = null
 
-    /** Is done when the methods for a capture are opened. */
+    /** Called when the methods for a capture are opened. */
     var onMethods: () -> Unit = {}
     val fakes = ArrayList<FakeEngine>()
     val cameras = ArrayList<FakeCamera>()
@@ -120,7 +120,8 @@ class FakeDependencies(context: Context) : Dependencies(context) {
     override fun nanoTime() = nanos
 
     /**
-     * [engine] on a clock that only it moves: 1.8 s to load, 2.4 s for a picture, 0.3 s for a question, 0.08 s for each token after the first.
+     * [engine] with a clock that only it advances: 1.8 s to load, 2.4 s for a picture, 0.3 s for a question, 0.08 s for each token after
+     * the first.
      */
     private fun timed(engine: FakeEngine) = object : VlmEngine by engine {
         init {
@@ -145,7 +146,7 @@ class FakeDependencies(context: Context) : Dependencies(context) {
 
     override fun camera(context: Context): Camera = FakeCamera(context).also(cameras::add)
 
-    /** Runs the threads' and the screen's tasks until none is left. */
+    /** Runs background and main-thread tasks until none is left. */
     fun settle() {
         repeat(ROUNDS) {
             shadowOf(Looper.getMainLooper()).idle()
@@ -158,7 +159,7 @@ class FakeDependencies(context: Context) : Dependencies(context) {
     /** Runs the oldest task. */
     fun step() = tasks.remove().run()
 
-    /** Runs the oldest task on a thread that ends with the tests, if it doesn't end by itself. */
+    /** Runs the oldest task on a daemon thread. */
     fun runInBackground() {
         val task = tasks.poll()
         thread(isDaemon = true) { task.run() }
@@ -169,7 +170,7 @@ class FakeDependencies(context: Context) : Dependencies(context) {
     }
 }
 
-/** The first part of [bytes]; then nothing more ever comes, and [stuck] tells. */
+/** Delivers the first part of [bytes], then signals [stuck] and blocks. */
 class StuckStream(private val bytes: ByteArray, private val until: Int, private val stuck: CountDownLatch) : InputStream() {
     private var at = 0
 

@@ -9,12 +9,12 @@ import org.junit.Test
 import org.mobilevlmkit.core.session.Ended
 import org.mobilevlmkit.core.session.Phase
 
-/** What the system does with the app: turn it, leave it, take its memory, end it. */
+/** What the system does to the app: rotation, background, low memory, process death. */
 class LifecycleTest : AppTestCase() {
     private val landscape = "w720dp-h360dp-land-hdpi"
 
     @Test
-    fun turningThePhoneKeepsModelPictureAnswerAndDraft() {
+    fun rotationKeepsModelPictureAnswerAndDraft() {
         driver.seen()
         driver.ask("What is this?")
         driver.field().text = "And why"
@@ -27,7 +27,7 @@ class LifecycleTest : AppTestCase() {
     }
 
     @Test
-    fun turningThePhoneDuringAnAnswerLetsItGoOn() {
+    fun rotationDuringAnAnswerDoesNotStopIt() {
         driver.seen()
         driver.engine.answers = Scenery::answer
         driver.engine.meanwhile = {
@@ -43,7 +43,7 @@ class LifecycleTest : AppTestCase() {
     }
 
     @Test
-    fun leavingTheAppStopsTheAnswerAndComingBackGoesOn() {
+    fun leavingTheAppStopsTheAnswerAndReturningContinues() {
         driver.seen()
         driver.engine.answers = { List(50) { "▁red" } }
         driver.engine.meanwhile = {
@@ -61,12 +61,12 @@ class LifecycleTest : AppTestCase() {
     }
 
     @Test
-    fun memoryIsGivenBackInTheBackgroundAndTheConversationReturns() {
+    fun memoryIsFreedInTheBackgroundAndTheConversationRestored() {
         driver.seen()
         driver.ask("What is this?")
         driver.activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_RUNNING_CRITICAL)
         driver.dependencies.settle()
-        assertFalse(driver.engine.isClosed) // it is being looked at
+        assertFalse(driver.engine.isClosed) // it is visible
         driver.leave()
         assertFalse(driver.engine.isClosed)
         driver.activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_BACKGROUND)
@@ -105,7 +105,7 @@ class LifecycleTest : AppTestCase() {
     }
 
     @Test
-    fun aCrashInTheEngineIsToldAndNothingIsLoadedUnasked() {
+    fun anEngineCrashIsReportedAndNothingIsLoadedAutomatically() {
         Settings(driver.app).isEngineBusy = true
         driver.aiming()
         assertTrue(driver.isSeen(R.string.problem_crash))
@@ -140,7 +140,7 @@ class LifecycleTest : AppTestCase() {
     }
 
     @Test
-    fun tooLittleMemoryIsRefusedReadablyAndTriedAgain() {
+    fun tooLittleMemoryIsReportedAndCanBeRetried() {
         driver.giveMemory(ScreenStates.MEMORY / 2)
         driver.aiming()
         val size = android.text.format.Formatter.formatShortFileSize(driver.app, ScreenStates.MEMORY)
@@ -178,7 +178,7 @@ class LifecycleTest : AppTestCase() {
     }
 
     @Test
-    fun nothingOfQuestionsOrPicturesIsLogged() {
+    fun questionsAndPicturesAreNotLogged() {
         driver.seen()
         driver.ask("What is my secret?")
         val logged = org.robolectric.shadows.ShadowLog.getLogs().filter { "secret" in "${it.msg}" }

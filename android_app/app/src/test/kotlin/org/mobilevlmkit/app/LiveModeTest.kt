@@ -34,7 +34,7 @@ class LiveModeTest : AppTestCase() {
     }
 
     @Test
-    fun itAnswersTheNewestSceneAndSaysHowOldItIs() {
+    fun itAnswersTheNewestSceneAndShowsItsAge() {
         begin("Describe the image.")
         assertTrue(driver.isSeen(R.string.live_waiting))
         driver.engine.answers = Scenery::answer
@@ -60,7 +60,7 @@ class LiveModeTest : AppTestCase() {
     }
 
     @Test
-    fun itsQuestionIsKeptForTheNextTime() {
+    fun itsQuestionIsSaved() {
         begin("Is there a dog?")
         driver.touch(R.string.live_end)
         driver.touch(R.string.live_label)
@@ -108,7 +108,7 @@ class LiveModeTest : AppTestCase() {
     }
 
     @Test
-    fun aHotPhoneRestsAndGoesOnWhenItHasCooled() {
+    fun aHotPhonePausesUntilItHasCooled() {
         begin()
         power.setCurrentThermalStatus(PowerManager.THERMAL_STATUS_SEVERE)
         frame(80)
@@ -122,7 +122,7 @@ class LiveModeTest : AppTestCase() {
     }
 
     @Test
-    fun aWarmPhoneAndABatterySaverRestLonger() {
+    fun aWarmPhoneAndBatterySaverWaitLonger() {
         begin()
         frame(80)
         power.setCurrentThermalStatus(PowerManager.THERMAL_STATUS_MODERATE)
@@ -162,7 +162,7 @@ class LiveModeTest : AppTestCase() {
     }
 
     @Test
-    fun turningThePhoneKeepsIt() {
+    fun rotationKeepsIt() {
         begin()
         frame(80)
         driver.change("w720dp-h360dp-land-hdpi")

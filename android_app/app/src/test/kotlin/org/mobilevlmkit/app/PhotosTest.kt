@@ -9,7 +9,7 @@ import org.mobilevlmkit.core.pixels.Picture
 import org.robolectric.Shadows.shadowOf
 import kotlin.math.abs
 
-/** What the user picked is seen in sRGB, whatever colors its file is in, as on the desktop. */
+/** Chosen pictures are read as sRGB, whatever color space the file has, as on the desktop. */
 class PhotosTest : AppTestCase() {
     private fun read(name: String): Picture {
         val uri = Uri.parse("content://photos/$name")
@@ -18,7 +18,7 @@ class PhotosTest : AppTestCase() {
         return Photos.read(driver.app.contentResolver, uri, 0)
     }
 
-    /** By how much of 255 the farthest color of [got] is off. */
+    /** The largest color difference of [got], of 255. */
     private fun farthest(got: Picture, expected: Picture): Int {
         assertEquals(expected.width to expected.height, got.width to got.height)
         val (ours, theirs) = List(2) { IntArray(got.width) }

@@ -36,11 +36,11 @@ class PictureTest : AppTestCase() {
         assertEquals(1, driver.engine.pictures)
         assertEquals(Phase.IMAGE_READY, driver.state.session.phase)
         assertTrue(driver.isSeen(R.string.phase_seen))
-        assertNull(driver.camera.onFrame) // closed while a picture is asked about
+        assertNull(driver.camera.onFrame) // closed while a picture is shown
     }
 
     @Test
-    fun aNewPictureBeginsAnewAndCanBeUndone() {
+    fun aNewPictureStartsOverAndCanBeUndone() {
         driver.seen()
         driver.ask("What is this?")
         driver.touch(R.string.new_picture)
@@ -55,7 +55,7 @@ class PictureTest : AppTestCase() {
     }
 
     @Test
-    fun undoBringsTheConversationBack() {
+    fun undoRestoresTheConversation() {
         driver.seen()
         driver.ask("What is this?")
         driver.touch(R.string.new_picture)
@@ -205,7 +205,7 @@ class PictureTest : AppTestCase() {
         assertEquals(Intent.ACTION_OPEN_DOCUMENT to "image/*", asked.action to asked.type)
     }
 
-    /** A photo of 40 x 20 pixels, red on the left and blue on the right, that says it must be turned by 90 degrees. */
+    /** A photo of 40 x 20 pixels, red on the left and blue on the right, with an EXIF rotation of 90 degrees. */
     private fun turned(): ByteArray {
         val bitmap = Bitmap.createBitmap(40, 20, Bitmap.Config.ARGB_8888)
         for (y in 0 until 20) for (x in 0 until 40) bitmap.setPixel(x, y, if (x < 20) Color.RED else Color.BLUE)
@@ -216,7 +216,7 @@ class PictureTest : AppTestCase() {
     }
 
     @Test
-    fun aPhotoIsTurnedAsItsCameraWasHeld() {
+    fun aPhotoIsRotatedByItsOrientation() {
         driver.aiming()
         pick(turned())
         driver.dependencies.settle()
@@ -228,7 +228,7 @@ class PictureTest : AppTestCase() {
     }
 
     @Test
-    fun aPhotoThatCannotBeReadIsTold() {
+    fun anUnreadablePhotoIsReported() {
         driver.aiming()
         pick("no picture".toByteArray())
         driver.dependencies.settle()

@@ -9,12 +9,12 @@ import org.robolectric.Shadows.shadowOf
 /**
  * A screen in one of its states.
  *
- * @property play brings it about
- * @property open what is done again whenever the activity is made anew, such as opening a dialog
+ * @property play reaches the state
+ * @property open repeated whenever the activity is recreated, such as opening a dialog
  */
 class ScreenState(val name: String, val open: AppDriver.() -> Unit = {}, val play: AppDriver.() -> Unit)
 
-/** Every screen of the app, in each of the states that look different. */
+/** Every screen of the app in each state that looks different. */
 object ScreenStates {
     private fun AppDriver.problem(call: String, says: String) = apply {
         dependencies.prepare = { it.meanwhile = { name -> if (name == call) error(says) } }
@@ -185,7 +185,7 @@ object ScreenStates {
             bundles(street = outdated)
         },
         ScreenState("bundle to be deleted", open = { touch(R.string.bundle_delete_named, "street") }) { bundles() },
-        ScreenState("import beside bundles") {
+        ScreenState("import next to bundles") {
             bundles()
             importHalf()
         },
@@ -218,10 +218,10 @@ object ScreenStates {
         ScreenState("about") { aiming().app.model.go(Screen.ABOUT) },
     )
 
-    /** What the demo's manifest says that a model needs. */
+    /** The memory need in the demo's manifest. */
     val MEMORY = org.mobilevlmkit.core.check.CheckFixture().manifest.memoryBytes
 
-    /** Of before ExecuTorch programs were right on phones. */
+    /** A bundle of the old format that must be exported again. */
     private val outdated = TestBundle(seed = 3) { it + ("format_version" to 1) }
 
     private fun AppDriver.bundles(street: TestBundle = TestBundle(seed = 2)) {

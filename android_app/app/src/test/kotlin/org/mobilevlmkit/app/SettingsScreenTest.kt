@@ -8,7 +8,7 @@ import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
 import org.junit.Test
 
-/** What the user can set, and that it is kept. */
+/** Settings are applied and saved. */
 class SettingsScreenTest : AppTestCase() {
     private fun open() {
         model.go(Screen.SETTINGS)
@@ -20,7 +20,7 @@ class SettingsScreenTest : AppTestCase() {
     private fun labels() = driver.views().filterIsInstance<TextView>().map { "${it.text}" }
 
     @Test
-    fun presetsAreEditedKeptAndBroughtBack() {
+    fun presetsAreEditedSavedAndReset() {
         driver.seen()
         val defaults = driver.state.presets
         open()
@@ -53,7 +53,7 @@ class SettingsScreenTest : AppTestCase() {
     }
 
     @Test
-    fun whatIsTypedSurvivesTurningThePhone() {
+    fun typedTextSurvivesRotation() {
         driver.aiming()
         open()
         presets.setText("Half a quest")

@@ -12,7 +12,7 @@ import org.robolectric.shadows.ShadowTextToSpeech
 import org.robolectric.shadows.ShadowToast
 import java.util.Locale
 
-/** Answers spoken on request. */
+/** Answers read aloud. */
 class SpeakerTest : AppTestCase() {
     private val voice get() = shadowOf(checkNotNull(ShadowTextToSpeech.getLastTextToSpeechInstance()))
 
@@ -26,11 +26,11 @@ class SpeakerTest : AppTestCase() {
 
     private fun press(label: Int) = driver.press(driver.string(label))
 
-    /** The system's voices say that they are there, or not. */
+    /** Reports whether the system's voices are ready. */
     private fun ready(status: Int = TextToSpeech.SUCCESS) = voice.onInitListener.onInit(status)
 
     @Test
-    fun nothingIsSpokenUnasked() = assertNull(ShadowTextToSpeech.getLastTextToSpeechInstance())
+    fun nothingIsReadAloudAutomatically() = assertNull(ShadowTextToSpeech.getLastTextToSpeechInstance())
 
     @Test
     fun theAnswerIsSpokenUntilItsEnd() {
@@ -87,7 +87,7 @@ class SpeakerTest : AppTestCase() {
     }
 
     @Test
-    fun aPhoneWithoutAVoiceIsToldEachTimeAndOneInstalledLaterIsUsed() {
+    fun aMissingVoiceIsReportedEachTimeAndOneInstalledLaterIsUsed() {
         press(R.string.speak_label)
         ready(TextToSpeech.ERROR)
         assertEquals(driver.string(R.string.speak_failed), ShadowToast.getTextOfLatestToast())
@@ -103,7 +103,7 @@ class SpeakerTest : AppTestCase() {
     }
 
     @Test
-    fun aLanguageWithoutAVoiceIsTold() {
+    fun aLanguageWithoutAVoiceIsReported() {
         ShadowTextToSpeech.reset()
         press(R.string.speak_label)
         ready()
@@ -122,7 +122,7 @@ class SpeakerTest : AppTestCase() {
     }
 
     @Test
-    fun theVoiceIsGivenBack() {
+    fun theVoiceIsReleased() {
         press(R.string.speak_label)
         ready()
         driver.controller.pause().stop().destroy()

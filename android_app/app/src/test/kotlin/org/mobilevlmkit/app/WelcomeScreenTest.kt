@@ -12,11 +12,11 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.shadows.ShadowToast
 import java.io.InputStream
 
-/** The first screen: how a bundle comes to the phone. */
+/** The first screen: importing a bundle. */
 class WelcomeScreenTest : AppTestCase() {
     private val uri = Uri.parse("content://documents/demo.mvlm.zip")
 
-    /** The user touches the button and chooses what [open] reads. */
+    /** The user taps the button and chooses the file that [open] reads. */
     private fun choose(open: () -> InputStream) {
         driver.touch(R.string.choose_bundle)
         val asked = shadowOf(driver.activity).nextStartedActivityForResult
@@ -27,7 +27,7 @@ class WelcomeScreenTest : AppTestCase() {
     }
 
     @Test
-    fun itSaysThatThereIsNoNetworkAndImportsWhatIsChosen() {
+    fun itExplainsPrivacyAndImportsTheChosenFile() {
         driver.start()
         assertEquals(Screen.WELCOME, driver.state.screen)
         assertTrue(driver.isSeen(R.string.welcome_private))
@@ -55,14 +55,14 @@ class WelcomeScreenTest : AppTestCase() {
     }
 
     @Test
-    fun aPhoneWithoutAFilePickerIsTold() {
+    fun aMissingFilePickerIsReported() {
         driver.start()
         shadowOf(driver.app).checkActivities(true)
         driver.touch(R.string.choose_bundle)
         assertEquals(driver.string(R.string.no_picker), ShadowToast.getTextOfLatestToast())
     }
 
-    /** Runs [meanwhile] once when more than half of the file has been read the second time, when it is unpacked. */
+    /** Runs [meanwhile] once during unpacking, when more than half of the file has been read. */
     private fun readingHalf(zip: ByteArray, meanwhile: () -> Unit): () -> InputStream {
         var opened = 0
         return {
@@ -108,7 +108,7 @@ class WelcomeScreenTest : AppTestCase() {
     }
 
     @Test
-    fun aDamagedArchiveIsRefusedReadably() {
+    fun aDamagedArchiveIsRefusedWithAReason() {
         driver.start()
         choose { byteArrayOf(1, 2, 3).inputStream() }
         driver.dependencies.settle()
@@ -129,7 +129,7 @@ class WelcomeScreenTest : AppTestCase() {
     }
 
     @Test
-    fun turningThePhoneLeavesTheImportAlone() {
+    fun rotationDoesNotAffectTheImport() {
         driver.start()
         choose(readingHalf(TestBundle(programBytes = 400_000).zipped()) { driver.change("w720dp-h360dp-land-hdpi") })
         driver.dependencies.settle()
@@ -159,10 +159,10 @@ class WelcomeScreenTest : AppTestCase() {
         assertEquals("demo.mvlm", driver.state.session.bundle)
     }
 
-    // --- the bundle that is packed into the app
+    // --- the packed bundle
 
     @Test
-    fun thePackedBundleIsThereAtTheFirstStartAndStaysDeleted() {
+    fun thePackedBundleIsImportedAtTheFirstStartAndStaysDeleted() {
         driver.dependencies.packed = TestBundle().zipped()
         driver.start()
         assertEquals("demo.mvlm", driver.state.session.bundle)
@@ -179,7 +179,7 @@ class WelcomeScreenTest : AppTestCase() {
     }
 
     @Test
-    fun thePackedBundleCanBeCancelledAndHadLater() {
+    fun thePackedBundleCanBeCancelledAndImportedLater() {
         driver.dependencies.packed = TestBundle().zipped()
         driver.controller = org.robolectric.Robolectric.buildActivity(MainActivity::class.java).setup()
         listAndBeginToImport()
@@ -191,7 +191,7 @@ class WelcomeScreenTest : AppTestCase() {
         assertEquals("demo.mvlm", driver.state.session.bundle)
     }
 
-    /** The first list is there, and the import of the packed bundle is the next task. */
+    /** Runs until the first listing; the import of the packed bundle is the next task. */
     private fun listAndBeginToImport() {
         driver.dependencies.step()
         driver.idle()
@@ -199,7 +199,7 @@ class WelcomeScreenTest : AppTestCase() {
     }
 
     @Test
-    fun aDamagedPackedBundleIsTold() {
+    fun aDamagedPackedBundleIsReported() {
         driver.dependencies.packed = byteArrayOf(1, 2, 3)
         driver.start()
         assertTrue(driver.isSeen(R.string.import_failed))
@@ -235,7 +235,7 @@ class WelcomeScreenTest : AppTestCase() {
     }
 
     @Test
-    fun aboutNamesVersionAndLicences() {
+    fun aboutShowsVersionAndLicenses() {
         driver.start()
         driver.touch(R.string.menu_about)
         val notice = driver.app.assets.open("NOTICE.txt").use { it.readBytes().toString(Charsets.UTF_8) }

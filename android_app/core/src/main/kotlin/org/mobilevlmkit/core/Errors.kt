@@ -2,13 +2,13 @@ package org.mobilevlmkit.core
 
 import org.mobilevlmkit.core.bundle.ManifestReader
 
-/** What can go wrong and is to be told to the user: one line, "what was got, what was expected, where". */
+/** An error reported to the user in one line: what was got, what was expected, and where. */
 abstract class MobileVlmException(message: String, cause: Throwable? = null) : Exception(message, cause)
 
 /** A bundle is missing, damaged, unsafe to unpack, or of a newer format. */
 class BundleException(message: String) : MobileVlmException(message)
 
-/** The program of the bundle [name] is from before such programs were right on phones: the bundle must be exported again. */
+/** The bundle [name] has a program of an old format that gives wrong answers on phones; it must be exported again. */
 class OutdatedException(val name: String, where: String) :
     MobileVlmException(
         "$where: got an ExecuTorch program of an older bundle format, which answers wrongly on phones, expected format " +
@@ -24,5 +24,5 @@ class PromptException(message: String) : MobileVlmException(message)
 /** A golden record or a capture can't be read or written. */
 class CaptureException(message: String) : MobileVlmException(message)
 
-/** The engine failed, in its own words. */
+/** The engine failed; the message is its own. */
 class EngineException(message: String, cause: Throwable? = null) : MobileVlmException(message, cause)

@@ -9,7 +9,7 @@ import org.mobilevlmkit.core.prompt.Tokenizer
 import java.io.File
 import java.util.Random
 
-/** Seeded damage to what the app reads beside manifests and zips, which have tests of their own: an answer, or one line of error. */
+/** Damages files other than manifests and zips, with fixed seeds: the result is a value or a one-line error. */
 class DamagedFilesTest {
     private val random = Random(20_262)
 

@@ -4,7 +4,7 @@ import org.mobilevlmkit.core.json.JsonReader
 import org.mobilevlmkit.core.pixels.ArrayPicture
 import java.io.File
 
-/** `tests/golden`: the files that the tests of every language read. */
+/** Reads `tests/golden`, the files shared by the tests of all languages. */
 object Golden {
     val folder = File(System.getProperty("golden"))
 
@@ -19,7 +19,7 @@ object Golden {
         return cases
     }
 
-    /** A binary PPM: "P6", width, height and 255, each followed by one white character, then RGB. */
+    /** Reads a binary PPM: "P6", width, height and 255, each followed by one whitespace character, then RGB. */
     fun picture(path: String): ArrayPicture {
         val bytes = file(path).readBytes()
         var at = 0

@@ -8,9 +8,9 @@ import org.mobilevlmkit.core.session.EngineFactory
 import org.mobilevlmkit.core.session.VlmEngine
 import java.io.File
 
-/** The app's own code over Android's engine in this JVM, which `scripts/engine_host.sh` prepares. */
+/** Runs the app's own code with Android's engine in this JVM, prepared by `scripts/engine_host.sh`. */
 object DesktopEngine : EngineFactory {
-    init { // before the JVM looks for the library: it is loaded as Android's linker would
+    init { // loads the library like Android's linker, before the JVM looks for it
         System.load(checkNotNull(System.getProperty("engine.host")) { "engine.host isn't set; run it by scripts/engine_host.sh" })
     }
 

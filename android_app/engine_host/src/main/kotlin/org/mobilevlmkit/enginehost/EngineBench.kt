@@ -8,7 +8,7 @@ import org.mobilevlmkit.core.prompt.Tokenizer
 import org.mobilevlmkit.core.session.VlmEngine
 import java.io.File
 
-/** Speed and memory of the engine with the bundle in [folder], seconds and bytes, called as `mvlm bench` calls them. */
+/** Measures speed and memory of the engine with the bundle in [folder], in seconds and bytes, with the keys of `mvlm bench`. */
 class EngineBench(private val folder: File) {
     private val manifest = BundleFiles.verify(folder)
     private val tokenizer = Tokenizer.read(File(folder, manifest.tokenizerJson))
@@ -54,18 +54,18 @@ class EngineBench(private val folder: File) {
         return listOf((shown - began) / 1e9, (first - shown) / 1e9)
     }
 
-    /** Tokens a second of one call at the beginning of a context. */
+    /** Tokens per second of one call at the beginning of a context. */
     private fun prefill(engine: VlmEngine, tokens: Int): Double {
         engine.reset()
         var text = "a"
-        while (tokenizer.encode("$text a").size < tokens) text += " a" // BOS is one more
+        while (tokenizer.encode("$text a").size < tokens) text += " a" // plus BOS
         val count = 1 + tokenizer.encode(text).size
         val began = System.nanoTime()
         engine.prefillText(text)
         return count / seconds(began)
     }
 
-    /** Tokens a second after the first of an answer. */
+    /** Tokens per second of an answer after the first token. */
     private fun decode(engine: VlmEngine): Double {
         engine.reset()
         engine.prefillText(prompt.beforeImage)
@@ -77,7 +77,7 @@ class EngineBench(private val folder: File) {
 
     private fun seconds(began: Long) = (System.nanoTime() - began) / 1e9
 
-    /** Bytes of the process now: its own, and those of mapped files. */
+    /** Current memory of the process in bytes: private, and of mapped files. */
     private fun memory(at: String): Map<String, Any?> {
         System.gc()
         val rollup = values("/proc/self/smaps_rollup")

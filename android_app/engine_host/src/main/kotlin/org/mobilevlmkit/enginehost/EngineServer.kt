@@ -16,7 +16,7 @@ import java.nio.ByteOrder
 import javax.imageio.ImageIO
 import kotlin.system.exitProcess
 
-/** A tensor as the protocol has it: [type] is `u8`, `i64` or `f32`, [bytes] are little-endian. */
+/** A tensor of the protocol: [type] is `u8`, `i64` or `f32`; [bytes] are little-endian. */
 class WireTensor(val type: String, val shape: List<Long>, val bytes: ByteArray) {
     val values: ByteBuffer get() = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN)
 
@@ -32,9 +32,10 @@ class WireTensor(val type: String, val shape: List<Long>, val bytes: ByteArray) 
 }
 
 /**
- * The bundle in a folder, asked through standard input and output as `mobilevlm_host.arm64`'s `run_methods` is (the protocol is there):
- * the program's three methods by the app's `ExecuTorchMethods`, and by its `ExecuTorchEngine` `check`, the app's own check of the golden
- * records, and `bench`; both reply with JSON.
+ * Serves the bundle in a folder over standard input and output with the protocol of `run_methods` in `mobilevlm_host.arm64`.
+ *
+ * The program's three methods run through the app's `ExecuTorchMethods`; `check`, the app's check of the golden records, and `bench` run
+ * through its `ExecuTorchEngine` and reply with JSON.
  */
 class EngineServer(private val folder: File) {
     private val manifest = BundleFiles.verify(folder)
@@ -53,7 +54,7 @@ class EngineServer(private val folder: File) {
 
     private fun opened(): ModelMethods = methods ?: DesktopEngine.methods(folder, manifest).also { methods = it }
 
-    /** What "Check this phone" finds. */
+    /** The findings of "Check this phone". */
     private fun check(): Map<String, Any?> {
         val model = ModelLoader("executorch", DesktopEngine, availableMemory = { Long.MAX_VALUE }).load(folder, Job())
         try {
@@ -121,7 +122,7 @@ class EngineServer(private val folder: File) {
         @JvmStatic
         fun main(arguments: Array<String>) {
             EngineServer(File(arguments[0])).serve(DataInputStream(System.`in`.buffered()), DataOutputStream(System.out.buffered()))
-            exitProcess(0) // fbjni keeps a thread
+            exitProcess(0) // fbjni keeps a thread alive
         }
     }
 }

@@ -6,7 +6,7 @@ import org.mobilevlmkit.core.seam.EndToEnd
 import org.mobilevlmkit.core.session.VlmEngine
 import java.io.File
 
-/** By the engine that the APK packs and the app's own code around it. */
+/** With the APK's engine and the app's own code around it. */
 class EngineEndToEnd : EndToEnd() {
     override fun openEngine(folder: File, manifest: Manifest): VlmEngine = DesktopEngine.open(folder, manifest)
 

@@ -19,7 +19,7 @@ import org.mobilevlmkit.core.session.VlmEngine
 import java.io.File
 import kotlin.concurrent.thread
 
-/** What goes wrong, or comes at a bad moment, is an exception of the engine's seam, and the next answer is right: never a crash. */
+/** Faults and badly timed calls become exceptions, never a crash, and the next answer is right. */
 class EngineFaults {
     @get:Rule
     val temporary = TemporaryFolder()
@@ -57,7 +57,7 @@ class EngineFaults {
     }
 
     @Test
-    fun theKvCacheEndsWhereTheManifestSays() = withEngine { engine ->
+    fun theKvCacheEndsAtTheManifestsLimit() = withEngine { engine ->
         engine.encodeImage()
         var position = asked - tokenizer.encode(question).size
         val one = "red"
@@ -89,7 +89,7 @@ class EngineFaults {
     }
 
     @Test
-    fun whatAListenerThrowsComesOutAndTheNextAnswerIsRight() = withEngine { engine ->
+    fun aListenersExceptionPropagatesAndTheNextAnswerIsRight() = withEngine { engine ->
         for (at in listOf(1, 2, 5)) {
             engine.encodeImage()
             val thrown = IllegalArgumentException("at $at")
@@ -101,7 +101,7 @@ class EngineFaults {
     }
 
     @Test
-    fun stoppedAtEveryPieceTheAnswerIsItsBeginningAndTheNextOneIsWhole() = withEngine { engine ->
+    fun stoppedAtEveryPieceTheAnswerIsAPrefixAndTheNextOneComplete() = withEngine { engine ->
         val whole = engine.wholeAnswer()
         for (at in 1..whole.size) {
             engine.encodeImage()
@@ -114,7 +114,7 @@ class EngineFaults {
     }
 
     @Test
-    fun aStopWhileNothingIsAnsweredIsNotFeltLater() = withEngine { engine ->
+    fun aStopWhileIdleHasNoLaterEffect() = withEngine { engine ->
         engine.stop()
         engine.encodeImage()
         engine.stop()
@@ -125,7 +125,7 @@ class EngineFaults {
     }
 
     @Test
-    fun aStopFromAnotherThreadAtAnyMomentLeavesTheNextAnswerWhole() = withEngine { engine ->
+    fun aStopFromAnotherThreadAtAnyMomentKeepsTheNextAnswerComplete() = withEngine { engine ->
         val whole = engine.wholeAnswer()
         var isDone = false
         val stopper = thread {
@@ -174,7 +174,7 @@ class EngineFaults {
     }
 
     @Test
-    fun aTokenizerThatIsNoneIsRefused() {
+    fun anInvalidTokenizerIsRefused() {
         for (text in listOf(null, "", "{}", "[1, 2", "<html>no such page</html>")) {
             val folder = copy()
             val file = File(folder, manifest.tokenizerJson)
@@ -197,7 +197,7 @@ class EngineFaults {
 
     private fun assertRefused(what: String, folder: File) {
         try {
-            // It may be found when it is loaded, or when it first runs.
+            // The fault may be found on loading or on the first run.
             DesktopEngine.open(folder, manifest).use { it.wholeAnswer() }
         } catch (_: MobileVlmException) {
             return

@@ -10,10 +10,10 @@ import org.mobilevlmkit.core.session.ModelLoader
 import java.io.File
 import java.util.Random
 
-/** Many questions about many pictures leave the process as large as it was. */
+/** Many questions about many pictures don't grow the process. */
 class EngineGrowth {
     @Test
-    fun threeHundredQuestionsAboutFiftyPicturesTakeNoMemory() {
+    fun threeHundredQuestionsAboutFiftyPicturesDoNotGrowMemory() {
         val model = ModelLoader("executorch", DesktopEngine, availableMemory = { Long.MAX_VALUE }).load(Seam.bundle, Job())
         val conversation = Conversation(model, System::nanoTime)
         val random = Random(1)
@@ -26,13 +26,13 @@ class EngineGrowth {
             repeat(QUESTIONS / PICTURES) { conversation.answer(emptyList(), "What is at the top left?", 16, { false }) {} }
         }
         model.release()
-        // The JVM takes some once; a leak shows in every stretch.
+        // The JVM allocates some once; a leak shows in every stretch.
         val grown = bytes.zipWithNext { before, after -> after - before }
         println("grown by ${grown.joinToString()} bytes in stretches of ${QUESTIONS / PICTURES * STRETCH} questions")
         assertTrue("grew by $grown bytes", grown.sorted()[grown.size / 2] < 256L shl 10)
     }
 
-    /** Private memory of the process but for the JVM's own heap, which the command line keeps at one size, touched from the beginning. */
+    /** Private memory of the process without the JVM heap, which the command line fixes at one pre-touched size. */
     private fun nativeBytes(): Long {
         System.gc()
         val rollup = File("/proc/self/smaps_rollup").readLines()
@@ -43,7 +43,7 @@ class EngineGrowth {
         const val PICTURES = 50
         const val QUESTIONS = 300
 
-        /** Pictures between two looks at the memory; before the first, everything has been used once. */
+        /** Pictures between two memory readings; the first reading comes after a warm-up. */
         const val STRETCH = 10
     }
 }

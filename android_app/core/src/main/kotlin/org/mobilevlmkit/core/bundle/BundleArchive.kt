@@ -13,17 +13,17 @@ import java.util.zip.ZipException
 import java.util.zip.ZipInputStream
 
 /**
- * A zipped bundle that is read as a stream, so that it needs no second place on the disk. [open] is called once to find the
- * manifest and again to unpack; [name] is what errors call it.
+ * A zipped bundle read as a stream, so that no second copy is needed on disk. [open] is called once to find the
+ * manifest and again to unpack; errors refer to it as [name].
  *
- * Only what the manifest lists is unpacked, each file at most as long as it says, as a plain file whatever the archive calls it: a
- * link in it is a short file with the wrong hash.
+ * Only files listed in the manifest are unpacked, up to the listed size, and always as plain files: a
+ * link becomes a short file with the wrong hash.
  */
 class BundleArchive(val name: String, private val open: () -> InputStream) {
     /**
      * The manifest's bytes.
      *
-     * @throws BundleException the archive is damaged, unsafe, or has none.
+     * @throws BundleException the archive is damaged, unsafe, or has no manifest.
      */
     fun manifestBytes(job: Job): ByteArray {
         var found: ByteArray? = null
@@ -39,13 +39,13 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
             }
             found == null
         }
-        return found ?: throw BundleException("$name: ${ManifestReader.FILE_NAME} is missing, expected it in the archive")
+        return found ?: throw BundleException("$name: ${ManifestReader.FILE_NAME} is missing from the archive")
     }
 
     /**
-     * Unpacks what [manifest] lists into the empty [folder], and checks it.
+     * Unpacks the files listed in [manifest] into the empty [folder] and verifies them.
      *
-     * @throws BundleException the archive is damaged or unsafe, or a file is missing or not what the manifest says.
+     * @throws BundleException the archive is damaged or unsafe, or a file is missing or doesn't match the manifest.
      */
     fun unpack(manifest: Manifest, folder: File, job: Job) {
         val missing = manifest.files.associateByTo(HashMap()) { it.path }
@@ -62,7 +62,7 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
             }
             true
         }
-        missing.keys.minOrNull()?.let { throw BundleException("$name: $it is missing, expected it in the archive") }
+        missing.keys.minOrNull()?.let { throw BundleException("$name: $it is missing from the archive") }
     }
 
     private fun unpackFile(input: InputStream, entry: FileEntry, folder: File, doneBefore: Long, total: Long, job: Job): Long {
@@ -88,7 +88,7 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
         return doneBefore + size
     }
 
-    /** Entries in the archive's order, until [see] returns false. Folders are passed over. */
+    /** Visits entries in the archive's order until [see] returns false. Skips folders. */
     private fun eachEntry(see: (ZipEntry, InputStream) -> Boolean) {
         try {
             ZipInputStream(open()).use { zip ->
@@ -108,11 +108,11 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
         } catch (error: IllegalArgumentException) { // a name that is not UTF-8
             throw damaged(error)
         } catch (error: IOException) {
-            throw BundleException("$name: ${error.message}, expected to read the archive and to write what is in it")
+            throw BundleException("$name: ${error.message}, expected a readable archive and a writable folder")
         }
     }
 
-    /** Passes over an entry, which decompresses it: all of them together at most to [limit] bytes, [skippedBefore] of them already. */
+    /** Skips an entry by decompressing it. All skipped entries together may have [limit] bytes; [skippedBefore] is the count so far. */
     private fun skip(input: InputStream, job: Job, skippedBefore: Long, limit: Long): Long {
         val chunk = ByteArray(CHUNK)
         var skipped = skippedBefore
@@ -120,7 +120,7 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
             val count = input.read(chunk)
             if (count < 0) return skipped
             skipped += count
-            if (skipped > limit) throw BundleException("$name: got more than $limit bytes beside the bundle's own, expected less")
+            if (skipped > limit) throw BundleException("$name: got more than $limit bytes of files that the manifest doesn't list")
             if (job.isCancelled) job.step(0, 0)
         }
     }
@@ -128,7 +128,7 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
     private fun damaged(error: Exception) =
         BundleException("$name: got a damaged archive (${error.message ?: "cut short"}), expected a zipped bundle")
 
-    private fun tooLong(entry: String, limit: Long) = BundleException("$name: $entry: got more than the $limit bytes that it may have")
+    private fun tooLong(entry: String, limit: Long) = BundleException("$name: $entry: got a larger file, expected at most $limit bytes")
 
     private fun InputStream.readUpTo(limit: Int): ByteArray {
         val read = ByteArrayOutputStream()
@@ -145,6 +145,6 @@ class BundleArchive(val name: String, private val open: () -> InputStream) {
         const val CHUNK = 1 shl 18
         const val MAX_ENTRIES = 10_000
         const val MAX_UNLISTED_BYTES = 1L shl 26
-        const val MAX_BYTES_BEFORE_MANIFEST = 1L shl 34 // the bundle's own files may stand there too
+        const val MAX_BYTES_BEFORE_MANIFEST = 1L shl 34 // the bundle's own files may come before the manifest
     }
 }

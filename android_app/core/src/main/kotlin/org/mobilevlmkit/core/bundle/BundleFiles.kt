@@ -10,7 +10,7 @@ import java.nio.file.Path
 import java.nio.file.SimpleFileVisitor
 import java.nio.file.attribute.BasicFileAttributes
 
-/** A bundle's folder checked against its manifest, and removed. */
+/** Verifies a bundle's folder against its manifest, and deletes it. */
 object BundleFiles {
     private const val CHUNK = 1 shl 20
 
@@ -65,9 +65,9 @@ object BundleFiles {
     }
 
     /**
-     * Removes [folder] and all in it, if it exists; a link is removed, not followed. [onChange] is called before each removal.
+     * Deletes [folder] with its contents if it exists; links are deleted, not followed. [onChange] is called before each deletion.
      *
-     * @throws IOException something in it can't be removed.
+     * @throws IOException something in it can't be deleted.
      */
     fun delete(folder: File, onChange: () -> Unit = {}) {
         val remove = { path: Path, _: Long ->
@@ -78,7 +78,7 @@ object BundleFiles {
         if (Files.isSymbolicLink(folder.toPath()) || folder.isFile) remove(folder.toPath(), 0) else visit(folder, remove)
     }
 
-    /** [see] is given every file below [folder] with its size, then its folder with none; what vanishes meanwhile is passed over. */
+    /** Calls [see] with every file below [folder] and its size, then with its folder and 0; skips files that disappear meanwhile. */
     private fun visit(folder: File, see: (Path, Long) -> Unit) {
         if (!folder.isDirectory) return
         Files.walkFileTree(

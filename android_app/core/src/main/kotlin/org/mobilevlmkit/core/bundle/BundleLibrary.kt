@@ -9,15 +9,15 @@ import java.util.concurrent.CancellationException
 import java.util.concurrent.Executor
 
 /**
- * All that a screen shows of the bundles on this phone; immutable.
+ * Everything the screens show about the bundles on this phone; immutable.
  *
  * @property isReady whether [bundles] have been listed once
  * @property bundles newest first
- * @property importing the name of what is being imported, or null
- * @property importProgress share of it that is unpacked and checked, 0 to 1; below 0 while the archive is searched for its manifest
- * @property imported the bundle that came last, to be opened
+ * @property importing the name of the bundle being imported, or null
+ * @property importProgress fraction unpacked and verified, 0 to 1; negative while the manifest is being located
+ * @property imported the bundle imported last, to be opened
  * @property problem why the last import or removal failed
- * @property outdated the name of the bundle that was last to be imported and wasn't, because it must be exported again
+ * @property outdated the name of the bundle whose import was refused because it must be exported again
  */
 data class LibraryState(
     val isReady: Boolean = false,
@@ -32,15 +32,15 @@ data class LibraryState(
 /**
  * The bundles on this phone, imported and removed one after another on a [worker], also while the app is in the background.
  *
- * What an import left when the app was killed is swept away before the first list.
+ * Leftovers of an import that was interrupted by the app's end are deleted before the first listing.
  *
- * @param worker runs one task at a time, in order; not the session's, or an import would hold up an answer
- * @param listener is given every new state in order, under the library's lock: it must only hand it on
+ * @param worker runs one task at a time, in order; not the session's worker, or an import would delay an answer
+ * @param listener receives every new state in order, under the library's lock, so it must only pass it on
  */
 class BundleLibrary(private val store: BundleStore, private val worker: Executor, private val listener: (LibraryState) -> Unit) {
     private val lock = Any()
     private var published = LibraryState()
-    private var job: Job? = null // of the import that runs or waits
+    private var job: Job? = null // of the running or queued import
 
     init {
         worker.execute {
@@ -56,8 +56,8 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
     fun refresh() = worker.execute { publish { it.copy(isReady = true, bundles = store.list()) } }
 
     /**
-     * Imports the zipped bundle that [open] reads (twice); [fileName] is what the user calls it. False, and nothing happens, if an
-     * import is under way.
+     * Imports the zipped bundle that [open] reads (twice); [fileName] is its name for the user. Returns false if another
+     * import is running.
      */
     fun import(fileName: String, open: () -> InputStream): Boolean {
         val newJob = Job { done, total -> progress(done, total) }
@@ -70,17 +70,17 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
         return true
     }
 
-    /** Ends the import that is under way; nothing of it is left. */
+    /** Cancels the running import and deletes its files. */
     fun cancel() = synchronized(lock) { job?.cancel() ?: Unit }
 
-    /** Removes [bundle] for good. A session that uses it should be closed before. */
+    /** Deletes [bundle] permanently. Close a session that uses it first. */
     fun remove(bundle: StoredBundle) = worker.execute {
         val problem = errorOf { store.remove(bundle) }
         val left = store.list()
         publish { it.copy(bundles = left, imported = it.imported.takeIf { last -> last?.folder != bundle.folder }, problem = problem) }
     }
 
-    /** The problem was seen. */
+    /** Clears the problem after the user has seen it. */
     fun dismiss() = publish { it.copy(problem = null, outdated = null) }
 
     private fun run(fileName: String, open: () -> InputStream, newJob: Job) {
@@ -91,12 +91,12 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
             newJob.step(0, 0)
             imported = store.import(fileName, open, newJob)
         } catch (_: CancellationException) {
-            // As the user requested.
+            // The user cancelled it.
         } catch (error: OutdatedException) {
             outdated = error.name
         } catch (error: BundleException) {
             problem = error.message
-        } catch (error: Throwable) { // a document's provider may throw anything
+        } catch (error: Throwable) { // a document provider may throw anything
             problem = "$fileName: ${error.message ?: error.javaClass.simpleName}, expected to read the file"
         }
         val bundles = store.list()
@@ -116,7 +116,7 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
         }
     }
 
-    /** What [work] on the disk says of its failure; null if there is none. */
+    /** The error message if the file operation [work] fails, else null. */
     private fun errorOf(work: () -> Unit): String? = try {
         work()
         null

@@ -11,17 +11,17 @@ import java.io.InputStream
 /**
  * The bundles in the app's own [folder], each a folder `NAME.mvlm`: imported from a zip or pushed by `mvlm push`.
  *
- * A bundle is imported in a temporary folder that is renamed when all is there and checked; one that it replaces is renamed before, and
- * removed afterwards. If the app is killed meanwhile, [recover] at the next start puts back what was being replaced and has no successor,
- * and removes all else that is left: the old bundle or the new one is there, whole.
+ * A bundle is imported into a temporary folder, which is renamed once complete and verified. A bundle that it replaces is renamed first
+ * and deleted afterwards. If the app is killed in between, [recover] restores a replaced bundle that has no successor at the next start
+ * and deletes all other leftovers, so that either the old or the new bundle exists, complete.
  *
- * @param onChange called before each change of the disk but the contents of files; tests end the app there
+ * @param onChange called before each change on disk except writes of file contents; tests kill the app there
  */
 class BundleStore internal constructor(private val folder: File, private val onChange: () -> Unit) {
     constructor(folder: File) : this(folder, {})
 
     /**
-     * Puts in order what an import or a removal left when the app was killed. Call it once at start, before anything else.
+     * Cleans up after an import or a deletion that the app's end interrupted. Call it once at start, before anything else.
      *
      * @throws IOException something can't be removed.
      */
@@ -34,19 +34,19 @@ class BundleStore internal constructor(private val folder: File, private val onC
         left.filter { it.name.startsWith(IMPORTING) || it.name.startsWith(REMOVING) }.forEach { BundleFiles.delete(it, onChange) }
     }
 
-    /** All bundles, newest first; those that can't be read say why. Their files' hashes aren't checked here. */
+    /** All bundles, newest first; unreadable ones have a problem. File hashes aren't checked here. */
     fun list(): List<StoredBundle> = folder.listFiles().orEmpty()
         .filter { it.isDirectory && it.name.endsWith(SUFFIX) && !it.name.startsWith(".") }
         .map { describe(it) }
         .sortedWith(compareByDescending<StoredBundle> { it.addedMillis }.thenBy { it.name })
 
     /**
-     * Unpacks and checks the zipped bundle that [open] reads; [fileName] is what the user calls it. The same bundle from before is
-     * replaced; another one of that name stays, and this one gets a number.
+     * Unpacks and verifies the zipped bundle that [open] reads; [fileName] is its name for the user. An earlier copy of the same bundle is
+     * replaced; if another bundle has that name, this one gets a number.
      *
-     * @throws BundleException the archive is damaged, unsafe, of a newer format, or doesn't fit the disk.
-     * @throws OutdatedException its program would answer wrongly; nothing is unpacked.
-     * @throws java.util.concurrent.CancellationException [job] was cancelled; nothing is left.
+     * @throws BundleException the archive is damaged, unsafe, of a newer format, or too large for the disk.
+     * @throws OutdatedException its program would give wrong answers; nothing is unpacked.
+     * @throws java.util.concurrent.CancellationException [job] was cancelled; no files are left.
      */
     fun import(fileName: String, open: () -> InputStream, job: Job = Job()): StoredBundle {
         val archive = BundleArchive(fileName, open)
@@ -58,46 +58,46 @@ class BundleStore internal constructor(private val folder: File, private val onC
         if (room < manifest.totalBytes + RESERVE) {
             throw BundleException("$fileName: got ${room shr 20} MB free, expected ${manifest.totalBytes + RESERVE shr 20} MB")
         }
-        val beside = File(folder, "$IMPORTING${System.nanoTime()}")
+        val partial = File(folder, "$IMPORTING${System.nanoTime()}")
         try {
             onChange()
-            if (!beside.mkdirs()) throw BundleException("$beside: can't be made, expected a folder to write in")
-            archive.unpack(manifest, beside, job)
-            write(File(beside, ManifestReader.FILE_NAME), bytes)
-            return describe(moveIntoPlace(beside, manifest, safeName(fileName)))
+            if (!partial.mkdirs()) throw BundleException("$partial: can't be created, expected a writable folder")
+            archive.unpack(manifest, partial, job)
+            write(File(partial, ManifestReader.FILE_NAME), bytes)
+            return describe(moveIntoPlace(partial, manifest, safeName(fileName)))
         } finally {
-            BundleFiles.delete(beside, onChange)
+            BundleFiles.delete(partial, onChange)
         }
     }
 
     /**
-     * Removes [bundle] for good.
+     * Deletes [bundle] permanently.
      *
-     * @throws IOException something in it can't be removed.
+     * @throws IOException something in it can't be deleted.
      */
     fun remove(bundle: StoredBundle) = discard(bundle.folder)
 
-    /** Removes [item], renamed first, so that no half of it is ever taken for a bundle. */
+    /** Renames [item] before deleting it, so that a half-deleted folder never counts as a bundle. */
     private fun discard(item: File) {
         val removing = File(folder, "$REMOVING${System.nanoTime()}")
         BundleFiles.delete(if (rename(item, removing)) removing else item, onChange)
     }
 
-    private fun moveIntoPlace(beside: File, manifest: Manifest, name: String): File {
+    private fun moveIntoPlace(partial: File, manifest: Manifest, name: String): File {
         val same = list().firstOrNull { it.manifest?.id == manifest.id }
         val target = same?.folder ?: generateSequence(1) { it + 1 }
             .map { File(folder, if (it == 1) "$name$SUFFIX" else "$name $it$SUFFIX") }
             .first { !it.exists() }
         val replaced = File(folder, REPLACING + target.name)
         val isReplacing = same != null && rename(target, replaced)
-        if (!rename(beside, target)) {
+        if (!rename(partial, target)) {
             if (isReplacing) rename(replaced, target)
-            throw BundleException("$target: can't be written, expected to rename $beside")
+            throw BundleException("$target: can't be written, expected to rename $partial to it")
         }
         try {
             if (isReplacing) discard(replaced)
         } catch (_: IOException) {
-            // The new one is in its place; the next start removes what is left of the old one.
+            // The new one is in place; the next start deletes the rest of the old one.
         }
         return target
     }
@@ -125,7 +125,7 @@ class BundleStore internal constructor(private val folder: File, private val onC
         return StoredBundle(bundle, BundleFiles.size(bundle), file.lastModified(), manifest, problem)
     }
 
-    /** A folder's name on any file system, from a name that may hold anything. */
+    /** A folder name that is valid on every file system, made from an arbitrary name. */
     private fun safeName(fileName: String): String {
         val base = fileName.substringAfterLast('/').removeSuffix(".zip").removeSuffix(SUFFIX)
         val plain = base.map { if (it.isLetterOrDigit() || it in "-_. ") it else '_' }.joinToString("")
@@ -136,11 +136,11 @@ class BundleStore internal constructor(private val folder: File, private val onC
     companion object {
         const val SUFFIX = ".mvlm"
         private const val IMPORTING = ".import-"
-        private const val REPLACING = ".replace-" // and the bundle's own folder name; always whole
+        private const val REPLACING = ".replace-" // followed by the bundle's folder name; always complete
         private const val REMOVING = ".remove-"
         private const val MAX_NAME = 80
 
-        /** Bytes that stay free beside an imported bundle. */
+        /** Bytes that must stay free after an import. */
         private const val RESERVE = 64L shl 20
     }
 }

@@ -1,16 +1,16 @@
 package org.mobilevlmkit.core.bundle
 
-/** A file of the bundle: its [path] inside, size in [bytes], and [sha256] in hexadecimal. */
+/** A file of the bundle: its [path] in the bundle, size in [bytes], and [sha256] in hexadecimal. */
 data class FileEntry(val path: String, val bytes: Long, val sha256: String)
 
 /**
  * The vision encoder's input: a square of [size] × [size] pixels that takes [tokens] tokens of the prompt.
  *
- * @property padColor 0xRRGGBB, beside a picture that isn't square
+ * @property padColor 0xRRGGBB, the padding of an image that isn't square
  */
 data class ImageSpec(val size: Int, val tokens: Int, val padColor: Int)
 
-/** The conversation's texts; [afterImage] and [followUp] hold `{question}`. */
+/** The prompt template; [afterImage] and [followUp] contain `{question}`. */
 data class PromptSpec(
     val beforeImage: String,
     val afterImage: String,
@@ -21,15 +21,15 @@ data class PromptSpec(
 )
 
 /**
- * A bundle's `manifest.json`, read and checked: all that a phone must know of a model.
+ * A bundle's `manifest.json`, parsed and validated: everything a phone needs to know about a model.
  *
- * @property id SHA-256 of the manifest's bytes: what tells one bundle from another
+ * @property id SHA-256 of the manifest's bytes; identifies the bundle
  * @property formatVersion of the manifest, from 1 to [ManifestReader.FORMAT_VERSION]
  * @property artifacts program files by backend, such as `executorch`
  * @property recipe how each part is quantized: `name`, `llm`, `vision`, `projector`, `embedding`
- * @property maxContext tokens of a conversation, the picture's included
- * @property maxPrefill tokens of one call of `text_decoder`
- * @property memoryBytes what a phone needs to run it
+ * @property maxContext tokens of a conversation, including the image's
+ * @property maxPrefill tokens in one call of `text_decoder`
+ * @property memoryBytes memory that a phone needs to run it
  */
 data class Manifest(
     val id: String,
@@ -52,6 +52,6 @@ data class Manifest(
     /** Bytes of all files that the manifest lists. */
     val totalBytes: Long get() = files.sumOf { it.bytes }
 
-    /** Whether its ExecuTorch program is from before such programs were right on phones: the bundle must be exported again. */
+    /** Whether its ExecuTorch program has an old format that gives wrong answers on phones, so that it must be exported again. */
     val isOutdated: Boolean get() = formatVersion < ManifestReader.EXECUTORCH_SINCE && "executorch" in artifacts
 }

@@ -8,23 +8,23 @@ import org.mobilevlmkit.core.prompt.Prompt
 import java.io.File
 import java.io.IOException
 
-/** `manifest.json` → [Manifest], as `docs/reference/bundle-format.md` has it; `tests/golden/manifests` holds good and bad ones. */
+/** Parses `manifest.json` as specified in `docs/reference/bundle-format.md`; `tests/golden/manifests` holds valid and invalid ones. */
 object ManifestReader {
     const val FILE_NAME = "manifest.json"
     const val FORMAT_VERSION = 2
 
-    /** The first format whose ExecuTorch programs are right on phones; before, engines freed constants that they read. */
+    /** The first format whose ExecuTorch programs are correct on phones; with older ones, engines freed constants still in use. */
     const val EXECUTORCH_SINCE = 2
 
-    /** The resize that [org.mobilevlmkit.core.pixels.SquarePixels] computes. */
+    /** The resize that [org.mobilevlmkit.core.pixels.SquarePixels] implements. */
     const val RESAMPLE = "pillow-bicubic-8bit"
 
-    /** How LLaMA's tokenizer spells the end of a text. */
+    /** LLaMA's end-of-text token. */
     private const val STOP_TEXT = "</s>"
     const val MAX_BYTES = 1 shl 24
     private const val LARGEST_SIDE = 4096
 
-    /** Bytes; a sum over all files that a manifest of [MAX_BYTES] can list doesn't overflow. */
+    /** In bytes. The sum over all files that a manifest of [MAX_BYTES] can list doesn't overflow. */
     private const val LARGEST_FILE = 1L shl 40
     private val SHA256 = Regex("[0-9a-f]{64}")
     private val PLAIN_PATH = Regex("[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
@@ -47,7 +47,7 @@ object ManifestReader {
         return read(bytes, "$file")
     }
 
-    /** As [read], of [bytes] that errors call [where]. */
+    /** Like [read], from [bytes]; errors refer to them as [where]. */
     fun read(bytes: ByteArray, where: String): Manifest {
         val fail = { message: String -> BundleException("$where: $message") }
         val values = try {
@@ -88,7 +88,7 @@ object ManifestReader {
         if (outside) throw BundleException("$where: got the path ${JsonFields.shown(name, 60)}, expected one inside the bundle")
     }
 
-    /** Throws unless [path] is one inside the bundle that every system and shell takes as it is spelled. */
+    /** Throws unless [path] is a path in the bundle that means the same on every system and in every shell. */
     private fun requirePlain(path: String, fail: (String) -> BundleException) {
         val isPlain = path.length <= LONGEST_PATH && PLAIN_PATH.matches(path) && path.split('/').none { part -> part.all { it == '.' } }
         if (!isPlain) {
@@ -119,10 +119,10 @@ object ManifestReader {
         return ImageSpec(size, tokens, color[0] shl 16 or (color[1] shl 8) or color[2])
     }
 
-    /** What the manifest says beside the model is what the model was made for: no reader answers from another picture or end. */
+    /** Checks that the manifest's image and prompt settings match the model config, since a mismatch would give wrong answers. */
     private fun requireFit(fields: JsonFields, manifest: Manifest) {
         fun require(name: String, got: Any?, expected: Any?) {
-            if (got != expected) throw fields.wrong(name, got, "${JsonFields.shown(expected, 60)}, as the model has it")
+            if (got != expected) throw fields.wrong(name, got, "${JsonFields.shown(expected, 60)}, as in the model's config")
         }
         require("image.size", manifest.image.size, manifest.sizes.imageSize)
         require("image.tokens", manifest.image.tokens, manifest.sizes.imageTokens)
@@ -181,18 +181,18 @@ object ManifestReader {
         return FileEntry(path, bytes, sha256)
     }
 
-    /** Every file that a reader would open has its hash, once. */
+    /** Checks that every file a reader opens is listed with a hash, exactly once. */
     private fun requireListed(manifest: Manifest, fail: (String) -> Exception) {
         val listed = manifest.files.map { it.path }.toSet()
         val places = HashSet<String>()
         for (entry in manifest.files) {
-            // Shared storage takes upper and lower case for the same.
+            // Shared storage may not distinguish upper and lower case.
             if (!places.add(entry.path.lowercase())) throw fail("files: got ${JsonFields.shown(entry.path, 60)} twice, expected it once")
         }
         val named = mapOf("tokenizer.model" to manifest.tokenizerModel, "tokenizer.json" to manifest.tokenizerJson) +
             manifest.artifacts.mapKeys { "artifacts.${it.key}" }
         for ((field, name) in named) {
-            if (name !in listed) throw fail("$field: ${JsonFields.shown(name, 60)} isn't in files, expected its hash there")
+            if (name !in listed) throw fail("$field: ${JsonFields.shown(name, 60)} is missing from files")
         }
     }
 }

@@ -3,16 +3,16 @@ package org.mobilevlmkit.core.bundle
 import org.mobilevlmkit.core.json.JsonFields
 
 /**
- * The sizes of the model that a phone works with, from the manifest's `model` (the published `config.json` keys).
+ * The model sizes that a phone needs, from the manifest's `model` (the published `config.json` keys).
  *
  * @property vocabSize tokens of the vocabulary
  * @property hiddenSize width of a token's embedding
  * @property imageSize side of the vision encoder's square, in pixels
- * @property imageTokens tokens that a picture takes in the prompt: LDPv2 pools the patch grid two by two
+ * @property imageTokens tokens of an image in the prompt: LDPv2 pools the patch grid two by two
  */
 data class ModelSizes(val name: String, val vocabSize: Int, val hiddenSize: Int, val imageSize: Int, val imageTokens: Int) {
     companion object {
-        /** Reads and checks [model]; [fail] makes the error of "KEY: got …, expected …". */
+        /** Reads and validates [model]; [fail] makes an error from "KEY: got …, expected …". */
         internal fun from(model: Map<*, *>, fail: (String) -> Exception): ModelSizes {
             val llm = Sizes(model, fail)
             val heads = llm.positive("num_attention_heads")
@@ -76,7 +76,7 @@ data class ModelSizes(val name: String, val vocabSize: Int, val hiddenSize: Int,
             return got
         }
 
-        /** A whole number; JSON may spell it 4096.0. */
+        /** A whole number, which JSON may write as 4096.0. */
         fun whole(key: String, default: Int? = null): Int {
             val got = values[key] ?: default ?: throw fail("$key is missing, expected a number")
             val number = (got as? Number)?.toDouble() ?: Double.NaN

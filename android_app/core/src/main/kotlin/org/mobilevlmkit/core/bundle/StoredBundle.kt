@@ -3,11 +3,11 @@ package org.mobilevlmkit.core.bundle
 import java.io.File
 
 /**
- * A bundle in the app's folder, as a list shows it.
+ * A bundle in the app's folder, as shown in a list.
  *
- * @property bytes what it takes on the disk
- * @property addedMillis when it came, in milliseconds since 1970
- * @property manifest what it says of itself; null where [problem] says why it can't be read
+ * @property bytes its size on disk
+ * @property addedMillis when it was added, in milliseconds since 1970
+ * @property manifest null if it can't be read; [problem] says why
  */
 data class StoredBundle(val folder: File, val bytes: Long, val addedMillis: Long, val manifest: Manifest?, val problem: String?) {
     val name: String get() = folder.name.removeSuffix(BundleStore.SUFFIX)

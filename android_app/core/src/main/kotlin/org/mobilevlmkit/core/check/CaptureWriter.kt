@@ -15,9 +15,9 @@ import java.util.zip.ZipOutputStream
 /**
  * What this phone computed for one question, to be replayed on a desktop (`mvlm replay`).
  *
- * @property pixels what the vision encoder was fed, uint8 [3, S, S]
- * @property picture what they were made from; null if its owner keeps it
- * @property device and [stats] free: model, system, seconds, …; values that JSON has
+ * @property pixels the vision encoder's input, uint8 [3, S, S]
+ * @property picture the image they were made from; null if it isn't shared
+ * @property device and [stats] free-form JSON values: model, system, seconds, …
  */
 class Capture(
     val manifest: Manifest,
@@ -28,31 +28,31 @@ class Capture(
     val stats: Map<String, Any?>,
 )
 
-/** Writes captures as zips: `capture.json`, `pixels.png` and perhaps `picture.png` (`docs/reference/bundle-format.md`). */
+/** Writes captures as zips: `capture.json`, `pixels.png` and optionally `picture.png` (`docs/reference/bundle-format.md`). */
 object CaptureWriter {
     private const val FORMAT_VERSION = 1
 
     /**
-     * Writes [file] whole or not at all.
+     * Writes [file] completely or not at all.
      *
-     * @throws CaptureException it exists, can't be written, or the pixels aren't the record's.
+     * @throws CaptureException it exists, can't be written, or the pixels don't match the record.
      */
     fun write(capture: Capture, file: File) {
-        if (file.exists()) throw CaptureException("$file: exists already; name another file")
+        if (file.exists()) throw CaptureException("$file: already exists; choose another name")
         val sha256 = Sha256.of(capture.pixels)
         if (sha256 != capture.record.pixelsSha256) {
             throw CaptureException(
                 "$file: got pixels with SHA-256 ${sha256.take(16)}…, expected the record's ${capture.record.pixelsSha256.take(16)}…",
             )
         }
-        val beside = File(file.absoluteFile.parentFile, ".${file.name}.part")
+        val temporary = File(file.absoluteFile.parentFile, ".${file.name}.part")
         try {
-            FileOutputStream(beside).use { fill(capture, it) }
-            if (!beside.renameTo(file)) throw IOException("can't be renamed from $beside")
+            FileOutputStream(temporary).use { fill(capture, it) }
+            if (!temporary.renameTo(file)) throw IOException("can't be renamed from $temporary")
         } catch (error: IOException) {
-            throw CaptureException("$file: ${error.message}, expected a place to write")
+            throw CaptureException("$file: ${error.message}, expected a writable location")
         } finally {
-            beside.delete()
+            temporary.delete()
         }
     }
 

@@ -7,7 +7,7 @@ import org.mobilevlmkit.core.json.JsonReader
 import java.io.File
 import java.io.IOException
 
-/** A record that a bundle carries, and the picture it was made from, a PNG. */
+/** A record in a bundle and the image it was made from, a PNG. */
 class GoldenRecord(val name: String, val picture: File, val record: Record)
 
 /** The records in a bundle's folder `golden`. */
@@ -23,7 +23,7 @@ object GoldenRecords {
     fun read(folder: File, manifest: Manifest): List<GoldenRecord> {
         val index = File(folder, INDEX)
         val listed = manifest.files.map { it.path }.toSet()
-        if (INDEX !in listed) throw CaptureException("${folder.name}: got no golden records, expected some; make them: mvlm golden BUNDLE")
+        if (INDEX !in listed) throw CaptureException("${folder.name}: got no golden records; create them with: mvlm golden BUNDLE")
         val entries = try {
             (JsonReader.read(index.readBytes()) as? Map<*, *>)?.get("records") as? List<*>
         } catch (error: JsonException) {

@@ -5,13 +5,13 @@ import java.io.File
 import java.io.IOException
 
 /**
- * How fast the golden records went on this phone; medians over the records.
+ * Speed and memory while running the golden records on this phone; medians over the records.
  *
  * @property loadS seconds to load the program
- * @property imageEncodeS seconds to encode a picture and put it through the text decoder
- * @property prefillS seconds from the question to its answer's first token, the picture being in the KV cache
- * @property decodeTokensPerS tokens a second after the first; 0 if no answer had two
- * @property peakBytes the most memory that the process had; 0 where the system doesn't tell
+ * @property imageEncodeS seconds to encode an image and run it through the text decoder
+ * @property prefillS seconds from the question to the answer's first token, with the image in the KV cache
+ * @property decodeTokensPerS tokens per second after the first; 0 if no answer had two
+ * @property peakBytes peak memory of the process; 0 if the system doesn't report it
  */
 data class Measurements(
     val loadS: Double,
@@ -26,7 +26,7 @@ data class Measurements(
     /** Seconds from a new picture and question to the answer's first token. */
     val firstTokenS: Double get() = imageEncodeS + prefillS
 
-    /** For a capture's `stats`, called as `mvlm ask` calls them. */
+    /** For a capture's `stats`, with the keys of `mvlm ask`. */
     fun toJson(): Map<String, Any?> = linkedMapOf(
         "load_s" to loadS,
         "image_encode_s" to imageEncodeS,
@@ -40,7 +40,7 @@ data class Measurements(
     )
 }
 
-/** Takes the times of a check. */
+/** Measures a check. */
 internal class MeasurementTimer(private val loadS: Double, private val thermalBefore: Thermal, private val nanoTime: () -> Long) {
     private val imageS = ArrayList<Double>()
     private val prefillS = ArrayList<Double>()
@@ -50,7 +50,7 @@ internal class MeasurementTimer(private val loadS: Double, private val thermalBe
     private var lastAt = 0L
     private var tokens = 0
 
-    /** A question is asked now of a picture that took [imageS]. */
+    /** A question is asked now about an image that took [imageS] seconds. */
     fun asked(imageS: Double) {
         this.imageS.add(imageS)
         askedAt = nanoTime()
@@ -88,11 +88,11 @@ internal class MeasurementTimer(private val loadS: Double, private val thermalBe
     }
 }
 
-/** What the system says of this process's memory. */
+/** The system's memory figures for this process. */
 object ProcessMemory {
     private val PEAK = Regex("VmHWM:\\s*(\\d+) kB")
 
-    /** The most bytes of memory that this process has had, mapped files included; 0 where [status] doesn't say. */
+    /** Peak memory of this process in bytes, including mapped files; 0 if [status] doesn't report it. */
     fun peakBytes(status: File = File("/proc/self/status")): Long = try {
         PEAK.find(status.readText())?.let { it.groupValues[1].toLong() * 1024 } ?: 0
     } catch (_: IOException) {

@@ -11,7 +11,7 @@ data class Sketch(val shape: List<Int>, val norm: Double, val values: List<Doubl
     companion object {
         const val VALUES = 64
 
-        /** Of [tensor], flat, whose shape is [shape]; figures to six digits. */
+        /** From the flat [tensor] of shape [shape]; values rounded to six digits. */
         fun of(tensor: FloatArray, shape: List<Int>): Sketch {
             require(tensor.size == shape.fold(1, Int::times) && tensor.isNotEmpty()) {
                 "got ${tensor.size} values, expected the shape $shape"
@@ -38,10 +38,10 @@ data class TopLogits(val tokenIds: List<Int>, val values: List<Double>) {
 }
 
 /**
- * What one question's way through a bundle gave, stage by stage: a golden record, or a phone's capture. The same as Python's
- * `Record`, field by field (`docs/reference/bundle-format.md`).
+ * The stage-by-stage results of one question: a golden record, or a phone's capture. Same fields as Python's
+ * `Record` (`docs/reference/bundle-format.md`).
  *
- * @property answerIds null where the engine tells only text
+ * @property answerIds null if the engine reports only text
  * @property stopReason `eos`, `length` or `stopped`
  */
 data class Record(
@@ -73,7 +73,7 @@ data class Record(
         /**
          * Reads what [toJson] or Python wrote; errors name [where].
          *
-         * @throws CaptureException a field is missing or of another kind.
+         * @throws CaptureException a field is missing or has the wrong type.
          */
         fun fromJson(values: Any?, where: String): Record {
             val fail = { message: String -> CaptureException("$where: $message") }

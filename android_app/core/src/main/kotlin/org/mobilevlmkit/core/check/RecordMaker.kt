@@ -6,7 +6,7 @@ import org.mobilevlmkit.core.session.Ended
 import org.mobilevlmkit.core.session.LoadedModel
 import java.io.Closeable
 
-/** The program's methods one by one (on Android, ExecuTorch's `Module`), for a record of what each stage gives. */
+/** Calls the program's methods one by one (on Android, ExecuTorch's `Module`), to record each stage's results. */
 interface ModelMethods : Closeable {
     /** [pixels], uint8 [3, S, S] → image embeddings [tokens, D], flat. */
     fun visionEncoder(pixels: ByteArray): FloatArray
@@ -18,7 +18,7 @@ interface ModelMethods : Closeable {
     fun textDecoder(embeds: FloatArray, position: Long): FloatArray
 }
 
-/** Token ids of a first question, as the engine makes them. */
+/** Token ids of a first question, as the engine produces them. */
 internal class PromptIds(private val model: LoadedModel) {
     val before: List<Int> = listOf(model.manifest.prompt.bosId) + model.tokenizer.encode(model.prompt.beforeImage).asList()
 
@@ -26,12 +26,12 @@ internal class PromptIds(private val model: LoadedModel) {
         model.tokenizer.encode(model.prompt.afterImage(Prompt.withoutSpecials(question, model.tokenizer.specials))).asList()
 }
 
-/** Makes the record of an answer to a first question, to be put in a capture: each stage is run again by [methods]. */
+/** Makes the record of an answer to a first question for a capture: each stage is run again with [methods]. */
 class RecordMaker(private val model: LoadedModel, private val methods: ModelMethods) {
     /**
      * The record of [question] about [pixels] (uint8 [3, S, S]), which the engine answered with [answer].
      *
-     * @param answerIds its tokens; null where the engine doesn't tell them
+     * @param answerIds its tokens; null if the engine doesn't report them
      */
     fun make(pixels: ByteArray, question: String, maxNewTokens: Int, answer: String, answerIds: List<Int>?, ended: Ended): Record {
         val ids = PromptIds(model)

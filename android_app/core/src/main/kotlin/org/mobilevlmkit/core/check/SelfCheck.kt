@@ -11,13 +11,13 @@ import org.mobilevlmkit.core.session.Ended
 import org.mobilevlmkit.core.session.LoadedModel
 import java.io.File
 
-/** Whether this phone gave the same for one stage of one golden record. [stage] is called as in `mvlm replay`. */
+/** Whether one stage of one golden record gave the same result on this phone. [stage] has the name used by `mvlm replay`. */
 data class Finding(val picture: String, val stage: String, val same: Boolean, val detail: String) {
     /** One line for the screen. */
     val line: String get() = "${if (same) "✓" else "✗"} $picture: $stage: $detail"
 }
 
-/** What this phone made of a golden record: its [findings], and what a capture of it needs. */
+/** The result of one golden record on this phone: its [findings], and the data for a capture. */
 class CheckedRecord internal constructor(
     val golden: GoldenRecord,
     val picture: Picture,
@@ -32,20 +32,20 @@ class CheckedRecord internal constructor(
 class CheckReport(val records: List<CheckedRecord>, val measurements: Measurements) {
     val findings: List<Finding> get() = records.flatMap { it.findings }
 
-    /** Whether all is as on the desktop. */
+    /** Whether everything matches the desktop. */
     val same: Boolean get() = records.all { it.same }
 
-    /** The record that tells most in a capture: the first that differs, else the first. Null if none was answered. */
+    /** The most informative record for a capture: the first that differs, else the first. Null if none was answered. */
     val mostInformative: CheckedRecord? get() {
         val answered = records.filter { it.answered != null }
         return answered.firstOrNull { !it.same } ?: answered.firstOrNull()
     }
 
     /**
-     * The capture of [record], one of this report's: what `mvlm replay` computes again on a desktop.
+     * The capture of [record], which is in this report, for `mvlm replay` on a desktop.
      *
-     * @param methods the program's methods one by one; where memory is short, [LoadedModel.release] the engine before they are opened
-     * @param device what is to be known of the phone, values that JSON has
+     * @param methods the program's methods; if memory is short, [LoadedModel.release] the engine before opening them
+     * @param device facts about the phone, as JSON values
      * @throws org.mobilevlmkit.core.EngineException the methods fail.
      */
     fun capture(record: CheckedRecord, model: LoadedModel, methods: ModelMethods, device: Map<String, Any?>): Capture {
@@ -58,10 +58,10 @@ class CheckReport(val records: List<CheckedRecord>, val measurements: Measuremen
 }
 
 /**
- * "Check this phone": the bundle's golden records computed here, what differs, and how fast it went. To be run by
+ * "Check this phone": computes the bundle's golden records, compares the results, and measures speed. Run by
  * [org.mobilevlmkit.core.session.VlmSession.check].
  *
- * @param decode a picture's file, PNG, as RGB without any colour management
+ * @param decode decodes a PNG file to RGB without color management
  * @param thermal how warm the phone is now
  */
 class SelfCheck(
@@ -71,7 +71,7 @@ class SelfCheck(
     private val nanoTime: () -> Long = System::nanoTime,
 ) {
     /**
-     * Runs every record, mostInformative each [onFinding] as it comes; [job] counts records. The engine is left with no conversation.
+     * Runs every record and reports each finding to [onFinding]; [job] counts records. Leaves the engine without a conversation.
      *
      * @throws org.mobilevlmkit.core.CaptureException the bundle has no records.
      * @throws java.util.concurrent.CancellationException [job] was cancelled.
@@ -141,7 +141,7 @@ class SelfCheck(
     }
 }
 
-/** As records call it. */
+/** The name in records. */
 val Ended.reason: String
     get() = when (this) {
         Ended.COMPLETE -> "eos"

@@ -1,6 +1,6 @@
 package org.mobilevlmkit.core.json
 
-/** What a JSON value is called in an error, and how it is told from others. */
+/** A JSON type: its name in errors, and a test for it. */
 enum class JsonKind(val label: String, val plural: String) {
     TEXT("a text", "texts"),
     NUMBER("a number", "numbers"),
@@ -16,7 +16,7 @@ enum class JsonKind(val label: String, val plural: String) {
     }
 }
 
-/** Fields of a JSON object [values] by their dotted names; [fail] makes the error to throw of "NAME: got …, expected …". */
+/** Access to the fields of a JSON object by dotted name; [fail] makes an error from "NAME: got …, expected …". */
 class JsonFields(val values: Map<*, *>, private val fail: (String) -> Exception) {
     fun text(name: String): String = typed(name, JsonKind.TEXT) as String
 
@@ -37,7 +37,7 @@ class JsonFields(val values: Map<*, *>, private val fail: (String) -> Exception)
 
     fun anObject(name: String): Map<*, *> = typed(name, JsonKind.OBJECT) as Map<*, *>
 
-    /** A list of whole numbers, at least one of them if [filled]. */
+    /** A list of whole numbers, not empty if [filled]. */
     fun integers(name: String, filled: Boolean = true): IntArray {
         val got = list(name)
         val good = got.all { it is Long && it in Int.MIN_VALUE..Int.MAX_VALUE } && !(filled && got.isEmpty())
@@ -52,7 +52,7 @@ class JsonFields(val values: Map<*, *>, private val fail: (String) -> Exception)
         return DoubleArray(got.size) { (got[it] as Number).toDouble() }
     }
 
-    /** The value of [name], "outer.inner"; null where any of it is missing. */
+    /** The value of [name], such as "outer.inner"; null if any part is missing. */
     fun find(name: String): Any? = name.split('.').fold(values as Any?) { value, key -> (value as? Map<*, *>)?.get(key) }
 
     fun wrong(name: String, got: Any?, expected: String): Exception = fail("$name: got ${shown(got, 60)}, expected $expected")

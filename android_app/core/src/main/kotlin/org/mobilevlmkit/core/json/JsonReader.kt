@@ -4,11 +4,11 @@ import java.nio.ByteBuffer
 import java.nio.charset.CharacterCodingException
 import java.nio.charset.CodingErrorAction
 
-/** The text is no JSON; the message says what was found at which character. */
+/** The text isn't JSON; the message says what was found at which character. */
 class JsonException(message: String) : Exception(message)
 
 /**
- * Reads JSON as RFC 8259 has it, and nothing else: no comments, no trailing commas, no key twice in an object.
+ * Reads strict JSON (RFC 8259): no comments, no trailing commas, no duplicate keys in an object.
  *
  * Values come as Map<String, Any?>, List<Any?>, String, Long (whole numbers that fit), Double, Boolean and null.
  */
@@ -160,9 +160,9 @@ class JsonReader private constructor(private val text: String) {
         private const val MAX_DEPTH = 200
 
         /**
-         * The value that [bytes], UTF-8, spell.
+         * Parses [bytes], JSON in UTF-8.
          *
-         * @throws JsonException they are not UTF-8, or not JSON.
+         * @throws JsonException they aren't UTF-8, or aren't JSON.
          */
         fun read(bytes: ByteArray): Any? {
             val decoder = Charsets.UTF_8.newDecoder()
@@ -171,7 +171,7 @@ class JsonReader private constructor(private val text: String) {
             val text = try {
                 decoder.decode(ByteBuffer.wrap(bytes)).toString()
             } catch (_: CharacterCodingException) {
-                throw JsonException("got bytes that are not UTF-8, expected a text")
+                throw JsonException("got bytes that are not UTF-8, expected text")
             }
             return JsonReader(text).document()
         }

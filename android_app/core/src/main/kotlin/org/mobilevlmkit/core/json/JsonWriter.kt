@@ -1,6 +1,6 @@
 package org.mobilevlmkit.core.json
 
-/** Writes what [JsonReader] reads, in one line: maps, lists, texts, finite numbers, booleans and null. */
+/** Writes JSON in one line from maps, lists, texts, finite numbers, booleans and null. */
 object JsonWriter {
     fun write(value: Any?): String = StringBuilder().also { write(value, it) }.toString()
 
@@ -30,7 +30,7 @@ object JsonWriter {
             }
             is IntArray -> write(value.asList(), out)
             is DoubleArray -> write(value.asList(), out)
-            else -> throw IllegalArgumentException("got a ${value.javaClass.name}, expected a value that JSON has")
+            else -> throw IllegalArgumentException("got a ${value.javaClass.name}, expected a JSON value")
         }
     }
 
@@ -45,7 +45,7 @@ object JsonWriter {
             when {
                 character == '"' || character == '\\' -> out.append('\\').append(character)
                 character == '\n' -> out.append("\\n")
-                // A lone half of a surrogate pair has no UTF-8.
+                // A lone surrogate can't be encoded as UTF-8.
                 character < ' ' || isLoneSurrogate(value, index) -> out.append("\\u%04x".format(character.code))
                 else -> out.append(character)
             }

@@ -2,11 +2,11 @@ package org.mobilevlmkit.core.live
 
 import org.mobilevlmkit.core.pixels.Plane
 
-/** A camera frame's brightness on a coarse grid: enough to tell whether the scene has changed, and cheap. */
+/** A camera frame's brightness on a coarse grid, to detect cheaply whether the scene has changed. */
 class FrameSketch private constructor(private val levels: IntArray) {
     /**
-     * How unlike [other] is, 0 to 1: the mean difference of the cells over white's, after a change of brightness of the whole
-     * (clouds, exposure) is taken out.
+     * The difference from [other], 0 to 1: the mean absolute difference of the cells relative to white, after subtracting a uniform
+     * change of brightness (clouds, exposure).
      */
     fun difference(other: FrameSketch): Double {
         val shift = levels.average() - other.levels.average()
@@ -17,9 +17,9 @@ class FrameSketch private constructor(private val levels: IntArray) {
 
     companion object {
         private const val GRID = 16
-        private const val SAMPLES = 4 // a side of each cell
+        private const val SAMPLES = 4 // per side of a cell
 
-        /** Of the luma plane [y] of a frame of [width] × [height] samples; 4,096 of them are read. */
+        /** From the luma plane [y] of a frame of [width] × [height] samples; reads 4,096 of them. */
         fun of(width: Int, height: Int, y: Plane): FrameSketch {
             y.requireHolds("Y", width, height)
             val points = GRID * SAMPLES

@@ -1,9 +1,9 @@
 package org.mobilevlmkit.core.live
 
-/** How warm the phone is, in the order of Android's `THERMAL_STATUS_…` values (their number is the ordinal). */
+/** The phone's thermal status; ordinals equal Android's `THERMAL_STATUS_…` values. */
 enum class Thermal { NONE, LIGHT, MODERATE, SEVERE, CRITICAL, EMERGENCY, SHUTDOWN }
 
-/** What the phone allows: read anew for each frame. */
+/** The phone's current condition, read again for each frame. */
 data class PhoneCondition(val thermal: Thermal = Thermal.NONE, val isBatterySaver: Boolean = false, val isInForeground: Boolean = true)
 
 /** What to do with a frame. */
@@ -17,19 +17,19 @@ enum class LiveAction {
     /** The scene has changed while it is being described: stop, and describe this frame. */
     REPLACE,
 
-    /** The phone is too hot, or the app isn't seen: stop what runs, and look at nothing. */
+    /** The phone is too hot, or the app is in the background: stop the answer and ignore frames. */
     PAUSE,
 }
 
-/** Whether and how often live mode looks. Times are milliseconds of one clock that never goes back. */
+/** Whether and how often live mode describes frames. Times are milliseconds of a monotonic clock. */
 object LivePolicy {
-    /** A scene this unlike the one described is another one. */
+    /** A scene that differs by more than this is a new one. */
     const val CHANGED = 0.06
 
-    /** So many times in a row a changed scene may stop an answer; then one is finished, or a moving camera would never say anything. */
+    /** How often in a row a changed scene may stop an answer. The next answer is finished, or a moving camera would never get one. */
     const val MAX_REPLACED = 2
 
-    /** Milliseconds of rest after each answer for a phone in [condition]; null: live mode pauses. */
+    /** Milliseconds to wait after each answer for a phone in [condition]; null if live mode pauses. */
     fun cooldownMs(condition: PhoneCondition): Long? {
         val warm = when (condition.thermal) {
             Thermal.NONE -> 500L
@@ -43,21 +43,21 @@ object LivePolicy {
 }
 
 /**
- * Live mode: which camera frames are looked at. The newest frame wins; one that comes while another is described replaces it only if the
+ * Live mode: chooses the camera frames to describe. The newest frame wins; a frame replaces one being described only if the
  * scene has changed; a still scene is described once. For one thread.
  */
 class LiveMode {
-    private var described: FrameSketch? = null // the frame being described, or described last
+    private var described: FrameSketch? = null // the frame being described, or the last one described
     private var isBusy = false
     private var cooldownFrom = Long.MIN_VALUE / 2
     private var isFailed = false
-    private var replaced = 0 // frames in a row that were not described to their end
+    private var replaced = 0 // frames in a row whose description was cut short
 
     /**
-     * What to do with [frame], which came at [nowMs]. After DESCRIBE or REPLACE it counts as being described.
+     * What to do with [frame], which arrived at [nowMs]. After DESCRIBE or REPLACE it counts as being described.
      *
-     * @param canDescribe whether there is a model that could
-     * @param isWaiting whether the frame being described hasn't begun to be encoded: then a newer one takes its place for nothing
+     * @param canDescribe whether a model is loaded
+     * @param isWaiting whether encoding of the current frame hasn't begun, so that replacing it costs nothing
      */
     fun onFrame(
         frame: FrameSketch,
@@ -97,7 +97,7 @@ class LiveMode {
         return action
     }
 
-    /** The frame's answer came to its end at [nowMs], or failed: then the same scene is looked at again. */
+    /** The frame's answer ended at [nowMs]; after a failure the same scene is described again. */
     fun onAnswered(nowMs: Long, isFailed: Boolean = false) {
         if (!isBusy) return
         isBusy = false

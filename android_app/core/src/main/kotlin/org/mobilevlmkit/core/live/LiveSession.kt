@@ -6,17 +6,17 @@ import org.mobilevlmkit.core.session.SessionState
 import org.mobilevlmkit.core.session.VlmSession
 
 /**
- * Live mode at work: keeps asking a [session] a standing [question] about the newest camera frame, as [LiveMode] has it. For one thread;
+ * Runs live mode: keeps asking a [session] the same [question] about the newest frame that [LiveMode] chooses. For one thread;
  * times as in [LivePolicy].
  */
 class LiveSession(private val session: VlmSession, private val question: String, private val maxNewTokens: Int = MAX_NEW_TOKENS) {
     private val mode = LiveMode()
-    private var shown = 0 // the number of the picture that is described
+    private var shown = 0 // the number of the picture being described
     private var shownAtMs = 0L
 
     /**
-     * A frame came at [nowMs]; [picture] makes it a picture of its own, and is called only if it is to be described.
-     * Returns what was done.
+     * A frame arrived at [nowMs]. [picture] copies it, and is called only if the frame is described.
+     * Returns the action taken.
      */
     fun onFrame(frame: FrameSketch, nowMs: Long, condition: PhoneCondition, picture: () -> Picture): LiveAction {
         val state = session.state
@@ -34,20 +34,20 @@ class LiveSession(private val session: VlmSession, private val question: String,
         return action
     }
 
-    /** The session said [state], which may have been overtaken meanwhile. */
+    /** The session reported [state], which may be outdated by now. */
     fun onState(state: SessionState, nowMs: Long) {
         if (!isAbout(state)) return
         val ended = state.turns.lastOrNull()?.ended
         if (ended != null || state.problem != null) mode.onAnswered(nowMs, isFailed = state.problem != null)
     }
 
-    /** Milliseconds since the described frame came, the one that [state]'s answer is about; null if it is about another picture. */
+    /** The age in milliseconds of the frame that the answer in [state] is about; null if it is about another picture. */
     fun frameAgeMs(state: SessionState, nowMs: Long): Long? = if (isAbout(state)) nowMs - shownAtMs else null
 
     private fun isAbout(state: SessionState) = shown != 0 && state.picture == shown
 
     companion object {
-        /** Live answers are short: the next frame waits. */
+        /** Live answers are short, because the next frame is waiting. */
         const val MAX_NEW_TOKENS = 64
         private val LOADED_PHASES = setOf(Phase.READY, Phase.ENCODING, Phase.IMAGE_READY, Phase.ANSWERING)
     }

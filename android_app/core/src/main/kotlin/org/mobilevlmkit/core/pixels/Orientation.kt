@@ -1,9 +1,9 @@
 package org.mobilevlmkit.core.pixels
 
 /**
- * How a stored picture must be turned to stand upright: EXIF's orientation values 1 to 8.
+ * How to turn a stored image upright: EXIF orientation values 1 to 8.
  *
- * @property transposes whether width and height change places
+ * @property transposes whether width and height are swapped
  */
 enum class Orientation(val exif: Int, val transposes: Boolean) {
     UPRIGHT(1, false),
@@ -25,7 +25,7 @@ enum class Orientation(val exif: Int, val transposes: Boolean) {
         val row = IntArray(picture.width)
         for (y in 0 until picture.height) {
             picture.readRow(y, row, 0)
-            // Along a stored row, the place in the upright picture moves by a constant step.
+            // Along a stored row, the index in the upright picture advances by a constant step.
             val begin = index(0, y, picture.width, picture.height)
             val step = index(1, y, picture.width, picture.height) - begin
             var at = begin
@@ -50,10 +50,10 @@ enum class Orientation(val exif: Int, val transposes: Boolean) {
     }
 
     companion object {
-        /** By EXIF's value; anything but 1 to 8 is upright, as viewers have it. */
+        /** From EXIF's value; anything but 1 to 8 means upright, as in image viewers. */
         fun ofExif(value: Int): Orientation = values().firstOrNull { it.exif == value } ?: UPRIGHT
 
-        /** For a sensor whose picture must be turned clockwise by [degrees]: 0, 90, 180 or 270. */
+        /** For a sensor image that must be turned clockwise by [degrees]: 0, 90, 180 or 270. */
         fun ofRotation(degrees: Int): Orientation = when (degrees) {
             0 -> UPRIGHT
             90 -> TURNED_90

@@ -10,11 +10,11 @@ interface Picture {
     /** Rows, at least 1. */
     val height: Int
 
-    /** Writes row [y] into [into] from index [at] on: [width] pixels, 0x??RRGGBB (the top byte may hold anything). */
+    /** Writes row [y] to [into] starting at index [at]: [width] pixels, 0x??RRGGBB (the top byte is undefined). */
     fun readRow(y: Int, into: IntArray, at: Int)
 }
 
-/** A picture in memory: [pixels] holds [width] × [height] ints 0x??RRGGBB, row by row, and perhaps more behind them. */
+/** A picture in memory: [pixels] holds at least [width] × [height] ints 0x??RRGGBB, row by row. */
 class ArrayPicture(override val width: Int, override val height: Int, val pixels: IntArray) : Picture {
     init {
         if (width < 1 || height < 1) throw PictureException("picture: got $width x $height pixels, expected at least 1 x 1")
@@ -40,8 +40,8 @@ class ArrayPicture(override val width: Int, override val height: Int, val pixels
         }
 
         /**
-         * From [argb], 0xAARRGGBB and not premultiplied, which is changed in place: composed over [backdrop] (0xRRGGBB)
-         * exactly as Pillow's `alpha_composite` does it.
+         * From non-premultiplied [argb], 0xAARRGGBB, which is modified in place: composited over [backdrop] (0xRRGGBB)
+         * exactly like Pillow's `alpha_composite`.
          */
         fun ofArgb(width: Int, height: Int, argb: IntArray, backdrop: Int): ArrayPicture {
             for (index in argb.indices) {

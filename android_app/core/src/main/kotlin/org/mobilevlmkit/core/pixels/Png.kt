@@ -6,12 +6,12 @@ import java.util.zip.CRC32
 import java.util.zip.Deflater
 import java.util.zip.DeflaterOutputStream
 
-/** Writes pictures as PNG (8-bit RGB), a row at a time: any size in little memory. */
+/** Writes pictures as PNG (8-bit RGB) row by row, so that any size needs little memory. */
 object Png {
     private val SIGNATURE = byteArrayOf(-119, 80, 78, 71, 13, 10, 26, 10)
     private const val CHUNK = 1 shl 16
-    private const val RGB_8_BITS = 0x08_02_00_00 // bit depth, colour type, compression, filter method
-    private const val UP = 2 // each byte less the one above it
+    private const val RGB_8_BITS = 0x08_02_00_00 // bit depth, color type, compression, filter method
+    private const val UP = 2 // PNG's Up filter: each byte minus the one above it
 
     /** Writes [picture] to [out], which stays open. */
     fun write(picture: Picture, out: OutputStream) {
@@ -73,7 +73,7 @@ object Png {
 
     private fun bytesOf(vararg values: Int): ByteArray = ByteArray(4 * values.size) { (values[it / 4] shr (24 - 8 * (it % 4))).toByte() }
 
-    /** What is written here becomes IDAT chunks; closing it leaves [out] open. */
+    /** Splits written data into IDAT chunks; closing it leaves [out] open. */
     private class DataChunks(private val out: OutputStream) : OutputStream() {
         private val buffer = ByteArray(CHUNK)
         private var size = 0

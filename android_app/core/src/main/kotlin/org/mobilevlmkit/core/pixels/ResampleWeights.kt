@@ -1,12 +1,12 @@
 package org.mobilevlmkit.core.pixels
 
 /**
- * Where each output pixel of one axis looks, and with what weights: Pillow's bicubic (a = −0.5), widened when it shrinks so that
+ * The input pixels and weights of each output pixel along one axis: Pillow's bicubic (a = −0.5), widened when shrinking so that
  * it doesn't alias, in fixed point with [PRECISION_BITS] fractional bits.
  *
  * Output pixel `i` is the sum over `k` of `input[first[i] + k] * weights[i * taps + k]`, `k` below `count[i]`.
  *
- * Source: the method of Pillow's `Resample.c` (8 bits per channel), whose results these weights repeat to the last bit.
+ * Source: the method of Pillow's `Resample.c` (8 bits per channel), which these weights match bit for bit.
  */
 class ResampleWeights(val inputSize: Int, val outputSize: Int) {
     val taps: Int
@@ -40,7 +40,7 @@ class ResampleWeights(val inputSize: Int, val outputSize: Int) {
     }
 
     companion object {
-        /** 32 bits less 8 for a colour and 2 for what the kernel overshoots. */
+        /** 32 bits minus 8 for a color and 2 for the kernel's overshoot. */
         const val PRECISION_BITS = 32 - 8 - 2
         private const val SUPPORT = 2.0
         private const val A = -0.5

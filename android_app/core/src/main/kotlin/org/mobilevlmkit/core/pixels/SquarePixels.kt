@@ -3,11 +3,11 @@ package org.mobilevlmkit.core.pixels
 import org.mobilevlmkit.core.bundle.ImageSpec
 
 /**
- * A picture → the square that the vision encoder reads, exactly as the reference makes it: padded to a square with the mean
- * colour, then resized (Pillow's bicubic, horizontally and then vertically, rounded to 8 bits after each).
+ * Converts a picture to the vision encoder's square input exactly like the reference: padded to a square with the mean
+ * color, then resized (Pillow's bicubic, horizontally and then vertically, rounded to 8 bits after each).
  *
- * The square is never made, nor rows of it: what padding adds to a pixel is its colour times the sum of the weights there. Memory
- * goes with the picture, however long and thin it is.
+ * The padded square is never created: padding adds its color times the sum of its weights to a pixel. Memory
+ * use depends on the picture alone, however long and thin it is.
  *
  * One instance serves one thread; it keeps its buffers and the weights of the last size.
  */
@@ -15,9 +15,9 @@ class SquarePixels(private val spec: ImageSpec) {
     private val side = spec.size
     private var weights = ResampleWeights(side, side)
     private var row = IntArray(0) // one row of the picture, 0x??RRGGBB
-    private var narrowed = ByteArray(0) // [3, H, columns that see the picture]: its rows, resized horizontally
+    private var narrowed = ByteArray(0) // [3, H, columns that overlap the picture]: its rows, resized horizontally
 
-    /** uint8 [3, side, side] of [picture]: all red rows, then green, then blue. [into] is filled and returned. */
+    /** uint8 [3, side, side] of [picture]: all red rows, then green, then blue. Fills and returns [into]. */
     fun of(picture: Picture, into: ByteArray = ByteArray(3 * side * side)): ByteArray {
         require(into.size == 3 * side * side) { "got room for ${into.size} bytes, expected 3 x $side x $side" }
         val square = Math.max(picture.width, picture.height)
@@ -43,7 +43,7 @@ class SquarePixels(private val spec: ImageSpec) {
         return into
     }
 
-    /** A square of the right size already is only padded. */
+    /** Without a resize, the picture is only padded. */
     private fun unpack(picture: Picture, left: Int, top: Int, into: ByteArray) {
         for (y in 0 until side) {
             val inside = y - top in 0 until picture.height
@@ -111,18 +111,18 @@ class SquarePixels(private val spec: ImageSpec) {
         const val HALF = 1 shl (ResampleWeights.PRECISION_BITS - 1)
     }
 
-    /** What each output pixel along one axis sees of a picture of [length] pixels that begins at [before] in the square. */
+    /** The overlap of each output pixel along one axis with a picture of [length] pixels that begins at [before] in the square. */
     private class Overlap(weights: ResampleWeights, before: Int, length: Int) {
-        /** The first of the picture's pixels that it sees, the place of that one's weight, and how many it sees. */
+        /** The first overlapping pixel of the picture, the index of its weight, and the number of overlapping pixels. */
         val first = IntArray(weights.outputSize)
         val tap = IntArray(weights.outputSize)
         val count = IntArray(weights.outputSize)
 
-        /** The sums of its weights in the picture, and in the padding around it. */
+        /** The sums of the weights in the picture and in the padding. */
         val inside = IntArray(weights.outputSize)
         val padding = IntArray(weights.outputSize)
 
-        /** The output pixels that see any of the picture: they are neighbours. */
+        /** The output pixels that overlap the picture; they are contiguous. */
         val seeing: IntRange
 
         init {

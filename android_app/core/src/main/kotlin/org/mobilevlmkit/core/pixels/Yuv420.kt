@@ -12,7 +12,7 @@ class Plane(val bytes: ByteBuffer, val rowStride: Int, val pixelStride: Int) {
         }
     }
 
-    /** Row [y] of [width] samples into [into], as ints 0 to 255. [raw] is room to read into. */
+    /** Row [y] of [width] samples into [into], as ints 0 to 255. [raw] is a scratch buffer. */
     internal fun readRow(y: Int, width: Int, into: IntArray, raw: ByteArray) {
         val begin = y * rowStride
         val view = bytes.duplicate()
@@ -32,9 +32,9 @@ class Plane(val bytes: ByteBuffer, val rowStride: Int, val pixelStride: Int) {
  * Camera frames (Android's YUV_420_888: a luma plane, and two chroma planes of half the width and height, rounded up) → upright
  * pictures.
  *
- * Colours are BT.601 full range, which is what Android's camera delivers in this format and what JPEG (JFIF) means by YCbCr:
+ * Colors are BT.601 full range, as delivered by Android's camera in this format and as used by JPEG (JFIF):
  * R = Y + 1.402 Cr, G = Y − 0.344136 Cb − 0.714136 Cr, B = Y + 1.772 Cb, in 16 fractional bits, rounded and clipped. Each chroma sample
- * colours its two by two pixels. One instance serves one thread; the picture it returns is valid until the next call.
+ * covers two by two pixels. One instance serves one thread; the returned picture is valid until the next call.
  */
 class Yuv420 {
     private var pixels = IntArray(0)

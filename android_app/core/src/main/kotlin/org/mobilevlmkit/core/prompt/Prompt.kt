@@ -3,10 +3,10 @@ package org.mobilevlmkit.core.prompt
 import org.mobilevlmkit.core.PromptException
 import org.mobilevlmkit.core.bundle.PromptSpec
 
-/** A question and, unless it is the one being asked, its answer. */
+/** A question and its answer, which is missing for the question being asked. */
 data class Turn(val question: String, val answer: String? = null)
 
-/** What a prompt is made of. */
+/** A part of a prompt. */
 sealed class Segment {
     data class Text(val text: String) : Segment()
 
@@ -17,7 +17,7 @@ sealed class Segment {
     object End : Segment()
 }
 
-/** The conversation template of a bundle, by its manifest's [spec]. Texts of a user and of a model go in as they are. */
+/** The prompt template of a bundle, from its manifest's [spec]. User and model texts are inserted unchanged. */
 class Prompt(private val spec: PromptSpec) {
     /** The constant text before the picture. */
     val beforeImage: String get() = spec.beforeImage
@@ -34,7 +34,7 @@ class Prompt(private val spec: PromptSpec) {
     /**
      * The whole conversation [turns] in the template.
      *
-     * @throws PromptException a question is empty, there is none, or one that isn't the last has no answer.
+     * @throws PromptException a question is empty, `turns` is empty, or a turn before the last has no answer.
      */
     fun segments(turns: List<Turn>): List<Segment> {
         if (turns.isEmpty()) throw PromptException("conversation: got no turn, expected at least one question")
@@ -61,14 +61,14 @@ class Prompt(private val spec: PromptSpec) {
     }
 
     companion object {
-        /** Where a question goes in the manifest's texts. */
+        /** The placeholder for a question in the manifest's texts. */
         const val QUESTION = "{question}"
 
         /**
-         * [text] such that an engine finds none of [specials] in it: a space is put behind each one's first character. A text that
-         * spells no special token stays as it is.
+         * Changes [text] so that an engine finds none of [specials] in it, by inserting a space after each one's first character. A text
+         * without special tokens stays unchanged.
          *
-         * The engine on a phone takes texts, not ids, and would read `</s>` typed by a user as the end of the text.
+         * The engine on a phone takes text, not ids, and would treat `</s>` typed by a user as the end of the text.
          */
         fun withoutSpecials(text: String, specials: List<String>): String =
             specials.fold(text) { plain, special -> plain.replace(special, "${special.first()} ${special.substring(1)}") }

@@ -1,10 +1,10 @@
 package org.mobilevlmkit.core.prompt
 
 /**
- * Pieces of single tokens → text as it may be shown: whole characters only.
+ * Turns the pieces of single tokens into displayable text: complete characters only.
  *
- * A piece `<0xE4>` is a byte of a character that the vocabulary lacks: it waits for the rest of the character; bytes that never
- * become one are shown as U+FFFD. The space in front of the first word belongs to the prompt and is dropped. Special tokens add nothing.
+ * A piece such as `<0xE4>` is one byte of a character missing from the vocabulary; it is held until the character is complete. Invalid
+ * bytes are shown as U+FFFD. The space before the first word belongs to the prompt and is dropped, as are special tokens.
  *
  * @param specials pieces that are never shown, such as `<s>`
  */
@@ -19,7 +19,7 @@ class TextStream(private val specials: Collection<String>) {
         return shown(if (spelled >= 0) bytes.add(spelled) else bytes.finish() + piece.replace(SPACE, ' '))
     }
 
-    /** What is left of a character that was cut short. */
+    /** The rest of an incomplete character, as U+FFFD. */
     fun finish(): String = shown(bytes.finish())
 
     private fun shown(text: String): String {
@@ -42,7 +42,7 @@ class TextStream(private val specials: Collection<String>) {
     }
 }
 
-/** Bytes one at a time → characters; each longest beginning of a character that goes wrong is one U+FFFD (as WHATWG's Encoding has it). */
+/** Decodes UTF-8 byte by byte; each maximal invalid prefix of a character becomes one U+FFFD (WHATWG Encoding). */
 internal class Utf8Assembler {
     private var needed = 0
     private var code = 0
@@ -72,7 +72,7 @@ internal class Utf8Assembler {
             in 0x00..0x7F -> return byte.toChar().toString()
             in 0xC2..0xDF -> expect(1, byte and 0x1F)
             in 0xE0..0xEF -> {
-                if (byte == 0xE0) lowest = 0xA0 // shorter spellings exist
+                if (byte == 0xE0) lowest = 0xA0 // overlong encodings
                 if (byte == 0xED) highest = 0x9F // surrogates
                 expect(2, byte and 0x0F)
             }

@@ -11,10 +11,10 @@ import java.util.PriorityQueue
 /**
  * The bundle's `tokenizer.json`: BPE with byte fallback over text whose spaces are U+2581.
  *
- * The engine tokenizes what it is given by itself; this one says beforehand how many tokens a text takes, and which.
+ * The engine has its own tokenizer; this one predicts how many tokens a text takes, and which.
  *
- * @property addsSpace whether it puts a space in front of each text; if not, the manifest's prompt spells those that it needs
- * @property specials texts that an engine takes for a token of its own wherever they stand, such as `</s>`
+ * @property addsSpace whether it adds a space before each text; if not, the manifest's prompt contains the spaces it needs
+ * @property specials texts that an engine treats as single tokens anywhere in a text, such as `</s>`
  */
 class Tokenizer private constructor(
     private val vocabulary: Map<String, Int>,
@@ -23,13 +23,13 @@ class Tokenizer private constructor(
     val addsSpace: Boolean,
     val specials: List<String>,
 ) {
-    /** Two neighbours become the token [id]; the lowest [rank] goes first. */
+    /** Merges two neighbors into the token [id]; the lowest [rank] goes first. */
     private class Merge(val rank: Int, val id: Int)
 
     /** The id of a whole [piece], or -1. */
     fun id(piece: String): Int = vocabulary[piece] ?: -1
 
-    /** Ids of [text] as one segment, without BOS; nothing in it is special. */
+    /** Ids of [text] as one segment, without BOS and without special tokens. */
     fun encode(text: String): IntArray {
         if (text.isEmpty()) return IntArray(0)
         val spelled = (if (addsSpace) "${TextStream.SPACE}$text" else text).replace(' ', TextStream.SPACE)
@@ -54,7 +54,7 @@ class Tokenizer private constructor(
         return ids.copyOf(count)
     }
 
-    /** [ids] with neighbours merged, best rank first and from the left, until none can be. */
+    /** Merges neighbors in [ids], best rank first and from the left, until no pair can be merged. */
     private fun merged(ids: IntArray): IntArray {
         val next = IntArray(ids.size) { it + 1 }
         val previous = IntArray(ids.size) { it - 1 }
@@ -90,7 +90,7 @@ class Tokenizer private constructor(
         /**
          * Reads `tokenizer.json` in [file].
          *
-         * @throws BundleException it isn't one that the kit writes.
+         * @throws BundleException it isn't in the form that the kit writes.
          */
         fun read(file: File): Tokenizer {
             val fail = { message: String -> BundleException("$file: $message") }

@@ -9,12 +9,12 @@ import org.mobilevlmkit.core.prompt.Turn
 /** The question leaves too little room for an answer. */
 internal class ContextFullException : Exception()
 
-/** A finished answer: its [text], the [tokens] it took, their [ids] (null if a piece has none), and why it ended. */
+/** A finished answer: its [text], number of [tokens], their [ids] (null if a piece has none), and why it ended. */
 internal class Answer(val text: String, val tokens: Int, val ids: List<Int>?, val ended: Ended)
 
 /**
- * The conversation about one picture as the engine's KV cache holds it: what is cached is mirrored here, so that a follow-up texts
- * only what is new, and what the cache has lost is put back. For the session's worker thread.
+ * The conversation about one picture as it is in the engine's KV cache. It mirrors the cache's contents, so that a follow-up feeds
+ * only what is new, and lost contents are restored. For the session's worker thread.
  */
 internal class Conversation(private val model: LoadedModel, private val nanoTime: () -> Long) {
     private val engine = model.engine
@@ -24,22 +24,22 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
     private val pictureEnd = 1 + planner.tokens(prefix) + model.manifest.image.tokens // BOS, text, picture
 
     private var pixels: ByteArray? = null
-    private var cached: List<Turn>? = null // turns in the KV cache behind the picture; null: it holds nothing to build on
-    private var isEndFed = false // whether the end of the last answer is in the cache
-    private var unfedText = "" // text of the last token of a cut answer, which the engine hasn't fed yet
+    private var cached: List<Turn>? = null // turns in the KV cache after the image; null if its contents can't be used
+    private var isEndFed = false // whether the last answer's end token is in the cache
+    private var unfedText = "" // text of the last token of a truncated answer, which the engine hasn't fed yet
 
     /** Tokens in the KV cache. */
     var position = 0
         private set
 
-    /** Seconds that the picture took to be encoded and put through the text decoder. */
+    /** Seconds to encode the image and run it through the text decoder. */
     var imageS = 0.0
         private set
 
-    /** What the vision encoder reads of [picture]: uint8 [3, S, S]. */
+    /** The vision encoder's input for [picture]: uint8 [3, S, S]. */
     fun pixels(picture: Picture): ByteArray = model.pixels(picture)
 
-    /** Puts the picture [pixels], uint8 [3, S, S], and [turns] about it into an empty KV cache. */
+    /** Resets the KV cache and feeds the image [pixels], uint8 [3, S, S], and [turns] about it. */
     fun start(pixels: ByteArray, turns: List<Turn> = emptyList()) {
         this.pixels = pixels
         cached = null
@@ -60,11 +60,11 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
     }
 
     /**
-     * Answers [question] after [turns], greedily, with at most [maxNewTokens] tokens or what room there is; null if it was stopped
-     * before it began.
+     * Answers [question] after [turns] greedily, with at most [maxNewTokens] tokens or the remaining context; null if stopped
+     * before the answer began.
      *
      * @param onText the answer so far
-     * @throws ContextFullException there is room for fewer than [MIN_ANSWER_TOKENS] tokens; nothing has run.
+     * @throws ContextFullException fewer than [MIN_ANSWER_TOKENS] tokens remain; nothing has run.
      */
     fun answer(turns: List<Turn>, question: String, maxNewTokens: Int, isStopped: () -> Boolean, onText: (String) -> Unit): Answer? {
         val isBuilt = cached == turns
@@ -101,7 +101,7 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
         val ids = ArrayList<Int>()
         var last = ""
         var isEnded = false
-        var isStopRequested = false // the engine was told to stop, and ends after the piece that is given
+        var isStopRequested = false // the engine was asked to stop and ends after the current piece
         var isCacheInvalid = false
         fun show(new: String) {
             shown.append(new)
@@ -109,7 +109,7 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
         }
         engine.generate(text, position, maxNewTokens) { piece ->
             if (isEnded || ids.size == maxNewTokens) {
-                isCacheInvalid = true // it went on after an end of text that came first, or counts otherwise
+                isCacheInvalid = true // it continued after an immediate end of text, or counts differently
             } else if (piece == prompt.stopText) {
                 isEnded = true
             } else {
@@ -123,10 +123,10 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
         show(stream.finish())
         val tokens = ids.size
         val isCut = tokens == maxNewTokens || isStopped()
-        if (!isCut) isEnded = true // engines need not give the stop id's piece
-        // It was stopped after the last piece: whether the engine has fed that one, it doesn't tell.
+        if (!isCut) isEnded = true // engines need not report the stop token's piece
+        // It was stopped after the last piece, and the engine doesn't report whether it has fed that piece.
         if (!isEnded && tokens < maxNewTokens && !isStopRequested) isCacheInvalid = true
-        // The engine texts a token when it asks for the next: the last one is fed only if the end of text followed it.
+        // The engine feeds a token when it computes the next, so the last one is fed only if the end of text followed it.
         position += if (isEnded || tokens == 0) tokens else tokens - 1
         unfedText = if (isEnded) "" else textOf(last)
         isEndFed = false
@@ -141,7 +141,7 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
         return Answer(shown.toString(), tokens, ids.takeIf { -1 !in it }, ended)
     }
 
-    /** The text that the engine tokenizes as [piece] alone, or nothing: a token inside a word can't be said in text. */
+    /** The text that the engine tokenizes as [piece] alone, or "": a token inside a word has no such text. */
     private fun textOf(piece: String): String {
         val own = if (model.tokenizer.addsSpace) piece.removePrefix("${TextStream.SPACE}") else piece
         val text = own.replace(TextStream.SPACE, ' ')
@@ -149,7 +149,7 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
         return if (ids.size == 1 && ids[0] == model.tokenizer.id(piece)) text else ""
     }
 
-    /** What asks [question]: in a cache that [isBuilt], what it lacks of the last answer goes first. */
+    /** The segments that ask [question]; with a cache that [isBuilt], the missing end of the last answer comes first. */
     private fun questionSegments(turns: List<Turn>, question: String, isBuilt: Boolean): List<Segment> {
         val plain = plain(question)
         if (turns.isEmpty()) return listOf(Segment.Text(prompt.afterImage(plain)))
@@ -167,7 +167,7 @@ internal class Conversation(private val model: LoadedModel, private val nanoTime
     private fun plain(text: String) = Prompt.withoutSpecials(text, model.tokenizer.specials)
 
     companion object {
-        /** An answer that has no room for so many tokens isn't begun. */
+        /** The least room, in tokens, for which an answer is begun. */
         const val MIN_ANSWER_TOKENS = 16
     }
 }

@@ -20,7 +20,7 @@ class MemoryException(val neededBytes: Long, val availableBytes: Long) :
     MobileVlmException("memory: got ${availableBytes shr 20} MB, expected ${neededBytes shr 20} MB")
 
 /**
- * A bundle that is verified and loaded; for one thread.
+ * A verified, loaded bundle; for one thread.
  *
  * @property memory how well it fits the phone
  * @property loadS seconds that the engine took to load the program
@@ -36,14 +36,14 @@ class LoadedModel internal constructor(
     internal val prompt = Prompt(manifest.prompt)
     private val square = SquarePixels(manifest.image)
 
-    /** Whether the engine is freed; what needs none still works. */
+    /** Whether the engine is freed; everything that doesn't need it still works. */
     var isReleased = false
         private set
 
-    /** What the vision encoder reads of [picture]: uint8 [3, S, S]. */
+    /** The vision encoder's input for [picture]: uint8 [3, S, S]. */
     fun pixels(picture: Picture): ByteArray = square.of(picture)
 
-    /** Frees the engine, to make room for another one. */
+    /** Frees the engine to make room for another one. */
     fun release() {
         if (isReleased) return
         isReleased = true
@@ -52,10 +52,10 @@ class LoadedModel internal constructor(
 }
 
 /**
- * Loads bundles: every file checked, the memory counted, the program loaded.
+ * Loads bundles: verifies every file, checks memory, and loads the program.
  *
  * @param backend which of the manifest's artifacts the engine runs, such as `executorch`
- * @param availableMemory bytes that the model may take ([MemoryCheck.usable])
+ * @param availableMemory bytes that the model may use ([MemoryCheck.usable])
  */
 class ModelLoader(
     private val backend: String,
@@ -66,7 +66,7 @@ class ModelLoader(
     /**
      * Loads the bundle in [folder].
      *
-     * @throws OutdatedException its program would answer wrongly; its files aren't read.
+     * @throws OutdatedException its program would give wrong answers; its files aren't read.
      * @throws BundleException it is damaged, or has no program for this app.
      * @throws MemoryException the phone has too little memory.
      * @throws EngineException the engine can't load the program.

@@ -7,19 +7,19 @@ enum class MemoryFit {
     /** It can be loaded, but the system may close other apps for it. */
     TIGHT,
 
-    /** It is not loaded: the system would close this app. */
+    /** It is not loaded, because the system would close this app. */
     TOO_LITTLE,
 }
 
-/** How much of a phone's memory a model may take. */
+/** How much of a phone's memory a model may use. */
 object MemoryCheck {
-    /** A model that takes more than this share of what it may have is a tight fit. */
+    /** A model that needs more than this fraction of the usable memory is a tight fit. */
     private const val COMFORTABLE = 0.8
 
     /**
-     * Bytes that a model may take, of [available] bytes (`ActivityManager.MemoryInfo.availMem`), of which the system keeps
-     * [threshold] (`threshold`: below it, it closes apps). Files in the page cache count as available, and the program is one: it is
-     * mapped, so that its pages can go and come back.
+     * Bytes that a model may use, given [available] bytes (`ActivityManager.MemoryInfo.availMem`) of which the system reserves
+     * [threshold] (below it, the system closes apps). Files in the page cache count as available, including the program, which is
+     * memory-mapped, so that its pages can be dropped and read again.
      */
     fun usable(available: Long, threshold: Long): Long = maxOf(0, available - threshold)
 

@@ -5,17 +5,17 @@ import org.mobilevlmkit.core.prompt.Prompt
 import org.mobilevlmkit.core.prompt.Segment
 import org.mobilevlmkit.core.prompt.Tokenizer
 
-/** One text for the engine and the tokens that it makes of it. */
+/** A text for one prefill call of the engine, and its number of tokens. */
 internal data class PrefillText(val text: String, val tokens: Int)
 
 /**
- * Texts and ends of answers → as few texts for the engine as there can be, none of more than [maxPrefill] tokens, whose ids together
- * are those of the segments one by one.
+ * Combines segments into as few prefill texts as possible, each of at most [maxPrefill] tokens, such that their ids together
+ * equal the ids of the separate segments.
  */
 internal class PrefillPlanner(private val prompt: Prompt, private val tokenizer: Tokenizer, private val maxPrefill: Int) {
     fun plan(segments: List<Segment>): List<PrefillText> {
         val texts = ArrayList<PrefillText>()
-        // The engine finds the stop text and encodes what is on either side by itself, so only two plain texts may not touch.
+        // The engine splits at the stop text and encodes both sides separately, so only two plain texts must not be joined.
         var touchable = false
         for (segment in segments) {
             val isEnd = segment === Segment.End
@@ -33,7 +33,7 @@ internal class PrefillPlanner(private val prompt: Prompt, private val tokenizer:
         return texts
     }
 
-    /** Tokens of [segments]; a picture isn't counted. */
+    /** Tokens of [segments], not counting the image. */
     fun tokens(segments: List<Segment>): Int = segments.sumOf {
         when (it) {
             is Segment.Text -> tokenizer.encode(it.text).size
@@ -42,7 +42,7 @@ internal class PrefillPlanner(private val prompt: Prompt, private val tokenizer:
         }
     }
 
-    /** [text] in parts of at most [maxPrefill] tokens, cut at spaces where the ids stay the same. */
+    /** Splits [text] into parts of at most [maxPrefill] tokens, at spaces where the ids stay the same. */
     private fun split(text: String): List<PrefillText> {
         val ids = tokenizer.encode(text)
         if (ids.size <= maxPrefill) return if (ids.isEmpty()) emptyList() else listOf(PrefillText(text, ids.size))
@@ -50,7 +50,7 @@ internal class PrefillPlanner(private val prompt: Prompt, private val tokenizer:
             if (text[at] != ' ' || at == 0) continue
             val left = tokenizer.encode(text.substring(0, at))
             if (left.size > maxPrefill) continue
-            // Where the tokenizer puts a space in front of each text, that is the one that is cut out here.
+            // If the tokenizer adds a space before each text, that space replaces the one removed here.
             val rest = text.substring(if (tokenizer.addsSpace) at + 1 else at)
             if (left + tokenizer.encode(rest) contentEquals ids) return listOf(PrefillText(text.substring(0, at), left.size)) + split(rest)
         }

@@ -8,36 +8,36 @@ import kotlin.contracts.ExperimentalContracts
 import kotlin.contracts.InvocationKind
 import kotlin.contracts.contract
 
-/** What the worker does next. */
+/** The worker's next step. */
 internal enum class Step { UNLOAD, LOAD, CHECK, ENCODE, ANSWER }
 
 internal class Question(val text: String, val maxNewTokens: Int)
 
 /**
- * What a session's user wants and what has come of it, the [next] step between the two, and the state that is shown of both.
- * Whoever touches it holds its lock ([locked]); [isStopping] alone is read without.
+ * The state of a session: what the user requested, what has been done, the [next] step, and the published state.
+ * All access is under its lock ([locked]), except reads of [isStopping].
  *
- * @param listener is given every new state in order
+ * @param listener receives every new state in order
  */
 internal class SessionModel(private val listener: (SessionState) -> Unit) {
-    // What is wanted.
+    // Requested.
     var requestedBundle: File? = null
     var newPicture: Picture? = null
-    var isToRefresh = false // put the conversation back into the KV cache
+    var isToRefresh = false // restore the conversation in the KV cache
     var question: Question? = null
     var turns = emptyList<ChatTurn>()
     var check: ((LoadedModel, Job) -> Unit)? = null
     var isInBackground = false
     var isReleased = false
 
-    // What is.
+    // Actual.
     var model: LoadedModel? = null
-    var conversation: Conversation? = null // the model's; used on the worker only
+    var conversation: Conversation? = null // belongs to the model; used on the worker only
     var pixels: ByteArray? = null
     var running: Step? = null
     var loading: Job? = null
     var checking: Job? = null
-    var openCount = 0 // so many times a bundle was opened or closed
+    var openCount = 0 // how many times a bundle was opened or closed
     var hasFailedToLoad = false
     var loadProgress = 0f
     var imageS = 0.0
@@ -48,16 +48,16 @@ internal class SessionModel(private val listener: (SessionState) -> Unit) {
     var published = SessionState()
         private set
 
-    // What began with another picture, or in another conversation, doesn't touch the state any more.
+    // Work that began with another picture or conversation no longer changes the state.
     var pictureNumber = 0
         private set
     var epoch = 0
         private set
 
-    /** Whether the question that is being answered is taken back if its answer hasn't begun. */
+    /** Whether the question being answered is withdrawn if its answer hasn't begun. */
     var isWithdrawn = false
 
-    /** Whether the answer that is coming is to end. */
+    /** Whether the current answer should stop. */
     @Volatile
     var isStopping = false
 
@@ -91,7 +91,7 @@ internal class SessionModel(private val listener: (SessionState) -> Unit) {
         checking?.cancel()
     }
 
-    /** Why a bundle couldn't be loaded stays until that is tried again. */
+    /** Keeps a load failure until loading is tried again. */
     fun forgetProblem() {
         if (!hasFailedToLoad) problem = null
     }
@@ -111,7 +111,7 @@ internal class SessionModel(private val listener: (SessionState) -> Unit) {
         model?.engine?.stop()
     }
 
-    /** Changes the turn that began with the epoch [mine]; nothing, if that is over. */
+    /** Changes the turn that began in the epoch [mine], unless that is over. */
     fun changeLastTurn(mine: Int, change: (ChatTurn) -> ChatTurn) {
         if (epoch == mine) {
             turns = turns.dropLast(1) + change(turns.last())
@@ -119,7 +119,7 @@ internal class SessionModel(private val listener: (SessionState) -> Unit) {
         }
     }
 
-    /** What was said; an answer that failed wasn't. */
+    /** The finished turns, without failed answers. */
     fun history(): List<Turn> = turns.filter { it.ended != Ended.FAILED }.map { Turn(it.question, it.answer) }
 
     private fun phase(): Phase = when {
@@ -134,7 +134,7 @@ internal class SessionModel(private val listener: (SessionState) -> Unit) {
         else -> Phase.IMAGE_READY
     }
 
-    /** Whether the answer that is coming belongs to a conversation that is gone. */
+    /** Whether the current answer belongs to a discarded conversation. */
     fun isOvertaken(): Boolean = turns.lastOrNull()?.ended != null || turns.isEmpty()
 
     fun publish() {

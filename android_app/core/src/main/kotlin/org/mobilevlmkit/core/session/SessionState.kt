@@ -2,7 +2,7 @@ package org.mobilevlmkit.core.session
 
 /** What the session is doing. */
 enum class Phase {
-    /** No bundle is chosen. */
+    /** No bundle is selected. */
     IDLE,
 
     /** A bundle is being verified and loaded. */
@@ -11,55 +11,55 @@ enum class Phase {
     /** It couldn't be loaded; [SessionState.problem] says why. */
     FAILED,
 
-    /** The model is out of memory while the app is in the background. */
+    /** The model was freed while the app is in the background. */
     SUSPENDED,
 
     /** The model waits for a picture. */
     READY,
 
-    /** The phone is being checked: the model is lent to [VlmSession.check]. */
+    /** "Check this phone" is using the model ([VlmSession.check]). */
     CHECKING,
 
-    /** A picture is being encoded, or a conversation put back into the KV cache. */
+    /** A picture is being encoded, or a conversation is being restored in the KV cache. */
     ENCODING,
 
     /** The picture is in the KV cache: a question may be asked. */
     IMAGE_READY,
 
-    /** An answer is coming. */
+    /** An answer is being generated. */
     ANSWERING,
 }
 
 /** How an answer ended. */
 enum class Ended { COMPLETE, LENGTH, STOPPED, FAILED }
 
-/** A question and what has come of its answer; [ended] is null while it is coming. */
+/** A question and its answer so far; [ended] is null until it is finished. */
 data class ChatTurn(val question: String, val answer: String = "", val ended: Ended? = null, val stats: AnswerStats? = null)
 
 /**
- * Figures of an answer.
+ * Statistics of an answer.
  *
- * @property imageS seconds to encode the picture and put it through the text decoder; 0 for a follow-up
+ * @property imageS seconds to encode the image and run it through the text decoder; 0 for a follow-up
  * @property firstTokenS seconds from the question to the first token
- * @property decodeTokensPerS tokens a second after the first; 0 if there was only one
+ * @property decodeTokensPerS tokens per second after the first; 0 if there was only one
  */
 data class AnswerStats(val imageS: Double, val firstTokenS: Double, val tokens: Int, val decodeTokensPerS: Double)
 
-/** What went wrong; shown beside the conversation, never as an answer. */
+/** What went wrong; shown next to the conversation, never as an answer. */
 sealed class Problem {
     /** The bundle can't be used: damaged, of a newer format, without a program for this app. */
     data class Bundle(val message: String) : Problem()
 
-    /** The program of the bundle [name] would answer wrongly: it must be exported again. */
+    /** The program of the bundle [name] would give wrong answers; it must be exported again. */
     data class Outdated(val name: String) : Problem()
 
     /** The phone has [availableBytes] for a model that needs [neededBytes]. */
     data class Memory(val neededBytes: Long, val availableBytes: Long) : Problem()
 
-    /** The engine failed. What it was doing can be tried again. */
+    /** The engine failed. The operation can be retried. */
     data class Engine(val message: String) : Problem()
 
-    /** [question] doesn't fit into what is left of the context; a new chat about the same picture has more room. */
+    /** [question] doesn't fit the remaining context; a new chat about the same picture has more room. */
     data class ContextFull(val question: String) : Problem()
 
     /** The phone couldn't be checked: no golden records, no room for a capture, a failing engine. */
@@ -70,14 +70,14 @@ sealed class Problem {
 }
 
 /**
- * All that a screen shows of the session; immutable.
+ * Everything a screen shows about the session; immutable.
  *
- * @property bundle the chosen bundle's folder name, or null
- * @property loadProgress share of the bundle that is verified, 0 to 1
- * @property picture the number of the picture, or of none: another one with each `show`, `close` and other bundle
- * @property isPictureWaiting whether the picture hasn't begun to be encoded, so that a newer one costs nothing
+ * @property bundle the selected bundle's folder name, or null
+ * @property loadProgress fraction of the bundle verified, 0 to 1
+ * @property picture the picture's number; changes with each `show`, `close` and change of bundle
+ * @property isPictureWaiting whether encoding hasn't begun, so that replacing the picture costs nothing
  * @property turns the conversation about the picture
- * @property waitingQuestion asked, but not begun yet
+ * @property waitingQuestion asked, but not being answered yet
  * @property usedTokens tokens in the KV cache, of [maxTokens]
  * @property memory how well the loaded model fits the phone: a warning if it is [MemoryFit.TIGHT]
  */

@@ -11,8 +11,8 @@ import java.util.concurrent.CancellationException
 import java.util.concurrent.Executor
 
 /**
- * Brings about what the [session] wants, one step after another on [executor]. Its lock is held to read what a step works on and to
- * note what came of it, never while the engine works.
+ * Carries out the requests of [session], one step after another on [executor]. The lock is held to read a step's input and to
+ * store its result, never while the engine runs.
  */
 internal class SessionWorker(
     private val session: SessionModel,
@@ -22,7 +22,7 @@ internal class SessionWorker(
 ) {
     private var isScheduled = false // guarded by the session's lock
 
-    /** Begins the next step if there is one and none runs. The caller holds the session's lock. */
+    /** Schedules the next step if there is one and none is running. The caller holds the session's lock. */
     fun schedule() {
         if (isScheduled || session.next() == null) return
         isScheduled = true
@@ -30,7 +30,7 @@ internal class SessionWorker(
     }
 
     private fun runStep() {
-        // What a step works on is taken at the moment in which the step is chosen, so that no request comes between the two.
+        // A step's input is taken when the step is chosen, so that no request comes in between.
         val work = session.locked {
             isStopping = false
             isWithdrawn = false
@@ -65,7 +65,7 @@ internal class SessionWorker(
             try {
                 closing?.release()
             } catch (_: Exception) {
-                // It is gone either way; a model that is loaded next says whether there is room.
+                // It is freed either way; the next load reports whether there is room.
             }
         }
     }
@@ -87,14 +87,14 @@ internal class SessionWorker(
                 session.locked {
                     model = loaded
                     conversation = Conversation(loaded, nanoTime)
-                    // A conversation from before is put back.
+                    // An earlier conversation is restored.
                     isToRefresh = pixels != null
                 }
             } catch (_: CancellationException) {
-                // Another request came; the next step sees it.
+                // Another request came; the next step handles it.
             } catch (error: Throwable) {
                 session.locked {
-                    // A bundle that was opened again meanwhile may be another one by now, and is loaded again.
+                    // A bundle opened again meanwhile may have changed, and is loaded again.
                     if (openCount == startCount) {
                         hasFailedToLoad = true
                         problem = when (error) {
@@ -122,7 +122,7 @@ internal class SessionWorker(
                 work(checked, job)
                 null
             } catch (_: CancellationException) {
-                null // as it was told to
+                null // as requested
             } catch (thrown: Throwable) {
                 thrown
             }
@@ -194,7 +194,7 @@ internal class SessionWorker(
         session.locked {
             if (epoch != startEpoch) return
             usedTokens = position
-            if (answered == null) { // stopped before it began: asked later, unless the user stopped it
+            if (answered == null) { // stopped before it began: asked again later, unless the user stopped it
                 turns = turns.dropLast(1)
                 if (!isWithdrawn) question = asked
                 return
@@ -205,7 +205,7 @@ internal class SessionWorker(
             changeLastTurn(startEpoch) { it.copy(answer = answered.text, ended = answered.ended, stats = stats) }
         }
 
-    /** The question that began with [startEpoch] was never asked. */
+    /** Removes the question that began in [startEpoch]; it was never asked. */
     private fun refuse(startEpoch: Int, why: Problem) = session.locked {
         if (epoch == startEpoch) {
             turns = turns.dropLast(1)
@@ -213,7 +213,7 @@ internal class SessionWorker(
         }
     }
 
-    /** Runs [work] of the epoch [startEpoch]; what fails becomes a state. */
+    /** Runs [work], which began in [startEpoch]; a failure becomes part of the state. */
     private inline fun attempt(startEpoch: Int, work: () -> Unit) {
         try {
             work()

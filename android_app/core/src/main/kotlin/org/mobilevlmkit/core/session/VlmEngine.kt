@@ -5,40 +5,40 @@ import java.io.Closeable
 import java.io.File
 
 /**
- * A loaded model with one KV cache: the seam between the core and what runs the program (on Android, ExecuTorch's `LlmModule`).
+ * A loaded model with one KV cache: the interface between the core and what runs the program (on Android, ExecuTorch's `LlmModule`).
  *
- * All calls come from one thread, [stop] apart. Any exception means that the KV cache is lost; the core then starts it anew.
+ * All calls except [stop] come from one thread. Any exception means that the KV cache is lost; the core then fills it again.
  */
 interface VlmEngine : Closeable {
     /** Empties the KV cache. */
     fun reset()
 
     /**
-     * Tokenizes [text] and appends it to the KV cache, in one call of `text_decoder`: it is never longer than `max_prefill`. The
-     * first text after [reset] gets the beginning-of-text token in front, no other one does.
+     * Tokenizes [text] and appends it to the KV cache in one call of `text_decoder`; it never exceeds `max_prefill` tokens. The
+     * first text after [reset] is preceded by the BOS token, later ones aren't.
      */
     fun prefillText(text: String)
 
-    /** Encodes [pixels], uint8 [3, S, S], and appends the picture's tokens to the KV cache. */
+    /** Encodes [pixels], uint8 [3, S, S], and appends the image's tokens to the KV cache. */
     fun prefillImage(pixels: ByteArray)
 
     /**
-     * Appends [text] as [prefillText] does, then decodes greedily: at most [maxNewTokens] tokens, up to a stop id. Returns when the
-     * last piece was given.
+     * Appends [text] like [prefillText], then decodes greedily: at most [maxNewTokens] tokens, up to a stop token. Returns after the
+     * last piece.
      *
-     * @param promptTokens tokens in the KV cache once [text] is in it; an engine that counts a whole sequence adds [maxNewTokens]
-     * @param onPiece each token's own piece (such as `▁the` or `<0xE4>`), that of the stop id included if the engine gives it
+     * @param promptTokens tokens in the KV cache including [text]; an engine that limits the whole sequence adds [maxNewTokens]
+     * @param onPiece receives each token's piece (such as `▁the` or `<0xE4>`), including the stop token's if the engine reports it
      */
     fun generate(text: String, promptTokens: Int, maxNewTokens: Int, onPiece: (String) -> Unit)
 
     /**
-     * Ends a running [generate] after its current token, and returns at once. May be called from any thread, also from within `onPiece`;
-     * when nothing runs, it does nothing, and no later [generate] feels it.
+     * Ends a running [generate] after its current token; returns at once. May be called from any thread, also within `onPiece`;
+     * when nothing is running, it has no effect, not even on a later [generate].
      */
     fun stop()
 }
 
-/** Loads the program and the tokenizer of the verified bundle in [File]. */
+/** Loads the program and the tokenizer of a verified bundle. */
 fun interface EngineFactory {
     fun open(folder: File, manifest: Manifest): VlmEngine
 }

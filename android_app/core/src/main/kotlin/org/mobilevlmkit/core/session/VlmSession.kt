@@ -8,14 +8,14 @@ import java.util.concurrent.Executor
 /**
  * A bundle, a picture and a conversation about it: the state that one screen shows.
  *
- * What the user wants is noted at once, from any thread; [worker] brings it about, one step after another: load, look, answer. A new
- * request overtakes those that haven't begun and stops the answer that it makes idle. So whatever comes in whatever order, the session
- * ends where the last request points.
+ * Requests are stored at once, from any thread; [worker] carries them out step by step: load, check, encode, answer. A new
+ * request replaces older ones that haven't begun and stops an answer that it makes obsolete. So after any sequence of requests, the
+ * session ends in the state that the last one asked for.
  *
  * @param load verifies and loads a bundle ([ModelLoader.load])
  * @param worker runs one task at a time, in order
  * @param nanoTime a clock in nanoseconds
- * @param listener is given every new state in order, under the session's lock: it must only hand it on
+ * @param listener receives every new state in order, under the session's lock, so it must only pass it on
  */
 class VlmSession(
     load: (File, Job) -> LoadedModel,
@@ -54,7 +54,7 @@ class VlmSession(
     }
 
     /**
-     * A new picture, with a [question] about it or none yet: it is encoded while the user types. It must not change any more.
+     * Shows a new picture, optionally with a [question]; it is encoded while the user types, and must not change afterwards.
      * Returns the picture's number: [SessionState.picture] as long as the state is about it.
      */
     fun show(picture: Picture, question: String? = null, maxNewTokens: Int = MAX_NEW_TOKENS): Int = request {
@@ -67,7 +67,7 @@ class VlmSession(
     }
 
     /**
-     * A picture about which [said] was said before, such as when the system has ended the app meanwhile; turns without an end are left out.
+     * Restores a picture and the conversation [said] about it, such as after the system ended the app. Unfinished turns are dropped.
      */
     fun resume(picture: Picture, said: List<ChatTurn>) = request {
         forgetPicture()
@@ -83,7 +83,7 @@ class VlmSession(
      */
     fun ask(question: String, maxNewTokens: Int = MAX_NEW_TOKENS): Boolean = request {
         val hasPicture = newPicture != null || pixels != null
-        // An answer that has ended counts no more, though the worker may not have come back from it.
+        // A finished answer no longer counts, even if the worker hasn't returned from it.
         val isAnswering = running == Step.ANSWER && !isOvertaken()
         if (question.isBlank() || !hasPicture || this.question != null || isAnswering || maxNewTokens < 1) return@request false
         forgetProblem()
@@ -91,7 +91,7 @@ class VlmSession(
         true
     }
 
-    /** Ends the answer that is coming, after its current token, or takes back the question that waits; cancels a check. */
+    /** Stops the current answer after its current token, or withdraws the queued question; cancels a check. */
     fun stop() = request {
         question = null
         isWithdrawn = true
@@ -99,7 +99,7 @@ class VlmSession(
         cancelCheck()
     }
 
-    /** Takes back the last question and its answer. */
+    /** Undoes the last question and its answer. */
     fun undo() = request {
         if (question != null) {
             question = null
@@ -108,13 +108,13 @@ class VlmSession(
         }
     }
 
-    /** Begins anew about the same picture, with the whole context free. */
+    /** Starts a new conversation about the same picture, with the whole context free. */
     fun newChat() = request {
         question = null
         restart(emptyList())
     }
 
-    /** Tries again what failed: loading the bundle, or encoding the picture. */
+    /** Retries what failed: loading the bundle, or encoding the picture. */
     fun retry() = request {
         hasFailedToLoad = false
         if (pixels != null) isToRefresh = true
@@ -122,12 +122,12 @@ class VlmSession(
     }
 
     /**
-     * Gives the loaded model to [work] on the worker, and begins nothing else meanwhile: for "Check this phone". An answer that is
-     * coming is stopped; the conversation is put back afterwards, and the model loaded again if [work] has released it. What [work]
+     * Gives the loaded model to [work] on the worker, for "Check this phone"; nothing else begins meanwhile. The current answer is
+     * stopped; afterwards the conversation is restored, and the model loaded again if [work] has released it. What [work]
      * throws becomes a [Problem.Check].
      *
      * `stop`, `show`, `open` of another bundle, `close` and `background` cancel the job; [work] may then throw CancellationException.
-     * False, and nothing happens, if the bundle's model isn't loaded, or a check is under way.
+     * Returns false and changes nothing if the bundle's model isn't loaded or a check is running.
      */
     fun check(work: (LoadedModel, Job) -> Unit): Boolean = request {
         val isThere = model != null && model?.folder == requestedBundle
@@ -138,20 +138,20 @@ class VlmSession(
         true
     }
 
-    /** The app isn't seen any more: the answer is stopped, a check cancelled, and nothing new begins but loading. */
+    /** The app went to the background: stops the answer and a check; nothing new begins except loading. */
     fun background() = request {
         isInBackground = true
         stopAnswer()
         cancelCheck()
     }
 
-    /** The app is seen again. A model that was released is loaded again, and the conversation put back. */
+    /** The app is in the foreground again: loads a freed model again and restores the conversation. */
     fun foreground() = request {
         isInBackground = false
         isReleased = false
     }
 
-    /** Frees the model if the app is in the background; the conversation is kept. */
+    /** Frees the model if the app is in the background, and keeps the conversation. */
     fun releaseMemory() = request {
         if (isInBackground) isReleased = true
     }
@@ -164,7 +164,7 @@ class VlmSession(
     }
 
     companion object {
-        /** The longest answer, in tokens, unless asked otherwise. */
+        /** The default maximum length of an answer, in tokens. */
         const val MAX_NEW_TOKENS = 256
     }
 }

@@ -39,7 +39,7 @@ class BundleLibraryTest {
     }
 
     @Test
-    fun theFirstListComesAfterWhatAKilledImportLeftIsSwept() {
+    fun theFirstListingComesAfterCleaningUpAKilledImport() {
         demo.writeTo(File(folder, "pushed.mvlm"))
         demo.writeTo(File(folder, ".import-7"))
         assertFalse(library.state.isReady)
@@ -92,7 +92,7 @@ class BundleLibraryTest {
         assertEquals(emptyList<String>(), folder.list().orEmpty().toList())
         onState = {}
         assertNotNull(imported().imported)
-        library.cancel() // nothing is under way
+        library.cancel() // nothing is running
     }
 
     private fun requireIdle() {

@@ -10,7 +10,7 @@ import org.mobilevlmkit.core.Job
 import java.io.File
 import java.io.IOException
 
-/** The app is killed before each change of the disk in turn, and again while the next start puts things in order. */
+/** Kills the app before each change on disk in turn, and again during the recovery at the next start. */
 class BundleStoreKillTest {
     @get:Rule
     val temporary = TestBundle.temporaryFolder()
@@ -19,12 +19,12 @@ class BundleStoreKillTest {
 
     private class Killed : Error()
 
-    /** From [changes] changes of the disk on, nothing happens any more: not even the clean-up of what was under way. */
+    /** After [changes] changes on disk nothing happens any more, not even cleanup. */
     private class App(private val folder: File, private var changes: Int) {
         val onChange = { if (changes-- <= 0) throw Killed() }
         private val store = BundleStore(folder, onChange)
 
-        /** Whether [work] came to its end. */
+        /** Whether [work] completed. */
         fun runs(work: BundleStore.() -> Unit): Boolean = try {
             store.work()
             true
@@ -38,8 +38,8 @@ class BundleStoreKillTest {
     }
 
     /**
-     * Kills [work] on [before] at each point, and then the recovery of each tree of files at each point; what the last start lists is given
-     * to [see], whole and with nothing beside it. Returns how many points there were.
+     * Kills [work] on [before] at each point, then the recovery of each resulting tree at each point. Passes the last start's listing
+     * to [see], after checking that it is complete and nothing else is left. Returns the number of points.
      */
     private fun eachKill(before: Map<String, TestBundle>, work: App.(BundleStore) -> Unit, see: (Map<String, Manifest>) -> Unit): Int {
         val trees = HashSet<String>()
@@ -79,7 +79,7 @@ class BundleStoreKillTest {
     }
 
     @Test
-    fun aDamagedBundleIsThereUntilItsWholeSuccessorIs() {
+    fun aDamagedBundleExistsUntilItsCompleteSuccessorDoes() {
         for (first in 0..Int.MAX_VALUE) {
             val folder = temporary.newFolder()
             demo.writeTo(File(folder, "demo.mvlm"))
@@ -99,14 +99,14 @@ class BundleStoreKillTest {
     }
 
     @Test
-    fun aNewBundleIsThereWholeOrNotAtAll() {
+    fun aNewBundleExistsCompletelyOrNotAtAll() {
         val seen = HashSet<Map<String, String>>()
         eachKill(mapOf("demo.mvlm" to other), { it.import(demo, onChange) }) { left -> seen.add(left.mapValues { it.value.id }) }
         assertEquals(setOf(mapOf("demo.mvlm" to otherId), mapOf("demo.mvlm" to otherId, "demo 2.mvlm" to demoId)), seen)
     }
 
     @Test
-    fun aRemovedBundleIsThereWholeOrNotAtAll() {
+    fun aDeletedBundleExistsCompletelyOrNotAtAll() {
         val seen = HashSet<Set<String>>()
         val removeDemo: App.(BundleStore) -> Unit = { store -> store.remove(store.list().single { it.name == "demo" }) }
         val points = eachKill(mapOf("demo.mvlm" to demo, "other.mvlm" to other), removeDemo) {
@@ -117,7 +117,7 @@ class BundleStoreKillTest {
     }
 
     @Test
-    fun whatCannotTakeThePlaceOfTheOldOneLeavesItThere() {
+    fun aFailedReplacementKeepsTheOldBundle() {
         val folder = temporary.newFolder()
         val place = File(folder, "demo.mvlm").also { demo.writeTo(it) }
         val obstacle = File(place, "obstacle")

@@ -28,7 +28,7 @@ class BundleStoreTest {
 
     private fun import(zip: ByteArray, name: String = "demo.mvlm.zip", job: Job = Job()) = store.import(name, TestBundle.opening(zip), job)
 
-    /** The import is refused, says why in one line, and leaves nothing anywhere. */
+    /** The import is refused with a one-line reason and leaves no files. */
     private fun refused(zip: ByteArray, says: String) {
         val error = assertThrows(BundleException::class.java) { import(zip) }
         assertTrue("${error.message}, expected $says", says in error.message!!)
@@ -65,7 +65,7 @@ class BundleStoreTest {
     }
 
     @Test
-    fun tellsProgress() {
+    fun reportsProgress() {
         val steps = ArrayList<Pair<Long, Long>>()
         val total = demo.files.values.sumOf { it.size.toLong() }
         import(demo.zipped(), job = Job { done, all -> if (all > 0) steps.add(done to all) })
@@ -83,7 +83,7 @@ class BundleStoreTest {
 
     @Test
     fun refusesASecondEntryOfTheSameName() {
-        // ZipOutputStream refuses it too, so the name is changed in the bytes.
+        // ZipOutputStream refuses it too, so the name is patched in the bytes.
         for ((name, content) in demo.entries) {
             val twin = name.replaceFirst(name[0], '#')
             val bytes = TestBundle.zip(demo.entries + (twin to content))
@@ -113,9 +113,9 @@ class BundleStoreTest {
         refused(TestBundle.zip(demo.entries.filter { it.first != "model.pte" }), "model.pte is missing")
         refused(changed("manifest.json") { "{}".toByteArray() }, "format_version")
         refused(changed("model.pte") { it.copyOf(it.size - 1) }, "got 19999 bytes, expected 20000")
-        refused(changed("model.pte") { it.copyOf(it.size + 1) }, "more than the 20000 bytes")
+        refused(changed("model.pte") { it.copyOf(it.size + 1) }, "expected at most 20000 bytes")
         refused(changed("model.pte") { bytes -> bytes.also { it[777] = (it[777] + 1).toByte() } }, "the file is damaged")
-        refused(changed("manifest.json") { ByteArray(ManifestReader.MAX_BYTES + 1) }, "more than the")
+        refused(changed("manifest.json") { ByteArray(ManifestReader.MAX_BYTES + 1) }, "got a larger file")
     }
 
     @Test
@@ -132,7 +132,7 @@ class BundleStoreTest {
     fun refusesABombBeforeItFillsTheDisk() {
         val bomb = TestBundle.zip(demo.entries.map { (name, bytes) -> name to if (name == "model.pte") ByteArray(40 shl 20) else bytes })
         assertTrue("${bomb.size}", bomb.size < 1 shl 20)
-        refused(bomb, "more than the 20000 bytes")
+        refused(bomb, "expected at most 20000 bytes")
     }
 
     @Test
@@ -175,7 +175,7 @@ class BundleStoreTest {
             var step = 0
             lateinit var job: Job
             job = Job { _, _ -> if (++step == at) job.cancel() }
-            // Cancelled at the very last step, it is complete already.
+            // Cancelled at the last step, it is already complete.
             if (at < steps) {
                 assertThrows("$at", CancellationException::class.java) { import(whole, job = job) }
                 requireNothingLeft()
@@ -206,14 +206,14 @@ class BundleStoreTest {
 
     @Test
     fun beingKilledHalfWayIsRecovered() {
-        // A killed import is one whose clean-up never runs: the folder as it is in the middle.
+        // A killed import never runs its cleanup: the folder stays as it was.
         lateinit var middle: List<File>
         import(demo.zipped(), job = Job { done, total -> if (total > 0 && done > total / 2) middle = folder.listFiles()!!.toList() })
         assertTrue(middle.all { it.name.startsWith(".import-") })
         val left = File(folder, middle.single().name)
         TestBundle().writeTo(left)
         TestBundle(seed = 2).writeTo(File(folder, ".remove-1"))
-        TestBundle(seed = 3).writeTo(File(folder, ".incoming-pushed.mvlm")) // mvlm push may be under way
+        TestBundle(seed = 3).writeTo(File(folder, ".incoming-pushed.mvlm")) // mvlm push may be running
         assertEquals(1, store.list().size)
         BundleStore(folder).recover()
         assertEquals(listOf(".incoming-pushed.mvlm", "demo.mvlm"), folder.list()!!.sorted())
@@ -290,7 +290,7 @@ class BundleStoreTest {
         assertThrows(BundleException::class.java) { BundleFiles.verify(bundle) }
     }
 
-    /** Whatever the bytes of the archive, the answer is the whole bundle or one line of error and nothing left. */
+    /** For any bytes, the result is a complete bundle, or a one-line error without leftovers. */
     @Test
     fun survivesDamagedArchives() {
         val random = Random(4)

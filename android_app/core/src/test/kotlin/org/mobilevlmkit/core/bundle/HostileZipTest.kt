@@ -10,7 +10,7 @@ import org.mobilevlmkit.core.BundleException
 import java.io.File
 import java.util.Random
 
-/** Zips that lie in their structure: whatever they say, the answer is the whole bundle or one line of error, and nothing beside it. */
+/** Zips with false headers: the result is a complete bundle, or a one-line error without leftovers. */
 class HostileZipTest {
     @get:Rule
     val temporary = TestBundle.temporaryFolder()
@@ -19,7 +19,7 @@ class HostileZipTest {
     private val bundle = TestBundle(programBytes = 300)
     private val entries = bundle.entries.map { (name, content) -> RawEntry(name, content) }
 
-    /** What the import of [zip] says of its failure; null: it is whole. */
+    /** The error of importing [zip]; null if the bundle is complete. */
     private fun refusal(zip: ByteArray): String? = try {
         val imported = store.import("demo.mvlm.zip", TestBundle.opening(zip))
         val files = imported.folder.walk().filter { it.isFile }.map { it.toRelativeString(imported.folder) }
@@ -42,7 +42,7 @@ class HostileZipTest {
     }
 
     @Test
-    fun theWholeBundleIsTakenInEveryHonestForm() {
+    fun theBundleIsImportedFromEveryValidForm() {
         assertEquals(null, refusal(RawZip.of(entries)))
         assertEquals(null, refusal(RawZip.of(entries.map { it.copy(isDeflated = false) })))
         assertEquals(null, refusal(RawZip.of(entries.map { it.copy(hasDescriptor = true) })))
@@ -103,7 +103,7 @@ class HostileZipTest {
     }
 
     @Test
-    fun headersThatLieAreRefused() {
+    fun falseHeadersAreRefused() {
         for (zip in each { it.copy(crc = 7) }) refused(zip, "damaged archive")
         for (zip in each { it.copy(crc = 7, hasDescriptor = true) }) refused(zip, "damaged archive")
         for (zip in each { it.copy(isEncrypted = true) }) refused(zip, "damaged archive")
@@ -115,7 +115,7 @@ class HostileZipTest {
             refusal(zip).let { assertTrue(it, it != null) }
         }
         for (zip in each { it.copy(isZip64 = true, size = Long.MAX_VALUE) }) refusal(zip).let { assertTrue(it, it != null) }
-        for (zip in each { it.copy(isZip64 = true, hasDescriptor = true) }) refusal(zip) // whole or not, as the JDK has it
+        for (zip in each { it.copy(isZip64 = true, hasDescriptor = true) }) refusal(zip) // complete or not, depending on the JDK
         refused(RawZip.of(entries + RawEntry("note", byteArrayOf(1)).copy(crc = 7)), "damaged archive")
         refused(ByteArray(9) + RawZip.of(entries), "damaged archive")
     }
@@ -137,12 +137,12 @@ class HostileZipTest {
 
     /** 70 MB of zeros are 70 KB in a zip, and no file of the bundle. */
     @Test
-    fun anArchiveThatGrowsBesideTheBundleIsRefused() {
+    fun anArchiveWithTooManyUnlistedBytesIsRefused() {
         val bomb = RawEntry("bomb", ByteArray(70 shl 20))
-        refused(RawZip.of(entries + bomb), "beside the bundle's own")
+        refused(RawZip.of(entries + bomb), "that the manifest doesn't list")
     }
 
-    /** At each byte of what the format says, and here and there in the contents. */
+    /** Cut at each byte of the zip's structures, and at some bytes of the contents. */
     @Test
     fun anArchiveThatIsCutShortIsRefused() {
         val whole = RawZip.of(entries)
@@ -150,24 +150,24 @@ class HostileZipTest {
         val lengths = ends.flatMap { it - 20..it + 60 } + (whole.indices step 199) + (whole.size - contents(entries) - 20 until whole.size)
         for (length in lengths.filter { it in whole.indices }.toSet()) {
             val said = refusal(whole.copyOf(length))
-            // The list of contents at the end isn't needed.
+            // The central directory isn't needed.
             assertEquals("$length of ${whole.size}: $said", length >= whole.size - contents(entries), said == null)
         }
     }
 
-    /** Bytes of the list of contents at the end of a zip of [entries]. */
+    /** Size in bytes of the central directory of a zip of [entries]. */
     private fun contents(entries: List<RawEntry>) = 22 + entries.sumOf { 46 + it.name.size }
 
-    /** Lies at random, several at once; each way of refusing must come up. */
+    /** Random false headers, several at once; each kind of refusal must occur. */
     @Test
-    fun survivesAnyLies() {
+    fun survivesRandomFalseHeaders() {
         val random = Random(8)
         val says = listOf(
             "damaged archive",
             "inside the bundle",
             "twice",
-            "is missing, expected it in the archive",
-            "more than the",
+            "is missing from the archive",
+            "got a larger file",
             "bytes, expected",
             "SHA-256",
         )

@@ -18,13 +18,13 @@ import java.io.File
 import java.util.ArrayDeque
 import java.util.concurrent.Executor
 
-/** Bundles imported and removed in the midst of a session with them, and the other way round: their two workers run side by side. */
+/** Imports and deletions during a session and vice versa: the two workers run concurrently. */
 class LibraryAndSessionTest {
     @get:Rule
     val temporary = TestBundle.temporaryFolder()
     private val bundle = TestBundle(programBytes = 500)
 
-    /** An app with [bundle] in its folder; [onImport] is called at each point of an import or a removal, [onLoad] at each of a load. */
+    /** An app with [bundle] in its folder; [onImport] is called at each point of an import or deletion, [onLoad] of a load. */
     private inner class App {
         val folder: File = temporary.newFolder()
         val place = File(folder, "demo.mvlm").also { bundle.writeTo(it) }
@@ -84,13 +84,13 @@ class LibraryAndSessionTest {
             settleSession()
         }
 
-        /** The bundle is whole and answers. */
+        /** The bundle is complete and answers. */
         fun requireWhole(at: String) {
             assertEquals(at, listOf("demo.mvlm"), folder.list()!!.toList())
             BundleFiles.verify(place)
             assertEquals(at, listOf(place), library.state.bundles.map { it.folder })
             assertEquals(at, null, library.state.problem)
-            session.open(place) // as an app does with the bundle that came last
+            session.open(place) // like the app after an import
             session.show(SessionFixture.picture(1), "What is this?")
             settle()
             assertEquals("$at: ${session.state}", Ended.COMPLETE, session.state.turns.lastOrNull()?.ended)
@@ -111,7 +111,7 @@ class LibraryAndSessionTest {
     )
 
     @Test
-    fun anImportOfTheBundleInUseAtEachPointOfWhichTheSessionDoesSomething() {
+    fun theSessionActsAtEachPointOfAnImportOfTheBundleInUse() {
         for (isOpen in listOf(false, true)) {
             for ((request, make) in requests) {
                 var point = 0
@@ -136,7 +136,7 @@ class LibraryAndSessionTest {
     }
 
     @Test
-    fun aLoadAtEachPointOfWhichTheSameBundleIsImported() {
+    fun theSameBundleIsImportedAtEachPointOfALoad() {
         for (damaged in listOf(null, "golden/a.ppm", "model.pte", "tokenizer.json")) {
             var point = 0
             do {
@@ -157,7 +157,7 @@ class LibraryAndSessionTest {
     }
 
     @Test
-    fun aLoadAtEachPointOfWhichTheBundleIsRemoved() {
+    fun theBundleIsDeletedAtEachPointOfALoad() {
         for (closes in listOf(true, false)) {
             var point = 0
             do {

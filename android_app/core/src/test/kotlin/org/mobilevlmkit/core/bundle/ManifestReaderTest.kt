@@ -54,7 +54,7 @@ class ManifestReaderTest {
     }
 
     @Test
-    fun tellsWhatMustBeExportedAgain() {
+    fun recognizesWhatMustBeExportedAgain() {
         for (case in Golden.cases("manifests/outdated.json", least = 2)) {
             val manifest = ManifestReader.read(Golden.file("manifests/outdated/${case["file"]}"))
             assertEquals(1 to true, manifest.formatVersion to manifest.isOutdated)
@@ -86,7 +86,7 @@ class ManifestReaderTest {
         assertThrows(BundleException::class.java) { read(changed(listOf("files"), files)) }
     }
 
-    /** Sizes whose sum is negative would pass the check of free space. */
+    /** Sizes whose sum overflows would pass the check of free space. */
     @Test
     fun refusesSizesThatOverflow() {
         @Suppress("UNCHECKED_CAST")
@@ -96,12 +96,12 @@ class ManifestReaderTest {
     }
 
     @Test
-    fun saysSoWhenThereIsNone() {
+    fun reportsAMissingManifest() {
         val error = assertThrows(BundleException::class.java) { ManifestReader.read(File("/nowhere/manifest.json")) }
         assertTrue(error.message, "no such file" in error.message!!)
     }
 
-    /** Whatever the bytes, the answer is a manifest or one line of error. */
+    /** For any bytes, the result is a manifest or a one-line error. */
     @Test
     fun survivesDamagedBytes() {
         val random = Random(20_261)
@@ -115,7 +115,7 @@ class ManifestReaderTest {
         assertTrue("$refused", refused > 1_000)
     }
 
-    /** Every value of the manifest replaced by each other kind of value. */
+    /** Replaces every value of the manifest by each other type. */
     @Test
     fun survivesEveryValueOfEveryKind() {
         val kinds =

@@ -8,10 +8,10 @@ import java.util.zip.Deflater
 import java.util.zip.DeflaterOutputStream
 
 /**
- * An entry of a zip archive, each field of which can be a lie.
+ * An entry of a zip archive; each field can be false.
  *
  * @property name the name's bytes, UTF-8 or not
- * @property size what the header says of [content]'s size, null: the truth
+ * @property size the size of [content] in the header; null for the true size
  */
 data class RawEntry(
     val name: ByteArray,
@@ -30,7 +30,7 @@ data class RawEntry(
     constructor(name: String, content: ByteArray) : this(name.toByteArray(), content)
 }
 
-/** Zips byte by byte what no library would. */
+/** Writes zips that no library would write. */
 object RawZip {
     private const val LOCAL = 0x04034b50
     private const val DESCRIPTOR = 0x08074b50

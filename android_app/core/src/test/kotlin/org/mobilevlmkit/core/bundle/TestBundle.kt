@@ -11,7 +11,7 @@ import java.io.InputStream
 import java.util.zip.ZipEntry
 import java.util.zip.ZipOutputStream
 
-/** A small bundle made on the spot: the demo's manifest over a program of [programBytes] bytes, the demo's tokenizer and a picture. */
+/** A small generated bundle: the demo's manifest, a program of [programBytes] bytes, the demo's tokenizer and a picture. */
 class TestBundle(seed: Int = 1, programBytes: Int = 20_000, change: (Map<String, Any?>) -> Map<String, Any?> = { it }) {
     val files: Map<String, ByteArray> = sortedMapOf(
         "golden/a.ppm" to Golden.file("pixels/primes.ppm").readBytes(),
@@ -26,7 +26,7 @@ class TestBundle(seed: Int = 1, programBytes: Int = 20_000, change: (Map<String,
         JsonWriter.write(change(values + ("files" to listed))).toByteArray()
     }
 
-    /** As `mvlm export --zip` orders them. */
+    /** In the order of `mvlm export --zip`. */
     val entries: List<Pair<String, ByteArray>> get() = (files.toList() + ("manifest.json" to manifest)).sortedBy { it.first }
 
     fun zipped(): ByteArray = zip(entries)
@@ -36,7 +36,7 @@ class TestBundle(seed: Int = 1, programBytes: Int = 20_000, change: (Map<String,
     }
 
     companion object {
-        /** In memory where the system has such a place with room, so that hundreds of imports don't wait for the disk. */
+        /** A RAM disk if there is one with enough space, so that hundreds of imports don't wait for the disk. */
         fun temporaryFolder() = TemporaryFolder(File("/dev/shm").takeIf { it.canWrite() && it.usableSpace > 1L shl 30 })
 
         fun zip(entries: List<Pair<String, ByteArray>>): ByteArray {

@@ -17,7 +17,7 @@ import java.util.zip.ZipInputStream
 import javax.imageio.ImageIO
 
 /**
- * `tests/golden/capture/android.zip` is what this writes; a Python test reads it. Make it anew:
+ * Writes `tests/golden/capture/android.zip`, which a Python test reads. To update it:
  * `scripts/test_android.sh CaptureWriterTest; cp android_app/build/android-capture.zip tests/golden/capture/android.zip`.
  */
 class CaptureWriterTest {
@@ -36,7 +36,7 @@ class CaptureWriterTest {
         stats = mapOf("image_encode_s" to 1.5, "decode_tok_s" to 12.25),
     )
 
-    /** JSON as values and pictures as pixels, by member: how well a zip is compressed doesn't matter. */
+    /** Members as JSON values and pixels, independent of compression. */
     private fun contents(file: File): Map<String, Any?> {
         val contents = LinkedHashMap<String, Any?>()
         ZipInputStream(file.inputStream()).use { zip ->
@@ -65,7 +65,7 @@ class CaptureWriterTest {
     }
 
     @Test
-    fun thePictureMayBeKept() {
+    fun thePictureMayBeLeftOut() {
         val file = File(temporary.root, "capture.zip")
         CaptureWriter.write(capture(withPicture = false), file)
         assertEquals(listOf("capture.json", "pixels.png"), contents(file).keys.toList())
@@ -73,7 +73,7 @@ class CaptureWriterTest {
     }
 
     @Test
-    fun nothingIsOverwrittenAndNothingHalfIsLeft() {
+    fun nothingIsOverwrittenAndNothingIncompleteIsLeft() {
         val file = File(temporary.root, "capture.zip").apply { writeText("mine") }
         assertTrue("exists" in assertThrows(CaptureException::class.java) { CaptureWriter.write(capture(), file) }.message!!)
         assertEquals("mine", file.readText())

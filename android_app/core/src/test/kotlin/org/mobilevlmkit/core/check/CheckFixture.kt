@@ -8,13 +8,13 @@ import org.mobilevlmkit.core.session.FakeEngine
 import org.mobilevlmkit.core.session.LoadedModel
 import java.io.File
 
-/** The demo's manifest and tokenizer with a [FakeEngine], and methods whose results a formula gives. */
+/** The demo's manifest and tokenizer with a [FakeEngine], and methods with computed results. */
 class CheckFixture(folder: File = File("demo.mvlm"), maxPrefill: Int = 512, val manifest: Manifest = demo.copy(maxPrefill = maxPrefill)) {
     val tokenizer = Tokenizer.read(Golden.file("prompts/demo.tokenizer.json"))
     val engine = FakeEngine(tokenizer, maxPrefill, 512)
     val model = LoadedModel(folder, manifest, engine, tokenizer)
 
-    /** Embeddings of each token are its id; logits are those of a formula, whatever goes in. */
+    /** Each token's embedding is its id; the logits are constant. */
     inner class Methods : ModelMethods {
         val decoded = ArrayList<Pair<Long, FloatArray>>()
 

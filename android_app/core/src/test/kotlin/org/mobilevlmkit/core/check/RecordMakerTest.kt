@@ -21,7 +21,7 @@ class RecordMakerTest {
         assertEquals(ids["after_image"], record.idsAfterImage.map { it.toLong() })
         assertEquals(listOf(1, 36, 192), record.imageEmbedding.shape)
         assertEquals("eos", record.stopReason)
-        // The decoder is fed in calls of at most 40 tokens, ids and picture in order.
+        // The decoder is called with at most 40 tokens at a time, ids and image in order.
         assertEquals(listOf(0L, 40L), methods.decoded.map { it.first })
         val fed = methods.decoded.flatMap { it.second.asList() }
         val expected = record.idsBeforeImage.flatMap { id -> List(192) { id.toFloat() } } + methods.visionEncoder(pixels).asList() +

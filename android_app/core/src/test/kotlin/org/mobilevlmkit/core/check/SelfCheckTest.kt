@@ -23,7 +23,7 @@ class SelfCheckTest {
     @get:Rule
     val temporary = TemporaryFolder()
 
-    /** A bundle's golden folder with two records, each as it is when [change] is the identity. */
+    /** A bundle's golden folder with two records, which [change] can modify. */
     private fun fixture(change: (Record) -> Record = { it }): CheckFixture {
         val folder = temporary.newFolder()
         File(folder, "golden").mkdirs()
@@ -55,11 +55,11 @@ class SelfCheckTest {
     }
 
     @Test
-    fun aSoundPhonePassesEveryStage() {
-        val told = ArrayList<Finding>()
+    fun aCorrectPhonePassesEveryStage() {
+        val reported = ArrayList<Finding>()
         val fixture = fixture()
-        val report = check(fixture, onFinding = told::add)
-        assertEquals(report.findings, told)
+        val report = check(fixture, onFinding = reported::add)
+        assertEquals(report.findings, reported)
         assertTrue(report.same)
         assertEquals(
             listOf(
@@ -105,7 +105,7 @@ class SelfCheckTest {
         assertEquals(mapOf("decoder" to "the question and its answer don't fit the context"), differing(short))
     }
 
-    /** The clock goes on by a quarter of a second whenever it is read. */
+    /** The clock advances a quarter of a second with each reading. */
     @Test
     fun thePhoneIsTimed() {
         val fixture = fixture()
@@ -142,7 +142,7 @@ class SelfCheckTest {
     private val firstPixels by lazy { Sha256.of(CheckFixture().model.pixels(Golden.picture("pixels/primes.ppm"))) }
 
     @Test
-    fun aSystemThatDoesNotTellItsMemoryIsNoFailure() {
+    fun missingMemoryFiguresAreNoFailure() {
         assertEquals(0L, ProcessMemory.peakBytes(File(temporary.root, "no-such-file")))
         val status = File(temporary.root, "status").apply { writeText("VmPeak:\t 9 kB\nVmHWM:\t   2048 kB\nVmRSS:\t 7 kB\n") }
         assertEquals(2048L * 1024, ProcessMemory.peakBytes(status))
@@ -158,14 +158,14 @@ class SelfCheckTest {
     }
 
     @Test
-    fun aBundleWithoutRecordsSaysHowToMakeThem() {
+    fun aBundleWithoutRecordsReportsHowToMakeThem() {
         val manifest = CheckFixture().manifest.copy(files = emptyList())
         val error = assertThrows(CaptureException::class.java) { check(CheckFixture(manifest = manifest)) }
         assertTrue(error.message, "mvlm golden" in error.message!!)
     }
 
     @Test
-    fun recordsThatCannotBeReadSayWhy() {
+    fun unreadableRecordsAreReportedWithAReason() {
         val fixture = fixture()
         val index = File(fixture.model.folder, "golden/golden.json")
         val cases = mapOf("{" to "JSON", "{}" to "records", "{\"records\": []}" to "records", "{\"records\": [1]}" to "record 1")

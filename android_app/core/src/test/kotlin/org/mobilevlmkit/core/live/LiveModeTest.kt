@@ -82,9 +82,9 @@ class LiveModeTest {
 
     @Test
     fun warmthAndBatterySaverSlowItDown() {
-        fun rests(isBatterySaver: Boolean) = Thermal.values().map { LivePolicy.cooldownMs(PhoneCondition(it, isBatterySaver)) }
-        assertEquals(listOf(500L, 2_000, 6_000, null, null, null, null), rests(isBatterySaver = false))
-        assertEquals(listOf(8_000L, 8_000, 12_000, null, null, null, null), rests(isBatterySaver = true))
+        fun cooldowns(isBatterySaver: Boolean) = Thermal.values().map { LivePolicy.cooldownMs(PhoneCondition(it, isBatterySaver)) }
+        assertEquals(listOf(500L, 2_000, 6_000, null, null, null, null), cooldowns(isBatterySaver = false))
+        assertEquals(listOf(8_000L, 8_000, 12_000, null, null, null, null), cooldowns(isBatterySaver = true))
         assertNull(LivePolicy.cooldownMs(PhoneCondition(isInForeground = false)))
         val live = LiveMode()
         val warm = PhoneCondition(Thermal.MODERATE)
@@ -95,20 +95,20 @@ class LiveModeTest {
     }
 
     @Test
-    fun aHotPhoneAndTheBackgroundPauseAndItBeginsAnew() {
+    fun aHotPhoneAndTheBackgroundPauseItUntilTheyEnd() {
         val pausing = listOf(PhoneCondition(Thermal.SEVERE), PhoneCondition(Thermal.SHUTDOWN), PhoneCondition(isInForeground = false))
         for (condition in pausing) {
             val live = LiveMode()
             live.onFrame(desk, 0, cool)
             assertEquals(LiveAction.PAUSE, live.onFrame(desk, 100, condition))
-            live.onAnswered(150) // of the answer that was stopped
+            live.onAnswered(150) // of the stopped answer
             assertEquals(LiveAction.SKIP, live.onFrame(desk, 200, cool))
             assertEquals(LiveAction.DESCRIBE, live.onFrame(desk, 700, cool))
         }
     }
 
     @Test
-    fun aSceneWhoseAnswerFailedIsLookedAtAgain() {
+    fun aSceneWhoseAnswerFailedIsDescribedAgain() {
         val live = LiveMode()
         live.onFrame(desk, 0, cool)
         live.onAnswered(1_000, isFailed = true)

@@ -11,14 +11,14 @@ import org.mobilevlmkit.core.session.SessionFixture
 import java.io.File
 import java.nio.ByteBuffer
 
-/** Live mode over a session whose worker runs when it is told to. */
+/** Live mode with a session whose worker runs on request. */
 class LiveSessionTest {
     private val fixture = SessionFixture()
     private val live = LiveSession(fixture.session, "What is this?", 8)
     private val condition = PhoneCondition()
     private var now = 0L
 
-    /** A frame of the scene [value]: any two are unlike. */
+    /** A frame of the scene [value]; any two scenes differ. */
     private fun frame(value: Int): FrameSketch {
         val luma = ByteArray(64 * 64) { (it * (value + 3) / 64 * 53).toByte() }
         return FrameSketch.of(64, 64, Plane(ByteBuffer.wrap(luma), 64, 1))
@@ -48,7 +48,7 @@ class LiveSessionTest {
     }
 
     @Test
-    fun whileNoModelIsThereFramesAreLetGo() {
+    fun framesAreSkippedWithoutAModel() {
         assertEquals(LiveAction.SKIP, comes(1))
         fixture.session.open(File("a.mvlm"))
         assertEquals(Phase.LOADING, fixture.state.phase)
@@ -85,7 +85,7 @@ class LiveSessionTest {
     }
 
     @Test
-    fun aCameraThatNeverRestsGetsItsAnswers() {
+    fun aMovingCameraGetsItsAnswers() {
         open()
         var value = 1
         fixture.engine.meanwhile = { if (it == "prefillImage") comes(++value) }
@@ -109,7 +109,7 @@ class LiveSessionTest {
     }
 
     @Test
-    fun aStateThatWasOvertakenEndsNothing() {
+    fun anOutdatedStateEndsNothing() {
         open()
         comes(1)
         fixture.settle()
@@ -117,8 +117,8 @@ class LiveSessionTest {
         live.onState(old, now)
         assertEquals(LiveAction.DESCRIBE, comes(2))
         fixture.step() // it is encoded
-        live.onState(old, now) // handed on late
-        assertEquals(LiveAction.REPLACE, comes(3)) // or else it would be LOOK
+        live.onState(old, now) // delivered late
+        assertEquals(LiveAction.REPLACE, comes(3)) // otherwise it would be DESCRIBE
     }
 
     @Test
@@ -152,7 +152,7 @@ class LiveSessionTest {
     }
 
     @Test
-    fun aFailureIsTriedAgainAfterARest() {
+    fun aFailureIsRetriedAfterAPause() {
         open()
         fixture.engine.meanwhile = { if (it == "prefillImage") error("it broke") }
         comes(1)

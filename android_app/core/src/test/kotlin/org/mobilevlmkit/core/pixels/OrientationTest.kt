@@ -4,7 +4,7 @@ import org.junit.Assert.assertEquals
 import org.junit.Test
 
 class OrientationTest {
-    // The stored picture a b c / d e f, as a viewer shows it for each of EXIF's values.
+    // The stored image a b c / d e f as a viewer shows it for each EXIF value.
     private val shown = mapOf(
         1 to "abc/def",
         2 to "cba/fed",
@@ -24,7 +24,7 @@ class OrientationTest {
     }
 
     @Test
-    fun turnsAsExifSays() {
+    fun turnsByExif() {
         for ((value, expected) in shown) assertEquals("$value", expected, spelled(Orientation.ofExif(value).upright(stored)))
     }
 

@@ -17,7 +17,7 @@ class SquarePixelsTest {
     private fun spec(case: Map<*, *>) = ImageSpec((case["size"] as Long).toInt(), 1, padColor)
 
     @Test
-    fun pixelsAreThoseOfTheReference() {
+    fun pixelsEqualTheReference() {
         for (case in cases) {
             val picture = Golden.picture("pixels/${case["file"]}")
             val pixels = SquarePixels(spec(case)).of(picture)
@@ -37,7 +37,7 @@ class SquarePixelsTest {
         }
     }
 
-    /** A square of it would have a million rows. */
+    /** Its square would have a million rows. */
     @Test
     fun aPictureOfAMillionByOneNeedsLittleMemory() {
         for ((columns, rows) in listOf(1 to 1_000_000, 1_000_000 to 1)) {

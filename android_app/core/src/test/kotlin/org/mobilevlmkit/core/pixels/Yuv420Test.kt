@@ -11,7 +11,7 @@ import java.util.Random
 class Yuv420Test {
     private val random = Random(420)
 
-    /** A plane with random samples and random bytes between them, as long as it must be and no longer; heap or direct. */
+    /** A plane of minimal length with random samples and random bytes in between; heap or direct. */
     private fun plane(samples: Array<IntArray>, rowStride: Int, pixelStride: Int, direct: Boolean = false): Plane {
         val bytes = ByteArray((samples.size - 1) * rowStride + (samples[0].size - 1) * pixelStride + 1)
         random.nextBytes(bytes)
@@ -35,7 +35,7 @@ class Yuv420Test {
     }
 
     @Test
-    fun everyLayoutAndRotationGivesTheSameColours() {
+    fun everyLayoutAndRotationGivesTheSameColors() {
         val converter = Yuv420()
         for ((width, height) in listOf(1 to 1, 2 to 2, 3 to 5, 6 to 4, 7 to 3, 16 to 9)) {
             for (chromaStride in listOf(1, 2)) {
@@ -57,7 +57,7 @@ class Yuv420Test {
                         assertEquals(if (turned) width else height, picture.height)
                         for (row in 0 until picture.height) {
                             for (column in 0 until picture.width) {
-                                // Where the upright pixel was on the sensor.
+                                // The sensor position of the upright pixel.
                                 val (x, line) = when (rotation) {
                                     0 -> column to row
                                     90 -> row to height - 1 - column
@@ -79,7 +79,7 @@ class Yuv420Test {
     }
 
     @Test
-    fun greysStayGreyOverTheFullRange() {
+    fun graysStayGrayOverTheFullRange() {
         val converter = Yuv420()
         for (level in 0..255) {
             val one = { value: Int -> plane(arrayOf(intArrayOf(value)), 1, 1) }
@@ -88,7 +88,7 @@ class Yuv420Test {
     }
 
     @Test
-    fun everyColourIsWithinHalfALevelOfTheFormula() {
+    fun everyColorIsWithinHalfALevelOfTheFormula() {
         val converter = Yuv420()
         repeat(50_000) {
             val (y, u, v) = List(3) { random.nextInt(256) }

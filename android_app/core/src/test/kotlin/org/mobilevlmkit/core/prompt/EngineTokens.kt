@@ -1,6 +1,6 @@
 package org.mobilevlmkit.core.prompt
 
-/** Ids as the engine's own tokenizer makes them: special tokens are found first, and each text between them is encoded by itself. */
+/** Ids as in the engine's own tokenizer: special tokens are split off first, and each text in between is encoded separately. */
 object EngineTokens {
     fun encode(tokenizer: Tokenizer, text: String): IntArray {
         val ids = ArrayList<Int>()

@@ -20,7 +20,7 @@ class PromptTest {
         .map { Turn(it["question"] as String, it["answer"] as String?) }
 
     @Test
-    fun segmentsAreThoseOfTheReference() {
+    fun segmentsEqualTheReference() {
         for (case in cases) {
             val segments = prompt.segments(turns(case)).map {
                 when (it) {
@@ -34,7 +34,7 @@ class PromptTest {
     }
 
     @Test
-    fun idsAreThoseOfTheReference() {
+    fun idsEqualTheReference() {
         for (name in listOf("demo", "wide")) {
             val tokenizer = Tokenizer.read(Golden.file("prompts/$name.tokenizer.json"))
             for (case in cases) {
@@ -45,7 +45,7 @@ class PromptTest {
     }
 
     @Test
-    fun idsOfATokenizerThatAddsNoSpaceAreThoseOfTheReference() {
+    fun idsOfATokenizerThatAddsNoSpaceEqualTheReference() {
         val plain = Prompt(SessionFixture.plain(spec))
         val tokenizer = Tokenizer.read(Golden.file("prompts/plain.tokenizer.json"))
         assertFalse(tokenizer.addsSpace)
@@ -57,7 +57,7 @@ class PromptTest {
     private fun expected(ids: Map<*, *>) =
         listOf(ids["before_image"], ids["after_image"]).map { side -> (side as List<*>).map { (it as Long).toInt() } }
 
-    /** Token ids before and after the picture. */
+    /** Token ids before and after the image. */
     private fun sides(segments: List<Segment>, tokenizer: Tokenizer): List<List<Int>> {
         val sides = arrayListOf(arrayListOf(spec.bosId))
         for (segment in segments) {
@@ -94,7 +94,7 @@ class PromptTest {
             val plain = Prompt.withoutSpecials(text, tokenizer.specials)
             for (special in tokenizer.specials) assertFalse("$text → $plain", special in plain)
             assertEquals(text, plain.replace(" ", ""))
-            // What the engine, which looks for special tokens, makes of it is what is counted here.
+            // The count must match the engine, which looks for special tokens.
             assertArrayEquals(tokenizer.encode(plain), EngineTokens.encode(tokenizer, plain))
         }
         for (text in listOf("", "Is 1 < 2?", "<image>", "< s>", "s>", "你好")) {
@@ -102,9 +102,9 @@ class PromptTest {
         }
     }
 
-    /** The C++ tokenizer gives these ids for these texts: CppHFTokenizer of pytorch_tokenizers 1.5.0 with the demo's tokenizer.json. */
+    /** Ids from the C++ tokenizer: CppHFTokenizer of pytorch_tokenizers 1.5.0 with the demo's tokenizer.json. */
     @Test
-    fun theEnginesTokenizerIsUnderstood() {
+    fun idsEqualTheEnginesTokenizer() {
         val tokenizer = Tokenizer.read(Golden.file("prompts/demo.tokenizer.json"))
         val said = mapOf(
             "USER: hi ASSISTANT:" to intArrayOf(282, 591, 579, 301, 271, 591),

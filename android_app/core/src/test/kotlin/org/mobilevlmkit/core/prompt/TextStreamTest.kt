@@ -16,14 +16,14 @@ class TextStreamTest {
         }
     }
 
-    /** As Python and WHATWG's Encoding have it; Java's decoder makes one U+FFFD of all three. */
+    /** As in Python and WHATWG Encoding; Java's decoder turns all three into one U+FFFD. */
     @Test
     fun aSurrogateSpelledInBytesIsThreeErrors() {
         val stream = TextStream(emptyList())
         assertEquals(listOf("", "\uFFFD\uFFFD", "\uFFFD"), listOf("<0xED>", "<0xA0>", "<0x80>").map { stream.add(it) })
     }
 
-    /** Any other bytes come out as Java's own decoder reads them in one go. */
+    /** All other bytes decode as with Java's own decoder. */
     @Test
     fun bytesDecodeAsAWhole() {
         val random = Random(8)

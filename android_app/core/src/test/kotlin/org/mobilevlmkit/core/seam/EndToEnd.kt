@@ -24,8 +24,8 @@ import java.util.concurrent.LinkedBlockingQueue
 import java.util.concurrent.TimeUnit
 
 /**
- * The core with an engine behind its seam: a zipped bundle is imported, verified, loaded and asked, and says what Python's runner said.
- * On the folder that [Seam] reads.
+ * End to end with a real engine: a zipped bundle is imported, verified, loaded and asked, and answers like Python's runner.
+ * Uses the folder that [Seam] reads.
  */
 abstract class EndToEnd {
     @get:Rule
@@ -46,7 +46,7 @@ abstract class EndToEnd {
     @After
     fun close() {
         session.close()
-        repeat(2) { worker.submit {}.get(180, TimeUnit.SECONDS) } // what ran has come back, and what it left to do is done
+        repeat(2) { worker.submit {}.get(180, TimeUnit.SECONDS) } // everything running has returned and finished its follow-up work
         worker.shutdown()
         assertTrue(worker.awaitTermination(60, TimeUnit.SECONDS))
     }
@@ -77,13 +77,13 @@ abstract class EndToEnd {
         return await(question) { it.picture == shown && it.turns.size >= asked && it.turns.last().ended != null }.turns.last()
     }
 
-    /** One session from the import to the capture: loading the engine takes most of the time. */
+    /** One session from import to capture, because loading the engine takes most of the time. */
     @Test
-    fun theSessionSaysWhatMvlmAskSays() {
+    fun theSessionAnswersLikeMvlmAsk() {
         open()
         everyAnswerIsThatOfMvlmAsk()
         anUndoneQuestionLeavesNoTrace()
-        stoppingEndsTheAnswerAndTheNextOneIsWhole()
+        stoppingEndsTheAnswerAndTheNextOneIsComplete()
         thePhoneIsCheckedAndCaptured()
     }
 
@@ -102,7 +102,7 @@ abstract class EndToEnd {
         assertEquals(Seam.given["turns"], Seam.cases.sumOf { Seam.turns(it).size }.toLong())
     }
 
-    /** What the engine has forgotten is put back as text, and the next answer is the same. */
+    /** Lost contents of the engine's cache are restored as text, and the next answer is the same. */
     private fun anUndoneQuestionLeavesNoTrace() {
         val case = Seam.cases.first { Seam.turns(it).size > 1 }
         val (first, second) = Seam.turns(case)
@@ -114,7 +114,7 @@ abstract class EndToEnd {
         assertEquals(second["answer"], ask(second["question"] as String, 80).answer)
     }
 
-    private fun stoppingEndsTheAnswerAndTheNextOneIsWhole() {
+    private fun stoppingEndsTheAnswerAndTheNextOneIsComplete() {
         val case = Seam.cases.first { Seam.turns(it).size > 1 }
         show(case)
         session.ask("Describe the image.")

@@ -5,7 +5,7 @@ import org.mobilevlmkit.core.check.ModelMethods
 import org.mobilevlmkit.core.session.VlmEngine
 import java.io.File
 
-/** By ExecuTorch's C++ runner on the desktop. `tests/host/test_android_session.py` runs it. */
+/** With ExecuTorch's C++ runner on the desktop. `tests/host/test_android_session.py` runs it. */
 class PipeEndToEnd : EndToEnd() {
     private val command = (Seam.given["command"] as List<*>).map { "$it" }
 

@@ -20,14 +20,14 @@ internal class Pipe(command: List<String>, folder: File) : Closeable {
     private val replies = DataInputStream(BufferedInputStream(process.inputStream))
 
     init {
-        reply() // it is loaded
+        reply() // loaded
     }
 
-    /** Sends a call; the reply is to be read. */
+    /** Sends a call; read the reply afterwards. */
     fun send(call: String, vararg arguments: Any, bytes: ByteArray? = null) {
         val values = mutableMapOf("call" to call, "arguments" to arguments.asList())
         if (bytes != null) values["bytes"] = bytes.size
-        // A stop comes from any thread.
+        // A stop may come from any thread.
         synchronized(calls) {
             calls.write((JsonWriter.write(values).replace("\n", "") + "\n").toByteArray())
             bytes?.let { calls.write(it) }

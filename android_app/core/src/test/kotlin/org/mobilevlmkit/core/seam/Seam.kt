@@ -6,8 +6,8 @@ import java.io.File
 import javax.imageio.ImageIO
 
 /**
- * What Python's runner said, in the folder that the environment's `SEAM` names (`tests/seam.py` makes it): `demo.mvlm`, the same zipped,
- * PNG pictures, and `cases.json` with `cases`, each a `picture` and `turns`, and the `command` that runs `tests/pipe_engine.py`.
+ * The results of Python's runner, in the folder named by the environment variable `SEAM` (made by `tests/seam.py`): `demo.mvlm`, the same
+ * zipped, PNG pictures, and `cases.json` with `cases`, each a `picture` and `turns`, and the `command` that runs `tests/pipe_engine.py`.
  */
 object Seam {
     private val folder = File(checkNotNull(System.getenv("SEAM")) { "SEAM isn't set; the tests of tests/host set it" })

@@ -7,10 +7,10 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 import java.io.File
 
-/** What is said of one picture, and what the KV cache holds of it. */
+/** A conversation about one picture, and the KV cache's contents. */
 class ConversationTest {
     @Test
-    fun theAnswerGrowsPieceByPieceAndCharactersStayWhole() {
+    fun theAnswerGrowsPieceByPieceInCompleteCharacters() {
         val fixture = SessionFixture()
         fixture.prepare = { it.answers = SessionFixture.answering("▁A", "▁red", "<0xE4>", "<0xBD>", "<0xA0>", "</s>") }
         fixture.seen().asked("What?")
@@ -29,7 +29,7 @@ class ConversationTest {
     }
 
     @Test
-    fun aConversationFromBeforeIsTakenUp() {
+    fun aConversationIsRestored() {
         val before = SessionFixture().seen().asked("What is this?")
         val fixture = SessionFixture()
         fixture.session.open(File("a.mvlm"))
@@ -58,7 +58,7 @@ class ConversationTest {
     }
 
     @Test
-    fun anAnswerCutByLengthGoesOnWithItsLastToken() {
+    fun aTruncatedAnswerContinuesWithItsLastToken() {
         val fixture = SessionFixture()
         fixture.prepare = { it.answers = SessionFixture.answering("▁A", "▁red", "▁circle", "</s>") }
         fixture.seen().asked("What?", maxNewTokens = 2)
@@ -72,7 +72,7 @@ class ConversationTest {
         assertEquals(fixture.engine.cache.size, fixture.state.usedTokens)
     }
 
-    /** The space in front of the last token, and of each part of a long question, is then the text's own. */
+    /** The space before the last token and before each part of a long question then belongs to the text. */
     @Test
     fun aTokenizerThatAddsNoSpaceIsFedTheSameIds() {
         val fixture = SessionFixture(maxPrefill = 40, addsSpace = false)
@@ -115,7 +115,7 @@ class ConversationTest {
     }
 
     @Test
-    fun stopBeforeTheAnswerBeginsTakesTheQuestionBack() {
+    fun stopBeforeTheAnswerBeginsWithdrawsTheQuestion() {
         val fixture = SessionFixture().seen()
         fixture.session.ask("What?")
         fixture.session.stop()
@@ -128,7 +128,7 @@ class ConversationTest {
     }
 
     @Test
-    fun stopWhileTheCacheIsRebuiltTakesTheQuestionBack() {
+    fun stopWhileTheCacheIsRebuiltWithdrawsTheQuestion() {
         val fixture = SessionFixture().seen()
         fixture.engine.meanwhile = { if (it == "piece 0") error("lost") }
         fixture.asked("What?")
@@ -138,7 +138,7 @@ class ConversationTest {
         assertEquals(fixture.prefix(1), fixture.engine.cache)
     }
 
-    /** Whether the engine has fed the last token then, it doesn't tell: the cache is filled anew. */
+    /** The engine doesn't report whether it has fed the last token then, so the cache is filled again. */
     @Test
     fun stopAfterTheLastPieceLosesAndDoublesNothing() {
         for (givesEnd in listOf(true, false)) {
@@ -166,7 +166,7 @@ class ConversationTest {
         }
     }
 
-    /** Going away takes back nothing that was asked. */
+    /** Going to the background doesn't withdraw a question. */
     @Test
     fun aQuestionForWhichTheCacheIsRebuiltWaitsInTheBackground() {
         val leaving = mapOf<String, SessionFixture.() -> Unit>(
@@ -193,7 +193,7 @@ class ConversationTest {
     }
 
     @Test
-    fun undoTakesTheLastTurnOutOfTheCache() {
+    fun undoRemovesTheLastTurnFromTheCache() {
         val fixture = SessionFixture().seen().asked("One?").asked("Two?")
         fixture.session.undo()
         assertEquals(listOf("One?"), fixture.state.turns.map { it.question })
@@ -217,7 +217,7 @@ class ConversationTest {
     }
 
     @Test
-    fun undoTakesAWaitingQuestionBackFirst() {
+    fun undoWithdrawsAQueuedQuestionFirst() {
         val fixture = SessionFixture().seen().asked("One?")
         fixture.session.ask("Two?")
         fixture.session.undo()
@@ -249,7 +249,7 @@ class ConversationTest {
     }
 
     @Test
-    fun aFullContextIsSaidBeforeAnythingRuns() {
+    fun aFullContextIsReportedBeforeAnythingRuns() {
         val fixture = SessionFixture(maxContext = 110).seen().asked("What?")
         val calls = fixture.engine.calls.size
         fixture.asked("What is the colour of the circle in the top left corner?")
@@ -299,7 +299,7 @@ class ConversationTest {
     }
 
     @Test
-    fun anEngineThatGoesOnAfterTheEndIsStoppedAndItsCacheRebuilt() {
+    fun anEngineThatContinuesAfterTheEndIsStoppedAndItsCacheRebuilt() {
         val fixture = SessionFixture()
         fixture.prepare = {
             it.stopsAtFirstEnd = false
@@ -326,7 +326,7 @@ class ConversationTest {
             fixture.engine.meanwhile = {}
             fixture.asked("Three?")
             assertNull(fixture.state.problem)
-            // The failed turn isn't part of what was said.
+            // The failed turn isn't part of the history.
             val expected =
                 fixture.prefix(1) + fixture.ids("\nOne? ASSISTANT: yes", "</s>", "USER: Three? ASSISTANT:") + fixture.tokenizer.id("▁yes")
             assertEquals(expected, fixture.engine.cache)

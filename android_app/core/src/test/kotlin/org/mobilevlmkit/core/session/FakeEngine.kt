@@ -4,28 +4,28 @@ import org.mobilevlmkit.core.prompt.EngineTokens
 import org.mobilevlmkit.core.prompt.Tokenizer
 
 /**
- * An engine that keeps the ids in its KV cache instead of computing, and answers what it is told to. It follows the real one's habits:
- * the last token of a cut answer is not fed, a stop id ends an answer, a failure loses the cache.
+ * An engine that records ids in its KV cache instead of computing, and gives scripted answers. It mimics the real engine:
+ * the last token of a truncated answer isn't fed, a stop id ends an answer, a failure loses the cache.
  */
 class FakeEngine(private val tokenizer: Tokenizer, private val maxPrefill: Int, private val maxContext: Int) : VlmEngine {
     val cache = ArrayList<Int>()
     val calls = ArrayList<String>()
     var answers: (prompt: String) -> List<String> = { listOf("▁yes", "</s>") }
 
-    /** What was done to the engine that may not be: two calls at once, or one after its end. */
+    /** A violation of the engine's contract: two calls at once, or a call after closing. */
     val violations = ArrayList<String>()
 
-    /** Called before each thing the engine does, by its name, and after each piece; may throw, or do what a user does meanwhile. */
+    /** Called with a name before each call and after each piece; may throw, or act as the user. */
     var meanwhile: (String) -> Unit = {}
     var isClosed = false
         private set
     var pictures = 0
         private set
 
-    /** Whether an end of text that comes first ends the answer; the C++ runner goes on. */
+    /** Whether an immediate end of text ends the answer; the C++ runner continues. */
     var stopsAtFirstEnd = true
 
-    /** Whether the stop id's piece is given. */
+    /** Whether the stop token's piece is reported. */
     var givesEnd = true
     private var isStopped = false
     private var isBusy = false
@@ -95,7 +95,7 @@ class FakeEngine(private val tokenizer: Tokenizer, private val maxPrefill: Int, 
     }
 
     companion object {
-        /** Stands for a token of the picture [pixels]. */
+        /** The id that represents the image [pixels]. */
         fun pictureId(pixels: ByteArray): Int = -1 - (pixels.last().toInt() and 255)
     }
 }

@@ -31,7 +31,7 @@ class ModelLoaderTest {
     )
 
     @Test
-    fun loadsWhatIsWhole() {
+    fun loadsAValidBundle() {
         var seen = 0L to 0L
         val model = loader().load(folder, Job { done, total -> seen = done to total })
         assertEquals(listOf(folder), opened)
@@ -39,7 +39,7 @@ class ModelLoaderTest {
     }
 
     @Test
-    fun saysHowWellItFits() {
+    fun reportsHowWellItFits() {
         assertEquals(MemoryFit.FITS, loader().load(folder, Job()).memory)
         assertEquals(MemoryFit.TIGHT, loader(available = 10_807_808L).load(folder, Job()).memory)
     }
@@ -56,7 +56,7 @@ class ModelLoaderTest {
         assertTrue(opened.isEmpty())
     }
 
-    /** Without a look at its gigabyte. */
+    /** Without reading its files. */
     @Test
     fun refusesWhatMustBeExportedAgain() {
         val old = temporary.newFolder("old.mvlm")

@@ -10,7 +10,7 @@ import org.mobilevlmkit.core.Job
 import java.io.File
 import java.util.concurrent.CancellationException
 
-/** The model lent to a check, and given back. */
+/** A check borrows the model and returns it. */
 class SessionCheckTest {
     private val fixture = SessionFixture().seen().asked("What is this?")
     private val ran = ArrayList<Phase>()
@@ -20,14 +20,14 @@ class SessionCheckTest {
         work(model, job)
     }
 
-    /** A check that uses the engine for something else. */
+    /** A check that changes the engine's cache. */
     private fun use(model: LoadedModel) {
         model.engine.reset()
         model.engine.prefillText("something else")
     }
 
     @Test
-    fun theConversationComesBackAfterwards() {
+    fun theConversationIsRestoredAfterwards() {
         val cache = fixture.engine.cache.toList() + 2
         assertTrue(check { model, _ -> use(model) })
         assertEquals(Phase.CHECKING, fixture.state.phase)
@@ -66,7 +66,7 @@ class SessionCheckTest {
     }
 
     @Test
-    fun aModelThatIsToBeFreedIsNotLent() {
+    fun aModelAboutToBeFreedIsNotChecked() {
         for (request in listOf("open", "close")) {
             val fixture = SessionFixture().seen()
             leaving.getValue(request)(fixture.session)
@@ -75,7 +75,7 @@ class SessionCheckTest {
     }
 
     @Test
-    fun anAnswerThatIsComingIsStoppedFirst() {
+    fun aRunningAnswerIsStoppedFirst() {
         fixture.engine.answers = { List(9) { "▁a" } }
         fixture.engine.meanwhile = { if (it == "piece 1") assertTrue(check()) }
         fixture.asked("Why?")
@@ -120,7 +120,7 @@ class SessionCheckTest {
     }
 
     @Test
-    fun leavingBeforeItBeginsTakesItBack() {
+    fun leavingBeforeItBeginsDropsIt() {
         for ((request, leave) in leaving) {
             val fixture = SessionFixture().seen()
             fixture.session.check { _, _ -> error(request) }

@@ -11,7 +11,7 @@ import java.io.File
 import java.util.ArrayDeque
 import java.util.concurrent.Executor
 
-/** A session over [FakeEngine]s whose worker runs a task only when it is told to, so that tests choose the order of all things. */
+/** A session over [FakeEngine]s whose worker runs tasks only on request, so that tests control the order. */
 class SessionFixture(maxContext: Int = 512, maxPrefill: Int = 512, addsSpace: Boolean = true) {
     val tasks = ArrayDeque<Runnable>()
     val states = ArrayList<SessionState>()
@@ -20,7 +20,7 @@ class SessionFixture(maxContext: Int = 512, maxPrefill: Int = 512, addsSpace: Bo
         demo.copy(maxContext = maxContext, maxPrefill = maxPrefill, prompt = if (addsSpace) demo.prompt else plainPrompt)
     val tokenizer = if (addsSpace) demoTokenizer else plainTokenizer
 
-    /** Called in each load; may throw, or do what a user does meanwhile. */
+    /** Called in each load; may throw, or act as the user. */
     var whileLoading: (Job) -> Unit = {}
     var whileReadingTheClock: () -> Unit = {}
     var prepare: (FakeEngine) -> Unit = {}
@@ -51,7 +51,7 @@ class SessionFixture(maxContext: Int = 512, maxPrefill: Int = 512, addsSpace: Bo
     val engine: FakeEngine get() = engines.last()
     val state: SessionState get() = session.state
 
-    /** Runs one task of the worker; false if there is none. */
+    /** Runs one task of the worker; returns false if there is none. */
     fun step(): Boolean {
         val task = tasks.poll() ?: return false
         check(tasks.isEmpty()) { "the session schedules one step at a time" }
@@ -66,7 +66,7 @@ class SessionFixture(maxContext: Int = 512, maxPrefill: Int = 512, addsSpace: Bo
         return this
     }
 
-    /** With a model that has seen [picture]. */
+    /** Opens a model and shows [picture]. */
     fun seen(picture: ArrayPicture = picture(1)): SessionFixture {
         session.open(File("a.mvlm"))
         session.show(picture)
@@ -78,7 +78,7 @@ class SessionFixture(maxContext: Int = 512, maxPrefill: Int = 512, addsSpace: Bo
         return settle()
     }
 
-    /** What the engine's KV cache begins with: the system text and [picture]. */
+    /** The beginning of the engine's KV cache: the system text and [picture]. */
     fun prefix(picture: Int): List<Int> = listOf(1) + tokenizer.encode(manifest.prompt.beforeImage).asList() + List(36) { -1 - picture }
 
     /** Token ids of [texts] one by one. */
@@ -90,17 +90,17 @@ class SessionFixture(maxContext: Int = 512, maxPrefill: Int = 512, addsSpace: Bo
         private val plainTokenizer = Tokenizer.read(Golden.file("prompts/plain.tokenizer.json"))
         private val plainPrompt = plain(demo.prompt)
 
-        /** [demo] with the texts of a bundle whose tokenizer adds no space. */
+        /** [demo] with the prompt texts for a tokenizer that adds no space. */
         fun plain(demo: PromptSpec): PromptSpec {
             val texts = Golden.json("prompts/plain.json")["prompt"] as Map<*, *>
             val (before, after, followUp) = listOf("before_image", "after_image", "follow_up").map { texts[it] as String }
             return demo.copy(beforeImage = before, afterImage = after, followUp = followUp)
         }
 
-        /** Answers [pieces] to whatever is asked. */
+        /** Answers [pieces] to any question. */
         fun answering(vararg pieces: String): (String) -> List<String> = { pieces.asList() }
 
-        /** A picture all of whose pixels have the blue [value]. */
+        /** A picture whose pixels all have the blue [value]. */
         fun picture(value: Int) = ArrayPicture(2, 2, IntArray(4) { value })
     }
 }

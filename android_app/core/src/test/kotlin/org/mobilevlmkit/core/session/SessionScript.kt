@@ -7,20 +7,20 @@ import org.mobilevlmkit.core.prompt.Prompt
 import java.io.File
 
 /**
- * A session that is used as on a phone, with a note of what its user wants: the session must do that and nothing else. [interfere] is
- * called with a number at each point in the midst of things: before each step and each call of an engine, before and after each piece
- * of an answer, in a load, as a picture is read, and whenever the clock is read.
+ * Uses a session as on a phone and tracks the user's requests: the session must carry out these and nothing else. [interfere] is
+ * called with a number at each point: before each step and each engine call, before and after each piece
+ * of an answer, during a load, while a picture is read, and whenever the clock is read.
  */
 class SessionScript(var interfere: SessionScript.(Int) -> Unit) {
     private class ReportedState(val state: SessionState, val kept: List<String>)
 
-    private val said = ArrayList<ReportedState>() // and not looked at yet
+    private val said = ArrayList<ReportedState>() // and not encoded yet
     private var before = SessionState()
     private var doesFail = false
     private var mayFail = false
-    private var isToHalt = false // the answer that is coming is to be stopped after its first piece
+    private var isToHalt = false // the current answer is to be stopped after its first piece
 
-    /** So many points there have been. */
+    /** The number of points so far. */
     var points = 0
         private set
 
@@ -41,13 +41,13 @@ class SessionScript(var interfere: SessionScript.(Int) -> Unit) {
     }
     private val session get() = fixture.session
 
-    // What the user wants.
+    // The user's requests.
     private var bundle: String? = null
     private var picture: Int? = null
     private var isAway = false
     private var isReleased = false
-    private val kept = ArrayList<String>() // questions that no request has taken away
-    private val pictures = HashMap<Int, Int>() // a picture's number → which it is
+    private val kept = ArrayList<String>() // questions that no request has withdrawn
+    private val pictures = HashMap<Int, Int>() // a picture's number → its identity
     private var asked = 0
 
     private fun point(mayFail: Boolean = false) {
@@ -55,7 +55,7 @@ class SessionScript(var interfere: SessionScript.(Int) -> Unit) {
         interfere(points++)
     }
 
-    /** Fails what is under way, if it is a load or an engine's. */
+    /** Makes the running load or engine call fail. */
     fun fail() {
         if (!mayFail) return
         doesFail = true
@@ -144,7 +144,7 @@ class SessionScript(var interfere: SessionScript.(Int) -> Unit) {
         picture = null
     }
 
-    /** Runs all steps until nothing is left to do; the session must then be what is wanted. */
+    /** Runs all steps until nothing is left to do; the session must then match the requests. */
     fun settle() {
         while (true) {
             point()
@@ -155,7 +155,7 @@ class SessionScript(var interfere: SessionScript.(Int) -> Unit) {
         requireWanted()
     }
 
-    /** The last picture was asked about once, and answered from nothing but it. */
+    /** Checks that there is exactly one question about the last picture, answered from that picture alone. */
     fun requireAnswered() {
         val state = session.state
         assertEquals("$state", listOf(ANSWERS.getValue(picture!!)), state.turns.map { it.answer })
@@ -163,7 +163,7 @@ class SessionScript(var interfere: SessionScript.(Int) -> Unit) {
         assertEquals(List(36) { -1 - picture!! }, fixture.engine.cache.filter { it < 0 })
     }
 
-    /** What holds of every state that was said since the last time. */
+    /** Checks invariants of every state reported since the last check. */
     private fun requireSound() {
         for (each in said) {
             val state = each.state
@@ -195,7 +195,7 @@ class SessionScript(var interfere: SessionScript.(Int) -> Unit) {
         }
     }
 
-    /** What holds once nothing is left to do. */
+    /** Checks invariants after all steps. */
     private fun requireWanted() {
         val state = session.state
         val at = "wanted $bundle, $picture, away: $isAway, released: $isReleased; got $state"
@@ -226,7 +226,7 @@ class SessionScript(var interfere: SessionScript.(Int) -> Unit) {
     }
 
     companion object {
-        /** What the engine says of each picture. */
+        /** The engine's answer about each picture. */
         private val ANSWERS = mapOf(1 to "a red", 2 to "yes yes", 3 to "A circle", 9 to "no no")
 
         private fun picture(engine: FakeEngine): Int = -1 - engine.cache.first { it < 0 }

@@ -4,8 +4,8 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 
 /**
- * Every order that matters: at each point of a play, every request, pairs of requests, and every failure come in; whatever comes, [SessionScript] holds
- * the session to what its user wants.
+ * Tests every relevant order: at each point of a script, every request, pairs of requests, and every failure. [SessionScript] checks
+ * that the session does what its user requested.
  */
 class VlmSessionOrderTest {
     private val requests = linkedMapOf<String, SessionScript.() -> Unit>(
@@ -39,7 +39,7 @@ class VlmSessionOrderTest {
         settle()
     }
 
-    /** All that a session does: loads, looks, answers, goes on after a stop, puts back what was undone or released, is checked, and ends. */
+    /** Everything a session does: load, encode, answer, continue after a stop, restore after undo or release, check, and close. */
     private val long: SessionScript.() -> Unit = {
         open("a.mvlm")
         show(1)
@@ -64,7 +64,7 @@ class VlmSessionOrderTest {
         settle()
     }
 
-    /** Plays [scene]; [interfere] is called at each point. From then on all goes well, and the session must be as good as new. */
+    /** Runs [steps] with [interfere] called at each point. Afterwards nothing fails, and the session must work like a new one. */
     private fun play(what: String, steps: SessionScript.() -> Unit, interfere: SessionScript.(Int) -> Unit): Int = try {
         val script = SessionScript(interfere)
         script.steps()

@@ -11,7 +11,7 @@ import java.util.Random
 import java.util.concurrent.Executors
 import java.util.concurrent.TimeUnit
 
-/** Requests in any order, before, between and in the middle of steps: the session always ends where the last request points. */
+/** Requests in any order, before, between and during steps: the session always ends in the state that the last request asked for. */
 class VlmSessionRandomTest {
     private class Run(private val random: Random) {
         val fixture = SessionFixture(maxContext = 200 + random.nextInt(200), maxPrefill = 60, addsSpace = random.nextBoolean())
@@ -63,7 +63,7 @@ class VlmSessionRandomTest {
                 request()
                 repeat(random.nextInt(3)) { fixture.step() }
             }
-            // The user comes back, and all goes well from here on.
+            // The user returns, and nothing fails from here on.
             mayFail = false
             budget = 0
             fixture.session.open(File("c.mvlm"))
@@ -112,7 +112,7 @@ class VlmSessionRandomTest {
     }
 
     @Test
-    fun anyOrderEndsWhereTheLastRequestPoints() {
+    fun anyOrderEndsInTheLastRequestedState() {
         for (seed in 1L..1_500L) {
             try {
                 Run(Random(seed)).play()
@@ -122,9 +122,9 @@ class VlmSessionRandomTest {
         }
     }
 
-    /** With a real worker and several threads that request: no deadlock, no lost request, one engine at a time. */
+    /** With a real worker and several requesting threads: no deadlock, no lost request, one engine at a time. */
     @Test
-    fun realThreadsEndWhereTheLastRequestPoints() {
+    fun realThreadsEndInTheLastRequestedState() {
         val worker = Executors.newSingleThreadExecutor()
         val made = java.util.concurrent.CopyOnWriteArrayList<FakeEngine>()
         val fixture = SessionFixture()
@@ -164,7 +164,7 @@ class VlmSessionRandomTest {
         assertEquals(Ended.LENGTH, session.state.turns.single().ended)
         assertEquals("a a a", session.state.turns.single().answer)
         assertEquals(1, made.count { !it.isClosed })
-        worker.submit {}.get(60, TimeUnit.SECONDS) // it has come back from the answer, and takes what is left to do before it ends
+        worker.submit {}.get(60, TimeUnit.SECONDS) // it has returned from the answer and finishes its queue before it ends
         session.close()
         worker.shutdown()
         assertTrue(worker.awaitTermination(60, TimeUnit.SECONDS))

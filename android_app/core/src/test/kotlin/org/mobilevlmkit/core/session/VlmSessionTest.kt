@@ -8,7 +8,7 @@ import org.junit.Test
 import org.mobilevlmkit.core.BundleException
 import java.io.File
 
-/** Bundles, pictures, phases and the life of the app. */
+/** Bundles, pictures, phases and the app's lifecycle. */
 class VlmSessionTest {
     @Test
     fun thePictureIsEncodedWhileTheUserTypes() {
@@ -99,7 +99,7 @@ class VlmSessionTest {
     }
 
     @Test
-    fun theNextQuestionMayBeAskedAsSoonAsTheAnswerIsSaidToHaveEnded() {
+    fun theNextQuestionMayBeAskedOnceTheAnswerIsReportedAsEnded() {
         val fixture = SessionFixture().seen()
         var asked = false
         fixture.onState = {
@@ -154,7 +154,7 @@ class VlmSessionTest {
     }
 
     @Test
-    fun aBundleThatCannotBeLoadedSaysWhyAndCanBeTriedAgain() {
+    fun aFailedLoadIsReportedAndCanBeRetried() {
         val problems = mapOf(
             BundleException("a.mvlm: model.pte: the file is damaged") to Problem.Bundle("a.mvlm: model.pte: the file is damaged"),
             MemoryException(2_000, 1_000) to Problem.Memory(2_000, 1_000),
@@ -272,7 +272,7 @@ class VlmSessionTest {
     }
 
     @Test
-    fun memoryIsReleasedInTheBackgroundAndTheConversationComesBack() {
+    fun memoryIsReleasedInTheBackgroundAndTheConversationRestored() {
         val fixture = SessionFixture().seen().asked("One?")
         fixture.session.releaseMemory()
         fixture.settle()
@@ -291,7 +291,7 @@ class VlmSessionTest {
     }
 
     @Test
-    fun comingBackBeforeTheMemoryWasReleasedKeepsTheModel() {
+    fun returningBeforeMemoryIsReleasedKeepsTheModel() {
         val fixture = SessionFixture().seen()
         fixture.session.background()
         fixture.session.releaseMemory()
@@ -303,7 +303,7 @@ class VlmSessionTest {
     }
 
     @Test
-    fun aStateIsSaidOnceAndTheLastIsTheCurrentOne() {
+    fun aStateIsReportedOnceAndTheLastIsTheCurrentOne() {
         val fixture = SessionFixture().seen().asked("One?")
         assertEquals(fixture.states.last(), fixture.state)
         for ((before, after) in fixture.states.zip(fixture.states.drop(1))) assertTrue(before != after)

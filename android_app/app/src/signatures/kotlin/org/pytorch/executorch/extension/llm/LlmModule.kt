@@ -5,7 +5,7 @@ package org.pytorch.executorch.extension.llm
 import java.io.Closeable
 import java.nio.ByteBuffer
 
-// Signatures of org.pytorch:executorch-android 1.5, as far as the app calls them: it must compile against these too. Never packed.
+// The signatures of org.pytorch:executorch-android 1.5 that the app uses: it must compile against these too. Never packed.
 
 interface LlmCallback {
     fun onResult(result: String)
