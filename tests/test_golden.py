@@ -65,7 +65,7 @@ def test_pixels(case: dict[str, Any]) -> None:
         assert pixels[:, y, x].tolist() == color
 
 
-def test_the_pictures_tell_one_resize_from_another() -> None:
+def test_the_images_distinguish_resize_filters() -> None:
     cases = _cases("pixels/pixels.json")
     assert len(cases) >= 30
     missed = set()

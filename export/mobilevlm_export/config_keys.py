@@ -1,7 +1,7 @@
-"""Every key of a published configuration: what the kit reads, what must have one value, what changes no answer. Data.
+"""Data: every key of a published configuration: those the kit reads, those with one allowed value, and those without effect.
 
-A key that is none of these is accepted if it switches nothing on (null, false, 0, empty) and refused by name otherwise: it may
-describe another model. Sources: the authors' ``mobilevlm.py``, ``vision_encoder.py`` and ``utils.py``, LLaVA's additions, and
+An unknown key is accepted if it enables nothing (null, false, 0, empty) and rejected by name otherwise: it may describe
+another model. Sources: the authors' ``mobilevlm.py``, ``vision_encoder.py`` and ``utils.py``, LLaVA's additions, and
 transformers' ``PretrainedConfig``, ``LlamaConfig`` and ``CLIPVisionConfig`` (versions 4 and 5).
 """
 
@@ -18,9 +18,9 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of one kind of configuration. ``fixed`` maps a key to the only value that the kit computes.
+    """The keys of one kind of configuration. ``fixed`` maps a key to the only value that the kit supports.
 
-    A key of ``fixed`` may be left out unless it is in ``required``; where the value is an empty one, any empty value will do.
+    A key of ``fixed`` may be omitted unless it is in ``required``. Where the value is empty, any empty value is accepted.
     """
 
     used: frozenset[str]
@@ -29,7 +29,7 @@ class Keys:
     required: frozenset[str] = frozenset()
 
     def require_fixed(self, values: Mapping[str, Any], where: object) -> None:
-        """Raise ConfigError, which names ``where``, for the first of ``values`` that would compute another model."""
+        """Raise ConfigError, naming ``where``, for the first of ``values`` that describes another model."""
         for key, expected in self.fixed.items():
             got = values.get(key, _ABSENT)
             if got is _ABSENT and key not in self.required:
@@ -39,7 +39,7 @@ class Keys:
                 raise ConfigError(f"{where}: {key}: got {shown!r:.60}, expected {expected!r} (MobileVLM V2)")
 
     def require_known(self, values: Mapping[str, Any], where: object) -> None:
-        """Raise ConfigError, which names ``where``, for the first of ``values`` that is unknown and switches something on."""
+        """Raise ConfigError, naming ``where``, for the first of ``values`` that is unknown and enables something."""
         known = self.used | self.fixed.keys() | self.harmless
         for key, value in values.items():
             if key not in known and not key.startswith("_") and value:
@@ -57,13 +57,13 @@ _COMMON = frozenset({
     "transformers_version", "use_bfloat16", "use_cache", "initializer_range", "is_decoder", "add_cross_attention",
     "cross_attention_hidden_size", "pad_token_id", "sep_token_id", "decoder_start_token_id",
 })  # fmt: skip
-# How to sample or search. Answers here are greedy, as the benchmarks' are, and the authors' scripts pass their own.
+# Sampling and search. Answers here are greedy, as in the benchmarks, and the authors' scripts pass their own settings.
 _SAMPLING = frozenset({
     "do_sample", "early_stopping", "diversity_penalty", "length_penalty", "max_length", "max_new_tokens", "num_beams", "num_beam_groups",
     "num_return_sequences", "output_scores", "output_logits", "remove_invalid_values", "return_dict_in_generate", "temperature",
     "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "cache_implementation", "use_cache",
 })  # fmt: skip
-# What would change even a greedy answer.
+# Settings that would change even a greedy answer.
 _GREEDY: dict[str, Any] = {
     "bad_words_ids": None,
     "begin_suppress_tokens": None,
@@ -98,7 +98,7 @@ CONFIG = Keys(
         "mm_vision_select_feature": "patch",
         "image_aspect_ratio": "pad",
         "vision_tower_type": "clip",
-        # The authors' prompts then put tokens around the image. (A token for patches, mm_use_im_patch_token, is in no prompt.)
+        # If true, the authors' prompts put tokens around the image. (mm_use_im_patch_token adds a token that no prompt has.)
         "mm_use_im_start_end": False,
         "mm_patch_merge_type": "flat",
         "mm_resampler_type": None,

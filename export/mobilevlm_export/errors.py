@@ -1,10 +1,10 @@
-"""The kit's errors: one root, one line each — what was got, what was expected, which file."""
+"""The kit's errors. All share one root; each message is one line: what was found, what was expected, and in which file."""
 
 from __future__ import annotations
 
 
 class MobileVLMError(Exception):
-    """Root of every error a user can cause or must know of. The command line prints it as one line."""
+    """Base class of every error that a user can cause or needs to know about. The command line prints it as one line."""
 
 
 class ConfigError(MobileVLMError):
@@ -12,19 +12,19 @@ class ConfigError(MobileVLMError):
 
 
 class CheckpointError(MobileVLMError):
-    """A checkpoint folder that can't be read as the published layout, or can't be written."""
+    """A checkpoint folder that isn't in the published layout, can't be read, or can't be written."""
 
 
 class OutputError(MobileVLMError):
-    """A place that a file can't be written to."""
+    """An output path that can't be written."""
 
 
 class ImageError(MobileVLMError):
-    """A file that is not a picture this kit can open."""
+    """A file that is not an image this kit can open."""
 
 
 class PromptError(MobileVLMError):
-    """A question that can't be asked: empty, or malformed turns."""
+    """An invalid prompt: an empty question, malformed turns, or more tokens than fit the context."""
 
 
 class QuantizeError(MobileVLMError):
@@ -32,7 +32,7 @@ class QuantizeError(MobileVLMError):
 
 
 class LoweringError(MobileVLMError):
-    """An artifact that would not compute what the model computes, or can't be made."""
+    """An artifact that can't be made, or would not compute what the model computes."""
 
 
 class BundleError(MobileVLMError):
@@ -48,7 +48,7 @@ class RunnerError(MobileVLMError):
 
 
 class ParityError(MobileVLMError):
-    """A comparison that can't be made: another checkpoint's bundle, or nothing to compare on."""
+    """A comparison that can't be made: the bundle is from another checkpoint, or there is no sample to compare."""
 
 
 class CaptureError(MobileVLMError):
@@ -56,15 +56,15 @@ class CaptureError(MobileVLMError):
 
 
 class EvaluateError(MobileVLMError):
-    """Benchmark data or answers that are missing, malformed, or don't belong together."""
+    """Benchmark data or answers that are missing, malformed, or don't match each other."""
 
 
 class MilError(MobileVLMError):
-    """A saved Core ML program that can't be read or run: damaged, of unknown operations, or given other inputs."""
+    """A saved Core ML program that can't be read or run: damaged, with unknown operations, or called with the wrong inputs."""
 
 
 class ApkError(MobileVLMError):
-    """An Android app that can't be read, or a program that its engine can't be checked against."""
+    """An Android app (APK) that can't be read, or a program that its engine can't be checked against."""
 
 
 class DependencyError(MobileVLMError):

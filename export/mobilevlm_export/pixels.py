@@ -1,7 +1,7 @@
-"""A picture → the square of pixels that the vision encoder reads, exactly as the reference makes it.
+"""An image → the square of pixels that the vision encoder reads, computed exactly as the reference does.
 
-Source: the authors' ``expand2square`` (pad with the mean colour) and transformers' ``CLIPImageProcessor`` (Pillow's bicubic, which
-is antialiased and computes in fixed point on 8 bits). Normalisation is the model's own first step.
+Source: the authors' ``expand2square`` (pad with the mean color) and transformers' ``CLIPImageProcessor`` (Pillow's bicubic, which
+is antialiased and computes in 8-bit fixed point). Normalization is the first step of the model itself.
 """
 
 from __future__ import annotations
@@ -16,44 +16,43 @@ from torch import Tensor
 
 from mobilevlm_export.config import CLIP_MEAN, MobileVLMConfig
 from mobilevlm_export.errors import ImageError
-from mobilevlm_export.images.color_profile import in_srgb
-from mobilevlm_export.images.image_file import ImageSource, decoded, picture_faults, read_picture
+from mobilevlm_export.images.color_profile import to_srgb
+from mobilevlm_export.images.image_file import ImageSource, image_errors, opened_image, read_image_bytes
 from mobilevlm_export.images.square_resize import padded_and_resized
 
 PAD_COLOR = tuple(int(mean * 255) for mean in CLIP_MEAN)  # (122, 116, 104)
-_STRIP = 1 << 20  # pixels that are converted to RGB at once
+_STRIP = 1 << 20  # pixels converted to RGB at a time
 
 
 def open_image(source: ImageSource) -> Image.Image:
-    """Open a user's picture as RGB: turned as its EXIF says, its color profile converted to sRGB, transparency composed over the
-    mean color.
+    """Open an image as RGB: EXIF orientation applied, color profile converted to sRGB, transparency composed over the mean color.
 
-    Formats are those of ``FORMATS``, and an iPhone's HEIC where the package ``pillow-heif`` is installed.
+    Supported formats are those in ``FORMATS``, and HEIC if the package ``pillow-heif`` is installed.
 
     Raises:
-        ImageError: the source is missing, empty, not a picture, cut short, or too large to decode safely.
+        ImageError: the source is missing, empty, not an image, truncated, or too large to decode safely.
     """
     name = source if isinstance(source, (str, Path)) else "image"
-    data = read_picture(source, name)
-    with picture_faults(name, len(data)), decoded(data, name) as image:
+    data = read_image_bytes(source, name)
+    with image_errors(name, len(data)), opened_image(data, name) as image:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)
 
 
 def open_images(folder: Path) -> Iterator[tuple[Path, Image.Image]]:
-    """Every picture in ``folder``, by name, as :func:`open_image` has it; other files are passed over."""
+    """Every image in ``folder``, sorted by name and opened with :func:`open_image`; other files are skipped."""
     for path in sorted(folder.iterdir()):
         if not path.is_file():
             continue
         try:
             yield path, open_image(path)
         except ImageError:
-            continue  # a folder of pictures often holds other files too
+            continue  # a folder of images often holds other files too
 
 
 def preprocess(image: Image.Image, config: MobileVLMConfig) -> Tensor:
-    """``image`` (RGB) as pixels: torch.uint8 [3, S, S], padded to a square with the mean colour and resized, bicubic.
+    """``image`` (RGB) as pixels: torch.uint8 [3, S, S], padded to a square with the mean color and resized (bicubic).
 
     Raises:
         ImageError: the image isn't RGB, or has no pixels.
@@ -72,7 +71,7 @@ def square_pixels(image: Image.Image, side: int, pad_color: tuple[int, int, int]
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """``image`` of any mode as RGB, some rows at a time: what is computed in between takes several times a picture's memory."""
+    """``image`` of any mode as RGB, a strip of rows at a time: intermediate results take several times the image's memory."""
     if image.mode == "RGB" and not image.has_transparency_data and "icc_profile" not in image.info:
         return image.convert("RGB")
     width, height = image.size
@@ -84,8 +83,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _strip_to_rgb(image: Image.Image) -> Image.Image:
-    image = in_srgb(image)
-    if image.mode.startswith("I"):  # 16 bits a sample, also where Pillow widens them to 32
+    image = to_srgb(image)
+    if image.mode.startswith("I"):  # 16 bits a sample; Pillow may have widened them to 32
         samples = np.asarray(image).astype(np.int64).clip(0, 65535)
         # Round to the nearest of 256 levels: a plain conversion would clip at 255.
         image = Image.fromarray(((samples * 255 + 32767) // 65535).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""How long work reports itself: a callable, so that libraries never print."""
+"""Progress reports of long work: libraries call a function and never print."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Protocol
 
 
 class Bytes(int):
-    """A number of bytes: as ``done`` and ``total`` it is shown in MB."""
+    """A number of bytes. Progress in ``Bytes`` is shown in MB."""
 
 
 class Progress(Protocol):
-    """Called as work goes on; ``total`` is 0 when it isn't known beforehand."""
+    """Called as work proceeds; ``total`` is 0 when it isn't known in advance."""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Report that ``done`` of ``total`` units of ``stage`` are finished."""
@@ -18,9 +18,9 @@ class Progress(Protocol):
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """Report nothing: the default everywhere."""
+    """Report nothing; the default everywhere."""
 
 
 def megabytes(count: int) -> str:
-    """``count`` bytes for people: 1 MB is a million bytes."""
+    """Format ``count`` bytes for display; 1 MB is a million bytes."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

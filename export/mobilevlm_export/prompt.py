@@ -1,8 +1,8 @@
-"""The conversation template ``v1`` → segments of token ids and the image.
+"""The conversation template ``v1`` as segments: token ids and the image.
 
-Source: the authors' ``conversation.py`` (``v1``, two separators) and ``tokenizer_image_token``: each text on its own side of
-the image is tokenized by itself, BOS stands once at the very start, and the ``</s>`` between turns is the end-of-text id.
-Unlike there, only the template's own ``<image>`` and ``</s>`` are special: in a user's question they are plain text.
+Source: the authors' ``conversation.py`` (``v1``, two separators) and ``tokenizer_image_token``: the texts before and after
+the image are tokenized separately, BOS comes once at the start, and the ``</s>`` between turns is the end-of-text id.
+Unlike the authors' code, ``<image>`` and ``</s>`` are special only in the template: in a user's question they are plain text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ QUESTION = "{question}"
 
 
 class Mark(Enum):
-    """What is not text in a prompt."""
+    """The parts of a prompt that are not text."""
 
     IMAGE = "<image>"
     END = "</s>"
@@ -41,7 +41,7 @@ IdSegment = list[int] | Literal[Mark.IMAGE]
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and, unless it is the one being asked, its answer."""
+    """A question and its answer; the question to be answered has none yet."""
 
     question: str
     answer: str | None = None
@@ -60,7 +60,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Template:
-    """The texts of a conversation, as a manifest holds them; the last two have ``{question}`` where a question goes."""
+    """The texts of a conversation, as stored in a manifest; the last two have ``{question}`` where the question goes."""
 
     before_image: str
     after_image: str
@@ -75,7 +75,7 @@ class Template:
         return self.follow_up.replace(QUESTION, question, 1)
 
     def spelled_for(self, tokenizer: Tokenizer) -> Template:
-        """These texts for the file that :meth:`Tokenizer.write_plain` writes: with the space in front that it doesn't add."""
+        """These texts for the file of :meth:`Tokenizer.write_plain`, with the leading space that such a tokenizer doesn't add."""
         if tokenizer.legacy:
             return self
         return Template(f" {self.before_image}", f" {self.after_image}", self.follow_up)
@@ -107,10 +107,10 @@ def text_segments(turns: Sequence[Turn], template: Template = V1) -> list[TextSe
     """``turns`` in ``template``: texts, the image in the first turn, and the end of each answer.
 
     Raises:
-        PromptError: there is no turn, or one that isn't the last has no answer.
+        PromptError: there is no turn, or a turn before the last has no answer.
     """
     if not turns:
-        raise PromptError("conversation: got no turn, expected at least one question")
+        raise PromptError("conversation: got no turns, expected at least one question")
     segments: list[TextSegment] = [template.before_image, IMAGE]
     text = template.first(turns[0].question)
     for index, turn in enumerate(turns):
@@ -129,7 +129,7 @@ def text_segments(turns: Sequence[Turn], template: Template = V1) -> list[TextSe
 
 
 def encode_segments(tokenizer: Tokenizer, turns: Sequence[Turn], template: Template = V1) -> list[IdSegment]:
-    """Token ids of ``turns`` before and after the image, BOS once at the start."""
+    """Token ids of ``turns`` before and after the image, with BOS once at the start."""
     encoded: list[IdSegment] = []
     ids = [tokenizer.bos_id]
     encode = tokenizer.encode
@@ -165,7 +165,7 @@ def first_turn_ids(tokenizer: Tokenizer, question: str, template: Template = V1)
 
 
 def follow_up_ids(tokenizer: Tokenizer, question: str, template: Template = V1) -> list[int]:
-    """Ids that ask another ``question`` when the KV cache ends with an answer: its end, then the next turn.
+    """Ids that ask another ``question`` when the KV cache ends with an answer: the end-of-text id, then the next turn.
 
     Raises:
         PromptError: the question is empty.

@@ -1,7 +1,7 @@
-"""The checkpoint's SentencePiece tokenizer, and the same as a ``tokenizer.json`` with ids proven equal.
+"""The checkpoint's SentencePiece tokenizer, and its conversion to a ``tokenizer.json`` with ids checked to be equal.
 
-LLaMA's tokenizer is SentencePiece BPE with byte fallback. SentencePiece itself is the reference: text in, plain text ids
-out; a user's ``</s>`` is five characters, never the end of a text.
+LLaMA's tokenizer is SentencePiece BPE with byte fallback. SentencePiece itself is the reference and reads all text as plain
+text: ``</s>`` in a user's question is four characters, never the end of a text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mobilevlm_export.files.wrong_file import not_the_file
 from mobilevlm_export.published_config import read_json_object
 
 _SPACE = "\u2581"
-# What tokenizers commonly get wrong: odd spaces, scripts without them, characters spelled in bytes, control characters.
+# What tokenizers commonly get wrong: unusual spaces, scripts without spaces, characters split into bytes, control characters.
 AWKWARD_TEXTS = (
     "", " ", "  ", "a", " a", "a ", "  a  b   c  ", "\n", "\n\n", "\nWhat is this?", "\t tab\ttab", "a\r\nb", "\x00", "\x07bell",
     "A chat between a curious user and an artificial intelligence assistant.", "USER: ", "ASSISTANT:", " ASSISTANT: yes",
@@ -38,7 +38,7 @@ class Tokenizer:
     """SentencePiece ids of text, without BOS or EOS, as the reference computes them."""
 
     def __init__(self, path: Path, *, legacy: bool = True) -> None:
-        """Load ``path`` (``tokenizer.model``); ``legacy`` is what ``tokenizer_config.json`` says (:func:`checkpoint_tokenizer`).
+        """Load ``path`` (``tokenizer.model``); ``legacy`` comes from ``tokenizer_config.json`` (:func:`checkpoint_tokenizer`).
 
         Raises:
             CheckpointError: the file is missing or not a SentencePiece model.
@@ -48,7 +48,7 @@ class Tokenizer:
         self.path, self.legacy = path, legacy
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=self._plain_model())
-        except (RuntimeError, OSError, ValueError, DecodeError):  # ValueError: the reason itself is no text
+        except (RuntimeError, OSError, ValueError, DecodeError):  # ValueError: the error's own message isn't UTF-8
             got = not_the_file(path) or f"{path.stat().st_size} bytes"
             raise CheckpointError(f"{path}: got {got}, expected a SentencePiece model") from None
         self.bos_id: int = self._processor.bos_id()
@@ -57,21 +57,21 @@ class Tokenizer:
         try:
             self._processor.decode([token for token in range(self.vocab_size) if self.piece(token)])
         except (RuntimeError, ValueError):
-            raise CheckpointError(f"{path}: got pieces that are no text, expected a SentencePiece model") from None
+            raise CheckpointError(f"{path}: got pieces that are not text, expected a SentencePiece model") from None
         special = (self._processor.is_control, self._processor.is_unknown)
         self._special_ids = {token for token in range(self.vocab_size) if any(kind(token) for kind in special)}
         self.specials = frozenset(self.piece(token) for token in self._special_ids)  # pieces that are never shown
 
     def encode(self, text: str) -> list[int]:
-        """Ids of ``text`` as one segment: with the dummy space in front."""
+        """Ids of ``text`` as one segment, with the leading dummy space."""
         return list(self._processor.encode(text if self.legacy or not text else f"{_SPACE}{text}"))
 
     def encode_after_end(self, text: str) -> list[int]:
-        """Ids of ``text`` behind ``</s>`` in the same prompt: with a dummy space in front only if ``legacy``."""
+        """Ids of ``text`` after ``</s>`` in the same prompt, with a leading dummy space only if ``legacy``."""
         return list(self._processor.encode(text))
 
     def write_plain(self, path: Path) -> None:
-        """Write the model to ``path``; unless ``legacy`` it puts no space in front by itself, and prompts spell what they need."""
+        """Write the model to ``path``. Unless ``legacy``, it adds no leading space by itself: prompts spell it out."""
         path.write_bytes(self._plain_model())
 
     def _plain_model(self) -> bytes:
@@ -84,27 +84,27 @@ class Tokenizer:
         return bytes(proto.SerializeToString())
 
     def piece(self, token_id: int) -> str:
-        """The piece of one token as the vocabulary spells it, such as ``▁the`` or ``<0xE4>``; empty if it has none of that id, which
-        a model with more rows than pieces can say.
+        """The vocabulary's piece for one token, such as ``▁the`` or ``<0xE4>``; empty for an id beyond the vocabulary, which a
+        model with more rows than pieces may return.
         """
         return str(self._processor.id_to_piece(token_id)) if 0 <= token_id < self.vocab_size else ""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ``ids``, without special tokens, as the reference shows it; bytes that are not UTF-8 become U+FFFD."""
+        """The text of ``ids`` without special tokens, as in the reference; bytes that are not UTF-8 become U+FFFD."""
         text = str(self._processor.decode([token for token in ids if token not in self._special_ids]))
         return (
             text if self.legacy else text.removeprefix(" ")
-        )  # SentencePiece takes off only what it puts in front itself
+        )  # SentencePiece removes only a leading space that it has added itself
 
 
 def checkpoint_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of the checkpoint in ``folder``: its SentencePiece model, used as ``tokenizer_config.json`` (if present) says.
+    """The tokenizer of the checkpoint in ``folder``: its SentencePiece model, with the settings of ``tokenizer_config.json``, if present.
 
     ``legacy`` is true by default, as in the transformers of the authors' code (4.33).
 
     Raises:
         CheckpointError: the SentencePiece model is missing or damaged.
-        ConfigError: ``tokenizer_config.json`` is malformed, or asks for what the kit doesn't do.
+        ConfigError: ``tokenizer_config.json`` is malformed, or has a setting that the kit doesn't support.
     """
     path = folder / "tokenizer_config.json"
     values = read_json_object(path) if path.is_file() else {}
@@ -121,13 +121,13 @@ def checkpoint_tokenizer(folder: Path) -> Tokenizer:
 
 
 def make_tokenizer_json(model: Path, output: Path) -> None:
-    """Write ``output`` (``tokenizer.json``) that gives the ids of ``model`` (``tokenizer.model``).
+    """Write ``output`` (``tokenizer.json``), which gives the same ids as ``model`` (``tokenizer.model``).
 
-    It has no decoder: engines then hand out a token's own piece, with its space and its bytes, where a decoder that sees one
-    token at a time would lose the space and break a character that is spelled in several bytes.
+    It has no decoder: engines then return a token's own piece with its space and bytes. A decoder that sees one token at a time
+    would lose the space and break characters that span several tokens.
 
     Raises:
-        CheckpointError: the model is not BPE with byte fallback, or the ids of some text would differ.
+        CheckpointError: the model is not BPE with byte fallback, or the ids of a test text differ.
     """
     reference = Tokenizer(model)
     proto = pb.ModelProto()
@@ -140,7 +140,9 @@ def make_tokenizer_json(model: Path, output: Path) -> None:
         made = _json_tokenizer(proto)
     except (TypeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{model}: got pieces that make no BPE ({reason:.100}), expected LLaMA's kind") from None
+        raise CheckpointError(
+            f"{model}: got pieces that don't form a BPE model ({reason:.100}), expected LLaMA's kind"
+        ) from None
     check_equal_ids(reference, made, AWKWARD_TEXTS)
     made.save(str(output), pretty=False)
 

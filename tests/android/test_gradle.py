@@ -18,7 +18,7 @@ def _text(path: str) -> str:
     return (ROOT / path).read_text()
 
 
-def test_the_catalogue_names_the_stock_engine_and_the_kotlin_of_make_apk() -> None:
+def test_the_catalog_has_the_stock_engine_and_the_kotlin_of_make_apk() -> None:
     catalogue = tomllib.loads(_text("android_app/gradle/libs.versions.toml"))
     assert catalogue["libraries"]["executorch"] == {
         "module": "org.pytorch:executorch-android",
@@ -40,7 +40,7 @@ def test_both_builds_agree() -> None:
     assert (APP / "src/main/kotlin").is_dir()
 
 
-def test_only_the_launcher_is_exported_and_the_camera_asked_for() -> None:
+def test_only_the_launcher_is_exported_and_only_the_camera_is_requested() -> None:
     manifest = ElementTree.parse(APP / "src/main/AndroidManifest.xml").getroot()
     assert [use.get(f"{ANDROID}name") for use in manifest.findall("uses-permission")] == ["android.permission.CAMERA"]
     application = manifest.find("application")
@@ -52,7 +52,7 @@ def test_only_the_launcher_is_exported_and_the_camera_asked_for() -> None:
     assert all("external" in {rule.get("domain") for rule in part.findall("exclude")} for part in rules)
 
 
-def test_every_text_is_there_in_both_languages_with_the_same_places() -> None:
+def test_every_string_exists_in_both_languages_with_the_same_placeholders() -> None:
     def texts(folder: str) -> dict[str, list[str]]:
         root = ElementTree.parse(APP / f"src/main/res/{folder}/strings.xml").getroot()
         return {
@@ -68,7 +68,7 @@ def test_every_text_is_there_in_both_languages_with_the_same_places() -> None:
     assert arrays("values") == arrays("values-zh")
 
 
-def test_every_text_is_used() -> None:
+def test_every_string_is_used() -> None:
     root = ElementTree.parse(APP / "src/main/res/values/strings.xml").getroot()
     sources = [path.read_text() for path in (APP / "src/main").rglob("*") if path.suffix in (".kt", ".xml")]
     used = set(re.findall(r"(?:R\.(?:string|array)\.|@string/)(\w+)", "\n".join(sources)))

@@ -1,4 +1,4 @@
-"""Sizes that no model can have are refused; presets are the paper's."""
+"""Impossible sizes are rejected; presets equal the paper's."""
 
 from __future__ import annotations
 

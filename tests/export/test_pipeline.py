@@ -1,4 +1,4 @@
-"""What an export for Core ML puts into the manifest."""
+"""The manifest of an export for Core ML."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def coreml(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> I
         yield bundle
 
 
-def test_a_core_ml_bundle_says_what_its_app_needs(coreml: Bundle) -> None:
+def test_a_core_ml_manifest_has_what_the_app_needs(coreml: Bundle) -> None:
     values = coreml.manifest.values
     [(backend, artifact)] = values["artifacts"].items()
     assert backend == "coreml"
@@ -90,10 +90,10 @@ def test_a_failed_core_ml_export_leaves_nothing(tiny_checkpoint: Path, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
-def test_weights_are_gone_before_the_bundle_is_asked(
+def test_weights_are_freed_before_the_bundle_is_run(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Core ML's programs hold them in cycles, and an engine needs as much again."""
+    """Core ML programs hold weights in reference cycles, and an engine needs the same amount again."""
     weights: list[weakref.ref[Any]] = []
 
     def quantize_watched(model: MobileVLM, *arguments: Any) -> QuantizeReport:
@@ -113,7 +113,7 @@ def test_weights_are_gone_before_the_bundle_is_asked(
         gc.enable()
 
 
-def test_without_core_ml_tools_one_line_says_so_before_anything_is_read(
+def test_missing_core_ml_tools_are_reported_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -1,4 +1,4 @@
-"""Pixels equal the reference pipeline's to the last bit; every kind of picture opens, every kind of junk is refused."""
+"""Pixels equal the reference pipeline's bit for bit; every kind of image opens, and junk is rejected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
 
 
 def _reference(image: Image.Image) -> torch.Tensor:
-    """The authors' padding, then transformers' processor with the checkpoint's own settings, unnormalised."""
+    """The authors' padding, then transformers' processor with the checkpoint's own settings, without normalization."""
     side = max(image.size)
     square = Image.new("RGB", (side, side), MEAN_COLOR)
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
@@ -56,7 +56,7 @@ def test_a_huge_picture() -> None:
     assert torch.equal(preprocess(image, CONFIG), _reference(image))
 
 
-def test_normalisation_is_the_processors() -> None:
+def test_normalization_is_the_processors() -> None:
     image = _noise(336, 336)
     expected = CLIPImageProcessorPil(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336})(
         image, return_tensors="np"
@@ -66,7 +66,7 @@ def test_normalisation_is_the_processors() -> None:
     assert (ours - torch.as_tensor(np.asarray(expected))).abs().max() < 1e-5
 
 
-def test_the_padding_is_the_mean_colour(tiny_config: MobileVLMConfig) -> None:
+def test_the_padding_is_the_mean_color(tiny_config: MobileVLMConfig) -> None:
     pixels = preprocess(Image.new("RGB", (56, 14), (255, 0, 0)), tiny_config)
     assert tuple(pixels[:, 0, 0].tolist()) == MEAN_COLOR
     assert tuple(pixels[:, 28, 28].tolist()) == (255, 0, 0)
@@ -89,7 +89,7 @@ def test_exif_rotation_is_applied() -> None:
     assert opened.getpixel((10, 35))[2] > 200  # type: ignore[index]
 
 
-def test_transparency_is_composed_over_the_mean_colour() -> None:
+def test_transparency_is_composed_over_the_mean_color() -> None:
     clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
     assert open_image(_saved(clear, "PNG")).getpixel((0, 0)) == MEAN_COLOR
     palette = Image.new("P", (4, 4), 0)
@@ -119,9 +119,9 @@ def test_every_mode_opens_as_rgb(mode: str, form: str) -> None:
     ("data", "message"),
     [
         (b"", "got an empty file"),
-        (b"hello", "got 5 bytes that are not a picture"),
-        (_saved(Image.new("RGB", (60, 60), "red"), "PNG")[:100], "got a damaged picture"),
-        (_saved(_noise(60, 60), "JPEG")[:-700], "got a damaged picture"),
+        (b"hello", "got 5 bytes that are not an image"),
+        (_saved(Image.new("RGB", (60, 60), "red"), "PNG")[:100], "got a damaged image"),
+        (_saved(_noise(60, 60), "JPEG")[:-700], "got a damaged image"),
     ],
 )
 def test_junk_is_refused_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:
@@ -134,7 +134,7 @@ def test_junk_is_refused_in_one_line(tmp_path: Path, data: bytes, message: str) 
     assert "\n" not in str(caught.value)
 
 
-def test_a_picture_is_converted_in_strips_as_if_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_converting_in_strips_equals_converting_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     wide, opened = np.random.default_rng(3), []
     pictures = [_saved(_noise(37, 29, mode), "PNG") for mode in ("RGB", "RGBA", "LA", "L")]
     pictures.append(_saved(Image.fromarray(wide.integers(0, 65536, (29, 37), np.uint16)), "PNG"))
@@ -147,8 +147,8 @@ def test_a_picture_is_converted_in_strips_as_if_at_once(monkeypatch: pytest.Monk
         assert all(np.array_equal(at_once, strips) for strips in in_strips)
 
 
-def test_no_other_program_opens_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pillow gives PostScript to Ghostscript, whatever the file is called."""
+def test_no_other_program_opens_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow passes PostScript to Ghostscript, whatever the file's name."""
     ghostscript, ran = tmp_path / "gs", tmp_path / "ran"
     ghostscript.write_text(f"#!/bin/sh\ntouch {ran}\n")
     ghostscript.chmod(0o755)
@@ -156,15 +156,15 @@ def test_no_other_program_opens_a_picture(tmp_path: Path, monkeypatch: pytest.Mo
     picture = tmp_path / "picture.png"
     picture.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     for opens in (open_image, lambda source: open_as_reference(source, "picture.png")):
-        with pytest.raises(ImageError, match=r"picture\.png: got \d+ bytes that are not a picture, expected JPEG"):
+        with pytest.raises(ImageError, match=r"picture\.png: got \d+ bytes that are not an image, expected JPEG"):
             opens(picture)
     assert not ran.exists()
 
 
-def test_an_iphones_picture_opens_where_its_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_opens_if_its_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     heic = (24).to_bytes(4, "big") + b"ftypheic" + bytes(12)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ImageError, match=r"got a HEIC picture, expected .*pip install pillow-heif"):
+    with pytest.raises(ImageError, match=r"got a HEIC image, expected .*pip install pillow-heif"):
         open_image(heic)
     shown = _noise(5, 4)
 
@@ -176,15 +176,15 @@ def test_an_iphones_picture_opens_where_its_package_is_installed(monkeypatch: py
     assert np.array_equal(np.asarray(open_image(heic)), np.asarray(shown))
 
 
-def test_a_device_without_an_end_is_no_picture(tmp_path: Path) -> None:
+def test_an_endless_device_is_refused(tmp_path: Path) -> None:
     for device in ("/dev/zero", "/dev/urandom"):
-        with pytest.raises(ImageError, match="bytes that are not a picture"):
+        with pytest.raises(ImageError, match="bytes that are not an image"):
             open_image(device)
-    with pytest.raises(ImageError, match="expected a picture"):
+    with pytest.raises(ImageError, match="expected an image"):
         open_image("a\0b.png")
 
 
-def test_a_bomb_a_folder_and_nothing_at_all(tmp_path: Path) -> None:
+def test_a_bomb_a_folder_and_an_empty_file_are_refused(tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.png"
     Image.new("1", (20000, 20000)).save(bomb)
     with pytest.raises(ImageError, match="expected at most"):
@@ -198,7 +198,7 @@ def test_a_bomb_a_folder_and_nothing_at_all(tmp_path: Path) -> None:
         open_image(tmp_path)
 
 
-def test_preprocess_wants_rgb_with_pixels(tiny_config: MobileVLMConfig) -> None:
+def test_preprocess_requires_rgb_with_pixels(tiny_config: MobileVLMConfig) -> None:
     with pytest.raises(ImageError, match="got mode L, expected RGB"):
         preprocess(Image.new("L", (4, 4)), tiny_config)
     with pytest.raises(ImageError, match="got 0 x 4 pixels"):

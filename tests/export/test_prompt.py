@@ -22,7 +22,7 @@ SYSTEM = (
 
 
 def _reference(model: Path, text: str) -> list[int | str]:
-    """``text`` as published code tokenizes it: split at <image>; within, specials stand alone and each text is encoded apart."""
+    """Ids of ``text`` as in published code: split at <image> and at special tokens, with each text encoded separately."""
     processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
     ids: list[int | str] = [1]
     for index, chunk in enumerate(text.split("<image>")):
@@ -37,7 +37,7 @@ def _reference(model: Path, text: str) -> list[int | str]:
 
 
 def _transformers(folder: Path, text: str, *, legacy: bool) -> list[int | str]:
-    """``text`` by transformers' own LLaMA tokenizer of the checkpoint in ``folder``, split at <image> as published code does."""
+    """Ids of ``text`` from transformers' LLaMA tokenizer for the checkpoint in ``folder``, split at <image> as in published code."""
     tokenizer = LlamaTokenizer.from_pretrained(folder, legacy=legacy)
     ids: list[int | str] = [1]
     for index, chunk in enumerate(text.split("<image>")):
@@ -91,7 +91,7 @@ def test_legacy_decides_what_follows_an_answer(
     assert _flat(prompt.encode_segments(tokenizer, turns)) == expected
     ends = [at for at, token in enumerate(expected) if token == 2]
     assert prompt.follow_up_ids(tokenizer, "Why?") == expected[ends[-1] :]
-    # As a bundle says the same: its file adds no space that its texts don't spell.
+    # The same from a bundle, whose tokenizer adds no spaces: its texts contain them.
     tokenizer.write_plain(tmp_path / "plain.model")
     template = prompt.V1.spelled_for(tokenizer)
     assert _flat(prompt.encode_segments(Tokenizer(tmp_path / "plain.model"), turns, template)) == expected

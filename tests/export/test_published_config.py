@@ -1,4 +1,4 @@
-"""Sizes are read from every place the published layout keeps them, and nonsense is refused by name."""
+"""Sizes are read from every place in the published layout, and invalid values are rejected by name."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_vision_sizes_prefer_the_file_then_the_object_then_the_name(tmp_path: Pa
     assert read_config(tmp_path).vision.image_size == 168
 
 
-def test_normalisation_is_the_checkpoints_not_a_default(tmp_path: Path) -> None:
+def test_normalization_is_the_checkpoints_not_a_default(tmp_path: Path) -> None:
     _write(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(
         json.dumps({"image_mean": [0.5, 0.25, 0.125], "image_std": [0.5, 0.5, 0.5]})
@@ -152,14 +152,14 @@ _HARMLESS = {
 }  # fmt: skip
 
 
-def test_keys_that_change_no_answer_are_accepted(tmp_path: Path) -> None:
+def test_keys_without_effect_are_accepted(tmp_path: Path) -> None:
     tower = preset("1.7b").vision_json() | CLIPVisionConfig(dropout=0.0).to_dict() | preset("1.7b").vision_json()
     config = read_config(_write(tmp_path, **_HARMLESS, vision_config=tower))
     assert (config.vision, config.llm) == (preset("1.7b").vision, preset("1.7b").llm)
 
 
-def test_what_transformers_5_writes_is_read(tmp_path: Path) -> None:
-    """``LlamaConfig`` itself writes the base of RoPE into ``rope_parameters``."""
+def test_transformers_5_configs_are_read(tmp_path: Path) -> None:
+    """``LlamaConfig`` stores RoPE's base in ``rope_parameters``."""
     written = LlamaConfig(
         num_attention_heads=16, hidden_size=2048, rope_parameters={"rope_type": "default", "rope_theta": 5e5}
     )
@@ -178,7 +178,7 @@ def test_what_transformers_5_writes_is_read(tmp_path: Path) -> None:
         {"head_dim": None, "rms_norm_eps": 1e-6},
     ],
 )
-def test_what_means_the_default_is_the_default(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_explicit_defaults_are_accepted(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert read_config(_write(tmp_path, **changes)).llm == preset("1.7b").llm
 
 

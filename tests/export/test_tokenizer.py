@@ -1,4 +1,4 @@
-"""tokenizer.json gives SentencePiece's ids, for random text too."""
+"""tokenizer.json gives SentencePiece's ids, even for random text."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("legacy", [True, False])
 def test_the_written_files_agree(tiny_tokenizer_model: Path, tmp_path: Path, legacy: bool) -> None:
-    """What a bundle carries: a space in front is the tokenizer's own, or the text's."""
+    """The bundle's files agree: the leading space comes either from the tokenizer or from the text."""
     tokenizer = Tokenizer(tiny_tokenizer_model, legacy=legacy)
     tokenizer.write_plain(tmp_path / "tokenizer.model")
     make_tokenizer_json(tmp_path / "tokenizer.model", tmp_path / "tokenizer.json")

@@ -20,7 +20,7 @@ def test_damaged_files_are_refused_in_one_line(target: Target) -> None:
     assert counts.refused > _FILES // 10
 
 
-def test_damaged_programs_end_no_process(tiny_bundle: Bundle) -> None:
+def test_damaged_programs_crash_no_process(tiny_bundle: Bundle) -> None:
     counts = damaged_programs(tiny_bundle.path, seed=20, most=60, seconds=120)
     assert counts.faults == []
     assert counts.refused > 20

@@ -16,7 +16,7 @@ from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.demo import run_demo
 
 
-def test_the_int4_bundle_answers_as_fp32_does(tmp_path: Path) -> None:
+def test_the_int4_bundle_answers_like_fp32(tmp_path: Path) -> None:
     said: list[str] = []
     report = run_demo(tmp_path / "demo.mvlm", "int4", 200, say=said.append)
     assert report.same_answers >= 190  # 98.3 % of 600 when it was measured
@@ -37,7 +37,7 @@ def test_the_int4_bundle_answers_as_fp32_does(tmp_path: Path) -> None:
     assert asked == 20
 
 
-def test_nothing_but_a_demo_bundle_is_replaced(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_only_a_demo_bundle_is_replaced(tiny_bundle: Bundle, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "notes.txt").write_text("keep")

@@ -71,7 +71,7 @@ def _used() -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["Localizable.xcstrings", "InfoPlist.xcstrings"])
-def test_every_word_is_there_in_both_languages(name: str) -> None:
+def test_every_string_exists_in_both_languages(name: str) -> None:
     for key, said in _catalogue(name).items():
         assert said.keys() == LANGUAGES.keys(), key
         assert all(text.strip() for text in said.values()), key
@@ -79,12 +79,12 @@ def test_every_word_is_there_in_both_languages(name: str) -> None:
         assert places[0] == places[1], key
 
 
-def test_every_key_in_the_code_is_there_and_no_other() -> None:
+def test_the_keys_are_those_used_in_the_code() -> None:
     assert _used() == _catalogue("Localizable.xcstrings").keys()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_words_are_androids(language: str) -> None:
+def test_shared_strings_equal_androids(language: str) -> None:
     mine = {key: said[language] for key, said in _catalogue("Localizable.xcstrings").items()}
     android = _android(language)
     assert mine.keys() - android.keys() == IOS_ALONE
@@ -92,7 +92,7 @@ def test_the_words_are_androids(language: str) -> None:
         assert mine[key] == android[key], key
 
 
-def test_warmth_has_androids_words_and_a_word_for_each_case() -> None:
+def test_thermal_states_have_androids_strings() -> None:
     (cases,) = re.findall(
         r"enum Thermal:[^{]*\{\s*case ([\w, ]+)",
         (ROOT / "ios_app/Sources/MobileVLMCore/Live/LivePolicy.swift").read_text(),
@@ -103,7 +103,7 @@ def test_warmth_has_androids_words_and_a_word_for_each_case() -> None:
         assert mine == _android_list(language, "thermal")[: len(THERMAL)]
 
 
-def test_the_questions_on_buttons_are_androids() -> None:
+def test_suggested_questions_equal_androids() -> None:
     settings = (ROOT / "ios_app/Sources/MobileVLMApp/Settings.swift").read_text()
     listed = re.search(r"ownPresets = \[(.*?)\]", settings, re.S)
     assert listed is not None

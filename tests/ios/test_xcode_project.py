@@ -51,7 +51,7 @@ def _references(value: Any) -> Iterator[str]:
                 yield from _references(piece)
 
 
-def test_it_is_one_whole(objects: dict[str, Any]) -> None:
+def test_the_project_is_consistent(objects: dict[str, Any]) -> None:
     project = _project()
     assert project["objectVersion"] == "77"  # Xcode 16, which knows synchronized folders
     assert objects[project["rootObject"]]["isa"] == "PBXProject"
@@ -64,7 +64,7 @@ def test_it_is_one_whole(objects: dict[str, Any]) -> None:
     assert reached == set(objects)
 
 
-def test_its_files_are_there(objects: dict[str, Any]) -> None:
+def test_its_files_exist(objects: dict[str, Any]) -> None:
     target = _only(objects, "PBXNativeTarget")
     assert [objects[key]["path"] for key in target["fileSystemSynchronizedGroups"]] == ["App"]
     assert any((IOS / "App").glob("*.swift"))
@@ -124,19 +124,19 @@ def test_the_scheme_runs_the_app(objects: dict[str, Any]) -> None:
         assert reference.attrib["ReferencedContainer"] == f"container:{PROJECT.name}"
 
 
-def test_the_app_may_use_more_memory_and_nothing_else() -> None:
+def test_the_only_entitlement_is_more_memory() -> None:
     entitlements = plistlib.loads((IOS / "Config/MobileVLM.entitlements").read_bytes())
     assert entitlements == {"com.apple.developer.kernel.increased-memory-limit": True}
 
 
-def test_files_of_others_and_of_a_computer_come_in() -> None:
+def test_files_from_other_apps_and_computers_can_be_imported() -> None:
     info = plistlib.loads((IOS / "Config/Info.plist").read_bytes())
     assert info["UIFileSharingEnabled"] is True
     assert info["LSSupportsOpeningDocumentsInPlace"] is True
     assert [kind["LSItemContentTypes"] for kind in info["CFBundleDocumentTypes"]] == [["public.zip-archive"]]
 
 
-def test_the_privacy_manifest_names_what_is_used_and_nothing_is_collected() -> None:
+def test_the_privacy_manifest_lists_used_apis_and_no_collection() -> None:
     manifest = plistlib.loads((IOS / "App/PrivacyInfo.xcprivacy").read_bytes())
     assert manifest["NSPrivacyTracking"] is False
     assert manifest["NSPrivacyTrackingDomains"] == manifest["NSPrivacyCollectedDataTypes"] == []
@@ -155,7 +155,7 @@ def test_the_privacy_manifest_names_what_is_used_and_nothing_is_collected() -> N
     assert named == {kind for kind, sign in signs.items() if re.search(sign, code)}
 
 
-def test_there_is_no_way_to_the_network() -> None:
+def test_the_app_has_no_network_access() -> None:
     ways = r"URLSession|NWConnection|NWListener|CFSocket|CFStream|\bsocket\(|\bimport (Network|WebKit|SafariServices|CFNetwork|FoundationNetworking)\b|https?://"
     for folder in ("App", "Sources", "Config"):
         for file in (IOS / folder).rglob("*"):

@@ -22,7 +22,7 @@ Successfully installed click-8.3.1 torch-2.13.0 mobilevlm-kit-0.1.0
 """
 
 
-def test_a_log_has_what_takes_time() -> None:
+def test_a_log_shows_only_slow_steps() -> None:
     done = subprocess.run([sys.executable, _SCRIPT], input=_PIP, capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert done.stderr.splitlines() == ["  downloading torch (888.1 MB)", "  unpacking 3 packages"]

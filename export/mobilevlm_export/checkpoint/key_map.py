@@ -1,4 +1,4 @@
-"""Names of weights: the published checkpoint's on one side, the model's parameters on the other. Data, not code."""
+"""Data: the names of weights in the published checkpoint and the model's parameters that they map to."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ _LLAMA_LAYER = (
     "input_layernorm.weight",
     "post_attention_layernorm.weight",
 )
-# Buffers of old saves, which hold nothing that isn't computed.
+# Buffers in old checkpoints whose values are computed anyway.
 _IGNORED = re.compile(r"(^|\.)(rotary_emb\.inv_freq|position_ids)$")
 
 
-# The one weight of the tower, and of the language model, whose place says what is in front of its other weights' names.
+# The weights whose names reveal the prefix of all names of the tower, and of the language model.
 _IN_TOWER, _IN_MODEL = "embeddings.class_embedding", "model.embed_tokens.weight"
 
 
 def published_spelling(keys: Collection[str]) -> dict[str, str]:
-    """Published key → the one of ``keys``, as a file spells it.
+    """Published key → the one of ``keys`` that it has in the file.
 
-    A wrapper may have put a prefix such as ``module.`` in front of all; transformers 5 leaves ``vision_model.`` out of the tower's;
-    a CLIP folder has the tower's alone.
+    All names may have a wrapper's prefix such as ``module.``; transformers 5 omits ``vision_model.`` in the tower's names; a CLIP
+    folder has the tower's weights only.
     """
-    tower, model = _before(_IN_TOWER, keys), _before(_IN_MODEL, keys)
+    tower, model = _prefix(_IN_TOWER, keys), _prefix(_IN_MODEL, keys)
     spelled: dict[str, str] = {}
     for key in keys:
         if tower is not None and key.startswith(tower):
@@ -73,7 +73,7 @@ def published_spelling(keys: Collection[str]) -> dict[str, str]:
     return spelled
 
 
-def _before(suffix: str, keys: Collection[str]) -> str | None:
+def _prefix(suffix: str, keys: Collection[str]) -> str | None:
     found = (key.removesuffix(suffix) for key in keys if key.endswith(suffix))
     return next((prefix for prefix in found if not prefix or prefix.endswith(".")), None)
 
@@ -96,7 +96,7 @@ def published_names(config: MobileVLMConfig) -> dict[str, str]:
 
 
 def never_run(config: MobileVLMConfig) -> dict[str, tuple[int, ...]]:
-    """Published keys, with shapes, of the tower's layers behind the chosen hidden state: in the file, never run."""
+    """Published keys and shapes of the tower's layers after the selected hidden state: in the file, but never run."""
     width, mlp = config.vision.hidden_size, config.vision.intermediate_size
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(config.vision.num_run_layers, config.vision.num_layers):
@@ -111,5 +111,5 @@ def never_run(config: MobileVLMConfig) -> dict[str, tuple[int, ...]]:
 
 
 def is_ignored(key: str) -> bool:
-    """Whether ``key`` is a buffer of an old save that needs no place in the model."""
+    """Whether ``key`` is a buffer of an old checkpoint that the model doesn't need."""
     return bool(_IGNORED.search(key))

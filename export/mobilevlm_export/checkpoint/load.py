@@ -1,4 +1,4 @@
-"""A checkpoint in the published layout → the model, and back. Every parameter is filled, every key accounted for."""
+"""Load a checkpoint in the published layout: every parameter is filled, and every key accounted for."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mobilevlm_export.published_config import read_config
 from mobilevlm_export.tokenizer import checkpoint_tokenizer
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_NAMED = 6  # how many names an error lists
-# What decides the answers beside the weights.
+_NAMED = 6  # the most names that an error lists
+# Files that affect answers, besides the weights.
 _SMALL_FILES = (
     "config.json",
     "preprocessor_config.json",
@@ -39,13 +39,13 @@ def load_checkpoint(
     dtype: torch.dtype | None = torch.float32,
     progress: Progress = silent,
 ) -> MobileVLM:
-    """The model in ``path``, a folder in the published layout, in eval mode and ``dtype`` (None: each weight's own).
+    """The model in ``path``, a folder in the published layout, in eval mode and ``dtype`` (None: each weight keeps its own).
 
     ``vision_tower`` is a CLIP folder, for a checkpoint without the tower's weights. Weights are mapped and converted one by one into
-    a model that owns no memory before, so the peak is one model and one tensor.
+    a model without memory of its own, so the peak is one model plus one tensor.
 
     Raises:
-        CheckpointError: weights are missing, left over, of another shape, not numbers, damaged, or a pickle with code.
+        CheckpointError: weights are missing, unexpected, of another shape, not finite numbers, damaged, or a pickle with code.
         ConfigError: ``config.json`` is malformed or not of a MobileVLM V2.
     """
     folder = Path(path)
@@ -66,7 +66,7 @@ def load_checkpoint(
         tensor = source.read(spelled)
         if tensor.shape != expected[name].shape:
             raise CheckpointError(
-                f"{folder}: {key}: got shape {list(tensor.shape)}, expected {list(expected[name].shape)} by config.json"
+                f"{folder}: {key}: got shape {list(tensor.shape)}, expected {list(expected[name].shape)} as in config.json"
             )
         if tensor.dtype not in _DTYPES or not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(
@@ -76,7 +76,7 @@ def load_checkpoint(
         progress("loading weights", index + 1, len(names))
     if config.tie_word_embeddings and not torch.equal(filled[names[_LM_HEAD]], filled[names[_EMBEDDING]]):
         raise CheckpointError(
-            f"{folder}: {_LM_HEAD}: got other values than {_EMBEDDING}, expected the same by config.json's tie_word_embeddings"
+            f"{folder}: {_LM_HEAD}: got values different from {_EMBEDDING}, expected the same (tie_word_embeddings in config.json)"
         )
     model.load_state_dict(filled, assign=True)
     if (folder / "tokenizer.model").is_file():
@@ -87,7 +87,7 @@ def load_checkpoint(
 def _sources(
     config: MobileVLMConfig, weights: Weights, folder: Path, vision_tower: Path | None
 ) -> dict[str, tuple[Weights, str]]:
-    """Where each published key is read from, and as what; what is missing or left over is an error that names it."""
+    """The weights and the key there that each published key is read from; missing and unexpected keys are errors."""
     tower = open_weights(vision_tower) if vision_tower else None
     sources: dict[str, tuple[Weights, str]] = {}
     missing = []
@@ -100,21 +100,23 @@ def _sources(
             missing.append(key)
     if tower is None and missing and not any(key.startswith(TOWER) for key in weights):
         raise CheckpointError(
-            f"{folder}: got no vision tower's weights; config.json names {config.vision_tower!r}: "
+            f"{folder}: got no weights of the vision tower; config.json names {config.vision_tower!r}: "
             "give its folder with --vision-tower"
         )
     if missing:
         where = vision_tower if all(key.startswith(TOWER) for key in missing) and vision_tower else folder
-        raise CheckpointError(f"{where}: missing {_listed(missing)}")
+        raise CheckpointError(f"{where}: missing {_join_names(missing)}")
     known = {*sources, *never_run(config)}
     left_over = [key for key in weights if key not in known and not is_ignored(key)]
     if left_over:
         shapes = [f"{key} {list(weights.read(key).shape)}" for key in left_over[:_NAMED]]
-        raise CheckpointError(f"{folder}: got keys that MobileVLM V2 doesn't have: {_listed(shapes, len(left_over))}")
+        raise CheckpointError(
+            f"{folder}: got keys that MobileVLM V2 doesn't have: {_join_names(shapes, len(left_over))}"
+        )
     return sources
 
 
-def _listed(names: Iterable[str], count: int | None = None) -> str:
+def _join_names(names: Iterable[str], count: int | None = None) -> str:
     shown = list(names)
     count = count or len(shown)
     more = f" and {count - _NAMED} more" if count > _NAMED else ""
@@ -122,7 +124,7 @@ def _listed(names: Iterable[str], count: int | None = None) -> str:
 
 
 def checkpoint_sha256(folder: Path, progress: Progress = silent) -> str:
-    """One hash over the configuration, tokenizer and weights in ``folder``: the source that a bundle names."""
+    """One hash of the configuration, tokenizer and weights in ``folder``, by which bundles identify their source."""
     files = {
         *open_weights(folder).files,
         *(folder / name for name in _SMALL_FILES),

@@ -1,4 +1,4 @@
-"""Where a checkpoint is: the built-in demo, a folder, or a model id that is downloaded."""
+"""Find a checkpoint: the built-in demo, a folder, or a model id to download."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def resolve_checkpoint(
 ) -> Path:
     """The folder of checkpoint ``name``: ``demo``, an existing folder, or a model id to download (once).
 
-    Without a connection, or with ``HF_HUB_OFFLINE=1``, a model id is what was downloaded before. ``endpoint`` and ``cache`` replace the
-    hub's address and its cache folder.
+    Without a connection, or with ``HF_HUB_OFFLINE=1``, an earlier download is used. ``endpoint`` and ``cache`` replace the hub's
+    address and its cache folder.
 
     Raises:
-        CheckpointError: there is no such folder and it can't be a model id, the hub has no such model or no weights of it, or it can't
+        CheckpointError: the name is neither a folder nor a model id, the hub doesn't have the model or its weights, or the hub can't
             be reached and the model isn't complete in the cache.
     """
     if str(name) == DEMO and not Path(name).exists():
@@ -41,7 +41,7 @@ def _download(name: str, progress: Progress, endpoint: str | None, cache: Path |
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
-    # Errors of the HTTP client have a root of their own, and the hub's library passes them on.
+    # The HTTP client's errors have their own base class, and the hub's library lets them through.
     roots = [base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)]
     failures: tuple[type[Exception], ...] = (*roots, OSError, ValueError)
     try:
@@ -49,7 +49,7 @@ def _download(name: str, progress: Progress, endpoint: str | None, cache: Path |
         names = {item.rfilename for item in info.siblings or ()}
         weights = chosen_weights(names)
         if weights is None:
-            raise CheckpointError(f"{name}: the hub has no weights of it, expected one of {', '.join(WEIGHT_FILES)}")
+            raise CheckpointError(f"{name}: got no weights on the hub, expected one of {', '.join(WEIGHT_FILES)}")
         progress(f"downloading {name}", 0, 0)
         wanted = [file for file in names if file == "tokenizer.model" or ("/" not in file and file.endswith(".json"))]
         wanted.append(weights)
@@ -59,18 +59,16 @@ def _download(name: str, progress: Progress, endpoint: str | None, cache: Path |
     except failures as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if isinstance(error, (RepositoryNotFoundError, GatedRepoError)):
-            raise CheckpointError(
-                f"{name}: the hub refused it ({reason}), and there is no folder of that name"
-            ) from None
+            raise CheckpointError(f"{name}: refused by the hub ({reason}), and no folder has that name") from None
         if folder := _cached(name, cache):
             return folder
         raise CheckpointError(
-            f"{name}: couldn't be downloaded ({reason}), isn't complete in the hub's cache, and there is no folder of that name"
+            f"{name}: couldn't be downloaded ({reason}), isn't complete in the hub's cache, and no folder has that name"
         ) from None
 
 
 def _cached(name: str, cache: Path | None) -> Path | None:
-    """What was downloaded of ``name`` before, if it is complete."""
+    """An earlier download of ``name``, if complete."""
     from huggingface_hub import try_to_load_from_cache
 
     def found(file: str) -> Path | None:

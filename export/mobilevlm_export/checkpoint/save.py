@@ -1,4 +1,4 @@
-"""Write a model in the published layout: complete or not at all."""
+"""Write a model in the published layout, completely or not at all."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def save_checkpoint(
     dtype: torch.dtype = torch.float16,
     max_shard_bytes: int | None = None,
 ) -> None:
-    """Write ``model`` to the new ``folder`` in the published layout, complete or not at all.
+    """Write ``model`` to the new ``folder`` in the published layout, completely or not at all.
 
-    ``form`` is ``safetensors`` or ``bin``; ``max_shard_bytes`` splits it into shards. The tower's layers that never run are not
-    in the model: they are written as zeros (norms as ones), so that other loaders find every key.
+    ``form`` is ``safetensors`` or ``bin``; ``max_shard_bytes`` splits it into shards. The model doesn't contain the tower's
+    layers that never run: they are written as zeros (norms as ones), so that other loaders find every key.
 
     Raises:
         CheckpointError: ``folder`` exists, or ``form`` is unknown.
     """
     if form not in ("safetensors", "bin"):
         raise CheckpointError(f"form: got {form!r}, expected safetensors or bin")
-    with atomic_folder(folder, error=CheckpointError) as beside:
-        write_checkpoint(model, beside, tokenizer_model, form, dtype, max_shard_bytes)
+    with atomic_folder(folder, error=CheckpointError) as temporary:
+        write_checkpoint(model, temporary, tokenizer_model, form, dtype, max_shard_bytes)
 
 
 def write_checkpoint(
@@ -48,7 +48,7 @@ def write_checkpoint(
     dtype: torch.dtype = torch.float16,
     max_shard_bytes: int | None = None,
 ) -> None:
-    """The same into the empty ``folder``, which whoever made it puts in place."""
+    """Like :func:`save_checkpoint`, but into an existing empty ``folder`` and not atomically."""
     state = model.state_dict()
     tensors = {key: state[name].detach().to(dtype).contiguous() for key, name in published_names(model.config).items()}
     for key, shape in never_run(model.config).items():

@@ -1,4 +1,4 @@
-"""Random-weight checkpoints of true size in the published layout, to try and measure without the real weights."""
+"""Random-weight checkpoints of full size in the published layout, for tests and measurements without the real weights."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ _SPACE = "\u2581"
 
 
 def synth_checkpoint(size: str | MobileVLMConfig, output: Path, *, seed: int = 0, progress: Progress = silent) -> None:
-    """Write a checkpoint of ``size`` (a preset's name, or sizes) to the new folder ``output``, float16, in shards.
+    """Write a checkpoint of ``size`` (a preset's name, or a configuration) to the new folder ``output``: float16, in shards.
 
-    Every tensor has its own values, scaled so that activations keep their size through the layers; one shard is in memory at a time.
+    Values are random, scaled so that activations keep their magnitude through the layers. Only one shard is in memory at a time.
 
     Raises:
-        CheckpointError: ``output`` exists, or the disk has too little room.
+        CheckpointError: ``output`` exists, or the disk has too little free space.
     """
     config = preset(size) if isinstance(size, str) else size
-    with atomic_folder(output, error=CheckpointError) as beside:
+    with atomic_folder(output, error=CheckpointError) as temporary:
         shapes = _shapes(config)
         need = sum(2 * torch.Size(shape).numel() for shape in shapes.values())
-        free = shutil.disk_usage(beside).free
+        free = shutil.disk_usage(temporary).free
         if free < need:
-            raise CheckpointError(f"{output}: got {free / 1e9:.1f} GB of free disk, expected {need / 1e9:.1f} GB")
-        _write_shards(shapes, beside, seed, progress)
+            raise CheckpointError(f"{output}: got {free / 1e9:.1f} GB of free disk space, expected {need / 1e9:.1f} GB")
+        _write_shards(shapes, temporary, seed, progress)
         for name, value in (("config.json", config.to_json()), ("vision_config.json", config.vision_json())):
-            (beside / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        (beside / "tokenizer.model").write_bytes(synth_tokenizer(config.llm.vocab_size).SerializeToString())
+            (temporary / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (temporary / "tokenizer.model").write_bytes(synth_tokenizer(config.llm.vocab_size).SerializeToString())
 
 
 def _shapes(config: MobileVLMConfig) -> dict[str, tuple[int, ...]]:
@@ -97,7 +97,7 @@ def _values(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Ten
 
 
 def synth_tokenizer(vocab_size: int) -> pb.ModelProto:
-    """A SentencePiece model of LLaMA's kind with ``vocab_size`` made-up pieces; each is a shorter one and a letter."""
+    """A LLaMA-like SentencePiece model with ``vocab_size`` artificial pieces; each is a shorter piece plus a letter."""
     model = pb.ModelProto()
     kinds = pb.ModelProto.SentencePiece
     for piece, kind in (("<unk>", kinds.UNKNOWN), ("<s>", kinds.CONTROL), ("</s>", kinds.CONTROL)):
@@ -118,7 +118,7 @@ def synth_tokenizer(vocab_size: int) -> pb.ModelProto:
 def _pieces() -> Iterator[str]:
     letters = ascii_lowercase
     yield from (_SPACE, *letters, *letters.upper(), *"0123456789", *punctuation)
-    # The longer the rarer, as in a trained vocabulary; every prefix of a piece is a piece.
+    # Longer pieces are rarer, as in a trained vocabulary; every prefix of a piece is a piece.
     for length in range(1, 5):
         for ends in product(letters, repeat=length):
             yield _SPACE + "".join(ends)

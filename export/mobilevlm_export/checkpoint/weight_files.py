@@ -1,4 +1,4 @@
-"""Open a checkpoint's weight files, whatever their form, as named tensors that stay on disk until they are read."""
+"""Open a checkpoint's weight files, in any supported form, as named tensors that stay on disk until they are read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mobilevlm_export.files.wrong_file import not_the_file
 from mobilevlm_export.progress import Progress, silent
 
 INDEX = ".index.json"
-_LONGEST_NAME = 255  # bytes, as file systems have it
-# As transformers looks for them: a whole file before an index, safetensors before bin.
+_LONGEST_NAME = 255  # bytes, the limit of file systems
+# In the order in which transformers looks for them: a single file before an index, safetensors before bin.
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -31,7 +31,7 @@ WEIGHT_FILES = (
 
 
 class Weights:
-    """Named tensors of a folder; ``read`` loads one. ``form`` and ``files`` say what they are read from."""
+    """Named tensors in a folder; ``read`` loads one. ``form`` and ``files`` are what they are read from."""
 
     def __init__(self, form: str, files: list[Path], readers: Mapping[str, Callable[[], Tensor]]) -> None:
         self.form, self.files, self._readers = form, files, readers
@@ -46,7 +46,7 @@ class Weights:
         """The tensor ``key``, mapped from its file where the form allows it.
 
         Raises:
-            CheckpointError: it is sparse, holds no values, or is of a type that torch doesn't know.
+            CheckpointError: it is sparse, has no values, or is of a type that torch doesn't support.
         """
         try:
             tensor = self._readers[key]()
@@ -56,14 +56,14 @@ class Weights:
             ) from None
         if tensor.layout != torch.strided or tensor.device.type != "cpu":
             kind = f"{tensor.layout}".removeprefix("torch.") if tensor.layout != torch.strided else tensor.device.type
-            raise CheckpointError(f"{self.files[0].parent}: {key}: got a {kind} tensor, expected plain values")
+            raise CheckpointError(f"{self.files[0].parent}: {key}: got a {kind} tensor, expected a dense one")
         return tensor
 
     def verify(self, progress: Progress = silent) -> None:
-        """Check the files that carry checksums of their own, PyTorch's zips, whose values torch maps without reading them.
+        """Check files that contain checksums: PyTorch's zips, whose values torch maps without verifying them.
 
         Raises:
-            CheckpointError: bytes of a file are damaged.
+            CheckpointError: a file is damaged.
         """
         for index, file in enumerate(self.files):
             progress("checking weight files", index, len(self.files))
@@ -73,7 +73,7 @@ class Weights:
 
 
 def chosen_weights(names: Container[str]) -> str | None:
-    """The file to read weights from, of the ``names`` in a folder: a whole file or an index; None if there is none."""
+    """The file among ``names`` to read weights from: a single file or an index; None if there is none."""
     return next((name for name in WEIGHT_FILES if name in names), None)
 
 
@@ -81,16 +81,16 @@ def shards(index: Path) -> list[str]:
     """The files that ``index`` names, each once.
 
     Raises:
-        CheckpointError: it is malformed, or names a file elsewhere.
+        CheckpointError: it is malformed, or names a file in another folder.
     """
-    return sorted(set(_places(index).values()))
+    return sorted(set(_shard_by_weight(index).values()))
 
 
 def open_weights(folder: Path) -> Weights:
     """Open the weights in ``folder`` under their published names (:func:`published_spelling`).
 
     Raises:
-        CheckpointError: there are none, a shard is missing, or a file is damaged or holds code.
+        CheckpointError: there are none, a shard is missing, or a file is damaged or contains code.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder, expected a checkpoint in the published layout")
@@ -105,8 +105,8 @@ def open_weights(folder: Path) -> Weights:
     return Weights(form, files, {key: readers[spelled] for key, spelled in published_spelling(readers).items()})
 
 
-def _places(index: Path) -> dict[str, str]:
-    """Weight → the file that holds it."""
+def _shard_by_weight(index: Path) -> dict[str, str]:
+    """Weight → the file that contains it."""
     _require_the_file(index, "the names of shards")
     try:
         places = {_named(key): _named(shard) for key, shard in read_json(index)["weight_map"].items()}
@@ -122,7 +122,7 @@ def _places(index: Path) -> dict[str, str]:
 
 
 def _open_sharded(index: Path) -> tuple[list[Path], dict[str, Callable[[], Tensor]]]:
-    places = _places(index)
+    places = _shard_by_weight(index)
     readers: dict[str, Callable[[], Tensor]] = {}
     files = [index.parent / shard for shard in shards(index)]
     for path in files:
@@ -132,7 +132,7 @@ def _open_sharded(index: Path) -> tuple[list[Path], dict[str, Callable[[], Tenso
     absent = [key for key in places if key not in readers]
     if absent:
         raise CheckpointError(
-            f"{index}: got {absent[0]!r:.80} (and {len(absent) - 1} more) that no shard holds, expected each in the shard it names"
+            f"{index}: got {absent[0]!r:.80} (and {len(absent) - 1} more), missing in the shard named for it"
         )
     return files, readers
 
@@ -164,14 +164,14 @@ def _safetensors(path: Path) -> dict[str, Callable[[], Tensor]]:
         raise CheckpointError(f"{path}: got a damaged file ({error}), expected safetensors") from None
 
     def reader(key: str) -> Callable[[], Tensor]:
-        # A mapping of its own, which goes with the tensor: pages of one that stayed would count as memory to the end.
+        # Each tensor gets its own mapping, released with it: the pages of a shared mapping would stay in memory to the end.
         return lambda: safe_open(str(path), framework="pt").get_tensor(key)
 
     return {key: reader(key) for key in opened.keys()}  # noqa: SIM118  safe_open isn't a mapping
 
 
 def _bin(path: Path) -> dict[str, Callable[[], Tensor]]:
-    """``weights_only`` refuses anything but tensors: a pickle can hold code, and none of it may run."""
+    """Readers for a PyTorch file. ``weights_only`` accepts tensors only: a pickle can contain code, which must not run."""
     try:
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -181,7 +181,7 @@ def _bin(path: Path) -> dict[str, Callable[[], Tensor]]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)  # torch's form before 1.6
     except pickle.UnpicklingError:
         raise CheckpointError(
-            f"{path}: got a pickle that isn't plain weights, expected tensors alone; refused, because it could run code"
+            f"{path}: got a pickle with more than weights, expected tensors only; refused, because it could run code"
         ) from None
     except Exception as error:
         reason = str(error).splitlines()[0]
@@ -211,8 +211,8 @@ def _require_crcs(path: Path) -> None:
                     damaged.append(name)
     except ZIP_FAULTS as error:
         raise CheckpointError(f"{path}: got a damaged file ({error}), expected PyTorch weights") from None
-    # torch can be told to write no checksums: then none of them is right.
+    # torch can be configured to write no checksums; then all of them are wrong.
     if damaged and len(damaged) < len(names):
         raise CheckpointError(
-            f"{path}: {damaged[0]}: got another CRC-32, expected the one it was written with: the file is damaged"
+            f"{path}: {damaged[0]}: got a wrong CRC-32, expected the one in the archive: the file is damaged"
         )

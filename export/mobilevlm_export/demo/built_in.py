@@ -1,4 +1,4 @@
-"""The demo model that the kit carries: its checkpoint, and pictures with questions about them."""
+"""The built-in demo model: its checkpoint, and sample images with questions about them."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from pathlib import Path
 
 DEMO = "demo"  # as a checkpoint's name
 DEMO_CHECKPOINT = Path(__file__).parent / "checkpoint"
-DEMO_SAMPLES = Path(__file__).parent / "samples"  # pictures, and samples.json with questions about them
+DEMO_SAMPLES = Path(__file__).parent / "samples"  # images, and samples.json with questions about them

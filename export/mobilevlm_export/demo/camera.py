@@ -1,4 +1,4 @@
-"""A clean picture as a phone's camera would see it printed: askew, blurred, noisy, in coloured light."""
+"""Simulate a phone's photo of a printed image: askew, blurred, noisy, in colored light."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 
 
 def photograph(image: Image.Image, seed: int) -> Image.Image:
-    """``image`` (RGB, square) seen by a hand-held camera; the same for the same ``seed``."""
+    """``image`` (RGB, square) as photographed by a hand-held camera; deterministic for a ``seed``."""
     random = np.random.default_rng([seed, 0xCA3E7A])
     side = image.width
     surround = tuple(int(v) for v in random.integers(60, 200, 3))
@@ -31,7 +31,7 @@ def photograph(image: Image.Image, seed: int) -> Image.Image:
 
 
 def _perspective(source: np.ndarray, target: np.ndarray) -> tuple[float, ...]:
-    """Pillow's eight coefficients that show at ``source`` corners what stands at ``target`` corners."""
+    """Pillow's eight perspective coefficients, which map the ``source`` corners to the ``target`` corners."""
     rows, values = [], []
     for (x, y), (u, v) in zip(source, target, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]

@@ -46,7 +46,7 @@ def train_tokenizer(output: Path, scenes: int = 3000) -> None:
 
 
 def write_tokenizer(output: Path, lines: list[str], vocab_size: int) -> None:
-    """Train LLaMA's kind of SentencePiece (BPE, byte fallback, text as it is) on ``lines`` and write it to ``output``."""
+    """Train a LLaMA-like SentencePiece model (BPE, byte fallback, no normalization) on ``lines`` and write it to ``output``."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
@@ -63,5 +63,5 @@ def write_tokenizer(output: Path, lines: list[str], vocab_size: int) -> None:
         num_threads=1,
         minloglevel=2,
     )
-    with atomic_file(output) as beside:
-        beside.write_bytes(model.getvalue())
+    with atomic_file(output) as temporary:
+        temporary.write_bytes(model.getvalue())

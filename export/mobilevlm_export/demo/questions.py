@@ -1,4 +1,4 @@
-"""Questions about scenes, with the one right answer of each, and captions."""
+"""Questions about scenes, each with its one correct answer, and captions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUMBERS = ("zero", "one", "two", "three", "four")
 
 @dataclass(frozen=True)
 class QA:
-    """A question, its right answer, and which of :data:`KINDS` it is."""
+    """A question, its correct answer, and its kind, one of :data:`KINDS`."""
 
     question: str
     answer: str
@@ -24,7 +24,7 @@ class QA:
 
 
 def questions(scene: Scene, seed: int, count: int = 8) -> list[QA]:
-    """Up to ``count`` different questions about ``scene``, of as many kinds as it allows, in random order."""
+    """Up to ``count`` different questions about ``scene``, of as many kinds as possible, in random order."""
     random = Random(f"questions {scene.seed} {seed}")
     asked: dict[str, QA] = {}
     kinds = list(_MAKERS)
@@ -39,23 +39,23 @@ def questions(scene: Scene, seed: int, count: int = 8) -> list[QA]:
 
 
 def caption(scene: Scene, seed: int) -> str:
-    """A sentence that names every object with its place; phrasing and order depend on ``seed``."""
+    """A sentence that names every object and its place; phrasing and order depend on ``seed``."""
     random = Random(f"caption {scene.seed} {seed}")
     items = list(scene.objects)
     random.shuffle(items)
     start = random.choice(("", "There is ", "The image shows ", "I see "))
-    text = _join([_with_article(item) for item in items])
+    text = _join([_phrase_and_place(item) for item in items])
     return (start + text if start else text[0].upper() + text[1:]) + "."
 
 
 def description(scene: Scene) -> str:
     """The canonical caption, the answer to :data:`DESCRIBE`: objects in reading order of their places."""
-    text = _join([_with_article(item) for item in scene.objects])
+    text = _join([_phrase_and_place(item) for item in scene.objects])
     return text[0].upper() + text[1:] + "."
 
 
 def is_right(answer: str, truth: str, kind: str) -> bool:
-    """Whether ``answer`` says the same as ``truth``: case, articles and the last period don't matter; a caption is right
+    """Whether ``answer`` means the same as ``truth``: case, articles and the final period are ignored; a caption is correct
     if it names the same objects at the same places, in any order.
     """
     if kind == "caption":
@@ -64,7 +64,7 @@ def is_right(answer: str, truth: str, kind: str) -> bool:
 
 
 def text_lines(scenes: Iterator[Scene]) -> Iterator[str]:
-    """Text as the demo model reads and writes it, to train its tokenizer on."""
+    """Text like the demo model's input and output, to train its tokenizer on."""
     for scene in scenes:
         yield caption(scene, 0)
         for qa in questions(scene, 0):
@@ -85,16 +85,16 @@ def _join(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
-def _at(place: str) -> str:
+def _place_phrase(place: str) -> str:
     return "in the center" if place == "center" else f"at the {place}"
 
 
-def _a(phrase: str) -> str:
+def _with_indefinite_article(phrase: str) -> str:
     return f"an {phrase}" if phrase[0] in "aeio" else f"a {phrase}"
 
 
-def _with_article(item: SceneObject) -> str:
-    return f"{_a(item.phrase)} {_at(item.place)}"
+def _phrase_and_place(item: SceneObject) -> str:
+    return f"{_with_indefinite_article(item.phrase)} {_place_phrase(item.place)}"
 
 
 def _only(scene: Scene, test: Callable[[SceneObject], bool]) -> SceneObject | None:
@@ -112,7 +112,7 @@ def _thing(item: SceneObject) -> str:
 
 def _color(scene: Scene, random: Random) -> QA | None:
     item = random.choice(scene.objects)
-    at = _at(item.place)
+    at = _place_phrase(item.place)
     asks = [
         f"What color is the {_thing(item)} {at}?",
         f"What color is the object {at}?",
@@ -128,7 +128,7 @@ def _shape(scene: Scene, random: Random) -> QA | None:
     if not shapes:
         return None
     item = random.choice(shapes)
-    at = _at(item.place)
+    at = _place_phrase(item.place)
     asks = [f"What shape is {at}?", f"Which shape do you see {at}?"]
     if _only(scene, lambda other: other.kind == "shape" and other.color == item.color):
         asks += [f"What shape is {item.color}?", f"Which shape is the {item.color} one?"]
@@ -168,7 +168,9 @@ def _position(scene: Scene, random: Random) -> QA | None:
         if _only(scene, lambda other: other.color == item.color):
             names.append(f"the {item.color} object")
         name = random.choice(names)
-        return QA(random.choice((f"Where is {name}?", f"In which place is {name}?")), _at(item.place), "position")
+        return QA(
+            random.choice((f"Where is {name}?", f"In which place is {name}?")), _place_phrase(item.place), "position"
+        )
     return None
 
 
@@ -183,8 +185,8 @@ def _comparison(scene: Scene, random: Random) -> QA | None:
         return QA(
             f"Are there more {_plural(first)} than {_plural(second)}?", "yes" if more > fewer else "no", "comparison"
         )
-    said = [item.words for item in scene.objects]
-    pair = [item for item in scene.objects if said.count(item.words) == 1]
+    words = [item.words for item in scene.objects]
+    pair = [item for item in scene.objects if words.count(item.words) == 1]
     if len(pair) < 2:
         return None
     first_item, second_item = random.sample(pair, 2)
@@ -202,7 +204,7 @@ def _yes_no(scene: Scene, random: Random) -> QA | None:
     item = random.choice(scene.objects)
     color, name, kind, at = item.color, item.name, item.kind, item.place
     if not truth:
-        # A hard negative: one attribute of a real object is changed, to that of another object if there is one.
+        # A hard negative: one attribute of a real object is changed, often to that of another object.
         other = random.choice(scene.objects)
         change = random.choice(("color", "name"))
         if change == "color":
@@ -219,8 +221,8 @@ def _yes_no(scene: Scene, random: Random) -> QA | None:
     there = any(thing.words == (color, name) and (way == "pair" or thing.place == at) for thing in scene.objects)
     if there != truth:
         return None
-    where = f" {_at(at)}" if way == "place" else ""
-    return QA(f"Is there {_a(phrase)}{where}?", "yes" if there else "no", "yes_no")
+    where = f" {_place_phrase(at)}" if way == "place" else ""
+    return QA(f"Is there {_with_indefinite_article(phrase)}{where}?", "yes" if there else "no", "yes_no")
 
 
 def _other_name(random: Random, item: SceneObject) -> str:
@@ -233,7 +235,7 @@ def _reading(scene: Scene, random: Random) -> QA | None:
         return None
     item = random.choice(written)
     thing = item.kind
-    asks = [f"What {thing} is {_at(item.place)}?"]
+    asks = [f"What {thing} is {_place_phrase(item.place)}?"]
     if _only(scene, lambda other: other.kind == thing):
         asks += [f"What {thing} is shown?", f"Which {thing} do you see?"]
         asks.append("Read the word." if thing == "word" else "Read the digit.")

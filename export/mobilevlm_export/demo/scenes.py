@@ -1,7 +1,7 @@
-"""Synthetic scenes for the demo model: coloured shapes, digits and short words, drawn from a seed.
+"""Synthetic scenes for the demo model: colored shapes, digits and short words, drawn from a seed.
 
-A scene is one to four objects, each at one of five named places. Everything is decided by the seed, the same on every
-machine; :func:`render` draws it cleanly, or as a phone's camera would see it printed.
+A scene is one to four objects, each at one of five named places. The seed determines everything, identically on every
+machine; :func:`render` draws the scene cleanly, or as a phone's photo of a print.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ WORDS = (
     "YES",
     "NO",
 )
-# Where an object's middle is, as shares of the image's side: x, y.
+# The center of each place, as fractions of the image's side: x, y.
 PLACES: dict[str, tuple[float, float]] = {
     "top left": (0.23, 0.23),
     "top right": (0.77, 0.23),
@@ -57,7 +57,7 @@ PLACES: dict[str, tuple[float, float]] = {
     "bottom right": (0.77, 0.77),
 }
 
-# Seeds of the two sets: no scene of one is in the other.
+# Seeds of the two sets, which share no scene.
 TRAIN_SEEDS = range(10_000_000)
 HELD_OUT_SEEDS = range(1_000_000_000, 1_000_100_000)
 
@@ -66,7 +66,7 @@ _SUPERSAMPLE = 2
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One thing in a scene. ``size`` is its diameter as a share of the image's side; ``angle`` is in degrees."""
+    """One object in a scene. ``size`` is its diameter as a fraction of the image's side; ``angle`` is in degrees."""
 
     kind: Kind
     name: str
@@ -79,7 +79,7 @@ class SceneObject:
 
     @property
     def words(self) -> tuple[str, str]:
-        """Its colour and its name: what a caption says of it."""
+        """Its color and name, as in a caption."""
         return self.color, self.name
 
     @property
@@ -90,7 +90,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects in reading order of their places, on a background of ``tint`` that turns to ``tint_end``."""
+    """Objects in reading order of their places, on a background that fades from ``tint`` to ``tint_end``."""
 
     seed: int
     objects: tuple[SceneObject, ...]
@@ -108,7 +108,7 @@ def make_scene(seed: int) -> Scene:
     for kind in ("digit", "word"):
         if random.random() < 0.38:
             kinds[random.randrange(count)] = kind
-    # Few shapes and colours in one scene, so that the same one often comes twice and counting means something.
+    # Few shapes and colors per scene, so that the same one often occurs twice and counting is meaningful.
     shapes = random.sample(SHAPES, random.choice((1, 2, 3, 4)))
     colors = random.sample(list(COLORS), random.choice((1, 2, 3, 4)))
     placed = zip(sorted(places, key=list(PLACES).index), kinds, strict=True)
@@ -149,7 +149,7 @@ def render(scene: Scene, *, size: int = 224, camera: bool = False) -> Image.Imag
 
 
 def regions(scene: Scene, grid: int) -> NDArray[np.int64]:
-    """Which object covers each cell of a ``grid`` × ``grid`` map of the clean picture: int64 [grid, grid], -1 for none."""
+    """The index of the object that covers each cell of a ``grid`` × ``grid`` map of the clean image: int64 [grid, grid], -1 for none."""
     centers = (np.arange(grid) + 0.5) / grid
     covering = np.full((grid, grid), -1, dtype=np.int64)
     for index, item in enumerate(scene.objects):
@@ -167,8 +167,8 @@ def _background(scene: Scene, side: int) -> Image.Image:
     if scene.texture:
         noise = np.random.default_rng(scene.seed).normal(0, scene.texture, (small, small, 1))
         pixels += noise.astype(np.float32)
-    picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    return picture.resize((side, side), Image.Resampling.BILINEAR)
+    background = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    return background.resize((side, side), Image.Resampling.BILINEAR)
 
 
 def _draw(image: Image.Image, item: SceneObject, side: int) -> None:
@@ -236,7 +236,7 @@ def _draw_text(
 
 
 def _stencil(text: str, box: int) -> Image.Image:
-    """``text`` as large as fits a square of ``box`` pixels, bold."""
+    """``text`` in bold, as large as fits into a square of ``box`` pixels."""
     stencil = Image.new("L", (box, box))
     draw = ImageDraw.Draw(stencil)
     trial = 64

@@ -1,7 +1,7 @@
-"""Files and folders that are written whole or not at all.
+"""Write files and folders completely or not at all.
 
-They are made in a hidden folder beside their place and renamed at the end. What the place must be like is checked before the work
-and again at the moment of renaming: nothing is replaced that appeared meanwhile.
+They are written in a hidden folder next to their destination and renamed at the end. Whether the destination may be written is
+checked before the work and again when renaming, so nothing that appeared in the meantime is replaced.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from mobilevlm_export.errors import MobileVLMError, OutputError
 from mobilevlm_export.files.rename import exchange, rename_new
 from mobilevlm_export.files.scratch import ScratchFolder, sweep
 
-# Raises an error unless the path that it is given, which exists, may be replaced.
+# Called with an existing path; raises an error unless it may be replaced.
 Check = Callable[[Path], None]
 
 
 class Staged:
-    """What is to become ``output``; ``new`` is the path to make it at."""
+    """A file or folder that will become ``output``; ``new`` is the path to write it to."""
 
     def __init__(self, output: Path, folder: Path, error: type[MobileVLMError], replaceable: Check) -> None:
         self.output, self.new = output, folder / "new" / output.name
@@ -32,29 +32,29 @@ class Staged:
     def check(self) -> None:
         """Raise an error if ``output`` exists and may not be replaced."""
         if self.output.is_symlink() and not self.output.exists():
-            raise self._error(f"{self.output}: got a link to nothing, expected a place to write")
+            raise self._error(f"{self.output}: got a broken link, expected a path that can be written")
         if os.path.lexists(self.output):
             self._replaceable(self.output)
 
     def withdraw(self) -> None:
-        """Take away what ``output`` is now, which :meth:`put` replaces; it comes back if that is never reached."""
+        """Move the current ``output`` aside for :meth:`put` to replace; it is restored if that is never reached."""
         if os.path.lexists(self.output):
             self.check()
             self.output.rename(self._withdrawn)
 
     def restore(self) -> None:
-        """Bring back what was withdrawn, unless there is something new."""
+        """Move back what was withdrawn, unless ``output`` exists again."""
         with suppress(OSError):
             rename_new(self._withdrawn, self.output)
 
     def put(self) -> None:
-        """Rename ``new`` to ``output``; what that was until now goes with the hidden folder."""
+        """Rename ``new`` to ``output``; the previous ``output`` is deleted with the hidden folder."""
         _follow_umask(self.new)
         while True:
             with suppress(FileExistsError):
                 return rename_new(self.new, self.output)
             self.check()
-            with suppress(FileNotFoundError):  # it has gone meanwhile
+            with suppress(FileNotFoundError):  # deleted in the meantime
                 return self._replace()
 
     def _replace(self) -> None:
@@ -72,10 +72,10 @@ class Staged:
 
 @contextmanager
 def staged(output: Path, *, error: type[MobileVLMError], replaceable: Check) -> Iterator[Staged]:
-    """A :class:`Staged` for ``output``, to be put in place by its method. Whatever happens, nothing half-written stays.
+    """A :class:`Staged` for ``output``; its ``put`` moves it into place. Nothing incomplete is left behind, whatever happens.
 
     Raises:
-        MobileVLMError: of the kind ``error``: nothing can be written to ``output``, or the disk is full.
+        MobileVLMError: of class ``error``: ``output`` can't be written, or the disk is full.
     """
     if output.name in ("", ".."):
         raise error(f"{output}: got a folder that exists, expected a new name")
@@ -85,11 +85,11 @@ def staged(output: Path, *, error: type[MobileVLMError], replaceable: Check) -> 
         scratch = ScratchFolder(output.parent, output.name, _rescue)
     except OSError as failure:
         _remove_empty(missing)
-        raise error(f"{output}: {failure.strerror}, expected a place to write") from None
+        raise error(f"{output}: {failure.strerror}, expected a path that can be written") from None
     place = Staged(output, scratch.path, error, replaceable)
     try:
         place.new.parent.mkdir()
-        place.new.touch()  # finds names that the system refuses
+        place.new.touch()  # detects names that the system rejects
         place.new.unlink()
         place.check()
         yield place
@@ -97,7 +97,7 @@ def staged(output: Path, *, error: type[MobileVLMError], replaceable: Check) -> 
         if failure.errno == errno.ENOSPC:
             raise error(f"{output}: the disk is full, nothing was written") from None
         if str(failure.filename).startswith(str(scratch.path)):
-            raise error(f"{output}: {failure.strerror}, expected a place to write") from None
+            raise error(f"{output}: {failure.strerror}, expected a path that can be written") from None
         raise
     except MobileVLMError as failure:
         if str(place.new) not in str(failure):
@@ -113,7 +113,7 @@ def staged(output: Path, *, error: type[MobileVLMError], replaceable: Check) -> 
 def atomic_file(
     path: Path, *, error: type[MobileVLMError] = OutputError, replaceable: Check | None = None
 ) -> Iterator[Path]:
-    """A path to write to that becomes ``path`` at the end. A file that is there is replaced, if ``replaceable`` doesn't object.
+    """A temporary path that becomes ``path`` at the end. An existing file is replaced unless ``replaceable`` raises an error.
 
     Raises:
         MobileVLMError: as :func:`staged`.
@@ -125,7 +125,7 @@ def atomic_file(
 
 @contextmanager
 def atomic_folder(path: Path, *, error: type[MobileVLMError] = OutputError) -> Iterator[Path]:
-    """An empty folder to fill that becomes ``path``, which doesn't exist, at the end.
+    """An empty temporary folder that becomes ``path``, which must not exist, at the end.
 
     Raises:
         MobileVLMError: as :func:`staged`.
@@ -137,29 +137,29 @@ def atomic_folder(path: Path, *, error: type[MobileVLMError] = OutputError) -> I
 
 
 def require_place(path: Path, *, error: type[MobileVLMError] = OutputError, replaceable: Check | None = None) -> None:
-    """Raise what :func:`atomic_file` would raise: for work that ends in a file, before it begins."""
+    """Raise the error that :func:`atomic_file` would raise. Call it before the work that ends in the file."""
     with staged(path, error=error, replaceable=replaceable or _any_file(error)):
         pass
 
 
 def new_only(noun: str, error: type[MobileVLMError] = OutputError) -> Check:
-    """Nothing is replaced; ``noun`` is what errors call the output."""
+    """A check that allows no replacement; errors call the output ``noun``."""
 
     def refuse(path: Path) -> None:
-        raise error(f"{path}: exists already, expected a new {noun}")
+        raise error(f"{path}: already exists, expected a new {noun}")
 
     return refuse
 
 
 def recover(path: Path) -> None:
-    """Give ``path`` back what a killed process had moved aside to replace it."""
+    """Restore a ``path`` that a killed process had moved aside to replace it."""
     sweep(path.parent, path.name, _rescue)
 
 
 def _any_file(error: type[MobileVLMError]) -> Check:
     def refuse(path: Path) -> None:
         if not path.is_file():
-            raise error(f"{path}: exists and is no file, expected the name of a file to write")
+            raise error(f"{path}: exists and is not a file, expected the name of a file to write")
 
     return refuse
 
@@ -171,12 +171,12 @@ def _rescue(stale: Path) -> None:
 
 
 def _follow_umask(new: Path) -> None:
-    """Give ``new`` the rights that the system gives new files, whatever the library that wrote it asked for."""
-    mode = stat.S_IMODE(new.parent.stat().st_mode)  # a folder that was made without asking for anything
+    """Give ``new`` the default permissions of new files, whatever the library that wrote it has set."""
+    mode = stat.S_IMODE(new.parent.stat().st_mode)  # a folder created with default permissions
     for path in (new, *(new.rglob("*") if new.is_dir() else ())):
         if path.is_dir():
             path.chmod(mode)
-        elif not path.is_symlink() and path.stat().st_nlink == 1:  # else it belongs to another folder too
+        elif not path.is_symlink() and path.stat().st_nlink == 1:  # otherwise it belongs to another folder too
             path.chmod(mode & 0o666)
 
 

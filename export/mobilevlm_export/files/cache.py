@@ -1,4 +1,4 @@
-"""Where the kit keeps what it can make again."""
+"""The kit's cache of files that can be recreated."""
 
 from __future__ import annotations
 

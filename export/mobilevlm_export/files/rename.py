@@ -1,4 +1,4 @@
-"""Renames in one step of the system: one that never replaces anything, and one that exchanges two places."""
+"""Atomic renames: one that never replaces anything, and one that exchanges two paths."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rename_new(source: Path, target: Path) -> None:
 
     Raises:
         FileExistsError: ``target`` exists.
-        OSError: the system refuses.
+        OSError: the rename fails.
     """
     if _rename(source, target, _NOREPLACE):
         return
@@ -33,11 +33,11 @@ def rename_new(source: Path, target: Path) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Give each of the two the other's name at once; False if the system or the file system can't.
+    """Swap the two names atomically; False if the system or the file system doesn't support it.
 
     Raises:
         FileNotFoundError: one of them doesn't exist.
-        OSError: the system refuses.
+        OSError: the exchange fails.
     """
     return _rename(one, other, _EXCHANGE)
 

@@ -1,7 +1,7 @@
-"""Temporary folders that a killed process doesn't leave behind for good.
+"""Temporary folders that are cleaned up even if their process is killed.
 
-Each is locked for as long as it is used. Whoever makes the next one of that name removes those whose lock is free: their owner
-was killed. The system frees a lock with its process, however that ends.
+Each is locked while in use. Creating another folder of the same name removes those whose lock is free: their owner was killed.
+The system releases a lock when its process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _LONGEST_STEM = 100  # bytes; names have at most 255
 
 
 class ScratchFolder:
-    """A new folder ``path``, for its owner alone. It is removed by ``close``, or when nothing refers to it any more."""
+    """A new private folder ``path``. It is removed by ``close``, or when nothing refers to this object anymore."""
 
     def __init__(
         self, parent: Path | None = None, name: str = "mvlm", rescue: Callable[[Path], None] | None = None
     ) -> None:
-        """Make it in ``parent`` (default: the system's temporary folder) once :func:`sweep` has removed stale ones."""
+        """Create it in ``parent`` (default: the system's temporary folder), after :func:`sweep` has removed stale ones."""
         parent = parent or Path(tempfile.gettempdir())
         sweep(parent, name, rescue)
         self.path, descriptor = _locked(parent, name)
         self._remove = weakref.finalize(self, _remove, self.path, descriptor)
 
     def close(self) -> None:
-        """Remove the folder and all in it."""
+        """Remove the folder and everything in it."""
         self._remove()
 
     def __enter__(self) -> Path:
@@ -45,7 +45,7 @@ class ScratchFolder:
 
 
 def sweep(parent: Path, name: str, rescue: Callable[[Path], None] | None = None) -> None:
-    """Remove the folders that killed processes left in ``parent`` under ``name``; ``rescue`` may take from each what it needs."""
+    """Remove the folders that killed processes left in ``parent`` under ``name``; ``rescue`` is called on each before."""
     stale = re.compile(rf"\.{re.escape(_stem(name))}\.[a-z0-9_]{{8}}\.part")
     try:
         found = [Path(entry.path) for entry in os.scandir(parent) if stale.fullmatch(entry.name) and _is_own(entry)]
@@ -58,7 +58,7 @@ def sweep(parent: Path, name: str, rescue: Callable[[Path], None] | None = None)
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # in use, or on a file system that can't tell
+        except OSError:  # in use, or on a file system without locks
             os.close(descriptor)
             continue
         if rescue:
@@ -84,7 +84,7 @@ def _locked(parent: Path, name: str) -> tuple[Path, int]:
             os.close(descriptor)
             continue  # being swept
         except OSError:
-            return path, descriptor  # a file system without locks: nobody sweeps there
+            return path, descriptor  # a file system without locks: no process sweeps there
         if path.exists():
             return path, descriptor
         os.close(descriptor)

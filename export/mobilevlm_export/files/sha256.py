@@ -10,7 +10,7 @@ _CHUNK = 1 << 22
 
 
 def file_sha256(path: Path, hashed: Callable[[int], None] = lambda count: None) -> str:
-    """SHA-256 of the file ``path`` in hexadecimal; ``hashed`` is called with each count of bytes that were read."""
+    """Hexadecimal SHA-256 of the file ``path``; ``hashed`` is called with the number of bytes of each chunk read."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

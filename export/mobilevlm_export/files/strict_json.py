@@ -1,7 +1,7 @@
-"""JSON from outside, as RFC 8259 has it and nothing more, so that whatever is read can be used, shown and written again.
+"""Strict JSON (RFC 8259) from untrusted files, so that every value can be used, displayed and written again.
 
-Refused beside what is no JSON: a key twice in an object, NaN and infinities (also ``1e999``), whole numbers beyond 64 bits, half of a
-surrogate pair, more than 200 levels. The apps' readers refuse the same.
+Also rejected: duplicate keys in an object, NaN and infinities (including ``1e999``), integers beyond 64 bits, unpaired surrogates,
+more than 200 levels of nesting. The apps' readers reject the same.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _LARGEST = 1 << 63
 
 
 class JsonError(ValueError):
-    """What was got instead of JSON, in one line without the file's name."""
+    """What was found instead of JSON: one line, without the file's name."""
 
 
 def read_json(path: Path) -> Any:
     """The value in the file ``path``, at most 16 MiB.
 
     Raises:
-        JsonError: it is too large or no JSON.
+        JsonError: it is too large or not JSON.
         OSError: it can't be read.
     """
     with path.open("rb") as file:
@@ -35,10 +35,10 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(data: bytes | str) -> Any:
-    """The value that ``data`` (bytes: UTF-8) spells.
+    """The value of the JSON text ``data`` (bytes: UTF-8).
 
     Raises:
-        JsonError: it is no JSON.
+        JsonError: it is not JSON.
     """
     text = data if isinstance(data, str) else _decoded(data)
     try:
@@ -61,21 +61,21 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise JsonError(f"no JSON in UTF-8 ({error.reason} at byte {error.start})") from None
+        raise JsonError(f"invalid UTF-8 ({error.reason} at byte {error.start})") from None
 
 
 def _malformed(error: json.JSONDecodeError, text: str) -> str:
     if not text[error.pos :].strip() or error.msg.startswith("Unterminated"):
-        return "JSON that is cut short"
+        return "truncated JSON"
     place = f"line {error.lineno} column {error.colno}" if "\n" in text else f"column {error.colno}"
-    return f"no JSON at {place}"
+    return f"invalid JSON at {place}"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise JsonError(f"the key {twice!r:.40} twice in a JSON object")
+        (duplicate, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise JsonError(f"the key {duplicate!r:.40} twice in a JSON object")
     return values
 
 
@@ -93,11 +93,11 @@ def _finite(spelled: str) -> float:
 
 
 def _constant(spelled: str) -> NoReturn:
-    raise JsonError(f"{spelled}, which is no JSON")
+    raise JsonError(f"{spelled}, which is not JSON")
 
 
 def _require_shallow_text(value: Any) -> None:
-    """Raise JsonError if ``value`` is nested too deeply, or holds text that can't be written."""
+    """Raise JsonError if ``value`` is nested too deeply or contains text that can't be encoded."""
     level = [value]
     for _ in range(_MAX_DEPTH + 1):
         deeper = []
@@ -120,4 +120,4 @@ def _require_text(text: str) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise JsonError("half of a surrogate pair in a JSON text") from None
+            raise JsonError("an unpaired surrogate in a JSON text") from None

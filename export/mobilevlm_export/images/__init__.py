@@ -1,1 +1,1 @@
-"""A user's picture → RGB pixels."""
+"""An image file → RGB pixels."""

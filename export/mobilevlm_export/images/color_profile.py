@@ -1,4 +1,4 @@
-"""A picture's own colors → sRGB, the colors that models were trained on and that phones decode to."""
+"""Convert an image's colors to sRGB, which models are trained on and phones decode to."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _MODES = {
     "GRAY": ("L", "LA"),
     "CMYK": ("CMYK",),
 }  # by a profile's color space
-_UNMOVED = 1  # of 255: by so much a copy of sRGB differs from sRGB
+_ROUNDING = 1  # of 255: how much copies of sRGB differ from sRGB by rounding
 
 
-def in_srgb(image: Image.Image) -> Image.Image:
-    """``image`` with its embedded ICC profile applied, as RGB or RGBA; itself where it has none that says another color than sRGB.
+def to_srgb(image: Image.Image) -> Image.Image:
+    """``image`` with its embedded ICC profile applied, as RGB or RGBA; unchanged if it has no profile or its profile is sRGB.
 
-    A profile that is damaged or of other colors than the picture's is ignored, as viewers do.
+    Like image viewers, this ignores a profile that is damaged or for another color space than the image's.
     """
     embedded = image.info.get("icc_profile")
     if not embedded:
@@ -33,18 +33,18 @@ def in_srgb(image: Image.Image) -> Image.Image:
         converted = ImageCms.profileToProfile(colors, profile, _SRGB, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
         return image
-    assert converted is not None  # it was not asked to change the picture in place
+    assert converted is not None  # None only for a conversion in place
     if alpha is not None:
         converted.putalpha(alpha)
     return converted
 
 
 def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
-    """Whether ``profile`` moves no color by more than rounding does: converting by it would only add noise."""
+    """Whether ``profile`` changes no color by more than rounding: converting would only add noise."""
     steps = range(0, 256, 15)
     lattice = Image.frombytes(
         "RGB", (18 * 18, 18), bytes(v for r in steps for g in steps for b in steps for v in (r, g, b))
     )
     moved = ImageCms.profileToProfile(lattice, profile, _SRGB)
     assert moved is not None
-    return max(abs(a - b) for a, b in zip(lattice.tobytes(), moved.tobytes(), strict=True)) <= _UNMOVED
+    return max(abs(a - b) for a, b in zip(lattice.tobytes(), moved.tobytes(), strict=True)) <= _ROUNDING

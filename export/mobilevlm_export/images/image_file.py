@@ -1,4 +1,4 @@
-"""A picture's file → Pillow's image: formats that users have and no others, within bounds, and one line for whatever is damaged."""
+"""An image file → Pillow's image: common formats only, of limited size, and a one-line error for whatever is damaged."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from PIL import (  # noqa: F401  each plugin registers its format
 
 from mobilevlm_export.errors import ImageError
 
-MAX_PIXELS = 178_956_970  # Pillow's own bound for a bomb: what a 24-bit image of half a gigabyte holds
+MAX_PIXELS = 178_956_970  # Pillow's limit for decompression bombs: a 24-bit image of half a gigabyte
 MAX_SIDE = 1_000_000
 MAX_BYTES = 1 << 30
-# What users have. Pillow reads far more, also by starting other programs.
+# Common formats. Pillow reads far more, some of them by starting other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 _HEIC = "HEIF"  # as pillow-heif calls it
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
@@ -35,11 +35,11 @@ _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 ImageSource = str | Path | bytes | BinaryIO
 
 
-def read_picture(source: ImageSource, name: object) -> bytes:
-    """The bytes of ``source``, which errors call ``name``: no more of it than a picture may have.
+def read_image_bytes(source: ImageSource, name: object) -> bytes:
+    """The bytes of ``source``, at most as many as an image may have; ``name`` is for errors.
 
     Raises:
-        ImageError: it is missing or empty, or has more bytes.
+        ImageError: it is missing, empty or too large.
     """
     if isinstance(source, (str, Path)):
         try:
@@ -47,27 +47,27 @@ def read_picture(source: ImageSource, name: object) -> bytes:
                 data = _bounded(file, name)
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
             reason = error.strerror if isinstance(error, OSError) else error
-            raise ImageError(f"{name}: {reason}, expected a picture") from None
+            raise ImageError(f"{name}: {reason}, expected an image") from None
     else:
         data = source if isinstance(source, bytes) else _bounded(source, name)
     if not data:
-        raise ImageError(f"{name}: got an empty file, expected a picture")
+        raise ImageError(f"{name}: got an empty file, expected an image")
     return data
 
 
 def _bounded(file: BinaryIO, name: object) -> bytes:
-    """All of ``file``, which may be a pipe or a device without an end."""
+    """All of ``file``, which may be a pipe or an endless device."""
     read = bytearray()
     while chunk := file.read(1 << 20):
         read += chunk
         if len(read) > MAX_BYTES:
-            raise ImageError(f"{name}: got more than {MAX_BYTES} bytes, expected a smaller picture")
-        if len(read) >= 16 and not _begins_a_picture(bytes(read[:16])):
-            break  # it isn't one however long it is
+            raise ImageError(f"{name}: got more than {MAX_BYTES} bytes, expected a smaller image")
+        if len(read) >= 16 and not _may_be_image(bytes(read[:16])):
+            break  # not an image, whatever follows
     return bytes(read)
 
 
-def _begins_a_picture(prefix: bytes) -> bool:
+def _may_be_image(prefix: bytes) -> bool:
     """Whether a file of one of ``FORMATS``, or HEIC, may begin with these 16 bytes."""
     return _is_heic(prefix) or any((accepts := Image.OPEN[name][1]) and accepts(prefix) for name in FORMATS)
 
@@ -81,25 +81,25 @@ def _register_heic(name: object) -> None:
         import pillow_heif
     except ImportError:
         raise ImageError(
-            f"{name}: got a HEIC picture, expected JPEG, PNG or the like; HEIC is read with: pip install pillow-heif"
+            f"{name}: got a HEIC image, expected JPEG, PNG or the like; to read HEIC: pip install pillow-heif"
         ) from None
     pillow_heif.register_heif_opener()
 
 
 @contextmanager
-def decoded(data: bytes, name: object) -> Iterator[Image.Image]:
-    """The picture that ``data`` holds, opened by Pillow but not read yet; only formats that this kit names.
+def opened_image(data: bytes, name: object) -> Iterator[Image.Image]:
+    """The image in ``data``, opened by Pillow but not opened_image yet; supported formats only.
 
     Raises:
         ImageError: it has too many pixels, or needs a package that isn't installed.
-        Exception: whatever Pillow raises; :func:`picture_faults` makes one line of it.
+        Exception: whatever Pillow raises; :func:`image_errors` turns it into one line.
     """
     formats: tuple[str, ...] = FORMATS
     if _is_heic(data):
         _register_heic(name)
         formats = (_HEIC,)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which doesn't matter here
+        warnings.simplefilter("ignore")  # Pillow warns about unusual metadata, which doesn't matter here
         with Image.open(io.BytesIO(data), formats=formats) as image:
             if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                 raise ImageError(
@@ -109,20 +109,20 @@ def decoded(data: bytes, name: object) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def picture_faults(name: object, size: int) -> Iterator[None]:
-    """Make one ImageError of whatever Pillow raises of the ``size`` bytes that ``name`` holds."""
+def image_errors(name: object, size: int) -> Iterator[None]:
+    """Turn whatever Pillow raises about the ``size`` bytes of ``name`` into an ImageError of one line."""
     try:
         yield
     except Image.DecompressionBombError:
-        raise ImageError(f"{name}: got a picture too large to decode, expected at most {MAX_PIXELS} pixels") from None
+        raise ImageError(f"{name}: got an image too large to decode, expected at most {MAX_PIXELS} pixels") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{name}: got {size} bytes that are not a picture, expected JPEG, PNG or the like") from None
+        raise ImageError(f"{name}: got {size} bytes that are not an image, expected JPEG, PNG or the like") from None
     except ImageError:
         raise
     except MemoryError:
         raise ImageError(
-            f"{name}: got a picture that needs more memory than there is, expected a smaller one"
+            f"{name}: got an image that needs more memory than is available, expected a smaller one"
         ) from None
     except Exception as error:  # a damaged file makes decoders raise anything: struct.error, KeyError, zlib.error, …
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ImageError(f"{name}: got a damaged picture ({reason:.100}), expected a whole one") from None
+        raise ImageError(f"{name}: got a damaged image ({reason:.100}), expected a complete one") from None

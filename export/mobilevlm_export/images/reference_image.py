@@ -1,20 +1,20 @@
-"""Pictures of benchmarks and training data, opened as the authors' scripts open them."""
+"""Images of benchmarks and training data, opened as the authors' scripts open them."""
 
 from __future__ import annotations
 
 from PIL import Image
 
-from mobilevlm_export.images.image_file import ImageSource, decoded, picture_faults, read_picture
+from mobilevlm_export.images.image_file import ImageSource, image_errors, opened_image, read_image_bytes
 
 
 def open_as_reference(source: ImageSource, name: str) -> Image.Image:
-    """The picture ``source``, called ``name`` in errors, by Pillow's plain conversion to RGB.
+    """The image ``source``, converted to RGB by Pillow alone; ``name`` is for errors.
 
-    Unlike ``open_image`` for a user's picture, neither EXIF orientation nor color profile is applied, and transparency is dropped.
+    Unlike ``open_image``, this applies neither EXIF orientation nor color profile, and drops transparency.
 
     Raises:
-        ImageError: it is missing or not a whole picture.
+        ImageError: it is missing or not a complete image.
     """
-    data = read_picture(source, name)
-    with picture_faults(name, len(data)), decoded(data, name) as image:
+    data = read_image_bytes(source, name)
+    with image_errors(name, len(data)), opened_image(data, name) as image:
         return image.convert("RGB")

@@ -1,8 +1,8 @@
-"""A picture padded to a square and resized, bit for bit as Pillow's bicubic does it, without ever making the square.
+"""Pad an image to a square and resize it, bit for bit like Pillow's bicubic, without ever allocating the square.
 
-The square of a 1 × 30,000 picture has 900 million pixels, almost all of them padding. What padding adds to an output pixel is the color
-times the sum of the weights there, so only the picture's own pixels are read. Pillow resizes horizontally and then vertically and rounds to
-8 bits after each; along the picture's longer side, where nothing is padded, it does it here too.
+The square of a 1 × 30,000 image has 900 million pixels, almost all of them padding. Padding contributes its color times the sum of
+its weights to an output pixel, so only the image's own pixels are read. Pillow resizes horizontally, then vertically, and rounds to
+8 bits after each pass; along the image's longer side, which has no padding, the same is done here.
 
 Source: the method of Pillow's ``Resample.c`` (8 bits per channel); a test compares with Pillow on the whole square.
 """
@@ -15,18 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_PRECISION_BITS = 32 - 8 - 2  # 8 bits for a color and 2 for what the kernel overshoots
+_PRECISION_BITS = 32 - 8 - 2  # 8 bits for a color and 2 for the kernel's overshoot
 _HALF = 1 << (_PRECISION_BITS - 1)
 _SUPPORT = 2.0
 _A = -0.5
-_BLOCK = 1 << 18  # pixels that are narrowed at once: as float64 they take some megabytes, however large the picture is
+_BLOCK = 1 << 18  # pixels resized at a time: a few megabytes as float64, however large the image is
 
 Bytes = NDArray[np.uint8]
 Color = tuple[int, int, int]
 
 
 def padded_and_resized(image: Image.Image, side: int, pad_color: Color) -> Bytes:
-    """``image`` (RGB) in the middle of a square of ``pad_color`` that is resized: uint8 [side, side, 3]."""
+    """``image`` (RGB) centered in a square of ``pad_color`` and resized: uint8 [side, side, 3]."""
     width, height = image.size
     square = max(width, height)
     if width == height:
@@ -35,15 +35,15 @@ def padded_and_resized(image: Image.Image, side: int, pad_color: Color) -> Bytes
         padded = Image.new("RGB", (side, side), pad_color)
         padded.paste(image, ((side - width) // 2, (side - height) // 2))
         return np.asarray(padded)
-    return _wide(image, side, pad_color) if width > height else _tall(image, side, pad_color)
+    return _resize_wide(image, side, pad_color) if width > height else _resize_tall(image, side, pad_color)
 
 
-def _wide(image: Image.Image, side: int, pad_color: Color) -> Bytes:
-    """Narrow the picture's rows and one of padding, then shorten them, the padding's weights summed up."""
+def _resize_wide(image: Image.Image, side: int, pad_color: Color) -> Bytes:
+    """Resize the image's rows and one row of padding horizontally, then all vertically, with the padding's weights summed."""
     width, height = image.size
     rows = np.asarray(image.resize((side, height), Image.Resampling.BICUBIC)).reshape(height, side * 3)
     taps = list(_taps(width, side, (width - height) // 2, height))
-    padding = np.stack([_of_padding(inside.sum() + outside, pad_color) for _, inside, outside in taps]).reshape(-1)
+    padding = np.stack([_padding_color(inside.sum() + outside, pad_color) for _, inside, outside in taps]).reshape(-1)
     out = [
         _rounded(inside @ rows[at : at + len(inside)].astype(np.float64) + outside * padding)
         for at, inside, outside in taps
@@ -51,8 +51,8 @@ def _wide(image: Image.Image, side: int, pad_color: Color) -> Bytes:
     return np.stack(out).reshape(side, side, 3)
 
 
-def _tall(image: Image.Image, side: int, pad_color: Color) -> Bytes:
-    """Narrow the picture's rows to the columns that see any of it, shorten those; the other columns are padding to both sides."""
+def _resize_tall(image: Image.Image, side: int, pad_color: Color) -> Bytes:
+    """Resize horizontally to the columns that see any of the image, then those vertically; all other columns are padding."""
     width, height = image.size
     taps = list(_taps(height, side, (height - width) // 2, width))
     seeing = [x for x, (_, inside, _) in enumerate(taps) if len(inside)]
@@ -68,25 +68,25 @@ def _tall(image: Image.Image, side: int, pad_color: Color) -> Bytes:
         sums = np.stack([inside @ columns[at : at + len(inside)] + outside * padding for at, inside, outside in seen])
         narrow[top : top + rows.height] = _rounded(sums).reshape(len(seen), -1, 3).transpose(1, 0, 2)
     totals = [inside.sum() + outside for _, inside, outside in taps]
-    unseen = np.stack([_of_padding(total, pad_color) for total in totals])  # [side, 3]: each column's constant color
+    unseen = np.stack([_padding_color(total, pad_color) for total in totals])  # [side, 3]: each column's constant color
     out = np.stack([_rounded(total * unseen.astype(np.float64)) for total in totals])
     out[:, seeing] = np.asarray(Image.fromarray(narrow).resize((len(seeing), side), Image.Resampling.BICUBIC))
     return out
 
 
-def _of_padding(weight: float, pad_color: Color) -> Bytes:
+def _padding_color(weight: float, pad_color: Color) -> Bytes:
     return _rounded(weight * np.array(pad_color, np.float64))
 
 
 def _rounded(sums: NDArray[np.float64]) -> Bytes:
-    """Sums in fixed point, whole numbers that a float64 holds exactly, as 8 bits."""
+    """Fixed-point sums (integers that a float64 holds exactly) rounded to 8 bits."""
     sums += _HALF
     return np.clip(sums.astype(np.int64) >> _PRECISION_BITS, 0, 255).astype(np.uint8)
 
 
 def _taps(square: int, side: int, before: int, length: int) -> Iterator[tuple[int, NDArray[np.float64], float]]:
-    """For each of ``side`` output pixels along one axis: the first picture pixel that it sees, the weights of those, and the sum of the
-    weights of the padding. The picture's ``length`` pixels begin at ``before`` in the ``square``.
+    """For each of ``side`` output pixels along one axis: the first image pixel that contributes, the weights from there on, and the
+    sum of the padding's weights. The image's ``length`` pixels begin at ``before`` in the ``square``.
     """
     for first, weights in _weights(square, side):
         begin = min(max(before - first, 0), len(weights))
@@ -96,7 +96,7 @@ def _taps(square: int, side: int, before: int, length: int) -> Iterator[tuple[in
 
 
 def _weights(square: int, side: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """For each output pixel the first input pixel and the weights from there on: whole numbers, ``1 << _PRECISION_BITS`` for 1."""
+    """For each output pixel, the first input pixel and the weights from there on, as integers: ``1 << _PRECISION_BITS`` is 1."""
     scale = square / side
     widened = max(scale, 1.0)
     support = _SUPPORT * widened
@@ -106,7 +106,7 @@ def _weights(square: int, side: int) -> Iterator[tuple[int, NDArray[np.float64]]
         begin = max(int(center - support + 0.5), 0)
         end = min(int(center + support + 0.5), square)
         exact = _bicubic((np.arange(end - begin, dtype=np.float64) + begin - center + 0.5) * inverse)
-        total = np.add.accumulate(exact)[-1]  # one after the other, as C adds them
+        total = np.add.accumulate(exact)[-1]  # in sequence, as C adds them
         fixed = (exact / total if total != 0 else exact) * (1 << _PRECISION_BITS)
         yield begin, np.trunc(fixed + np.where(fixed < 0, -0.5, 0.5))
 

@@ -1,1 +1,1 @@
-"""From a (quantized) model to what phones load."""
+"""Lower a (quantized) model to the programs that phones run."""

@@ -1,7 +1,7 @@
-"""Lower a model to Core ML packages that Xcode and iOS 18 load as they are: build, write, read back, check.
+"""Lower a model to Core ML packages that Xcode and iOS 18 load unchanged: build, write, read back, check.
 
-``vision_encoder.mlpackage``, ``text_decoder.mlpackage`` and ``token_embedding.safetensors`` hold the very integers and scales
-that the model was quantized to: an ExecuTorch program of the same model differs in its activations only.
+``vision_encoder.mlpackage``, ``text_decoder.mlpackage`` and ``token_embedding.safetensors`` contain exactly the integers and scales
+of the quantized model: an ExecuTorch program of the same model differs only in its activations.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mobilevlm_export import __version__
 from mobilevlm_export.dependencies.torchao_private import is_int4, is_quantized
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.job import CACHE_UPDATES
-from mobilevlm_export.lower.coreml_checks import Expected, FunctionInfo, check_package
+from mobilevlm_export.lower.coreml_checks import ExpectedFunction, FunctionInfo, check_package
 from mobilevlm_export.lower.coreml_layers import compute_type
 from mobilevlm_export.lower.coreml_package import Description, write_package
 from mobilevlm_export.lower.coreml_text_decoder import DECODE, PREFILL, DecoderShape, text_decoder_program
@@ -36,12 +36,12 @@ VISION_ENCODER, TEXT_DECODER = "vision_encoder.mlpackage", "text_decoder.mlpacka
 TOKEN_EMBEDDING = "token_embedding.safetensors"
 DEFAULT_PREFILL_CHUNK = 64
 _STAGE, _STEPS = "Core ML", 6
-_ALIGNMENT = 32  # the Neural Engine's states want multiples of it
+_ALIGNMENT = 32  # the Neural Engine requires states of a multiple of this width
 
 
 @dataclass(frozen=True)
 class CoreMLInfo:
-    """The written artifacts: how big, how made, what their functions consist of. Lengths are in tokens."""
+    """The written artifacts: their size, how they were made, and the operators of their functions. Lengths are in tokens."""
 
     bytes: int
     recipe: Recipe
@@ -56,12 +56,12 @@ class CoreMLInfo:
     versions: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for the bundle's manifest; paths as they stand in the bundle."""
+        """Plain data for the bundle's manifest; paths are relative to the bundle."""
         functions = {
             package: {name: info.to_json() for name, info in infos.items()} for package, infos in self.functions.items()
         }
         return {
-            # What recognises the package; every reader finds it in the manifest's files.
+            # Identifies the package; every reader finds it among the manifest's files.
             "file": f"{TEXT_DECODER}/Manifest.json",
             "bytes": self.bytes,
             "recipe": self.recipe.to_json(),
@@ -92,15 +92,15 @@ def lower_coreml(
     source_sha256: str = "",
     progress: Progress = silent,
 ) -> CoreMLInfo:
-    """Write ``model``, quantized as ``recipe`` says, into ``folder``; ``source_sha256`` is the checkpoint's hash, for the metadata.
+    """Write ``model``, quantized with ``recipe``, into ``folder``; ``source_sha256`` is the checkpoint's hash, for the metadata.
 
-    The default context is 1024 tokens, or less where the model has less. ``cache_update`` is how keys and values get into the
-    cache: ``slice`` writes at an index that is known when it runs, ``one-hot`` by a product with a mask over all positions, for engines
-    that know no such index. The model is left as it was.
+    The default context is 1024 tokens, or the model's maximum if that is less. ``cache_update`` is how keys and values are written
+    to the cache: ``slice`` writes at a dynamic index; ``one-hot`` multiplies by a mask over all positions, for engines without
+    dynamic indices. The model is not changed.
 
     Raises:
-        LoweringError: a length that doesn't fit, a part that isn't quantized as the recipe says, a value that
-            doesn't fit float16, a saved program that isn't as it was meant, or a file that can't be written.
+        LoweringError: a length is out of range, a part isn't quantized as in the recipe, a value doesn't fit float16, a saved
+            program isn't as expected, or a file can't be written.
     """
     shape, context = _shape(model, max_context, prefill_chunk, cache_update)
     require_recipe(model, recipe)
@@ -148,24 +148,24 @@ def _shape(
         raise LoweringError(f"cache_update: got {cache_update!r}, expected {' or '.join(CACHE_UPDATES)}")
     if cache_update == "one-hot" and width % _ALIGNMENT:
         raise LoweringError(
-            f"cache_update: got one-hot, for the Neural Engine, and heads {width} wide, expected a multiple of {_ALIGNMENT}, "
-            "as its states need: use slice"
+            f"cache_update: got one-hot, for the Neural Engine, with heads {width} wide, expected a multiple of {_ALIGNMENT}, "
+            "which its states require: use slice"
         )
-    # Room for a padded chunk that starts at the last position.
+    # Leave room for a padded chunk that starts at the last position.
     positions = -(-(context + chunk - 1) // _ALIGNMENT) * _ALIGNMENT
     return DecoderShape(chunk, positions, cache_update), context
 
 
 def _require_one_type(model: MobileVLM, recipe: Recipe) -> None:
-    """A part computes in one type, so a float32 weight among quantized ones would silently become float16."""
+    """Raise LoweringError if a part mixes types: its float32 weights would silently become float16, like the quantized ones."""
     for knob, part in model_parts(model).items():
         scheme = getattr(recipe, knob)
         for path, module in quantizable(part):
             if knob != "embedding" and is_quantized(module.weight) != (compute_type(scheme) == "fp16"):
                 got = "int8 or int4" if is_quantized(module.weight) else "fp32"
                 raise LoweringError(
-                    f"{knob}.{path}: got {got} in a part that is {scheme}; Core ML's parts compute in one type each, expected "
-                    "fp32 for all of it or for none"
+                    f"{knob}.{path}: got {got} in a part that is {scheme}, expected fp32 for all of the part or for none, "
+                    "because with Core ML each part computes in one type"
                 )
 
 
@@ -199,7 +199,7 @@ def _write_text_decoder(
     return check_package(path, _expected_text(model, shape, types), size_limit(decoder) + rope_tables)
 
 
-def _expected_vision(model: MobileVLM, types: Mapping[str, str]) -> dict[str, Expected]:
+def _expected_vision(model: MobileVLM, types: Mapping[str, str]) -> dict[str, ExpectedFunction]:
     layers, encoder = model.config.vision.num_run_layers, model.vision_encoder
     operators = {
         "conv": 2,
@@ -209,29 +209,29 @@ def _expected_vision(model: MobileVLM, types: Mapping[str, str]) -> dict[str, Ex
         "avg_pool": 1,
     }
     linears = _forms(encoder.tower, types["vision"]) + _forms(encoder.projector, types["projector"])
-    return {FUNCTION: Expected(operators | _constexprs(linears), linears)}
+    return {FUNCTION: ExpectedFunction(operators | _constexprs(linears), linears)}
 
 
-def _expected_text(model: MobileVLM, shape: DecoderShape, types: Mapping[str, str]) -> dict[str, Expected]:
+def _expected_text(model: MobileVLM, shape: DecoderShape, types: Mapping[str, str]) -> dict[str, ExpectedFunction]:
     layers, decoder = model.config.llm.num_layers, model.text_decoder
     linears = _forms(decoder.layers, types["llm"]) + _forms(decoder.lm_head, types["lm_head"])
     operators = {
         "write_state": 2 * layers,
-        "read_state": 2 + 2 * layers,  # once at the beginning, and again after each write
+        "read_state": 2 + 2 * layers,  # once at the start, and again after each write
         "slice_update": 2 * layers,
         "scaled_dot_product_attention": layers,
         "rsqrt": 2 * layers + 1,
     }
-    # What looks something up by an index that is known when it runs: RoPE's rows, and the last real token of a chunk.
+    # Lookups at a dynamic index: RoPE's rows, and the last real token of a chunk.
     lookups = {PREFILL: 3, DECODE: 2} if shape.cache_update == "slice" else {PREFILL: 0, DECODE: 0}
     return {
-        name: Expected(operators | _constexprs(linears) | {"gather": lookups[name]}, linears)
+        name: ExpectedFunction(operators | _constexprs(linears) | {"gather": lookups[name]}, linears)
         for name in (PREFILL, DECODE)
     }
 
 
 def _forms(part: nn.Module, dtype: str) -> Counter[str]:
-    """The linears of ``part`` by the form of their weight."""
+    """The number of linears in ``part`` by the form of their weight."""
     weights = [module.weight for module in part.modules() if isinstance(module, nn.Linear)]
     return Counter(("int4" if is_int4(weight) else "int8") if is_quantized(weight) else dtype for weight in weights)
 
@@ -241,7 +241,7 @@ def _constexprs(linears: Counter[str]) -> dict[str, int]:
 
 
 class _Descriptions:
-    """What Xcode shows of the packages."""
+    """The packages' metadata, as shown by Xcode."""
 
     def __init__(self, model: MobileVLM, recipe: Recipe, context: int, shape: DecoderShape, source_sha256: str) -> None:
         self.config, self.shape, self.context = model.config, shape, context

@@ -1,7 +1,7 @@
-"""Read a saved Core ML package back and refuse it if it would not compute what was meant.
+"""Read a saved Core ML package back and reject it if it would not compute what was intended.
 
-Core ML would load a program whose cache is never written, and answer wrongly; nothing on the way says so. So the file that
-ships is opened again and its operators are counted.
+Core ML would load a program whose cache is never written and give wrong answers without any error. So the file that ships is
+opened again and its operators are counted.
 """
 
 from __future__ import annotations
@@ -21,26 +21,28 @@ _CONSTEXPR = "constexpr_blockwise_shift_scale"
 
 @dataclass(frozen=True)
 class FunctionInfo:
-    """What a saved function consists of: how many operators of each kind, and linears by their weights' form."""
+    """The contents of a saved function: operators by type, and linears by the form of their weights."""
 
     operators: Mapping[str, int]
     linears: Mapping[str, int]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for the bundle's manifest; constants are left out."""
+        """Plain data for the bundle's manifest, without constants."""
         operators = {kind: count for kind, count in sorted(self.operators.items()) if kind != "const"}
         return {"operators": operators, "linears": dict(sorted(self.linears.items()))}
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What a saved function must have: exact counts of operators (others are free) and of linears by form."""
+class ExpectedFunction:
+    """What a saved function must contain: exact counts of some operators, and of all linears by form."""
 
     operators: Mapping[str, int]
     linears: Mapping[str, int]
 
 
-def check_package(path: Path, expected: Mapping[str, Expected], max_weight_bytes: int) -> dict[str, FunctionInfo]:
+def check_package(
+    path: Path, expected: Mapping[str, ExpectedFunction], max_weight_bytes: int
+) -> dict[str, FunctionInfo]:
     """Count the operators of each function in the package ``path``.
 
     Raises:
@@ -65,7 +67,7 @@ def check_package(path: Path, expected: Mapping[str, Expected], max_weight_bytes
     weights = {name: _linear_blobs(block) for name, block in blocks.items()}
     for name, blobs in weights.items():
         if blobs != next(iter(weights.values())):
-            raise LoweringError(f"{path.name}: {name}: got weights of its own, expected those of {next(iter(weights))}")
+            raise LoweringError(f"{path.name}: {name}: got its own weights, expected those of {next(iter(weights))}")
     size = sum(file.stat().st_size for file in path.rglob("weight.bin"))
     if size > max_weight_bytes:
         raise LoweringError(f"{path.name}: got {size} bytes of weights, expected at most {max_weight_bytes}")
@@ -84,7 +86,7 @@ def _block(function: Any) -> list[Any]:
 
 
 def _linears(block: list[Any]) -> Counter[str]:
-    """How many linears there are by the form of their weight: int4, int8, fp16 or fp32."""
+    """The number of linears by the form of their weight: int4, int8, fp16 or fp32."""
     made_by = {output.name: op for op in block for output in op.outputs}
     forms: Counter[str] = Counter()
     for op in block:
@@ -104,7 +106,7 @@ def _data_type(value_type: Any) -> str:
 
 
 def _linear_blobs(block: list[Any]) -> set[int]:
-    """Where in the weight file the linears' weights stand."""
+    """The offsets of the linears' weights in the weight file."""
     made_by = {output.name: op for op in block for output in op.outputs}
     blobs = set()
     for op in block:

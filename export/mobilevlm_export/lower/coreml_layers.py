@@ -1,7 +1,7 @@
-"""What both Core ML programs are built of: constants that functions share, quantized linears, norms, attention's parts.
+"""Building blocks of both Core ML programs: shared constants, quantized linears, norms, parts of attention.
 
 Programs are built operator by operator, not traced: nothing is lost in a conversion, no pass copies weights, and every tensor is
-written from the array that the model holds. Letters: T tokens, D width, H heads, G key/value heads, K head width.
+written from the model's own array. Letters: T tokens, D width, H heads, G key/value heads, K head width.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from mobilevlm_export.dependencies.torchao_private import has_zero_points, integ
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.model.mobilellama import RMSNorm
 
-TARGET = ct.target.iOS18  # the first with states, blocks of int4 and several functions
+TARGET = ct.target.iOS18  # the first with states, int4 blocks and multiple functions
 MIL_TYPES = {"fp16": types.fp16, "fp32": types.fp32}
 NUMPY_TYPES = {"fp16": np.float16, "fp32": np.float32}
 
 
 def compute_type(scheme: str) -> str:
-    """What a part computes in: float32 if its recipe's ``scheme`` is fp32, else float16."""
+    """The type that a part computes in: float32 if its recipe's ``scheme`` is fp32, else float16."""
     return "fp32" if scheme == "fp32" else "fp16"
 
 
 class Constants:
-    """The arrays of one program. Functions that ask for the same name share one array here and one blob in the file."""
+    """The arrays of one program. Constants of the same name share one array here and one blob in the file."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, Any] = {}
 
     def floats(self, name: str, value: Tensor, dtype: str) -> Any:
-        """``value`` as the constant ``name`` of ``dtype``.
+        """``value`` as the constant ``name`` in ``dtype``.
 
         Raises:
             LoweringError: a value doesn't fit float16.
@@ -50,7 +50,7 @@ class Constants:
         return self._constant(name)
 
     def weight(self, name: str, weight: Any, dtype: str) -> Any:
-        """The weight [N, K] of a linear: as it is, or int8 or int4 with a scale a row or a group of columns.
+        """The weight [N, K] of a linear: float in ``dtype``, or int8 or int4 with one scale per row or group of columns.
 
         Raises:
             LoweringError: a scale or value doesn't fit float16.
@@ -75,7 +75,7 @@ class Constants:
 
 
 def cast(x: Any, dtype: str) -> Any:
-    """``x`` in ``dtype``; no operator if it is so already."""
+    """``x`` in ``dtype``; adds no operator if it has that type."""
     return x if x.dtype == MIL_TYPES[dtype] else mb.cast(x=x, dtype=dtype)
 
 
@@ -85,14 +85,14 @@ def dtype_of(x: Any) -> str:
 
 
 def linear(constants: Constants, x: Any, module: nn.Linear, name: str) -> Any:
-    """``module`` of ``x`` [1, T, D]."""
+    """Apply ``module`` to ``x`` [1, T, D]."""
     dtype = dtype_of(x)
     bias = {} if module.bias is None else {"bias": constants.floats(f"{name}_bias", module.bias, dtype)}
     return mb.linear(x=x, weight=constants.weight(f"{name}_weight", module.weight, dtype), name=name, **bias)
 
 
 def rms_norm(constants: Constants, x: Any, norm: RMSNorm, name: str) -> Any:
-    """``norm`` of ``x`` [1, T, D], the mean in float32: squares of a language model's largest activations overflow float16."""
+    """Apply ``norm`` to ``x`` [1, T, D], with the mean in float32: squares of the largest activations overflow float16."""
     dtype, wide = dtype_of(x), cast(x, "fp32")
     mean = mb.reduce_mean(x=mb.mul(x=wide, y=wide), axes=[-1], keep_dims=True)
     normed = cast(mb.mul(x=wide, y=mb.rsqrt(x=mean, epsilon=np.float32(norm.eps))), dtype)
@@ -100,7 +100,7 @@ def rms_norm(constants: Constants, x: Any, norm: RMSNorm, name: str) -> Any:
 
 
 def layer_norm(constants: Constants, x: Any, norm: nn.LayerNorm, name: str) -> Any:
-    """``norm`` of ``x`` [1, T, D]."""
+    """Apply ``norm`` to ``x`` [1, T, D]."""
     dtype = dtype_of(x)
     return mb.layer_norm(
         x=x,

@@ -1,4 +1,4 @@
-"""Write a program as an ``.mlpackage`` with all that Xcode shows of it."""
+"""Write a program as an ``.mlpackage`` with the metadata that Xcode shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SPECIFICATION = ct.target.iOS18.value
 
 @dataclass(frozen=True)
 class Description:
-    """A package's texts: what it is, what each input, output and state is, and facts by name."""
+    """A package's metadata: a summary, a description of each input, output and state, and facts by name."""
 
     summary: str
     license: str
@@ -30,7 +30,7 @@ class Description:
 
 
 def write_package(program: Program, description: Description, path: Path) -> None:
-    """Write ``program`` to ``path``, a folder ``NAME.mlpackage`` that doesn't exist.
+    """Write ``program`` to ``path``, a new folder ``NAME.mlpackage``.
 
     Raises:
         LoweringError: an input, output or state has no description, or the package can't be written.
@@ -52,7 +52,7 @@ def write_package(program: Program, description: Description, path: Path) -> Non
     except RuntimeError as error:
         if WEIGHTS_NOT_WRITTEN not in str(error):
             raise
-        raise LoweringError(f"{path}: its weights can't be written: is there room on the disk?") from error
+        raise LoweringError(f"{path}: its weights can't be written; is the disk full?") from error
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
@@ -72,6 +72,6 @@ def _describe(model: Any, description: Description, path: Path) -> None:
 
 
 def _features(model: Any) -> Iterable[Any]:
-    """Every input, output and state, of each function where there are several."""
+    """Every input, output and state of all functions."""
     for owner in (model, *model.functions):
         yield from (*owner.input, *owner.output, *owner.state)

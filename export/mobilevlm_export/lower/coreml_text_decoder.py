@@ -4,14 +4,14 @@ Inputs: ``embeds`` [1, Q, D], ``input_pos`` int32 [1] (the position of the first
 (how many of the Q are real). Output: ``logits`` [1, 1, V] of the last real token. States: ``k_cache`` and ``v_cache``, float16
 [L, G, C, K], that both functions read and write.
 
-**Padding.** A prompt is fed in chunks of Q; the last one is padded at its end. What stands in the padding is replaced by zeros
-first, so not even a NaN gets through. Padded tokens do write their keys and values, at positions ``input_pos + length`` and on. No
-real token ever reads them: a token at position t attends to positions up to t, each of which was written by a real token
-in an earlier call, or by this one before it is read; the next call starts at ``input_pos + length`` and overwrites the padding from
-there on. The cache has room for a chunk that starts at the last position (C ≥ context + Q - 1), so the padding never
-runs over its end, where an update would be moved back over real positions.
+**Padding.** A prompt is fed in chunks of Q tokens; the last one is padded at its end. The padding is replaced by zeros first, so
+that not even a NaN gets through. Padded tokens do write their keys and values, from position ``input_pos + length`` on, but no
+real token ever reads them: a token at position t attends to positions up to t, each of which was written by a real token in
+an earlier call, or in this call before it is read. The next call starts at ``input_pos + length`` and overwrites the padding.
+The cache has room for a chunk that starts at the last position (C ≥ context + Q - 1), so the padding never reaches beyond
+its end, where an update would be shifted back over real positions.
 
-Letters: L layers, Q tokens of a call, C cache positions, D width, H heads, G key/value heads, K head width, V vocabulary.
+Letters: L layers, Q tokens per call, C cache positions, D width, H heads, G key/value heads, K head width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CACHES = ("k_cache", "v_cache")
 
 @dataclass(frozen=True)
 class DecoderShape:
-    """Q tokens of a ``prefill``, C positions of the cache, and how the cache is updated (one of ``CACHE_UPDATES``)."""
+    """Q tokens per ``prefill`` call, C positions of the cache, and how the cache is updated (one of ``CACHE_UPDATES``)."""
 
     chunk: int
     positions: int
@@ -52,7 +52,7 @@ class DecoderShape:
 
 
 def text_decoder_program(decoder: MobileLlama, shape: DecoderShape, dtypes: tuple[str, str]) -> Program:
-    """The program of both functions, computing the layers and the head in ``dtypes``."""
+    """The program with both functions, which computes the layers and the head in ``dtypes``."""
     constants = Constants()
     program = Program()
     for name, tokens in ((PREFILL, shape.chunk), (DECODE, 1)):
@@ -71,15 +71,15 @@ def _function(
     inputs["input_pos"] = mb.placeholder((1,), types.int32)
     if tokens > 1:
         inputs["length"] = mb.placeholder((1,), types.int32)
-    # Core ML knows states in float16 only.
+    # Core ML supports states in float16 only.
     inputs |= {name: mb.state_tensor_placeholder(cache, types.fp16) for name in CACHES}
     with Function(inputs, opset_version=TARGET) as function:
         given = function.inputs
         x, length = given["embeds"], given.get("length")
         if length is not None:
             x = _without_padding(x, length)
-        place = _Place(given["input_pos"], tokens, shape, config, dtype, constants)
-        caches = {name: _Cache(given[name], place) for name in CACHES}
+        place = _Positions(given["input_pos"], tokens, shape, config, dtype, constants)
+        caches = {name: _CacheState(given[name], place) for name in CACHES}
         for index, layer in enumerate(decoder.layers):
             assert isinstance(layer, DecoderLayer)
             x = _layer(constants, x, layer, index, place, caches)
@@ -107,8 +107,8 @@ def _last_real(x: Any, length: Any, cache_update: str) -> Any:
     return mb.matmul(x=mb.cast(x=chosen, dtype=dtype_of(x)), y=x)
 
 
-class _Place:
-    """Where the tokens of a call stand: what depends on ``input_pos`` alone, made once for all layers."""
+class _Positions:
+    """The positions of a call's tokens: everything that depends only on ``input_pos``, computed once for all layers."""
 
     def __init__(
         self, start: Any, tokens: int, shape: DecoderShape, config: LlamaConfig, dtype: str, constants: Constants
@@ -116,7 +116,7 @@ class _Place:
         self.start, self.tokens, self.shape = start, tokens, shape
         slots = np.arange(shape.positions, dtype=np.int32).reshape(1, shape.positions)
         positions = mb.reshape(x=mb.add(x=start, y=np.arange(tokens, dtype=np.int32)), shape=[tokens, 1])
-        visible = mb.greater_equal(x=positions, y=slots)  # [Q, C]: a token sees positions up to its own
+        visible = mb.greater_equal(x=positions, y=slots)  # [Q, C]: a token attends to positions up to its own
         self.visible = mb.reshape(x=visible, shape=[1, 1, tokens, shape.positions])
         tables = [
             constants.floats(name, table, dtype)  # [C, K]
@@ -126,7 +126,7 @@ class _Place:
             rows = mb.reshape(x=positions, shape=[tokens])
             self.cos, self.sin = (mb.gather(x=table, indices=rows, axis=0, validate_indices=False) for table in tables)
             return
-        here = mb.equal(x=positions, y=slots)  # [Q, C]: one true a row
+        here = mb.equal(x=positions, y=slots)  # [Q, C]: one true per row
         one_hot = mb.cast(x=here, dtype="fp16")
         self.cos, self.sin = (mb.matmul(x=cast(one_hot, dtype), y=table) for table in tables)
         self.one_hot = mb.reshape(x=one_hot, shape=[1, 1, tokens, shape.positions])
@@ -134,21 +134,21 @@ class _Place:
         self.written = mb.reshape(x=written, shape=[1, 1, shape.positions, 1])
 
     def rope(self, x: Any) -> Any:
-        """Turn ``x`` [1, H, Q, K] by its tokens' positions."""
+        """Rotate ``x`` [1, H, Q, K] by its tokens' positions."""
         first, second = mb.split(x=x, num_splits=2, axis=-1)
         rotated = mb.concat(values=[mb.mul(x=second, y=NUMPY_TYPES[dtype_of(x)](-1)), first], axis=-1)
         return mb.add(x=mb.mul(x=x, y=self.cos), y=mb.mul(x=rotated, y=self.sin))
 
 
-class _Cache:
-    """One state [L, G, C, K] through a call: each update is written back before it is read again."""
+class _CacheState:
+    """One state [L, G, C, K] during a call: each update is written back before it is read again."""
 
-    def __init__(self, state: Any, place: _Place) -> None:
+    def __init__(self, state: Any, place: _Positions) -> None:
         self.state, self.place = state, place
         self.value = mb.read_state(input=state)
 
     def update(self, layer: int, new: Any) -> Any:
-        """Write ``new`` [1, G, Q, K] at the call's positions of ``layer``; return all of the layer, [1, G, C, K]."""
+        """Write ``new`` [1, G, Q, K] at the call's positions of ``layer``; return the whole layer [1, G, C, K]."""
         _, heads, positions, width = self.value.shape
         place, stored = self.place, cast(new, "fp16")
         if place.shape.cache_update == "slice":
@@ -167,7 +167,7 @@ class _Cache:
 
 
 def _layer(
-    constants: Constants, x: Any, layer: DecoderLayer, index: int, place: _Place, caches: dict[str, _Cache]
+    constants: Constants, x: Any, layer: DecoderLayer, index: int, place: _Positions, caches: dict[str, _CacheState]
 ) -> Any:
     name = f"layers_{index}"
     normed = rms_norm(constants, x, layer.input_layernorm, f"{name}_input_layernorm")
@@ -179,9 +179,9 @@ def _layer(
 
 
 def _attention(
-    constants: Constants, x: Any, attention: Attention, index: int, place: _Place, caches: dict[str, _Cache]
+    constants: Constants, x: Any, attention: Attention, index: int, place: _Positions, caches: dict[str, _CacheState]
 ) -> Any:
-    """Attend from ``x`` [1, Q, D] to everything up to each token, in the cache or in ``x``."""
+    """Attend from each token of ``x`` [1, Q, D] to all positions up to its own, in the cache or in ``x``."""
     name, heads, groups = f"layers_{index}_self_attn", attention.num_heads, attention.num_kv_heads
     q = place.rope(split_heads(linear(constants, x, attention.q_proj, f"{name}_q_proj"), heads))
     k = place.rope(split_heads(linear(constants, x, attention.k_proj, f"{name}_k_proj"), groups))
@@ -192,7 +192,7 @@ def _attention(
 
 
 def _shared(x: Any, heads: int) -> Any:
-    """Repeat each of G key/value heads [1, G, C, K] for the heads that share it."""
+    """Repeat each of the G key/value heads [1, G, C, K] for the heads that share it."""
     _, groups, positions, width = x.shape
     if groups == heads:
         return x

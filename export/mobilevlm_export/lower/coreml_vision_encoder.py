@@ -1,4 +1,4 @@
-"""``vision_encoder`` as a Core ML program: an RGB picture of S × S in, image embeddings and CLIP's features out.
+"""``vision_encoder`` as a Core ML program: an RGB image of S × S in, image embeddings and CLIP's features out.
 
 Letters: S side in pixels, P patches, D width, H heads, K head width.
 """
@@ -32,9 +32,9 @@ FUNCTION = "main"
 
 
 def vision_encoder_program(encoder: VisionEncoder, side: int, dtypes: tuple[str, str, str]) -> Program:
-    """The program for pictures of ``side`` × ``side`` pixels; ``dtypes``: of the tower, of LDPv2, of the image embeddings.
+    """The program for images of ``side`` × ``side`` pixels; ``dtypes`` of the tower, LDPv2 and the image embeddings.
 
-    The input is an image, whose bytes Core ML hands over as 0 … 255; they are normalised here, in float32.
+    The input is an image, whose bytes Core ML passes as 0 … 255; they are normalized here, in float32.
     """
     tower_type, projector_type, output_type = dtypes
     constants = Constants()
@@ -55,7 +55,7 @@ def vision_encoder_program(encoder: VisionEncoder, side: int, dtypes: tuple[str,
 
 
 def _tower(constants: Constants, images: Any, tower: CLIPVisionTower) -> Any:
-    """CLIP's features [1, P, D] of normalised ``images`` [1, 3, S, S]."""
+    """CLIP's features [1, P, D] of normalized ``images`` [1, 3, S, S]."""
     dtype, embeddings = dtype_of(images), tower.embeddings
     patch = embeddings.patch_embedding
     weight = constants.floats("patch_embedding_weight", patch.weight, dtype)

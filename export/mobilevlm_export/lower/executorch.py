@@ -2,7 +2,7 @@
 
 Methods: ``vision_encoder`` (uint8 [1, 3, S, S] → embeddings, features), ``token_embedding`` (int64 [1, T] → [1, T, D])
 and ``text_decoder`` (float [1, T, D], position int64 [1] → logits of the last position [1, 1, V]); constant
-methods tell the runner the limits and ids. T is dynamic up to ``max_prefill``.
+methods give the runner the limits and ids. T is dynamic up to ``max_prefill``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mobilevlm_export.dependencies.xnnpack_private import lean_xnnpack, release_
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.files.atomic_file import atomic_file
 from mobilevlm_export.job import DEFAULT_MAX_PREFILL
-from mobilevlm_export.lower.graph_checks import Expected, MethodInfo, check_method
+from mobilevlm_export.lower.graph_checks import ExpectedMethod, MethodInfo, check_method
 from mobilevlm_export.lower.graph_passes import share_activation_quantization
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
 from mobilevlm_export.lower.partitioner import LevelPartitioner
@@ -41,7 +41,7 @@ from mobilevlm_export.quantize.recipe import Recipe
 
 @dataclass(frozen=True)
 class ArtifactInfo:
-    """A lowered artifact: where, how big, how made, and what its methods consist of. Lengths are in tokens."""
+    """A lowered artifact: its path, size, how it was made, and the contents of its methods. Lengths are in tokens."""
 
     file: Path
     bytes: int
@@ -53,7 +53,7 @@ class ArtifactInfo:
     versions: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for the bundle's manifest; the file by its name."""
+        """Plain data for the bundle's manifest, with the file's name alone."""
         return {
             "file": self.file.name,
             "bytes": self.bytes,
@@ -75,20 +75,20 @@ def lower_executorch(
     max_prefill: int | None = None,
     progress: Progress = silent,
 ) -> ArtifactInfo:
-    """Write ``model``, quantized as ``recipe`` says, to ``out_path`` as an ExecuTorch program for XNNPACK.
+    """Write ``model``, quantized with ``recipe``, to ``out_path`` as an ExecuTorch program for XNNPACK.
 
-    Defaults: a context of 1024 tokens and a prefill of 512, or less where the model has less. The model is left as it
-    was. Nothing is left at ``out_path`` unless the whole is written and checked.
+    Defaults: a context of 1024 tokens and a prefill of 512, or the model's maximum if that is less. The model is not
+    changed. ``out_path`` is written only if the whole program passes its checks.
 
     Raises:
-        LoweringError: a length that doesn't fit, a part that isn't quantized as the recipe says, an operator left
-            outside the delegates, or a file that can't be written.
+        LoweringError: a length is out of range, a part isn't quantized as in the recipe, an operator is left outside
+            the delegates, or a file can't be written.
     """
     max_context, max_prefill = _lengths(model, max_context, max_prefill)
     with _quiet(), torch.no_grad():
         programs = _export(model, max_context, max_prefill, progress)
         expected = _expectations(model, recipe)
-        # One for the encoder; before, between and after the decoder's attentions, and the head.
+        # One for the encoder, and those before, between and after the decoder's attentions, and the head.
         delegates = 1 + model.config.llm.num_layers + 2
         begun = itertools.count()
         progress("delegate", 0, delegates)
@@ -136,8 +136,8 @@ def _lengths(model: MobileVLM, max_context: int | None, max_prefill: int | None)
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what the exporters warn about themselves: deprecations in their own calls, and the KV cache's
-    buffers, which have no initial value on purpose.
+    """Silence the exporters' warnings about their own deprecated calls, and about the KV cache's buffers, which
+    intentionally have no initial value.
     """
     with warnings.catch_warnings():
         for category in (FutureWarning, DeprecationWarning, UserWarning):
@@ -199,27 +199,27 @@ def _delegate(programs: dict[str, ExportedProgram], constant_methods: dict[str, 
     )
 
 
-def _expectations(model: MobileVLM, recipe: Recipe) -> dict[str, Expected]:
+def _expectations(model: MobileVLM, recipe: Recipe) -> dict[str, ExpectedMethod]:
     llm, vision = model.config.llm, model.config.vision
     require_recipe(model, recipe)
     decoder, encoder = model.text_decoder, model.vision_encoder
-    # Beside the model's own: a mean for each norm, a turn for q and k.
+    # In addition to the model's own linears: a mean for each norm, and a rotation for q and k.
     decoder_linears = _count_linears(decoder) + (2 * llm.num_layers + 1) + 2 * llm.num_layers
     encoder_linears = _count_linears(encoder) + 2 * (2 * vision.num_run_layers + 1)
     return {
-        "vision_encoder": Expected(
+        "vision_encoder": ExpectedMethod(
             outside={"_to_copy": 1},
             delegated={"linear": encoder_linears, "convolution": 2, "bmm": 2 * vision.num_run_layers},
             quantized_linears=_count_linears(encoder, quantized=True),
             max_delegate_bytes=size_limit(encoder),
         ),
-        "token_embedding": Expected(
+        "token_embedding": ExpectedMethod(
             outside={"embedding": 1, "dequantize_affine": int(is_quantized(model.token_embedding.weight))},
             delegated={},
             quantized_linears=0,
             max_delegate_bytes=0,
         ),
-        "text_decoder": Expected(
+        "text_decoder": ExpectedMethod(
             outside={
                 "_local_scalar_dense": 1,
                 "slice_copy": 3,  # cosines, sines, the last position
@@ -249,5 +249,5 @@ def _check_embedding(program: ExecutorchProgramManager, recipe: Recipe) -> None:
 
 
 def _write(program: ExecutorchProgramManager, out_path: Path) -> None:
-    with atomic_file(out_path, error=LoweringError) as beside, beside.open("wb") as file:
+    with atomic_file(out_path, error=LoweringError) as temporary, temporary.open("wb") as file:
         program.write_to_file(file)

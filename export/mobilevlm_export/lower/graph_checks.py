@@ -1,7 +1,7 @@
-"""What a lowered method consists of, and the proof that nothing in it fell back silently.
+"""Describe a lowered method and check that no operator silently fell back to the portable kernels.
 
 Works on ExecuTorch's edge programs after partitioning: operators are either inside a delegate (whose own graph is
-still at hand) or bare, run one by one by the portable kernels.
+still available) or outside, run one by one by the portable kernels.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch.fx import Node
 from mobilevlm_export.errors import LoweringError
 
 PRODUCTS = ("linear", "addmm", "mm", "bmm", "matmul", "convolution", "conv2d")
-# Which arguments XNNPACK packs when it compiles a delegate: weights and biases. It reads every other constant in place.
+# The arguments that XNNPACK packs when it compiles a delegate: weights and biases. It reads all other constants in place.
 _PACKED = {"linear": (1, 2), "convolution": (1, 2), "addmm": (2, 0), "mm": (1,)}
 _PLUMBING = {"getitem", "executorch_call_delegate", "alloc", "sym_size", "ge", "le", "add", "_assert_scalar"}
 
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """A lowered method: its delegates, what they hold, and what stays outside them (operator → count)."""
+    """A lowered method: its delegates, the operators inside and outside them (operator → count), and their size."""
 
     delegates: int
     delegated: Mapping[str, int]
@@ -34,13 +34,13 @@ class MethodInfo:
     delegate_bytes: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for the bundle's manifest."""
+        """Plain data for the bundle's manifest."""
         return {**vars(self), "delegated": dict(self.delegated), "outside": dict(self.outside)}
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What a method must look like: operators allowed outside (any count, or exactly one), linears, and bytes."""
+class ExpectedMethod:
+    """What a method must contain: operators allowed outside (None: any count), counts inside, linears, and bytes."""
 
     outside: Mapping[str, int | None]
     delegated: Mapping[str, int]
@@ -49,7 +49,7 @@ class Expected:
 
 
 def describe_method(program: ExportedProgram) -> MethodInfo:
-    """Count what ``program`` (an edge program after partitioning) has inside and outside its delegates."""
+    """Count the operators inside and outside the delegates of ``program`` (an edge program after partitioning)."""
     modules = get_lowered_backend_modules(program.graph_module)
     delegated: Counter[str] = Counter()
     quantized = size = 0
@@ -60,18 +60,18 @@ def describe_method(program: ExportedProgram) -> MethodInfo:
         size += len(module.processed_bytes)
         if module.named_data_store_output is not None:
             size += sum(len(buffer) for buffer in module.named_data_store_output.buffers)
-    outside = Counter(operator_name(node) for node in _bare(program))
+    outside = Counter(operator_name(node) for node in _outside_delegates(program))
     return MethodInfo(len(modules), dict(sorted(delegated.items())), quantized, dict(sorted(outside.items())), size)
 
 
-def check_method(method: str, program: ExportedProgram, expected: Expected) -> MethodInfo:
-    """Describe ``program`` and require that it is as ``expected``.
+def check_method(method: str, program: ExportedProgram, expected: ExpectedMethod) -> MethodInfo:
+    """Describe ``program`` and require that it matches ``expected``.
 
     Raises:
-        LoweringError: an operator is outside the delegates that mustn't be (it is named, with its module), a delegate
-            holds a constant that XNNPACK doesn't pack (it is named), or a count or size isn't as expected.
+        LoweringError: an operator is outside the delegates that must be inside (named with its module), a delegate
+            contains a constant that XNNPACK doesn't pack (named), or a count or size isn't as expected.
     """
-    for node in _bare(program):
+    for node in _outside_delegates(program):
         if operator_name(node) not in expected.outside:
             raise LoweringError(
                 f"{method}: {operator_name(node)} of {module_path(node)} was left outside the delegate, "
@@ -93,7 +93,7 @@ def check_method(method: str, program: ExportedProgram, expected: Expected) -> M
     if info.delegate_bytes > expected.max_delegate_bytes:
         raise LoweringError(
             f"{method}: got {info.delegate_bytes} bytes of delegates, expected at most "
-            f"{expected.max_delegate_bytes}: weights are not as small as the recipe makes them"
+            f"{expected.max_delegate_bytes}: weights are larger than the recipe makes them"
         )
     return info
 
@@ -102,10 +102,10 @@ def require_packed(method: str, delegate: ExportedProgram) -> None:
     """Require that XNNPACK packs every constant of ``delegate``, one of ``method``'s.
 
     Engines with XNNPACK's weights cache free a delegate's constants once it is compiled. ExecuTorch's packages for Android
-    and Apple have it, the one for Python hasn't: there the program would answer as it should.
+    and Apple have this cache. The Python package doesn't, and there the program would give correct answers.
 
     Raises:
-        LoweringError: a constant is read in place. It is named, with the module that reads it.
+        LoweringError: a constant is read in place; the message names it and the module that reads it.
     """
     signature = delegate.graph_signature
     constants = {
@@ -123,7 +123,7 @@ def require_packed(method: str, delegate: ExportedProgram) -> None:
 
 
 def operator_name(node: Node) -> str:
-    """The operator ``node`` calls without namespace and overload: ``linear``, ``update_cache``, …"""
+    """The operator that ``node`` calls, without namespace and overload: ``linear``, ``update_cache``, …"""
     target: Any = node.target
     if getattr(target, "__name__", "").startswith("auto_functionalized"):
         target = node.args[0]
@@ -133,7 +133,7 @@ def operator_name(node: Node) -> str:
 
 
 def module_path(node: Node) -> str:
-    """The module that ``node`` came from, as its dotted path in the exported method."""
+    """The dotted path, in the exported method, of the module that ``node`` came from."""
     stack = node.meta.get("nn_module_stack")
     if not stack:
         return "the method itself"
@@ -144,17 +144,17 @@ def _calls(program: ExportedProgram) -> Iterator[Node]:
     return (node for node in program.graph.nodes if node.op == "call_function" and operator_name(node) != "getitem")
 
 
-def _bare(program: ExportedProgram) -> Iterator[Node]:
+def _outside_delegates(program: ExportedProgram) -> Iterator[Node]:
     return (node for node in _calls(program) if operator_name(node) not in _PLUMBING)
 
 
 def _readers_in_place(constant: Node) -> Iterator[Node]:
-    """The nodes that read ``constant``, or what it is dequantized to, otherwise than as a weight or bias to pack."""
+    """The nodes that read ``constant``, or its dequantized values, other than as a weight or bias to pack."""
     for user in constant.users:
         if "dequantize" in operator_name(user):
             yield from _readers_in_place(user)
             continue
-        # None at all if it is in a list, such as what cat joins.
+        # Empty if the constant is inside a list, such as the argument of cat.
         at = [index for index, argument in enumerate(user.args) if argument is constant]
         if not at or not set(at).issubset(_PACKED.get(operator_name(user), ())):
             yield user

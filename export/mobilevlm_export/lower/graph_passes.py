@@ -1,4 +1,4 @@
-"""Changes to exported graphs that make the artifact smaller or its lowering cheaper, never its results."""
+"""Passes over exported graphs that make the artifact smaller or lowering cheaper without changing results."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _ACTIVATION_OPERATORS = ("choose_qparams_affine", "quantize_affine", "dequantize
 def share_activation_quantization(program: ExportedProgram) -> None:
     """Quantize an activation once where several linears read it (q, k and v; gate and up), in place.
 
-    torchao's linears each bring their own chain of choose, quantize and dequantize. Half of a decoder's nodes are
-    such chains, and lowering costs by the node.
+    Each of torchao's linears has its own chain of choose, quantize and dequantize. Such chains are half of a decoder's
+    nodes, and the cost of lowering grows with the number of nodes.
     """
     graph = program.graph
     first: dict[Any, Node] = {}

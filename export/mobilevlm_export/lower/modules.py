@@ -1,9 +1,9 @@
-"""The model's parts in the form that XNNPACK takes whole, over the very same weights.
+"""The model's parts in a form that XNNPACK can run whole, sharing the model's weights.
 
-Every operator here is one that the delegate has for a dynamic number of tokens, so that a whole layer lies in one
+XNNPACK supports every operator used here for a dynamic number of tokens, so that a whole layer fits into one
 delegate: a mean is a linear with the constant row 1/D, the rotation of RoPE a linear with a constant signed
-permutation, and heads are split by views with one free dimension. What a delegate can't hold is left bare: the
-KV cache's update, the attention over it, and picking the last position.
+permutation, and heads are split by views with one free dimension. Only what a delegate can't run stays outside: the
+KV cache's update, the attention over it, and selecting the last position.
 
 Letters: T tokens, C cache positions, D width, H heads, G key/value heads, K head width, P patches, V vocabulary.
 """
@@ -24,7 +24,7 @@ from mobilevlm_export.model.vision_encoder import VisionAttention, VisionLayer
 
 
 class Means(nn.Module):
-    """The mean over the last dimension as a linear, [..., D] → [..., 1]; one instance serves a whole method."""
+    """The mean over the last dimension as a linear, [..., D] → [..., 1]; a method shares one instance."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Means(nn.Module):
 
 
 class ExportRMSNorm(nn.Module):
-    """RMSNorm of ``norm``'s weight."""
+    """RMSNorm with the weight of ``norm``."""
 
     def __init__(self, norm: RMSNorm, means: Means) -> None:
         super().__init__()
@@ -46,12 +46,12 @@ class ExportRMSNorm(nn.Module):
         self.register_buffer("eps", torch.tensor([norm.eps]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``x`` [1, T, D]."""
+        """Normalize ``x`` [1, T, D]."""
         return x * torch.rsqrt(self.means(x * x) + self.eps) * self.weight
 
 
 class ExportLayerNorm(nn.Module):
-    """LayerNorm of ``norm``'s weight and bias."""
+    """LayerNorm with the weight and bias of ``norm``."""
 
     def __init__(self, norm: nn.LayerNorm, means: Means) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class ExportLayerNorm(nn.Module):
         self.register_buffer("eps", torch.tensor([norm.eps]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``x`` [1, P, D]."""
+        """Normalize ``x`` [1, P, D]."""
         x = x - self.means(x)
         return x * torch.rsqrt(self.means(x * x) + self.eps) * self.weight + self.bias
 
@@ -87,12 +87,12 @@ class Rotation(nn.Module):
         return self.cos.narrow(1, start, length), self.sin.narrow(1, start, length)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Turn ``x`` [1, T, H, K] by its positions' angles."""
+        """Rotate ``x`` [1, T, H, K] by its positions' angles."""
         return x * cos + functional.linear(x, self.turn) * sin
 
 
 class ExportAttention(nn.Module):
-    """Attention over a static KV cache by ExecuTorch's own operators."""
+    """Attention over a static KV cache with ExecuTorch's own operators."""
 
     def __init__(self, attention: Attention, rotation: Rotation, max_context: int) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class ExportAttention(nn.Module):
         self.register_buffer("v_cache", torch.zeros(cache), persistent=False)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], start: int | torch.SymInt) -> Tensor:
-        """Attend from ``x`` [1, T, D] at positions from ``start`` to everything up to each."""
+        """Attend from each token of ``x`` [1, T, D], at positions from ``start``, to all positions up to its own."""
         q = self.rotation(self.q_proj(x).view(1, -1, self.num_heads, self.head_dim), *rope)
         k = self.rotation(self.k_proj(x).view(1, -1, self.num_kv_heads, self.head_dim), *rope)
         v = self.v_proj(x).view(1, -1, self.num_kv_heads, self.head_dim)

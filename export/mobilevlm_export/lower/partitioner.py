@@ -1,4 +1,4 @@
-"""XNNPACK's choice of operators in the fewest delegates: one between each two attentions of the decoder."""
+"""Partition the operators that XNNPACK supports into as few delegates as possible: one between two attentions."""
 
 from __future__ import annotations
 
@@ -16,60 +16,60 @@ from mobilevlm_export.lower.graph_checks import PRODUCTS, module_path, operator_
 
 
 class LevelPartitioner(XnnpackPartitioner):  # type: ignore[misc]
-    """Delegates everything that XNNPACK takes, grouped by how many bare operators must have run before.
+    """Delegates every operator that XNNPACK supports, grouped by how many undelegated operators must run before it.
 
-    A node's level is the greatest number of crossings from a delegate to a bare operator on any way to it. Nodes of one
-    level never wait for each other through a bare operator, so a level is one delegate. (XNNPACK's own grouping grows
-    delegates along the graph, splits levels, and takes longer.)
+    A node's level is the greatest number of crossings from a delegate to an undelegated operator on any path to it.
+    Nodes of one level never wait for each other through an undelegated operator, so a level is one delegate. (XNNPACK's
+    own grouping grows delegates along the graph, splits levels, and takes longer.)
 
     Only the weights and biases that XNNPACK packs go inside. Every other constant is an input of the delegate: an engine
-    with XNNPACK's weights cache, as Android's and Apple's are, frees what is inside once the delegate is compiled.
+    with XNNPACK's weights cache, as on Android and Apple devices, frees constants inside once the delegate is compiled.
     """
 
     def ops_to_not_decompose(
         self, ep: ExportedProgram
     ) -> tuple[list[torch._ops.OpOverload], Callable[[Node], bool] | None]:
-        """Keep every linear whole: one left outside is an error anyway, so none needs a second look."""
+        """Keep every linear whole. A linear left outside is an error anyway, so no filter is needed."""
         kept, _ = super().ops_to_not_decompose(ep)
         return kept, None
 
     def partition(self, exported_program: ExportedProgram) -> PartitionResult:
-        """Tag the nodes of ``exported_program`` with their delegates.
+        """Tag each node of ``exported_program`` with its delegate.
 
         Raises:
-            LoweringError: XNNPACK doesn't take a linear, a convolution or a matrix product.
+            LoweringError: XNNPACK doesn't support a linear, a convolution or a matrix product.
         """
         graph = exported_program.graph
         groups = self.get_matched_nodes_from_configs(exported_program)
         matched = {node for group in groups for node in group}
-        taken = {node for node in matched if node.op == "call_function"}
-        _require_products(exported_program, taken)
+        delegated = {node for node in matched if node.op == "call_function"}
+        _require_products(exported_program, delegated)
         constant = _constant_nodes(exported_program)
         level: dict[Node, int] = {}
         for node in graph.nodes:
             sources = [source for source in node.all_input_nodes if source not in constant]
-            level[node] = max((level[s] + (s in taken and node not in taken) for s in sources), default=0)
+            level[node] = max((level[s] + (s in delegated and node not in delegated) for s in sources), default=0)
         for node in reversed(list(graph.nodes)):
-            if node in constant:  # such as a weight's dequantization: it goes where it is used
+            if node in constant:  # such as a weight's dequantization: same level as its user
                 level[node] = min((level[user] for user in node.users), default=0)
         tags: dict[str, DelegationSpec] = {}
         for node in graph.nodes:
-            if node in taken or (node in matched and node in constant):
+            if node in delegated or (node in matched and node in constant):
                 node.meta["delegation_tag"] = f"level{level[node]}"
                 tags[f"level{level[node]}"] = self.delegation_spec
         return PartitionResult(tagged_exported_program=exported_program, partition_tags=tags)
 
 
-def _require_products(program: ExportedProgram, taken: set[Node]) -> None:
+def _require_products(program: ExportedProgram, delegated: set[Node]) -> None:
     for node in program.graph.nodes:
-        if node.op == "call_function" and node not in taken and operator_name(node) in PRODUCTS:
+        if node.op == "call_function" and node not in delegated and operator_name(node) in PRODUCTS:
             raise LoweringError(
-                f"{operator_name(node)} of {module_path(node)}: XNNPACK doesn't take it, expected it in the delegate"
+                f"{operator_name(node)} of {module_path(node)}: not supported by XNNPACK, expected it in the delegate"
             )
 
 
 def _constant_nodes(program: ExportedProgram) -> set[Node]:
-    """The nodes that no input of the method flows into: parameters and what is computed from them alone."""
+    """The nodes that don't depend on the method's inputs: parameters and values computed from them alone."""
     mutated = set(program.graph_signature.buffers_to_mutate.values())
     buffers = program.graph_signature.inputs_to_buffers
     constant: set[Node] = set()

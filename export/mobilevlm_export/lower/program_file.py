@@ -1,6 +1,7 @@
-"""A finished ``.pte``, read from its tables: the weights behind them are left alone, so that a program of gigabytes takes no longer.
+"""Read the tables of a finished ``.pte`` without its weights, so that reading takes no longer for gigabytes.
 
-The tables are flatbuffers. ExecuTorch's package has their schemas and ``flatc``, which reads them; neither it nor torch is imported.
+The tables are flatbuffers. ExecuTorch's package contains their schemas and ``flatc``, which reads them; neither ExecuTorch nor
+torch is imported.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from mobilevlm_export.dependencies.private_api import PrivateFile
 from mobilevlm_export.errors import LoweringError
 
 _IDENTIFIER = b"ET12"
-# An extended header at byte 8: magic, its length, then the sizes of the tables and where the segments behind them begin.
+# An extended header at byte 8: magic, its length, then the size of the tables and the offset of the segments after them.
 _HEADER = struct.Struct("<4sIQQ")
 _HEADER_AT, _HEADER_MAGIC = 8, b"eh00"
-# Texts are left as they are; flatc writes numbers that JSON doesn't have as inf and nan.
+# Matches strings, which are kept, and the inf and nan that flatc writes for numbers that JSON doesn't have.
 _TEXT_OR_NAME = re.compile(r'"(?:[^"\\]|\\.)*"|\b(?:inf|nan)\b')
 _JSON_NAMES = {"inf": "Infinity", "nan": "NaN"}
 
 
 @dataclass(frozen=True)
 class Delegate:
-    """What a backend was given of ``method``: its ``index`` there, and the backend's own ``data``, without the weights."""
+    """A delegate of ``method``: its ``index`` there, its backend, and the backend's own ``data``, without the weights."""
 
     method: str
     index: int
@@ -39,13 +40,13 @@ class Delegate:
 
 
 class ProgramFile:
-    """The ``.pte`` at ``path``: ``tables`` is all that its schema has, as plain data."""
+    """The ``.pte`` at ``path``; ``tables`` holds everything in its schema as plain data."""
 
     def __init__(self, path: Path) -> None:
         """Read the tables.
 
         Raises:
-            LoweringError: it is no ExecuTorch program, or damaged; or this ExecuTorch can't read one.
+            LoweringError: it is not an ExecuTorch program, is damaged, or can't be read by the installed ExecuTorch.
         """
         self.path = path
         with path.open("rb") as file:
@@ -60,13 +61,13 @@ class ProgramFile:
             file.seek(0)
             self.tables: dict[str, Any] = read_flatbuffer(file.read(size), PROGRAM_SCHEMA, path)
         if not self.tables.get("execution_plan"):
-            raise LoweringError(f"{path}: got a program without methods, expected a whole program")
+            raise LoweringError(f"{path}: got a program without methods, expected a complete program")
 
     def delegates(self) -> Iterator[Delegate]:
         """Every delegate of every method.
 
         Raises:
-            LoweringError: the tables name data that the file doesn't have.
+            LoweringError: the tables refer to data that is not in the file.
         """
         try:
             for plan in self.tables["execution_plan"]:
@@ -74,7 +75,7 @@ class ProgramFile:
                     yield Delegate(plan["name"], index, delegate["id"], self._data(delegate["processed"]))
         except (LookupError, OSError, OverflowError, ValueError) as error:
             raise LoweringError(
-                f"{self.path}: got a delegate without its data ({error}), expected a whole program"
+                f"{self.path}: got a delegate without its data ({error}), expected a complete program"
             ) from None
 
     def _data(self, at: dict[str, Any]) -> bytes:
@@ -102,7 +103,7 @@ def read_flatbuffer(data: bytes, schema: PrivateFile, where: Path) -> dict[str, 
         except OSError as error:
             raise LoweringError(f"{flatc}: {error.strerror}, expected ExecuTorch's flatc") from None
         if done.returncode:
-            raise LoweringError(f"{where}: got tables that {tables.name} doesn't describe, expected a whole program")
+            raise LoweringError(f"{where}: got tables that don't match {tables.name}, expected a complete program")
         text = Path(folder, "data.json").read_text(encoding="utf-8", errors="replace")
     values: dict[str, Any] = json.loads(_TEXT_OR_NAME.sub(lambda found: _JSON_NAMES.get(found[0], found[0]), text))
     return values

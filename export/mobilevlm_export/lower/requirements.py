@@ -1,4 +1,4 @@
-"""What both backends require: the model is quantized as the recipe says, the context fits, the program is no larger than its weights."""
+"""Checks of both backends: the model is quantized as in the recipe and supports the context, and the program has the expected size."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mobilevlm_export.quantize.recipe import Recipe
 
 
 def require_context(model: MobileVLM, max_context: int | None) -> int:
-    """The context in tokens: ``max_context``, by default 1024 or less where the model has less.
+    """The context in tokens: ``max_context``, by default 1024 or the model's maximum if that is less.
 
     Raises:
-        LoweringError: it doesn't hold an image, or the model wasn't made for so many.
+        LoweringError: the context is too short for an image, or longer than the model supports.
     """
     longest = model.config.llm.max_position_embeddings
     context = min(DEFAULT_MAX_CONTEXT, longest) if max_context is None else max_context
@@ -29,7 +29,7 @@ def require_context(model: MobileVLM, max_context: int | None) -> int:
 
 
 def require_recipe(model: MobileVLM, recipe: Recipe) -> None:
-    """Raise LoweringError naming the first weight of ``model`` that isn't quantized as ``recipe`` says."""
+    """Raise LoweringError, naming the first weight of ``model`` that isn't quantized as in ``recipe``."""
     for knob, part in model_parts(model).items():
         for path, module in quantizable(part):
             wants = recipe.scheme(knob, path) != "fp32"
@@ -41,5 +41,5 @@ def require_recipe(model: MobileVLM, recipe: Recipe) -> None:
 
 
 def size_limit(part: nn.Module) -> int:
-    """Bytes that the program of ``part`` may take: its weights as shipped, and a tenth for graphs and padding."""
+    """The most bytes that the program of ``part`` may take: its weights as shipped, plus a tenth for graphs and padding."""
     return int(1.1 * sum(shipped_bytes(parameter) for parameter in part.parameters())) + 1_000_000

@@ -1,13 +1,13 @@
-"""The token embedding as a table in a safetensors file, for engines whose app looks rows up itself.
+"""The token embedding as a table in a safetensors file, for apps that look up its rows themselves.
 
-Tensors, by the recipe's ``embedding`` (V pieces, D width):
+Tensors by the recipe's ``embedding`` (V pieces, D width):
 
 - ``fp32``: ``weight`` float32 [V, D];
 - ``int8``: ``weight`` int8 [V, D] and ``scale`` float32 [V, 1];
-- ``int4``: ``weight`` uint8 [V, D / 2], two values a byte, the even column in the low four bits, each 0 … 15 for -8 … 7, and
+- ``int4``: ``weight`` uint8 [V, D / 2], two values per byte, the even column in the low four bits, each 0 … 15 for -8 … 7, and
   ``scale`` float32 [V, D / 32].
 
-A row is weight × scale, the scale of its group of columns.
+A row is weight × scale, where each group of columns has one scale.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mobilevlm_export.errors import LoweringError
 
 
 def write_token_table(embedding: nn.Embedding, path: Path) -> str:
-    """Write ``embedding``'s table to ``path``; returns its form: ``fp32``, ``int8`` or ``int4``.
+    """Write the table of ``embedding`` to ``path``; returns its form: ``fp32``, ``int8`` or ``int4``.
 
     Raises:
         LoweringError: the file can't be written.
@@ -54,7 +54,7 @@ def read_token_table(path: Path) -> Tensor:
     """The whole table in ``path`` as float32 [V, D].
 
     Raises:
-        LoweringError: the file is damaged, or isn't such a table.
+        LoweringError: the file is damaged or isn't such a table.
     """
     try:
         tensors = load_file(path)
@@ -71,13 +71,13 @@ def read_token_table(path: Path) -> Tensor:
             f"{name} {tensor.dtype} {list(tensor.shape)}".replace("torch.", "") for name, tensor in tensors.items()
         )
         raise LoweringError(
-            f"{path}: got {found or 'no tensor':.120}, expected weight, and scale where it is int8 or int4"
+            f"{path}: got {found or 'no tensors':.120}, expected weight, and scale if it is int8 or int4"
         )
     weight, scale = tensors["weight"], tensors["scale"]
     if weight.dtype == torch.uint8:
         weight = torch.stack([weight & 15, weight >> 4], dim=-1).flatten(1).to(torch.int8) - 8
     if len(weight) != len(scale) or not scale.shape[1] or weight.shape[1] % scale.shape[1]:
         raise LoweringError(
-            f"{path}: got weight {list(weight.shape)} and scale {list(scale.shape)}, expected a scale for equal groups of columns"
+            f"{path}: got weight {list(weight.shape)} and scale {list(scale.shape)}, expected one scale per group of columns"
         )
     return (weight.float().unflatten(1, (scale.shape[1], -1)) * scale[..., None]).flatten(1)

@@ -1,7 +1,7 @@
-"""Which constants inside a finished program's delegates XNNPACK reads in place, because no operator packs them.
+"""Find constants inside a finished program's delegates that XNNPACK reads in place because no operator packs them.
 
-Engines with XNNPACK's weights cache, as phones have, free a delegate's constants once it is compiled: such a program gives
-garbage there or crashes, though it is right where the cache is off.
+Engines with XNNPACK's weights cache, as on phones, free a delegate's constants once it is compiled. There such a program
+crashes or returns garbage, although it works with the cache off.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.program_file import ProgramFile, read_flatbuffer
 
 _BACKEND = "XnnpackBackend"
-# A header before the graph: zeros, magic, its length, then where the graph begins and its size.
+# The header before the graph: zeros, magic, its length, then the offset and size of the graph.
 _HEADER, _HEADER_MAGIC = struct.Struct("<4x4sHII"), b"XH00"
-# As XNNCompiler has it: these operators copy their filter and bias when they are made.
+# As in XNNCompiler: these operators copy their filter and bias when they are created.
 _PACKING = {"XNNFullyConnected", "XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d"}
 _PACKED = {"filter_id", "bias_id"}
 
 
 @dataclass(frozen=True)
 class UnpackedConstant:
-    """A constant of ``shape`` that ``operator`` reads in place, in the delegate number ``delegate`` of ``method``."""
+    """A constant of ``shape`` that ``operator`` reads in place, in delegate number ``delegate`` of ``method``."""
 
     method: str
     delegate: int
@@ -40,7 +40,7 @@ class UnpackedConstant:
 
 
 def unpacked_constants(program: Path) -> list[UnpackedConstant]:
-    """Those of the ``.pte`` ``program``; a good one has none.
+    """The unpacked constants of the ``.pte`` ``program``; there should be none.
 
     Raises:
         LoweringError: it can't be read.
@@ -53,20 +53,20 @@ def unpacked_constants(program: Path) -> list[UnpackedConstant]:
             for operator, shape in _read_in_place(_graph(delegate.data, program))
         ]
     except (LookupError, TypeError) as error:
-        raise LoweringError(f"{program}: got a delegate without {error}, expected a whole program") from None
+        raise LoweringError(f"{program}: got a delegate without {error}, expected a complete program") from None
 
 
 def require_no_unpacked_constants(program: Path) -> None:
-    """Require that the ``.pte`` ``program`` has none.
+    """Require that the ``.pte`` ``program`` has no unpacked constants.
 
     Raises:
-        LoweringError: it has, and one is named; or it can't be read.
+        LoweringError: it has some (the first is named), or it can't be read.
     """
     found = unpacked_constants(program)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise LoweringError(
-            f"{program}: {found[0]}{more}, expected packed weights alone: phones free the others; export again"
+            f"{program}: {found[0]}{more}, expected packed weights only, because phones free all others; export again"
         )
 
 
@@ -80,7 +80,7 @@ def _graph(data: bytes, where: Path) -> dict[str, Any]:
 
 
 def _read_in_place(graph: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Operators of ``graph`` and the shapes of the constants that they read otherwise than as a filter or bias to pack."""
+    """Operators of ``graph``, each with the shape of a constant that it reads other than as a filter or bias to pack."""
     values = [value["xvalue_union"].get("tensor_value", value["xvalue_union"]) for value in graph["xvalues"]]
     constants = {value["id_out"]: tuple(value["dims"]) for value in values if value["constant_buffer_idx"]}
     for node in graph["xnodes"]:

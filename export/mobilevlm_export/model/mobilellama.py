@@ -42,7 +42,7 @@ def rope_tables(config: LlamaConfig, length: int) -> tuple[Tensor, Tensor]:
 
 
 def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (i, i + K/2) of ``x`` [B, T, H, K] by its position's angle; ``cos``, ``sin`` [T, K]."""
+    """Rotate each pair (i, i + K/2) of ``x`` [B, T, H, K] by its position's angle; ``cos``, ``sin`` [T, K]."""
     first, second = x.chunk(2, dim=-1)
     rotated = torch.cat([-second, first], dim=-1)
     return x * cos[:, None] + rotated * sin[:, None]
@@ -57,7 +57,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``x`` [..., D]."""
+        """Normalize ``x`` [..., D]."""
         wide = x.float()
         return self.weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)).to(x.dtype)
 
@@ -74,7 +74,7 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(self.num_heads * self.head_dim, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], start: int, cache: KVCache | None) -> Tensor:
-        """Attend from ``x`` [B, T, D] at positions from ``start`` to everything before, cached or in ``x``."""
+        """Attend from ``x`` [B, T, D], at positions from ``start``, to every earlier position, cached or in ``x``."""
         b, t, _ = x.shape
         q = apply_rope(self.q_proj(x).view(b, t, self.num_heads, self.head_dim), *rope)
         k = apply_rope(self.k_proj(x).view(b, t, self.num_kv_heads, self.head_dim), *rope)
@@ -85,7 +85,7 @@ class Attention(nn.Module):
         shared = self.num_heads // self.num_kv_heads
         if shared > 1:
             k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
-        # A position sees those up to itself: the diagonal is shifted by what the cache holds already.
+        # A position sees those up to itself: the diagonal is shifted by the number of positions already cached.
         visible = torch.ones(t, k.shape[2], dtype=torch.bool, device=x.device).tril(k.shape[2] - t)
         mixed = nn.functional.scaled_dot_product_attention(
             q, k, v, attn_mask=visible, scale=1 / math.sqrt(self.head_dim)
@@ -143,14 +143,14 @@ class MobileLlama(nn.Module):
     def forward(self, embeds: Tensor, input_pos: Tensor | None = None) -> Tensor:
         """Logits [B, T, V] of ``embeds`` float [B, T, D].
 
-        ``input_pos``, int64 [1], is the position of the first embedding; what stands before it is read from the
-        KV cache (see :meth:`setup_cache`, done on the first call if it wasn't). Without it nothing is cached: the
+        ``input_pos``, int64 [1], is the position of the first embedding; earlier positions are read from the KV cache,
+        which the first call allocates (:meth:`setup_cache`) if necessary. Without ``input_pos`` nothing is cached: the
         embeddings are the whole text, as in training.
         """
         return self.lm_head(self.hidden_states(embeds, input_pos))
 
     def hidden_states(self, embeds: Tensor, input_pos: Tensor | None = None) -> Tensor:
-        """The normalised states [B, T, D] that ``lm_head`` reads; arguments as in :meth:`forward`."""
+        """The normalized states [B, T, D] that ``lm_head`` reads; arguments as in :meth:`forward`."""
         start = 0 if input_pos is None else int(input_pos.item())
         if input_pos is not None and not self.caches:
             self.setup_cache(embeds.shape[0])

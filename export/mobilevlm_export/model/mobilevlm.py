@@ -23,7 +23,7 @@ Segment = Tensor | Image | str | Sequence[int]
 
 
 class VisionEncoder(nn.Module):
-    """Pixels to image embeddings: normalisation, CLIP's tower, LDPv2."""
+    """Pixels to image embeddings: normalization, CLIP's tower, LDPv2."""
 
     def __init__(self, config: MobileVLMConfig) -> None:
         super().__init__()
@@ -62,8 +62,8 @@ class MobileVLM(nn.Module):
     def embed(self, segments: Sequence[Segment]) -> Tensor:
         """Embeddings [1, T, D] of ``segments`` in order.
 
-        A segment is text (tokenized on its own, BOS before the first segment), a list of token ids (taken as they are), or an
-        image: RGB, ``pixels`` uint8 [3, S, S], or, if it is encoded already, its embeddings float [tokens, D].
+        A segment is text (tokenized on its own, BOS before the first segment), a list of token ids (used unchanged), or an
+        image: RGB, ``pixels`` uint8 [3, S, S], or embeddings float [tokens, D] if already encoded.
 
         Raises:
             PromptError: there is text and the model has no tokenizer.
@@ -88,12 +88,12 @@ class MobileVLM(nn.Module):
         return segment[None]
 
     def likeliest(self, logits: Tensor) -> int:
-        """The id of the highest of ``logits`` [V]. Rows of the vocabulary that the tokenizer has no piece for are never chosen."""
+        """The id of the highest of ``logits`` [V], among the ids that the tokenizer has a piece for."""
         return int(logits[: self.tokenizer.vocab_size if self.tokenizer else None].argmax())
 
     @torch.inference_mode()
     def generate_ids(self, segments: Sequence[Segment], max_new_tokens: int) -> Iterator[int]:
-        """Greedy token ids one by one, ended by ``max_new_tokens`` or the end-of-text id (not given out).
+        """Yield greedy token ids until ``max_new_tokens`` or the end-of-text id, which is not yielded.
 
         Raises:
             PromptError: the prompt and ``max_new_tokens`` don't fit the model's longest context.
@@ -115,7 +115,7 @@ class MobileVLM(nn.Module):
             embeds = self.embed([[token]])
 
     def generate(self, segments: Sequence[Segment], max_new_tokens: int = 64) -> list[int]:
-        """Greedy token ids for the prompt ``segments`` (see :meth:`embed`): the oracle that parity compares with.
+        """Greedy token ids for the prompt ``segments`` (see :meth:`embed`): the reference that parity compares with.
 
         Raises:
             PromptError: as :meth:`generate_ids`.

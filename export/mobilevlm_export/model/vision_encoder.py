@@ -2,7 +2,7 @@
 
 Letters: N images, P patches, D width, H heads, K head width. Source: transformers' ``CLIPVisionModel`` and section
 3.1 of the paper. MobileVLM reads ``hidden_states[-2]``, so the last encoder layer and ``post_layernorm``
-never run: they are not built.
+never run and are not built.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class PatchEmbedding(nn.Module):
         self.position_embedding = nn.Parameter(torch.randn(config.num_patches + 1, config.hidden_size) * 0.02)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embed normalised ``images`` [N, 3, S, S] as [N, 1 + P, D]."""
+        """Embed normalized ``images`` [N, 3, S, S] as [N, 1 + P, D]."""
         patches = self.patch_embedding(images).flatten(2).transpose(1, 2)  # [N, P, D]
         class_token = self.class_embedding.expand(images.shape[0], 1, -1)  # [N, 1, D]
         return torch.cat([class_token, patches], dim=1) + self.position_embedding
@@ -52,7 +52,7 @@ class VisionAttention(nn.Module):
             project(x).view(n, p, self.num_heads, self.head_dim).transpose(1, 2).flatten(0, 1)  # [N * H, P, K]
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        # Written out, because the fused operator lowers to a safe softmax that no delegate takes.
+        # Written out because the fused operator lowers to a safe softmax that no delegate supports.
         weights = torch.softmax(torch.bmm(q, k.transpose(1, 2)) / math.sqrt(self.head_dim), dim=-1)  # [N * H, P, P]
         mixed = torch.bmm(weights, v).view(n, self.num_heads, p, self.head_dim)
         return self.out_proj(mixed.transpose(1, 2).reshape(n, p, d))
@@ -98,7 +98,7 @@ class CLIPVisionTower(nn.Module):
         self.layers = nn.ModuleList(VisionLayer(config) for _ in range(config.num_run_layers))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features of normalised ``images`` [N, 3, S, S]: float [N, P, D], without the class token."""
+        """Features of normalized ``images`` [N, 3, S, S]: float [N, P, D], without the class token."""
         x = self.pre_layrnorm(self.embeddings(images))
         for layer in self.layers:
             x = layer(x)

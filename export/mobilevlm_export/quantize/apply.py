@@ -1,9 +1,9 @@
-"""Quantize a model in place, as a recipe says.
+"""Quantize a model in place with a recipe.
 
-Linears become ``8da4w`` (activations int8 per token, chosen as they come; weights int4 in groups of 32, fitted to the weights
-or, ``int4-calibrated``, to what the linear is fed) or ``8da8w`` (weights int8 per output channel); the token embedding is looked
-up from int8 rows or int4 groups. torchao does the arithmetic. Weights are replaced one at a time, so the peak is the model plus
-one weight.
+Linears become ``8da4w`` (activations int8 per token, quantized dynamically; weights int4 in groups of 32, fitted to the weights
+or, with ``int4-calibrated``, to the linear's inputs) or ``8da8w`` (weights int8 per output channel). The token embedding becomes
+int8 rows or int4 groups. torchao does the arithmetic. Weights are replaced one at a time, so the peak is the model plus one
+weight.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize.gptq import round_to_int4
 from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, Recipe
 
-GROUP_SIZE = 32  # XNNPACK's kernels take multiples of 32, and the smallest costs the least accuracy
+GROUP_SIZE = 32  # XNNPACK's kernels require multiples of 32; the smallest group loses the least accuracy
 
 
 @dataclass(frozen=True)
 class ComponentReport:
-    """What became of one part. Bytes are those of the weights as shipped: int4 packed, with scales."""
+    """How one part was quantized. Bytes count the weights as shipped: int4 packed, with scales."""
 
     component: str
     scheme: str
@@ -42,7 +42,7 @@ class ComponentReport:
 
 @dataclass(frozen=True)
 class Unquantized:
-    """Parameters of one part that stay float32, or got more bits than the recipe says, and why."""
+    """Parameters of one part that stay float32, or have more bits than in the recipe, and the reason."""
 
     component: str
     what: str
@@ -51,12 +51,12 @@ class Unquantized:
 
 
 class LinearInputs(Protocol):
-    """What the text decoder's linears are fed: :class:`mobilevlm_export.quantize.calibration.DecoderInputs`."""
+    """The inputs of the text decoder's linears: :class:`mobilevlm_export.quantize.calibration.DecoderInputs`."""
 
-    called: str
+    description: str
 
     def hessian(self, path: str) -> torch.Tensor:
-        """Float32 [K, K]: the sum of the inputs' outer products of the linear ``path`` in ``llm``, or of ``lm_head`` (no path)."""
+        """Float32 [K, K]: the sum of outer products of the inputs of linear ``path`` in ``llm``, or of ``lm_head`` (empty path)."""
         ...
 
 
@@ -67,10 +67,10 @@ class QuantizeReport:
     recipe: Recipe
     components: tuple[ComponentReport, ...]
     unquantized: tuple[Unquantized, ...]
-    calibration: str = ""  # what calibrated weights were fitted to
+    calibration: str = ""  # the data that calibrated weights were fitted to
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for the bundle's manifest."""
+        """Plain data for the bundle's manifest."""
         return {
             "recipe": self.recipe.to_json(),
             "components": [vars(component) for component in self.components],
@@ -81,14 +81,14 @@ class QuantizeReport:
 def quantize(
     model: MobileVLM, recipe: Recipe, progress: Progress = silent, inputs: LinearInputs | None = None
 ) -> QuantizeReport:
-    """Quantize ``model`` in place as ``recipe`` says; what isn't quantized becomes float32.
+    """Quantize ``model`` in place with ``recipe``; everything else becomes float32.
 
-    The model may be loaded in half precision to save memory: each weight is widened only while it is quantized. ``inputs`` are what
-    ``int4-calibrated`` weights are fitted to.
+    The model may be in half precision to save memory: each weight is widened only while it is quantized. ``int4-calibrated``
+    weights are fitted to ``inputs``.
 
     Raises:
-        QuantizeError: the model is quantized already, a weight is not finite, the recipe names a layer that the model hasn't,
-            or asks for calibrated weights and there are no ``inputs``.
+        QuantizeError: the model is already quantized, a weight is not finite, the recipe names a layer that the model doesn't
+            have, or the recipe needs ``inputs`` and there are none.
     """
     _require_layers(model, recipe)
     parts = model_parts(model)
@@ -105,7 +105,7 @@ def quantize(
             hessian = None
             if scheme == CALIBRATED and bits == 4:
                 if inputs is None:
-                    raise QuantizeError(f"{where}: got nothing to calibrate with, expected texts with pictures")
+                    raise QuantizeError(f"{where}: got no calibration data, expected texts with images")
                 hessian = inputs.hessian(path)
             _quantize_module(module, bits, where, hessian)
             trim()
@@ -124,12 +124,12 @@ def quantize(
         recipe,
         tuple(components[name] for name in KNOBS),
         tuple(left for name in KNOBS for left in unquantized[name]),
-        calibration=inputs.called if inputs else "",
+        calibration=inputs.description if inputs else "",
     )
 
 
 def shipped_bytes(weight: Any) -> int:
-    """Bytes of ``weight`` in an artifact: int4 two to the byte, with its scales."""
+    """Bytes of ``weight`` in an artifact, with its scales; int4 takes half a byte."""
     if not is_quantized(weight):
         return int(weight.numel() * weight.element_size())
     bits = 4 if is_int4(weight) else 8
@@ -137,7 +137,7 @@ def shipped_bytes(weight: Any) -> int:
 
 
 def model_parts(model: MobileVLM) -> dict[str, nn.Module]:
-    """The part of ``model`` that each of :data:`KNOBS` sets, along the data path; every parameter is in one of them."""
+    """The part of ``model`` for each of :data:`KNOBS`, in the order of the data path; every parameter is in one of them."""
     decoder = model.text_decoder
     return {
         "vision": model.vision_encoder.tower,
@@ -163,7 +163,7 @@ def _require_layers(model: MobileVLM, recipe: Recipe) -> None:
 
 def _require_float(module: nn.Linear | nn.Embedding, path: str) -> int:
     if is_quantized(module.weight):
-        raise QuantizeError(f"{path}: got a weight that is quantized already, expected floating point")
+        raise QuantizeError(f"{path}: got a weight that is already quantized, expected floating point")
     return module.weight.numel()
 
 
@@ -198,12 +198,12 @@ def _quantize_module(
     if isinstance(module, nn.Embedding):
         config = IntxWeightOnlyConfig(weight_dtype=dtype, granularity=granularity)
     elif bits == 4:
-        # The kernels keep the scales of groups in bfloat16: rounding them first lets the weights fit the rounded
-        # ones, and makes this model equal to the artifact.
+        # The kernels store the scales of groups in bfloat16. Rounding the scales first fits the weights to the rounded
+        # scales, and makes this model equal to the artifact.
         config = Int8DynamicActivationIntxWeightConfig(
             weight_dtype=dtype,
             weight_granularity=granularity,
-            weight_mapping_type=MappingType.SYMMETRIC_NO_CLIPPING_ERR,  # all of -8 … 7, where it fits
+            weight_mapping_type=MappingType.SYMMETRIC_NO_CLIPPING_ERR,  # uses all of -8 … 7 where possible
             weight_scale_dtype=torch.bfloat16,
         )
     else:
@@ -236,7 +236,7 @@ _REASONS = {
 
 
 def _left_over(component: str, part: nn.Module) -> list[Unquantized]:
-    """The float parameters of ``part``, summed by the reason they are float for."""
+    """The float parameters of ``part``, grouped by the reason for which they stay float."""
     sizes: dict[tuple[str, str], int] = {}
     for module in part.modules():
         for name, parameter in module.named_parameters(recurse=False):

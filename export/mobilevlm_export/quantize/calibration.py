@@ -1,7 +1,7 @@
-"""What the text decoder's linears are fed when it reads real pictures through the real prompt: what GPTQ fits them to.
+"""Collect the inputs of the text decoder's linears for GPTQ, from real images and the real prompt.
 
-The texts go through the decoder a layer at a time, each layer after those before it are quantized. So memory holds one layer in
-float32 and the states between two layers, and a layer is fitted to the errors of those before it too.
+The texts go through the decoder one layer at a time, each after all layers before it are quantized. So memory holds one layer in
+float32 and the states between two layers, and each layer is also fitted to the errors of those before it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mobilevlm_export.tokenizer import Tokenizer
 
 SCENES = 128
 _QUESTIONS = ("Describe the image.", "What is in the picture?", "What color is it?", "How many are there?")
-# Linears of a layer that are fed the same, by the one whose inputs are kept.
+# Linears of a layer with the same inputs, by the one whose inputs are recorded.
 _SHARED_INPUTS = {
     "self_attn.q_proj": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "self_attn.o_proj": ("self_attn.o_proj",),
@@ -39,7 +39,7 @@ _SHARED_INPUTS = {
 
 @dataclass(frozen=True)
 class CalibrationText:
-    """Token ids before and after a picture, ``pixels`` uint8 [3, S, S]."""
+    """Token ids before and after an image, and its ``pixels`` uint8 [3, S, S]."""
 
     before: Sequence[int]
     pixels: Tensor
@@ -48,14 +48,14 @@ class CalibrationText:
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Texts with pictures, and what they are, for the bundle's manifest."""
+    """Texts with images, and a description of them for the bundle's manifest."""
 
-    called: str
+    description: str
     texts: Sequence[CalibrationText]
 
 
 def scenes(tokenizer: Tokenizer, config: MobileVLMConfig) -> CalibrationSet:
-    """Generated scenes of the demo's training, with a question each and its right answer. Held-out scenes are others."""
+    """Generated scenes from the demo's training seeds (none held out), each with a question and its correct answer."""
     texts = []
     for seed in TRAIN_SEEDS[-SCENES:]:
         scene = make_scene(seed)
@@ -66,19 +66,19 @@ def scenes(tokenizer: Tokenizer, config: MobileVLMConfig) -> CalibrationSet:
 
 
 def read_folder(folder: Path, tokenizer: Tokenizer, config: MobileVLMConfig) -> CalibrationSet:
-    """Every picture in ``folder``, by name, with one of a few questions.
+    """Every image in ``folder``, sorted by name, each with one of a few questions.
 
     Raises:
-        QuantizeError: there is no such folder, or no picture in it.
+        QuantizeError: the folder is missing or contains no image.
     """
     if not folder.is_dir():
-        raise QuantizeError(f"{folder}: no such folder, expected pictures to calibrate with")
+        raise QuantizeError(f"{folder}: no such folder, expected images to calibrate with")
     texts = [
         _text(tokenizer, config, image, _QUESTIONS[at % len(_QUESTIONS)], [])
         for at, (_, image) in enumerate(open_images(folder))
     ]
     if not texts:
-        raise QuantizeError(f"{folder}: got no picture that can be opened, expected at least one to calibrate with")
+        raise QuantizeError(f"{folder}: got no image that can be opened, expected at least one to calibrate with")
     return CalibrationSet(f"{len(texts)} pictures of {folder.name}", texts)
 
 
@@ -92,10 +92,10 @@ def _text(
 
 
 class DecoderInputs:
-    """What ``model``'s text decoder is fed: for each linear, in order, the sum of the inputs' outer products."""
+    """The inputs of the text decoder of ``model``: for each linear, in order, the sum of their outer products."""
 
     def __init__(self, model: MobileVLM, found: CalibrationSet, progress: Progress = silent) -> None:
-        self.called, self._texts = found.called, found.texts
+        self.description, self._texts = found.description, found.texts
         self._model, self._decoder, self._progress = model, model.text_decoder, progress
         self._states: list[Tensor] = []  # each [1, T, D], before layer self._layer
         self._layer = 0
@@ -103,9 +103,9 @@ class DecoderInputs:
 
     @torch.inference_mode()
     def hessian(self, path: str) -> Tensor:
-        """Float32 [K, K] for the linear ``path`` of a part of the decoder: ``layers.N.…``, or nothing for ``lm_head``.
+        """Float32 [K, K] for the decoder's linear ``path``: ``layers.N.…``, or empty for ``lm_head``.
 
-        Layers are asked for in order, each when those before it, and what makes embeddings, are as they will be.
+        Call it in the order of layers, each after the embedding and all layers before it have their final weights.
         """
         if not self._states:
             self._read()
@@ -121,9 +121,9 @@ class DecoderInputs:
 
     def _read(self) -> None:
         for done, text in enumerate(self._texts):
-            self._progress("read calibration pictures", done, len(self._texts))
+            self._progress("read calibration images", done, len(self._texts))
             self._states.append(self._model.embed([text.before, text.pixels, text.after]))
-        self._progress("read calibration pictures", len(self._texts), len(self._texts))
+        self._progress("read calibration images", len(self._texts), len(self._texts))
 
     def _run(self, index: int, state: Tensor) -> Tensor:
         layer = self._decoder.layers[index]

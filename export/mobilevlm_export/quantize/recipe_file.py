@@ -19,14 +19,14 @@ def read_recipe(path: Path) -> Recipe:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise QuantizeError(f"{path}: can't be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+    except (ValueError, RecursionError) as error:  # ValueError also for numbers with thousands of digits
         raise QuantizeError(f"{path}: got {str(error).splitlines()[0]:.100}, expected a recipe in TOML") from None
     allowed = ("name", *KNOBS, "llm_layers")
     for key, value in values.items():
         if key not in allowed:
             raise QuantizeError(f"{path}: got the key {key!r:.60}, expected one of {', '.join(allowed)}")
         if not isinstance(value, str):
-            raise QuantizeError(f"{path}: {key}: got {value!r:.60}, expected a text")
+            raise QuantizeError(f"{path}: {key}: got {value!r:.60}, expected a string")
     if missing := [knob for knob in KNOBS if knob not in values]:
         raise QuantizeError(f"{path}: got no {missing[0]}, expected one of {', '.join(KNOBS[missing[0]])}")
     try:
@@ -36,5 +36,5 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def recipe_text(recipe: Recipe) -> str:
-    """``recipe`` as such a file has it. Names and schemes hold nothing that TOML would have quoted otherwise."""
+    """``recipe`` as the text of a recipe file. Names and schemes contain no characters that TOML would have to escape."""
     return "".join(f'{key} = "{value}"\n' for key, value in recipe.to_json().items())

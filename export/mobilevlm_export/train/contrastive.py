@@ -1,9 +1,9 @@
-"""Stage 0, which the paper takes ready-made from CLIP: a vision tower trained from nothing, then frozen.
+"""Stage 0: train a vision tower from scratch, then freeze it. (The paper uses CLIP's pretrained tower instead.)
 
-Image and caption embeddings of a batch are matched as CLIP does it (arXiv 2103.00020, figure 3). An auxiliary loss
-makes every patch name the words of the object that covers it, because matching alone takes far more data to bind a
-colour to a shape. Both read ``hidden_states[-2]``, the features that the language model will see;
-both heads are thrown away.
+Image and caption embeddings of a batch are matched as in CLIP (arXiv 2103.00020, figure 3). An auxiliary loss makes
+every patch predict the color and name of the object that covers it, because matching alone needs far more data to bind
+a color to a shape. Both losses read ``hidden_states[-2]``, the features that the language model will see; both heads
+are discarded.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _COLOR_CLASSES = {name: index for index, name in enumerate(COLORS)}
 _NAME_CLASSES = {name: index for index, name in enumerate((*SHAPES, *DIGITS, *WORDS))}
 _CAPTION_TOKENS = 64
 _SAVE_EVERY = 200  # steps
-_UNCOVERED = -100  # torch's ignored class: a patch's neighbour words say nothing of the background
+_UNCOVERED = -100  # torch's ignored class: patches of the background have no words
 
 
 @dataclass(frozen=True)
 class ContrastiveConfig:
-    """``images`` scenes are seen once each, in batches; ``camera_share`` of them as photos of prints."""
+    """``images`` scenes are each seen once, in batches; a fraction ``camera_share`` of them as photos of prints."""
 
     images: int = 180_000
     batch_size: int = 96
@@ -50,12 +50,12 @@ class ContrastiveConfig:
 
 
 def is_camera(seed: int, share: float) -> bool:
-    """Whether the training scene of ``seed`` is shown as a photo; ``share`` of all are."""
+    """Whether the training scene of ``seed`` is shown as a photo, as a fraction ``share`` of all scenes are."""
     return Random(f"camera {seed}").random() < share
 
 
 class SceneImages(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Scene ``index`` as pixels uint8 [3, S, S], caption ids int64 [64], and its patches' words int64 [2, P]."""
+    """Item ``index``: a scene's pixels uint8 [3, S, S], caption ids int64 [64], and its patches' words int64 [2, P]."""
 
     def __init__(self, config: MobileVLMConfig, tokenizer: Tokenizer, options: ContrastiveConfig, first: int) -> None:
         self.config, self.tokenizer, self.options, self.first = config, tokenizer, options, first
@@ -78,7 +78,7 @@ class SceneImages(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 class ContrastiveHeads(nn.Module):
-    """What is trained beside the tower and thrown away: a text encoder, projections, and the patches' word classes."""
+    """The modules trained with the tower and then discarded: a text encoder, projections, and the patches' word classifiers."""
 
     def __init__(self, config: MobileVLMConfig, options: ContrastiveConfig) -> None:
         super().__init__()
@@ -127,11 +127,11 @@ def train_tower(
     progress: Progress = silent,
     log: Path | None = None,
 ) -> CLIPVisionTower:
-    """Train a tower on the demo's scenes; resumes from the file ``state``, which is kept up to date."""
+    """Train a tower on the demo's scenes; resumes from the file ``state``, which is saved regularly."""
     options = options or ContrastiveConfig()
     torch.manual_seed(options.seed)
     tower = CLIPVisionTower(config.vision)
-    _initialise(tower)
+    _initialize(tower)
     heads = ContrastiveHeads(config, options)
     modules = nn.ModuleDict({"tower": tower, "heads": heads})
     optimizer = torch.optim.AdamW(
@@ -167,7 +167,7 @@ def train_tower(
     return tower.eval().requires_grad_(False)
 
 
-def _initialise(tower: CLIPVisionTower) -> None:
+def _initialize(tower: CLIPVisionTower) -> None:
     for module in tower.modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.03)

@@ -1,4 +1,4 @@
-"""Real training data: conversations from a JSON list, with their pictures in a folder."""
+"""Real training data: conversations from a JSON list, with their images in a folder."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from mobilevlm_export.errors import TrainError
 from mobilevlm_export.images.reference_image import open_as_reference
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_export.train.conversation import Sample, Template, tokenize
+from mobilevlm_export.train.conversation import Conversation, TemplateName, tokenize
 from mobilevlm_export.train.stage import Example
 
 
 class ImageConversations:
-    """Samples with their pixels, opened when they are needed.
+    """Samples with their pixels; images are opened on access.
 
     Raises:
-        TrainError: a picture is missing; the message names the first such entry.
+        TrainError: an image is missing; the message names the first such entry.
     """
 
     def __init__(
         self,
-        samples: list[Sample],
+        samples: list[Conversation],
         images: Path,
         config: MobileVLMConfig,
         tokenizer: Tokenizer,
-        template: Template,
+        template: TemplateName,
         max_tokens: int,
     ) -> None:
         self.samples, self.images, self.config, self.tokenizer = samples, images, config, tokenizer
@@ -48,5 +48,5 @@ class ImageConversations:
         return pixels, tokenize(self.tokenizer, sample, self.template, room)
 
     def lengths(self) -> list[int]:
-        """Characters of each conversation, which go with its tokens and cost nothing to count."""
+        """The number of characters of each conversation: a cheap estimate of its tokens."""
         return [sum(len(turn.question) + len(turn.answer or "") for turn in sample.turns) for sample in self.samples]

@@ -1,4 +1,4 @@
-"""The demo checkpoint's README.md: what it is, how it was trained, and how often it is right."""
+"""The demo checkpoint's README.md: what it is, how it was trained, and its accuracy."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.train.contrastive import ContrastiveConfig
 from mobilevlm_export.train.stage import StageConfig
 
-Accuracy = dict[str, tuple[int, int]]  # kind → right answers, questions
+Accuracy = dict[str, tuple[int, int]]  # kind → correct answers, questions
 
 
 def overall(accuracy: Accuracy) -> tuple[int, int]:
-    """Right answers and questions of all kinds together."""
+    """Correct answers and questions, summed over all kinds."""
     return sum(right for right, _ in accuracy.values()), sum(asked for _, asked in accuracy.values())
 
 
 def accuracy_rows(clean: Accuracy, camera: Accuracy) -> list[tuple[str, str, str]]:
-    """Kind, clean and camera-like accuracy as text, one row a kind and one for all."""
+    """Kind, clean and camera-like accuracy as text: one row per kind and one for all."""
     kinds = sorted(clean.keys() | camera.keys())
     rows = [(kind.replace("_", "/"), _share(clean.get(kind)), _share(camera.get(kind))) for kind in kinds]
     return [*rows, ("all", _share(overall(clean)), _share(overall(camera)))]
@@ -38,7 +38,7 @@ def model_card(
     camera: Accuracy,
     note: str = "",
 ) -> str:
-    """Markdown; ``note`` says how a run differed from its schedule."""
+    """The card in Markdown; ``note`` describes how a run differed from its schedule."""
     vision, llm = config.vision, config.llm
     rows = "\n".join(
         f"| {kind} | {on_clean} | {on_camera} |" for kind, on_clean, on_camera in accuracy_rows(clean, camera)

@@ -6,7 +6,7 @@ import math
 
 
 def learning_rate_scale(step: int, steps: int, warmup: float) -> float:
-    """What the peak rate is multiplied with at ``step``; ``warmup`` is a share of ``steps``."""
+    """The factor for the peak rate at ``step``; ``warmup`` is a fraction of ``steps``."""
     begin = max(1, round(steps * warmup))
     if step < begin:
         return (step + 1) / begin

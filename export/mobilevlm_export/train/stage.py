@@ -1,7 +1,7 @@
 """One training stage: projector and language model learn, the vision tower stays frozen (the paper, section 4.1).
 
-With ``torch.distributed`` initialised (``torchrun``) weights, gradients and optimizer state are sharded over all
-processes by FSDP; the loss curve is that of one process.
+With ``torch.distributed`` initialized (``torchrun``), FSDP shards weights, gradients and optimizer state over all
+processes; the loss curve is the same as with one process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from mobilevlm_export.errors import ConfigError, TrainError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.train.conversation import IGNORED, Template, Tokens, group_by_length
+from mobilevlm_export.train.conversation import IGNORED, TemplateName, Tokens, group_by_length
 from mobilevlm_export.train.schedule import learning_rate_scale
 from mobilevlm_export.train.state import Steps
 
@@ -31,11 +31,11 @@ Example = tuple[Tensor | None, Tokens]
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage. ``batch_size`` counts samples of an optimizer step over all processes, ``micro_batch_size`` those that
-    one process runs at once; ``steps`` 0 means ``epochs`` over the data. Lengths are in tokens.
+    """One stage. ``batch_size`` is the number of samples per optimizer step over all processes, ``micro_batch_size`` the
+    number that one process runs at once; ``steps`` 0 means ``epochs`` over the data. Lengths are in tokens.
     """
 
-    template: Template
+    template: TemplateName
     batch_size: int
     learning_rate: float
     projector_learning_rate: float
@@ -68,17 +68,17 @@ STAGES = {
 
 
 class Examples(Protocol):
-    """What a stage learns from: an image's pixels uint8 [3, S, S] (or None) and its conversation's tokens."""
+    """The data of a stage: for each example, an image's pixels uint8 [3, S, S] (or None) and its conversation's tokens."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Example: ...
     def lengths(self) -> list[int]:
-        """About how long each example is, to group like lengths."""
+        """The approximate length of each example, for grouping by length."""
         ...
 
 
 class _Learner(nn.Module):
-    """The model with its loss as ``forward``: the root that FSDP wraps."""
+    """The model with its loss as ``forward``: the root module that FSDP wraps."""
 
     def __init__(self, model: MobileVLM) -> None:
         super().__init__()
@@ -98,8 +98,8 @@ def train_stage(
 ) -> list[float]:
     """Train ``model`` in place; returns the loss of every step of this call.
 
-    Resumes from the file ``state``, which is kept up to date. After a distributed run the parameters of ``model`` are
-    sharded: the whole ones are in ``state``.
+    Resumes from the file ``state``, which is saved regularly. After a distributed run the parameters of ``model`` are
+    sharded; the full ones are in ``state``.
 
     Raises:
         TrainError: the state doesn't fit, or the loss is not a finite number.
@@ -118,7 +118,7 @@ def train_stage(
     losses: list[float] = []
     with Steps(state, model, optimizer, len(batches), config.save_every) as steps:
         progress(f"{config.template} stage", steps.done, len(batches))
-        for batch in _loaded(examples, batches[steps.done :], config):
+        for batch in _load_batches(examples, batches[steps.done :], config):
             scale = learning_rate_scale(steps.done, len(batches), config.warmup)
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * scale
@@ -158,7 +158,7 @@ def _world() -> tuple[int, int]:
 
 
 def _batches(examples: Examples, config: StageConfig) -> list[list[int]]:
-    """Indices of every step's samples, in order, the same in every process."""
+    """The indices of every step's samples, in order; identical in all processes."""
     batches: list[list[int]] = []
     epoch = 0
     while len(batches) < config.steps or epoch < (0 if config.steps else config.epochs):
@@ -167,11 +167,11 @@ def _batches(examples: Examples, config: StageConfig) -> list[list[int]]:
     return batches[: config.steps] if config.steps else batches
 
 
-def _loaded(examples: Examples, batches: list[list[int]], config: StageConfig) -> Iterator[list[Example]]:
-    """This process's share of each batch, read ahead by worker processes.
+def _load_batches(examples: Examples, batches: list[list[int]], config: StageConfig) -> Iterator[list[Example]]:
+    """This process's share of each batch, prefetched by worker processes.
 
-    Sharded processes must run in step: where a batch doesn't divide, a share is filled with a sample of which
-    nothing is learned.
+    Sharded processes must run in step: where a batch doesn't divide evenly, a share is filled with a sample whose
+    labels are all masked.
     """
     rank, world = _world()
     shares = [batch[rank::world] or batch[:1] for batch in batches]
@@ -184,16 +184,16 @@ def _loaded(examples: Examples, batches: list[list[int]], config: StageConfig) -
     )
     for batch, share in zip(batches, loader, strict=True):
         own, even = len(batch[rank::world]), math.ceil(len(batch) / world)
-        yield share[:own] + [_muted(share[0])] * (even - own)
+        yield share[:own] + [_masked(share[0])] * (even - own)
 
 
-def _muted(example: Example) -> Example:
+def _masked(example: Example) -> Example:
     image, tokens = example
     return image, Tokens(tokens.ids, [IGNORED] * len(tokens.ids), tokens.image_at)
 
 
 def _gradients(learner: _Learner, optimizer: torch.optim.Optimizer, batch: list[Example], config: StageConfig) -> float:
-    """The gradients of ``batch``, in micro-batches; returns the mean loss over its learned tokens, in all processes."""
+    """Compute the gradients of ``batch`` in micro-batches; returns the mean loss over its learned tokens in all processes."""
     device = learner.model.token_embedding.weight.device
     _, world = _world()
     learned = torch.tensor(float(sum(_learned_tokens(tokens) for _, tokens in batch)), device=device)
@@ -201,11 +201,11 @@ def _gradients(learner: _Learner, optimizer: torch.optim.Optimizer, batch: list[
         dist.all_reduce(learned)
     total = torch.zeros((), device=device)
     optimizer.zero_grad(set_to_none=True)
-    batch = sorted(batch, key=lambda example: len(example[1].ids))  # like lengths together: less padding
+    batch = sorted(batch, key=lambda example: len(example[1].ids))  # similar lengths together: less padding
     for at in range(0, len(batch), config.micro_batch_size):
         with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
             loss = learner(batch[at : at + config.micro_batch_size]) / learned.clamp(min=1)
-        (loss * world).backward()  # FSDP takes the processes' mean, the loss is their sum
+        (loss * world).backward()  # FSDP averages over processes, but the loss is their sum
         total += loss.detach()
     if dist.is_initialized():
         dist.all_reduce(total)
@@ -224,7 +224,7 @@ def summed_loss(model: MobileVLM, batch: list[Example]) -> Tensor:
     device = model.token_embedding.weight.device
     side = model.config.vision.image_size
     pixels = [image for image, _ in batch if image is not None]
-    # Text alone still runs an empty image, worth nothing: in sharded training every process must use the same weights.
+    # Text without images still runs an empty image with weight zero: sharded processes must all use the same weights.
     encoded = model.vision_encoder(torch.stack(pixels or [torch.zeros(3, side, side, dtype=torch.uint8)]).to(device))
     images = iter(encoded if pixels else ())
     rows, targets = [], []
@@ -237,7 +237,7 @@ def summed_loss(model: MobileVLM, batch: list[Example]) -> Tensor:
             labels = torch.cat([labels[:at], labels.new_full((len(shown),), IGNORED), labels[at:]])
         rows.append(embeds)
         targets.append(labels)
-    # Padding stands behind: no learned token sees it.
+    # Padding comes last: no learned token attends to it.
     states = model.text_decoder.hidden_states(nn.utils.rnn.pad_sequence(rows, batch_first=True))[:, :-1]
     following = nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORED)[:, 1:]
     learned = following != IGNORED

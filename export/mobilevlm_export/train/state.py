@@ -1,7 +1,7 @@
-"""What a training run needs to go on where it stopped: weights, optimizer and step, in one file.
+"""The state from which a training run resumes: weights, optimizer and step, in one file.
 
-The file is the same whether the parameters are whole or sharded over processes: everything in it is gathered, under the
-parameters' own names. It is written by the first process and read back without unpickling code.
+The file is the same whether or not the parameters are sharded over processes: everything in it is gathered, under the
+parameters' own names. It is written by the first process and read without unpickling code.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class Steps:
-    """The optimizer steps of a run: ``done`` of them, counted from its beginning. The state is saved every ``save_every`` steps, after
-    the last of ``total``, and when Ctrl-C or the system ends the run.
+    """Counts the optimizer steps of a run: ``done`` since its start. The state is saved every ``save_every`` steps, after the last
+    of ``total``, and when the run is interrupted or terminated.
     """
 
     def __init__(
         self, path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, total: int, save_every: int
     ) -> None:
-        """Restore the state in ``path``, if there is one; errors as :func:`load_state`."""
+        """Restore the state in ``path``, if any; errors as :func:`load_state`."""
         self._path, self._module, self._optimizer = path, module, optimizer
         self._total, self._save_every = total, save_every
         self.done = self._saved = load_state(path, module, optimizer)
         self._whole = True  # the weights are those after `done` steps
 
     def take(self) -> None:
-        """Update the weights by their gradients."""
+        """Update the weights with their gradients."""
         self._whole = False
         self._optimizer.step()
         self.done += 1
         self._whole = True
 
     def save_if_due(self) -> None:
-        """To be called after each step, when all is said about it."""
+        """Save the state if it is due; call this after each step, once its progress is reported."""
         if self.done % self._save_every == 0 or self.done == self._total:
             self._save()
 
@@ -53,7 +53,7 @@ class Steps:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Sharded states are gathered by all processes at one step, where an interruption doesn't find them.
+        # A sharded state must be gathered by all processes at the same step, which an interruption can't ensure.
         if isinstance(error, (KeyboardInterrupt, SystemExit)) and self._whole and not dist.is_initialized():
             self._save()
 
@@ -64,21 +64,21 @@ class Steps:
 
 
 def save_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Write the state beside ``path`` and rename it: a run that is killed meanwhile leaves the last one."""
+    """Write the state atomically: a run killed while saving leaves the previous state."""
     model_state, optimizer_state = get_state_dict(module, optimizer, options=_WHOLE)
     if not dist.is_initialized() or dist.get_rank() == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as beside:
-            torch.save({"model": model_state, "optimizer": optimizer_state, "step": step}, beside)
+        with atomic_file(path) as temporary:
+            torch.save({"model": model_state, "optimizer": optimizer_state, "step": step}, temporary)
     if dist.is_initialized():
         dist.barrier()
 
 
 def load_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Restore what :func:`save_state` wrote; returns the number of steps done, 0 if there is no file.
+    """Restore a state written by :func:`save_state`; returns the number of steps done, 0 if there is no file.
 
     Raises:
-        TrainError: the file is damaged or of another model.
+        TrainError: the file is damaged or from another model.
     """
     if not path.exists():
         return 0

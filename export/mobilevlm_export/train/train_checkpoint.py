@@ -17,14 +17,14 @@ from mobilevlm_export.errors import TrainError
 from mobilevlm_export.files.atomic_file import new_only, require_place
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import checkpoint_tokenizer
-from mobilevlm_export.train.conversation import read_samples
+from mobilevlm_export.train.conversation import read_conversations
 from mobilevlm_export.train.images import ImageConversations
 from mobilevlm_export.train.stage import StageConfig, train_stage
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What to train on what. ``output`` is the new checkpoint's folder; the run's log is next to it, and its state until it is done."""
+    """One training run. ``output`` is the new checkpoint's folder; the log, and the state until the run is done, are next to it."""
 
     stage: StageConfig
     data: Path
@@ -36,32 +36,32 @@ class TrainConfig:
 
     @property
     def state(self) -> Path:
-        """The file from which an interrupted run goes on."""
+        """The file from which an interrupted run resumes."""
         return state_of(self.output)
 
     @property
     def log(self) -> Path:
-        """Loss by step."""
+        """The log file: the loss of each step."""
         return self.output.with_name(self.output.name + ".log")
 
 
 def state_of(output: Path) -> Path:
-    """Where the state of a run into ``output`` is kept until it is done."""
+    """The path of the state of a run into ``output`` until it is done."""
     return output.with_name(output.name + ".state")
 
 
 def train(config: TrainConfig, progress: Progress = silent) -> list[float]:
     """Train ``config.checkpoint`` into ``config.output``; returns this call's losses by step.
 
-    An interrupted run goes on from its state when it is started again. Started by ``torchrun`` it takes its place
-    among the processes: NCCL on GPUs, else gloo.
+    An interrupted run resumes from its state when it is started again. Under ``torchrun`` it is one of several
+    processes, which use NCCL on GPUs, else gloo.
 
     Raises:
         TrainError: data, images or state can't be used, the output exists, or the loss is not a finite number.
         CheckpointError: the checkpoint can't be read.
     """
     require_place(config.output, error=TrainError, replaceable=new_only("folder", TrainError))
-    samples = read_samples(config.data)
+    samples = read_conversations(config.data)
     tokenizer = checkpoint_tokenizer(config.checkpoint)
     model = load_checkpoint(config.checkpoint, vision_tower=config.vision_tower, progress=progress)
     examples = ImageConversations(
@@ -72,17 +72,17 @@ def train(config: TrainConfig, progress: Progress = silent) -> list[float]:
         model.to(device)
         losses = train_stage(model, examples, config.stage, config.state, progress, config.log)
         if not dist.is_initialized() or dist.get_rank() == 0:
-            # Sharded weights are whole only in the state.
-            whole = load_checkpoint(config.checkpoint, vision_tower=config.vision_tower)
-            whole.load_state_dict(torch.load(config.state, weights_only=True, map_location="cpu")["model"])
-            save_checkpoint(whole, config.output, tokenizer_model=tokenizer.path, dtype=config.dtype)
+            # The model's own weights may be sharded; the state has the full ones.
+            trained = load_checkpoint(config.checkpoint, vision_tower=config.vision_tower)
+            trained.load_state_dict(torch.load(config.state, weights_only=True, map_location="cpu")["model"])
+            save_checkpoint(trained, config.output, tokenizer_model=tokenizer.path, dtype=config.dtype)
             config.state.unlink(missing_ok=True)
     return losses
 
 
 @contextmanager
 def _processes() -> Iterator[torch.device]:
-    """This process's device, among ``torchrun``'s processes if it was started by it."""
+    """This process's device; joins the process group if started by ``torchrun``."""
     gpu = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if gpu else torch.device("cpu")
     if gpu:

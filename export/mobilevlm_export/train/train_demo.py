@@ -1,4 +1,4 @@
-"""Train the demo model from nothing: tower, captions, then questions and answers. Seeds make it repeatable."""
+"""Train the demo model from scratch: tower, captions, then questions and answers. Seeds make it reproducible."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_export.train.contrastive import ContrastiveConfig, is_camera, train_tower
-from mobilevlm_export.train.conversation import Sample, Template, tokenize
+from mobilevlm_export.train.conversation import Conversation, TemplateName, tokenize
 from mobilevlm_export.train.model_card import Accuracy, model_card
 from mobilevlm_export.train.stage import Example, StageConfig, train_stage
 
@@ -58,7 +58,7 @@ QUESTIONS = StageConfig(
 
 @dataclass(frozen=True)
 class DemoSchedule:
-    """The demo's three stages. The default is what the built-in checkpoint was trained with; tests make it smaller."""
+    """The demo's three stages. The built-in checkpoint was trained with the defaults; tests use smaller values."""
 
     config: MobileVLMConfig = DEMO_CONFIG
     tower: ContrastiveConfig = field(default_factory=ContrastiveConfig)
@@ -73,11 +73,11 @@ def train_demo(
 ) -> tuple[Accuracy, Accuracy]:
     """Train the demo model into the new checkpoint folder ``out``; returns held-out accuracy, clean and camera-like.
 
-    States of the stages are in ``OUT.training`` until the checkpoint is written; a run that was interrupted resumes from there. The log is
+    The stages' states are in ``OUT.training`` until the checkpoint is written; an interrupted run resumes from there. The log is
     ``OUT.log``.
 
     Raises:
-        TrainError: ``out`` exists, or the states beside it are of another run.
+        TrainError: ``out`` exists, or the saved states are from another run.
     """
     require_place(out, error=TrainError, replaceable=new_only("folder", TrainError))
     schedule = schedule or DemoSchedule()
@@ -97,7 +97,7 @@ def train_demo(
     )
     torch.manual_seed(seed)
     model = MobileVLM(config)
-    initialise(model)
+    initialize(model)
     model.vision_encoder.tower.load_state_dict(tower.state_dict())
     stages = ((schedule.captions, _CAPTION_SEEDS, "captions"), (schedule.questions, _QUESTION_SEEDS, "questions"))
     for stage, first, name in stages:
@@ -118,7 +118,7 @@ def train_demo(
 
 
 def training_folder(out: Path) -> Path:
-    """Where the states of a run into ``out`` are kept until it is done."""
+    """The folder of the states of a run into ``out`` until it is done."""
     return out.with_name(out.name + ".training")
 
 
@@ -128,22 +128,22 @@ def _require_same_run(work: Path, description: str) -> None:
         path.write_text(description, encoding="utf-8")
     elif path.read_text(encoding="utf-8") != description:
         raise TrainError(
-            f"{work}: got the states of another seed or schedule, expected this run's; remove it to start anew"
+            f"{work}: got the states of another seed or schedule, expected this run's; remove it to start again"
         )
 
 
 def save_demo(model: MobileVLM, out: Path, tokenizer_model: Path, card: str) -> None:
-    """Write the checkpoint with its model card to the new folder ``out``, complete or not at all."""
-    with atomic_folder(out, error=TrainError) as beside:
-        write_checkpoint(model, beside, tokenizer_model)
-        (beside / "README.md").write_text(card, encoding="utf-8")
+    """Write the checkpoint with its model card to the new folder ``out``, completely or not at all."""
+    with atomic_folder(out, error=TrainError) as temporary:
+        write_checkpoint(model, temporary, tokenizer_model)
+        (temporary / "README.md").write_text(card, encoding="utf-8")
 
 
 class DemoExamples:
-    """Scenes ``first`` … as captions (plain template) or conversations of one to eight questions (v1)."""
+    """Scenes from seed ``first`` on, as captions (plain template) or conversations of one to eight questions (v1)."""
 
     def __init__(
-        self, config: MobileVLMConfig, tokenizer: Tokenizer, template: Template, first: int, count: int
+        self, config: MobileVLMConfig, tokenizer: Tokenizer, template: TemplateName, first: int, count: int
     ) -> None:
         self.config, self.tokenizer, self.template = config, tokenizer, template
         self.first, self.count = first, count
@@ -152,7 +152,7 @@ class DemoExamples:
         return self.count
 
     def lengths(self) -> list[int]:
-        """All the same: scenes are drawn when they are needed."""
+        """All zero: scenes are drawn on access."""
         return [0] * self.count
 
     def __getitem__(self, index: int) -> Example:
@@ -164,12 +164,12 @@ class DemoExamples:
         else:
             asked = questions(scene, seed, count=Random(f"turns {seed}").choice((1, 4, 8, 8)))
             turns = [prompt.Turn(qa.question, qa.answer) for qa in asked]
-        tokens = tokenize(self.tokenizer, Sample(str(seed), tuple(turns)), self.template, 400)
+        tokens = tokenize(self.tokenizer, Conversation(str(seed), tuple(turns)), self.template, 400)
         return preprocess(image, self.config), tokens
 
 
-def initialise(model: MobileVLM) -> None:
-    """Small normal weights for the parts that learn from nothing."""
+def initialize(model: MobileVLM) -> None:
+    """Small normal weights for the parts that are trained from scratch."""
     for part in (model.vision_encoder.projector, model.token_embedding, model.text_decoder):
         for module in part.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
@@ -181,7 +181,7 @@ def initialise(model: MobileVLM) -> None:
 def held_out(
     count: int, *, camera: bool, config: MobileVLMConfig = DEMO_CONFIG
 ) -> Iterator[tuple[Tensor, str, str, str]]:
-    """``count`` held-out questions, two a scene: pixels uint8 [3, S, S], question, answer, kind."""
+    """``count`` held-out questions, two per scene: pixels uint8 [3, S, S], question, answer, kind."""
     given = 0
     for seed in HELD_OUT_SEEDS:
         scene = make_scene(seed)
@@ -197,7 +197,7 @@ def held_out(
 def accuracy(
     model: MobileVLM, tokenizer: Tokenizer, count: int, *, camera: bool = False, progress: Progress = silent
 ) -> Accuracy:
-    """Right answers and questions by kind, over ``count`` held-out questions, answered greedily."""
+    """Correct answers and questions by kind, over ``count`` held-out questions, answered greedily."""
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for index, (pixels, question, truth, kind) in enumerate(held_out(count, camera=camera, config=model.config)):
         segments = [

@@ -1,4 +1,4 @@
-"""A bundle is written whole or not at all, and opened only if every byte is as the manifest says."""
+"""A bundle is written completely or not at all, and opened only if every byte matches the manifest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def copy(tiny_bundle: Bundle, tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_manifest_says_everything_a_phone_needs(tiny_bundle: Bundle) -> None:
+def test_the_manifest_has_everything_a_phone_needs(tiny_bundle: Bundle) -> None:
     values = tiny_bundle.manifest.values
     assert values["image"] == {
         "size": 56,
@@ -50,7 +50,7 @@ def test_the_manifest_says_everything_a_phone_needs(tiny_bundle: Bundle) -> None
     assert tiny_bundle.config.llm.hidden_size == 96
 
 
-def test_a_zip_opens_to_the_same_and_cleans_up(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_zipped_bundle_has_the_same_contents_and_is_cleaned_up(tiny_bundle: Bundle, tmp_path: Path) -> None:
     zipped = tmp_path / "a.mvlm.zip"
     zip_bundle(tiny_bundle.path, zipped)
     again = tmp_path / "b.mvlm.zip"
@@ -76,7 +76,7 @@ def test_a_flipped_byte_is_refused(copy: Path) -> None:
         Bundle.open(copy)
 
 
-def test_a_missing_and_a_cut_file_are_named(copy: Path) -> None:
+def test_missing_and_truncated_files_are_named(copy: Path) -> None:
     (copy / "tokenizer.json").unlink()
     with pytest.raises(BundleError, match=r"tokenizer\.json: missing, expected \d+ bytes"):
         Bundle.open(copy)
@@ -114,7 +114,7 @@ def test_archives_cannot_escape_or_grow(copy: Path, tmp_path: Path) -> None:
         Bundle.open(growing)
     lying = growing.read_bytes()
     told = json.loads((copy / MANIFEST).read_text())["files"][1]["bytes"]
-    assert lying.count((1 << 20).to_bytes(8, "little")) == 1  # in the local header, as zip64 has it
+    assert lying.count((1 << 20).to_bytes(8, "little")) == 1  # in the local header, as in zip64
     at = lying.rindex((1 << 20).to_bytes(4, "little"))
     growing.write_bytes(lying[:at] + told.to_bytes(4, "little") + lying[at + 4 :])
     with pytest.raises(BundleError, match="got a damaged archive"):
@@ -125,7 +125,7 @@ def test_archives_cannot_escape_or_grow(copy: Path, tmp_path: Path) -> None:
         Bundle.open(junk)
 
 
-def test_an_archive_is_unpacked_only_where_there_is_room(
+def test_an_archive_is_unpacked_only_if_the_disk_has_room(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zipped = tmp_path / "a.mvlm.zip"
@@ -157,7 +157,7 @@ def test_a_damaged_stream_is_a_damaged_archive(tiny_bundle: Bundle, tmp_path: Pa
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_only_deflate_is_unpacked(tiny_bundle: Bundle, tmp_path: Path, method: int) -> None:
-    """Python's zipfile hands out what others decompress to in pieces without a bound."""
+    """Python's zipfile decompresses other methods in pieces of unbounded size."""
     zipped = tmp_path / "a.mvlm.zip"
     with zipfile.ZipFile(zipped, "w", method) as archive:
         for file in sorted(tiny_bundle.path.iterdir()):
@@ -197,7 +197,7 @@ def test_an_existing_output_is_kept_unless_forced(tiny_bundle: Bundle, tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["documents", "out.mvlm"]
 
 
-def test_a_zip_is_kept_unless_forced_and_never_that_of_another_bundle(
+def test_an_existing_zip_is_kept_unless_forced_and_never_replaced_by_another_bundle(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, zipped = tmp_path / "out.mvlm", tmp_path / "out.mvlm.zip"
@@ -221,7 +221,7 @@ def test_a_zip_is_kept_unless_forced_and_never_that_of_another_bundle(
 
     _write(output, other, zipped=True, force=True)
     after = (output / MANIFEST).read_bytes()
-    # Whenever it is killed: the old bundle or the new one, beside a zip of its own or none.
+    # Whenever it is killed: either the old or the new bundle, with its own zip or none.
     assert seen == [(False, before), (False, after), (False, after), (True, after)]
     with Bundle.open(zipped) as opened:
         assert (opened.path / MANIFEST).read_bytes() == after
@@ -232,7 +232,7 @@ def _never(beside: Path) -> Mapping[str, Any]:
     raise AssertionError("the work began")
 
 
-def test_of_two_exports_at_once_the_second_says_so(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_second_of_two_concurrent_exports_fails(tiny_bundle: Bundle, tmp_path: Path) -> None:
     output = tmp_path / "out.mvlm"
 
     def meanwhile(beside: Path) -> Mapping[str, Any]:
@@ -256,7 +256,7 @@ def test_of_two_exports_at_once_the_second_says_so(tiny_bundle: Bundle, tmp_path
         (BundleError("x"), BundleError),
     ],
 )
-def test_whatever_fails_nothing_stays_and_the_old_one_does(
+def test_a_failure_leaves_the_old_bundle_and_nothing_else(
     tiny_bundle: Bundle, tmp_path: Path, failure: BaseException, expected: type[BaseException]
 ) -> None:
     output = tmp_path / "out.mvlm"
@@ -273,7 +273,7 @@ def test_whatever_fails_nothing_stays_and_the_old_one_does(
     assert Bundle.open(output).manifest == before
 
 
-def test_files_are_added_before_the_bundle_is_in_place(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_files_are_added_before_the_bundle_appears(tiny_bundle: Bundle, tmp_path: Path) -> None:
     output = tmp_path / "out.mvlm"
 
     def add(bundle: Bundle, text: str) -> None:
@@ -291,7 +291,7 @@ def test_files_are_added_before_the_bundle_is_in_place(tiny_bundle: Bundle, tmp_
     after = Bundle.open(output)
     assert {entry.path for entry in after.manifest.files} == before - {"golden/first"} | {"golden/second"}
     assert [path.name for path in tmp_path.iterdir()] == ["out.mvlm"]
-    # What the old bundle shared with the new one is nobody else's to change.
+    # Files that the old bundle shared with the new one must not be changed.
     assert (output / "model.pte").stat().st_nlink == 1
     with pytest.raises(BundleError, match="x"), rewritten_bundle(output, without="golden"):
         raise BundleError("x")

@@ -1,4 +1,4 @@
-"""``mvlm push`` talks to adb: a stand-in on PATH says what a phone would."""
+"""``mvlm push`` with a fake adb on PATH that answers like a phone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _adb(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
     return log
 
 
-def test_files_arrive_in_a_folder_that_is_renamed_last(
+def test_files_are_pushed_to_a_folder_that_is_renamed_last(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = _adb(tmp_path, monkeypatch, '[ "$1" = get-state ] && echo device; exit 0')
@@ -34,7 +34,7 @@ def test_files_arrive_in_a_folder_that_is_renamed_last(
     assert calls[-1].endswith(f"mv {APP_FOLDER}/.incoming-tiny.mvlm {APP_FOLDER}/tiny.mvlm")
 
 
-# A phone whose /sdcard is the folder "phone" of the working directory, with a shell of its own.
+# A phone whose /sdcard is the folder "phone" in the working directory, with its own shell.
 _PHONE = """
 case "$1" in
 get-state) echo device ;;
@@ -47,7 +47,7 @@ esac
 @pytest.mark.parametrize(
     "name", ["it's mine.mvlm", "a';touch X;'b.mvlm", "$(touch X).mvlm", 'a b\n"c.mvlm', "-rf.mvlm", "模型.mvlm"]
 )
-def test_a_bundle_of_any_name_arrives_and_nothing_else_happens(
+def test_any_bundle_name_is_pushed_without_side_effects(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     _adb(tmp_path, monkeypatch, _PHONE)
@@ -64,7 +64,7 @@ def test_a_bundle_of_any_name_arrives_and_nothing_else_happens(
     assert {each.name for each in tmp_path.iterdir()} == {"adb", "adb.log", "phone", name}
 
 
-def test_the_working_directory_has_its_own_name(
+def test_a_bundle_in_the_working_directory_has_a_name(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _adb(tmp_path, monkeypatch, '[ "$1" = get-state ] && echo device; exit 0')
@@ -81,7 +81,7 @@ def test_a_serial_is_passed_on(tiny_bundle: Bundle, tmp_path: Path, monkeypatch:
     assert all(call.startswith("-s emulator-5554 ") for call in log.read_text().splitlines())
 
 
-def test_what_the_app_can_not_use_is_not_pushed(
+def test_unusable_bundles_are_not_pushed(
     tiny_bundle: Bundle, tiny_coreml_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = _adb(tmp_path, monkeypatch, '[ "$1" = get-state ] && echo device; exit 0')
@@ -107,7 +107,7 @@ def test_what_the_app_can_not_use_is_not_pushed(
         ),
     ],
 )
-def test_what_adb_says_is_one_line(
+def test_adb_errors_are_one_line(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
 ) -> None:
     _adb(tmp_path, monkeypatch, script)

@@ -1,4 +1,4 @@
-"""Every published form loads to the same numbers; what is missing, left over, misshapen or unsafe is named."""
+"""Every published form loads to the same values; missing, unexpected, misshapen or unsafe weights are named."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_tower_from_a_clip_folder(saved: Path, tmp_path: Path) -> None:
     assert torch.equal(loaded.vision_encoder.tower.embeddings.patch_embedding.weight, expected)
 
 
-def test_the_layers_that_never_run_are_written_and_ignored(saved: Path) -> None:
+def test_unused_tower_layers_are_written_but_not_read(saved: Path) -> None:
     tensors = load_file(saved / "model.safetensors")
     assert TOWER + "encoder.layers.2.mlp.fc1.weight" in tensors
     assert TOWER + "post_layernorm.weight" in tensors
@@ -112,7 +112,7 @@ def test_wrong_weights_are_named(saved: Path, changes: dict[str, Any], message: 
 
 
 def _as_bin(folder: Path, **changes: Any) -> Path:
-    """The checkpoint in ``folder`` as ``pytorch_model.bin``, a tensor or more of it changed."""
+    """The checkpoint in ``folder`` as ``pytorch_model.bin``, with some tensors changed."""
     tensors = load_file(folder / "model.safetensors")
     tensors |= {name.replace("__", "."): value for name, value in changes.items()}
     (folder / "model.safetensors").unlink()
@@ -137,15 +137,15 @@ def test_tensors_of_other_kinds_are_refused(saved: Path, value: torch.Tensor, me
     assert "\n" not in str(caught.value)
 
 
-def test_a_bins_own_checksums_are_read(saved: Path) -> None:
-    """torch maps a file of weights and asks nobody whether they are right."""
+def test_checksums_of_bin_files_are_verified(saved: Path) -> None:
+    """torch maps a weight file without verifying it."""
     path = _as_bin(saved)
     load_checkpoint(saved)
     whole = path.read_bytes()
     at = whole.index(torch.load(path, weights_only=True)["model.norm.weight"].numpy().tobytes())
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
     with pytest.raises(
-        CheckpointError, match=r"pytorch_model\.bin: .*data/\d+: got another CRC-32, .*the file is damaged"
+        CheckpointError, match=r"pytorch_model\.bin: .*data/\d+: got a wrong CRC-32, .*the file is damaged"
     ):
         load_checkpoint(saved)
     tensors = torch.load(path, weights_only=True)
@@ -154,7 +154,7 @@ def test_a_bins_own_checksums_are_read(saved: Path) -> None:
         torch.save(tensors, path)
     finally:
         torch.serialization.set_crc32_options(True)
-    load_checkpoint(saved)  # it was written without any
+    load_checkpoint(saved)  # written without checksums
 
 
 def test_a_tied_head_is_the_embedding_only_if_the_config_says_so(saved: Path) -> None:
@@ -168,7 +168,9 @@ def test_a_tied_head_is_the_embedding_only_if_the_config_says_so(saved: Path) ->
     _change(saved, lm_head__weight=loaded.token_embedding.weight.detach().clone())
     assert torch.equal(load_checkpoint(saved).text_decoder.lm_head.weight, loaded.token_embedding.weight)
     _change(saved, lm_head__weight=torch.ones_like(loaded.token_embedding.weight))
-    with pytest.raises(CheckpointError, match=r"lm_head\.weight: got other values than model\.embed_tokens\.weight"):
+    with pytest.raises(
+        CheckpointError, match=r"lm_head\.weight: got values different from model\.embed_tokens\.weight"
+    ):
         load_checkpoint(saved)
 
 
@@ -184,7 +186,7 @@ class _Code:
         ("pytorch_model.bin", b"junk", "expected PyTorch weights"),
         ("pytorch_model.bin", b"", "got an empty file"),
         ("model.safetensors", b"junk" * 10, "expected safetensors"),
-        ("model.safetensors.index.json", b"{", "got JSON that is cut short, expected an object with weight_map"),
+        ("model.safetensors.index.json", b"{", "got truncated JSON, expected an object with weight_map"),
         ("model.safetensors.index.json", b"[]", "got a malformed index"),
         ("model.safetensors.index.json", b'{"weight_map": {"a": 1}}', "got a malformed index"),
         ("model.safetensors.index.json", b'{"weight_map": {"a": "\\u0000"}}', "got a malformed index"),
@@ -208,7 +210,7 @@ def test_damaged_files_are_refused(saved: Path, name: str, data: bytes, message:
     assert "\n" not in str(caught.value)
 
 
-def test_truncated_weights_missing_weights_missing_folder(saved: Path, tmp_path: Path) -> None:
+def test_truncated_or_missing_weights_are_refused(saved: Path, tmp_path: Path) -> None:
     file = saved / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="got a damaged file"):
@@ -221,7 +223,7 @@ def test_truncated_weights_missing_weights_missing_folder(saved: Path, tmp_path:
 
 
 def test_saving_never_overwrites_and_leaves_nothing_half_written(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="exists already"):
+    with pytest.raises(CheckpointError, match="already exists"):
         save_checkpoint(random_model(), saved, tokenizer_model=saved / "tokenizer.model")
     with pytest.raises(FileNotFoundError):
         save_checkpoint(random_model(), tmp_path / "new", tokenizer_model=tmp_path / "absent.model")
@@ -246,7 +248,7 @@ def test_how_the_tokenizer_is_used_is_saved_and_hashed(saved: Path, tmp_path: Pa
     assert not again.tokenizer.legacy
 
 
-def test_weights_keep_their_own_precision_if_asked(saved: Path) -> None:
+def test_weights_keep_their_own_precision_on_request(saved: Path) -> None:
     _change(saved, **{"model.norm.weight": torch.ones(TINY.llm.hidden_size, dtype=torch.bfloat16)})
     state = load_checkpoint(saved, dtype=None).state_dict()
     assert state["text_decoder.norm.weight"].dtype == torch.bfloat16
@@ -286,12 +288,12 @@ def test_loading_takes_the_memory_of_one_model(
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     used = [int(line) for line in done.stdout.split()]
     assert 0.8 * size < max(used) < 1.6 * size  # the allocator keeps some of what is freed
-    assert used[len(used) // 4] < 0.6 * size  # nothing is read before its turn
+    assert used[len(used) // 4] < 0.6 * size  # nothing is read in advance
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="reads the mappings that Linux shows")
-def test_a_weight_that_was_read_leaves_no_mapping(saved: Path) -> None:
-    """Or a large checkpoint would count as memory beside the model."""
+def test_a_read_weight_leaves_no_mapping(saved: Path) -> None:
+    """Otherwise a large checkpoint would count as memory in addition to the model."""
     weights = open_weights(saved)
     read = [weights.read(key) for key in weights]
     assert sum(tensor.numel() for tensor in read) > 0

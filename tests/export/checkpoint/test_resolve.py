@@ -1,4 +1,4 @@
-"""A model id is downloaded from the hub: a stand-in on loopback speaks its protocol."""
+"""A model id is downloaded from the hub; a fake hub on loopback speaks its protocol."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOWHERE = "http://127.0.0.1:9"  # nothing listens there
 
 @dataclass
 class Hub:
-    """A hub with the model owner/tiny: its files by name, its address, and which were asked of it."""
+    """A hub with the model owner/tiny: its files by name, its address, and the files that were requested."""
 
     files: dict[str, bytes]
     endpoint: str = ""
@@ -122,13 +122,13 @@ def test_an_index_comes_with_its_shards(hub: Hub, tmp_path: Path, tiny_checkpoin
     assert torch.equal(load_checkpoint(found).token_embedding.weight, random_model().token_embedding.weight)
 
 
-def test_without_weights_at_its_top_there_is_no_model(hub: Hub, tmp_path: Path) -> None:
+def test_weights_in_a_subfolder_are_not_found(hub: Hub, tmp_path: Path) -> None:
     hub.files["sub/model.safetensors"] = hub.files.pop("model.safetensors")
-    with pytest.raises(CheckpointError, match=r"owner/tiny: the hub has no weights of it, expected one of model\.safe"):
+    with pytest.raises(CheckpointError, match=r"owner/tiny: got no weights on the hub, expected one of model\.safe"):
         hub.resolve(tmp_path)
 
 
-def test_what_was_downloaded_needs_no_connection(hub: Hub, tmp_path: Path) -> None:
+def test_a_cached_model_needs_no_connection(hub: Hub, tmp_path: Path) -> None:
     folder = hub.resolve(tmp_path)
     hub.endpoint = NOWHERE
     assert hub.resolve(tmp_path) == folder
@@ -138,16 +138,14 @@ def test_what_was_downloaded_needs_no_connection(hub: Hub, tmp_path: Path) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_without_a_connection_and_a_cache_it_is_one_line(tmp_path: Path) -> None:
+def test_no_connection_and_no_cache_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^owner/tiny: couldn't be downloaded \(.*refused\), isn't") as caught:
         Hub({}, NOWHERE).resolve(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_model_is_one_line(hub: Hub, tmp_path: Path) -> None:
-    with pytest.raises(
-        CheckpointError, match=r"owner/none: the hub refused it \(.*\), and there is no folder"
-    ) as caught:
+    with pytest.raises(CheckpointError, match=r"owner/none: refused by the hub \(.*\), and no folder") as caught:
         hub.resolve(tmp_path, "owner/none")
     assert "\n" not in str(caught.value)
 

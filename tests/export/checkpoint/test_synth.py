@@ -1,4 +1,4 @@
-"""Random-weight checkpoints are in the published layout, whole, and different in every tensor."""
+"""Random-weight checkpoints are in the published layout, complete, and different in every tensor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_it_loads_and_every_tensor_has_its_own_values(tmp_path: Path, monkeypatc
     assert len(list((tmp_path / "a").glob("model-*.safetensors"))) > 3
     model = load_checkpoint(tmp_path / "a")
     assert model.config == TINY
-    # The authors' loader asks for the tower's kind.
+    # The authors' loader requires the tower's type.
     assert json.loads((tmp_path / "a" / "config.json").read_text())["vision_tower_type"] == "clip"
     sums = [float(tensor.sum()) for tensor in model.state_dict().values()]
     assert len(set(sums)) == len(sums)
@@ -44,9 +44,9 @@ def test_the_tokenizer_is_llamas_kind_and_size(tmp_path: Path) -> None:
 
 def test_it_never_overwrites_and_checks_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "there").mkdir()
-    with pytest.raises(CheckpointError, match="exists already"):
+    with pytest.raises(CheckpointError, match="already exists"):
         synth_checkpoint(TINY, tmp_path / "there")
     monkeypatch.setattr(synth.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
-    with pytest.raises(CheckpointError, match=r"got 0\.0 GB of free disk, expected"):
+    with pytest.raises(CheckpointError, match=r"got 0\.0 GB of free disk space, expected"):
         synth_checkpoint("1.7b", tmp_path / "big")
     assert [path.name for path in tmp_path.iterdir()] == ["there"]

@@ -1,4 +1,4 @@
-"""Which file of a folder is read, and under which names its tensors are known."""
+"""The file that is read from a folder, and the names of its tensors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_order_is_transformers(names: set[str], chosen: str | None) -> None:
     assert chosen_weights(names) == chosen
 
 
-def test_a_whole_file_is_read_next_to_an_index(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_single_file_takes_precedence_over_an_index(tiny_checkpoint: Path, tmp_path: Path) -> None:
     for index in (ST_INDEX, BIN_INDEX):
         (tmp_path / index).write_text(json.dumps({"weight_map": {"a": "gone"}}))
     save_file({"a": torch.ones(2)}, tmp_path / ST)
@@ -47,10 +47,10 @@ def test_a_whole_file_is_read_next_to_an_index(tiny_checkpoint: Path, tmp_path: 
     "content", [b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", b"<!DOCTYPE html><html>"]
 )
 @pytest.mark.parametrize("name", [ST, BIN, ST_INDEX])
-def test_what_takes_a_files_place_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_wrong_file_in_place_of_weights_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     kind = "a Git LFS pointer" if b"lfs" in content else "a web page"
-    with pytest.raises(CheckpointError, match=f"{name}: got {kind} in place of the file") as caught:
+    with pytest.raises(CheckpointError, match=f"{name}: got {kind} instead of the file") as caught:
         open_weights(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -67,14 +67,14 @@ def _respelled(folder: Path, to: Path, prefix: str, tower: str) -> Path:
 
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module."])
 @pytest.mark.parametrize("tower", [TOWER, "model.vision_tower.vision_tower."])
-def test_every_spelling_is_the_same_model(tiny_checkpoint: Path, tmp_path: Path, prefix: str, tower: str) -> None:
-    """transformers 5 leaves ``vision_model.`` out; wrappers put a prefix in front of all."""
+def test_every_naming_of_keys_is_the_same_model(tiny_checkpoint: Path, tmp_path: Path, prefix: str, tower: str) -> None:
+    """transformers 5 omits ``vision_model.``; wrappers add a prefix to all names."""
     loaded = load_checkpoint(_respelled(tiny_checkpoint, tmp_path / "respelled", prefix, tower))
     for key, value in load_checkpoint(tiny_checkpoint).state_dict().items():
         assert torch.equal(loaded.state_dict()[key], value), key
 
 
-def test_two_spellings_at_once_are_left_over(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_duplicate_namings_are_unexpected_keys(tiny_checkpoint: Path, tmp_path: Path) -> None:
     folder = _respelled(tiny_checkpoint, tmp_path / "twice", "", TOWER)
     tensors = load_file(folder / ST)
     tensors["module.model.norm.weight"] = tensors["model.norm.weight"].clone()

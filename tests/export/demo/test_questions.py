@@ -1,4 +1,4 @@
-"""Every question has one right answer, worked out here from the scene a second time."""
+"""Every question has one correct answer, derived here independently from the scene."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _find(scene: Scene, phrase: str) -> SceneObject:
     return found
 
 
-def test_every_kind_is_asked_and_the_same_every_time() -> None:
+def test_every_kind_occurs_and_questions_are_deterministic() -> None:
     kinds = Counter(qa.kind for scene in SCENES for qa in questions(scene, 0))
     assert set(kinds) == set(KINDS)
     assert min(kinds.values()) > 100
@@ -115,9 +115,9 @@ def test_the_description_names_every_object_once() -> None:
         ("A red star at the top left.", _TWO, "caption", False),
     ],
 )
-def test_judging(answer: str, truth: str, kind: str, right: bool) -> None:
+def test_answers_are_judged(answer: str, truth: str, kind: str, right: bool) -> None:
     assert is_right(answer, truth, kind) is right
 
 
-def test_training_and_held_out_scenes_are_apart() -> None:
+def test_training_and_held_out_scenes_are_disjoint() -> None:
     assert TRAIN_SEEDS.stop <= HELD_OUT_SEEDS.start

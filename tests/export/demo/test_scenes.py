@@ -1,4 +1,4 @@
-"""Scenes are the same everywhere, every object is where it says and in its colour, and photos of them stay readable."""
+"""Scenes are deterministic, every object has its stated place and color, and photos of scenes stay readable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from mobilevlm_export.demo.scenes import COLORS, PLACES, make_scene, regions, render
 
 
-def test_a_seed_decides_everything() -> None:
+def test_a_seed_determines_everything() -> None:
     assert make_scene(11) == make_scene(11)
     assert render(make_scene(11)).tobytes() == render(make_scene(11)).tobytes()
     assert render(make_scene(11), camera=True).tobytes() == render(make_scene(11), camera=True).tobytes()
@@ -27,8 +27,8 @@ def test_objects_are_one_to_four_at_different_places() -> None:
 
 
 @pytest.mark.parametrize("camera", [False, True])
-def test_an_objects_colour_is_the_nearest_at_its_middle(camera: bool) -> None:
-    """Of the solid shapes; a star's or heart's middle is filled too."""
+def test_the_color_at_an_objects_center_is_nearest_to_its_own(camera: bool) -> None:
+    """For solid shapes; the center of a star or heart is filled too."""
     names, palette = list(COLORS), np.array(list(COLORS.values()), dtype=float)
     right = total = 0
     for seed in range(80):

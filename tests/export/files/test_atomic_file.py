@@ -1,4 +1,4 @@
-"""Files and folders are written whole or not at all, and replace nothing that they may not."""
+"""Files and folders are written completely or not at all, and replace only what they may."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_replaced_at_the_end_and_kept_if_that_is_never_reached(tmp_path: Path) -> None:
+def test_a_file_is_replaced_at_the_end_and_kept_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    with atomic_file(path) as beside:
-        beside.write_text("old")
+    with atomic_file(path) as temporary:
+        temporary.write_text("old")
         assert not path.exists()
     with pytest.raises(KeyboardInterrupt):
         _interrupted(path)
@@ -34,12 +34,12 @@ def test_a_file_is_replaced_at_the_end_and_kept_if_that_is_never_reached(tmp_pat
 
 
 def _interrupted(path: Path) -> None:
-    with atomic_file(path) as beside:
-        beside.write_text("half")
+    with atomic_file(path) as temporary:
+        temporary.write_text("half")
         raise KeyboardInterrupt
 
 
-def test_two_at_once_each_write_their_own_and_one_is_whole_in_the_end(tmp_path: Path) -> None:
+def test_of_two_concurrent_writers_one_wins_completely(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     with atomic_file(path) as first, atomic_file(path) as second:
         assert first != second
@@ -49,22 +49,22 @@ def test_two_at_once_each_write_their_own_and_one_is_whole_in_the_end(tmp_path: 
     assert _names(tmp_path) == ["a.txt"]
 
 
-def test_what_appears_during_the_work_is_not_replaced(tmp_path: Path) -> None:
+def test_a_file_that_appears_during_the_work_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     folder = tmp_path / "folder"
 
     def write() -> None:
-        with atomic_file(path, replaceable=new_only("file")) as beside:
-            beside.write_text("second")
+        with atomic_file(path, replaceable=new_only("file")) as temporary:
+            temporary.write_text("second")
             path.write_text("first")
 
     def fill() -> None:
         with atomic_folder(folder):
             folder.mkdir()  # even if it is empty
 
-    with pytest.raises(OutputError, match="exists already, expected a new file"):
+    with pytest.raises(OutputError, match="already exists, expected a new file"):
         write()
-    with pytest.raises(OutputError, match="exists already, expected a new folder"):
+    with pytest.raises(OutputError, match="already exists, expected a new folder"):
         fill()
     assert path.read_text() == "first"
     assert _names(tmp_path) == ["a.txt", "folder"]
@@ -75,14 +75,14 @@ def test_what_appears_during_the_work_is_not_replaced(tmp_path: Path) -> None:
     [
         (".", "got a folder that exists, expected a new name"),
         ("..", "got a folder that exists, expected a new name"),
-        ("dangling", "got a link to nothing, expected a place to write"),
-        ("x" * 256, "File name too long, expected a place to write"),
-        ("folder", "exists and is no file, expected the name of a file"),
-        ("pipe", "exists and is no file, expected the name of a file"),
-        ("file/a", "Not a directory|File exists, expected a place to write"),
+        ("dangling", "got a broken link, expected a path that can be written"),
+        ("x" * 256, "File name too long, expected a path that can be written"),
+        ("folder", "exists and is not a file, expected the name of a file"),
+        ("pipe", "exists and is not a file, expected the name of a file"),
+        ("file/a", "Not a directory|File exists, expected a path that can be written"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, name: str, message: str) -> None:
+def test_an_unwritable_path_is_refused_before_the_work(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
@@ -99,29 +99,29 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Pat
 
 def test_names_as_long_as_the_system_allows_are_written(tmp_path: Path) -> None:
     path = tmp_path / ("é" * 127)
-    with atomic_file(path) as beside:
-        beside.write_text("x")
+    with atomic_file(path) as temporary:
+        temporary.write_text("x")
     assert path.read_text() == "x"
 
 
-def test_folders_on_the_way_are_made_and_go_again_if_nothing_comes_of_it(tmp_path: Path) -> None:
+def test_parent_folders_are_created_and_removed_again_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "c.txt"
     with pytest.raises(KeyboardInterrupt):
         _interrupted(path)
     assert _names(tmp_path) == []
-    with atomic_file(path) as beside:
-        beside.write_text("x")
+    with atomic_file(path) as temporary:
+        temporary.write_text("x")
     assert path.read_text() == "x"
 
 
-def test_errors_name_the_output_and_not_where_it_is_made(tmp_path: Path) -> None:
+def test_errors_name_the_output_and_not_the_temporary_path(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with pytest.raises(OutputError, match=f"^{path}: the disk is full, nothing was written$"), atomic_file(path):
         raise OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(OutputError, match=f"^{path}: Is a directory, expected"), atomic_folder(path) as beside:
-        beside.write_text("x")
-    with pytest.raises(BundleError, match=f"^{path}/model.pte: damaged$"), atomic_folder(path) as beside:
-        raise BundleError(f"{beside}/model.pte: damaged")
+    with pytest.raises(OutputError, match=f"^{path}: Is a directory, expected"), atomic_folder(path) as temporary:
+        temporary.write_text("x")
+    with pytest.raises(BundleError, match=f"^{path}/model.pte: damaged$"), atomic_folder(path) as temporary:
+        raise BundleError(f"{temporary}/model.pte: damaged")
     assert _names(tmp_path) == []
 
 
@@ -132,13 +132,13 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     os.umask(before)
 
 
-def test_rights_follow_the_umask(tmp_path: Path, umask: int) -> None:
-    with atomic_folder(tmp_path / "folder") as beside:
-        (beside / "inner").mkdir(mode=0o700)
-        save_file({"a": torch.zeros(1)}, beside / "inner" / "weights")
-        (beside / "inner" / "weights").chmod(0o600)
-    with atomic_file(tmp_path / "file") as beside:
-        beside.touch(mode=0o600)
+def test_permissions_follow_the_umask(tmp_path: Path, umask: int) -> None:
+    with atomic_folder(tmp_path / "folder") as temporary:
+        (temporary / "inner").mkdir(mode=0o700)
+        save_file({"a": torch.zeros(1)}, temporary / "inner" / "weights")
+        (temporary / "inner" / "weights").chmod(0o600)
+    with atomic_file(tmp_path / "file") as temporary:
+        temporary.touch(mode=0o600)
     for name in ("folder", "folder/inner"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o777 & ~umask
     for name in ("file", "folder/inner/weights"):
@@ -153,9 +153,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("helped", [True, False])
-def test_a_folder_is_replaced_and_nothing_else_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helped: bool
-) -> None:
+def test_a_folder_is_replaced_completely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helped: bool) -> None:
     if not helped:
         monkeypatch.setattr(rename, "_rename", lambda *_: False)
     _replace(tmp_path / "a", "old")
@@ -164,8 +162,8 @@ def test_a_folder_is_replaced_and_nothing_else_stays(
     assert _names(tmp_path / "a") == ["new"]
 
 
-def test_a_kill_between_two_renames_is_recovered_from(tmp_path: Path) -> None:
-    """Where the system can't exchange two folders, the old one is moved aside first: a kill leaves nothing under the name."""
+def test_a_kill_between_two_renames_is_recovered(tmp_path: Path) -> None:
+    """Where the system can't exchange two folders, the old one is moved aside first, and a kill leaves nothing under its name."""
     path = tmp_path / "a"
     _replace(path, "old")
     code = f"""if True:
@@ -188,7 +186,7 @@ def test_a_kill_between_two_renames_is_recovered_from(tmp_path: Path) -> None:
     assert _names(tmp_path) == ["a"]
 
 
-def test_what_was_withdrawn_comes_back_unless_something_new_took_its_place(tmp_path: Path) -> None:
+def test_a_withdrawn_file_is_restored_unless_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("old")
 

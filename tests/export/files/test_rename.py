@@ -1,4 +1,4 @@
-"""Renames in one step, and what happens where the system has none."""
+"""Atomic renames, and their replacements on systems without them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_nothing_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="no system call for it is known")
-def test_two_folders_change_places(tmp_path: Path) -> None:
+def test_two_folders_are_exchanged(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()

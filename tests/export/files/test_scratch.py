@@ -1,4 +1,4 @@
-"""Temporary folders of killed processes are removed by the next one."""
+"""Temporary folders of killed processes are removed by the next process."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mobilevlm_export.files.scratch import ScratchFolder, sweep
 
 
 def _killed(code: str, *arguments: object) -> None:
-    """Run ``code``, which ends by killing its own process."""
+    """Run ``code``, which finally kills its own process."""
     code += "\nimport os; os.kill(os.getpid(), 9)"
     done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=False)
     assert done.returncode == -signal.SIGKILL
 
 
-def test_what_a_killed_process_leaves_goes_and_what_is_in_use_stays(tmp_path: Path) -> None:
+def test_folders_of_killed_processes_are_removed_and_others_kept(tmp_path: Path) -> None:
     with ScratchFolder(tmp_path, "a") as used:
         code = (
             "import sys, pathlib; from mobilevlm_export.files.scratch import ScratchFolder; "

@@ -1,4 +1,4 @@
-"""A user's picture is seen in sRGB, as phones decode it; benchmarks and training see the stored values, as the authors' scripts do."""
+"""Users' images are converted to sRGB, as on phones; benchmarks and training use the stored values, like the authors' scripts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from repository import GOLDEN
 
-from mobilevlm_export.images.color_profile import in_srgb
+from mobilevlm_export.images.color_profile import to_srgb
 from mobilevlm_export.images.reference_image import open_as_reference
 from mobilevlm_export.pixels import open_image
 
@@ -48,27 +48,27 @@ def _with(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def test_a_copy_of_srgb_changes_nothing() -> None:
-    """Most photos carry one: their pixels stay the reference's to the bit."""
+    """Most photos contain such a profile; their pixels must equal the reference's exactly."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image = _with(Image.open(PROFILES / "none.png"), srgb)
-    assert in_srgb(image) is image
+    assert to_srgb(image) is image
 
 
 def test_transparency_is_kept() -> None:
     stored = Image.open(PROFILES / "none.png").convert("RGBA")
     stored.putalpha(Image.linear_gradient("L").resize(stored.size))
-    converted = in_srgb(_with(stored, display_p3()))
+    converted = to_srgb(_with(stored, display_p3()))
     assert converted.mode == "RGBA"
     assert converted.getchannel("A").tobytes() == stored.getchannel("A").tobytes()
     assert np.abs(_pixels(converted.convert("RGB")) - _golden("in-srgb")).max() <= TOLERANCE
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "I;16", "CMYK"])
-def test_a_profile_of_other_colors_refuses_no_picture(mode: str) -> None:
-    """Gray stays gray in any RGB profile of the same white; a profile that doesn't fit is ignored."""
+def test_a_mismatched_profile_is_ignored(mode: str) -> None:
+    """Gray stays gray in any RGB profile with the same white point; a profile for another mode is ignored."""
     image = Image.new(mode, (4, 4)) if mode == "I;16" else Image.open(PROFILES / "none.png").convert(mode)
     image.info["icc_profile"] = display_p3()
-    assert in_srgb(image).size == image.size
+    assert to_srgb(image).size == image.size
     if mode == "L":
-        bands = _pixels(in_srgb(image))
+        bands = _pixels(to_srgb(image))
         assert np.abs(bands - np.array(image).astype(np.int16)[..., None]).max() <= TOLERANCE

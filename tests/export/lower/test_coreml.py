@@ -1,4 +1,4 @@
-"""Core ML packages of tiny models: what is saved is what was meant, and what isn't is refused.
+"""Core ML packages of tiny models are saved as intended, and rejected otherwise.
 
 That the saved programs compute what the eager model does is tested with the evaluator, in ``tests/host``.
 """
@@ -30,7 +30,7 @@ with warnings.catch_warnings():
 
     from mobilevlm_export.lower import coreml_package, coreml_text_decoder
     from mobilevlm_export.lower.coreml import TEXT_DECODER, TOKEN_EMBEDDING, VISION_ENCODER, CoreMLInfo, lower_coreml
-    from mobilevlm_export.lower.coreml_checks import Expected, check_package
+    from mobilevlm_export.lower.coreml_checks import ExpectedFunction, check_package
     from mobilevlm_export.lower.token_table import read_token_table, write_token_table
 
 LAYERS, VISION_LAYERS = 2, 2  # the tower's last layer never runs
@@ -98,7 +98,7 @@ def test_the_cache_is_written_and_read_in_both_functions(int4: Lowered) -> None:
     assert int4.info.functions["vision_encoder"]["main"].operators["scaled_dot_product_attention"] == VISION_LAYERS
 
 
-def test_one_hot_looks_nothing_up(tmp_path: Path, int4: Lowered) -> None:
+def test_one_hot_has_no_dynamic_lookups(tmp_path: Path, int4: Lowered) -> None:
     one_hot = lower(RECIPES["int4"], tmp_path, cache_update="one-hot").info
     for name, info in one_hot.functions["text_decoder"].items():
         assert "gather" not in info.operators
@@ -131,7 +131,7 @@ def shapes(features: Any) -> dict[str, list[int]]:
     return {feature.name: list(feature.type.multiArrayType.shape) for feature in features}
 
 
-def test_xcode_shows_what_it_is(int4: Lowered) -> None:
+def test_metadata_for_xcode_is_complete(int4: Lowered) -> None:
     for package in (VISION_ENCODER, TEXT_DECODER):
         spec = int4.spec(package)
         assert spec.specificationVersion == ct.target.iOS18.value
@@ -177,7 +177,7 @@ def test_the_token_table_is_the_quantized_embedding(tmp_path: Path, scheme: str)
     torch.testing.assert_close(read_token_table(tmp_path / TOKEN_EMBEDDING), expected.float(), atol=0, rtol=0)
 
 
-def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
+def test_the_model_is_not_changed(tmp_path: Path) -> None:
     model = random_model()
     quantize(model, RECIPES["int4"])
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -227,13 +227,13 @@ def move_a_weight(block: Any) -> None:
     [
         (drop("write_state"), "decode: got 3 of write_state, expected 4"),
         (drop("linear"), "decode: linears: got 14 of int4, expected 15"),
-        (move_a_weight, "decode: got weights of its own, expected those of prefill"),
+        (move_a_weight, "decode: got its own weights, expected those of prefill"),
     ],
 )
-def test_a_saved_program_that_is_not_as_meant_is_refused(
+def test_an_unexpected_saved_program_is_refused(
     int4: Lowered, tmp_path: Path, change: Callable[[Any], None], message: str
 ) -> None:
-    expected = {name: Expected({"write_state": 4}, {"int4": 15}) for name in ("prefill", "decode")}
+    expected = {name: ExpectedFunction({"write_state": 4}, {"int4": 15}) for name in ("prefill", "decode")}
     check_package(int4.folder / TEXT_DECODER, expected, 1 << 20)
     with pytest.raises(LoweringError, match=message):
         check_package(edit(int4, tmp_path, change), expected, 1 << 20)
@@ -242,13 +242,21 @@ def test_a_saved_program_that_is_not_as_meant_is_refused(
 @pytest.mark.parametrize(
     ("expected", "limit", "message"),
     [
-        ({"prefill": Expected({}, {"int4": 15})}, 1 << 20, "got the functions decode, prefill, expected prefill"),
-        (dict.fromkeys(("prefill", "decode"), Expected({}, {})), 1 << 20, "got linears {'int4': 15}, expected {}"),
-        (dict.fromkeys(("prefill", "decode"), Expected({}, {"int4": 15})), 1000, "expected at most 1000"),
+        (
+            {"prefill": ExpectedFunction({}, {"int4": 15})},
+            1 << 20,
+            "got the functions decode, prefill, expected prefill",
+        ),
+        (
+            dict.fromkeys(("prefill", "decode"), ExpectedFunction({}, {})),
+            1 << 20,
+            "got linears {'int4': 15}, expected {}",
+        ),
+        (dict.fromkeys(("prefill", "decode"), ExpectedFunction({}, {"int4": 15})), 1000, "expected at most 1000"),
     ],
 )
 def test_functions_forms_and_size_are_checked(
-    int4: Lowered, expected: dict[str, Expected], limit: int, message: str
+    int4: Lowered, expected: dict[str, ExpectedFunction], limit: int, message: str
 ) -> None:
     with pytest.raises(LoweringError, match=message):
         check_package(int4.folder / TEXT_DECODER, expected, limit)
@@ -266,13 +274,13 @@ def test_functions_forms_and_size_are_checked(
         ({"cache_update": "scatter"}, "cache_update: got 'scatter', expected slice or one-hot"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(LoweringError, match=message):
         lower(RECIPES["int4"], tmp_path, **options)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_hot_needs_heads_that_the_neural_engine_takes(tmp_path: Path) -> None:
+def test_one_hot_needs_head_widths_for_the_neural_engine(tmp_path: Path) -> None:
     model = random_model()
     model.config = dataclasses.replace(
         model.config, llm=dataclasses.replace(model.config.llm, num_heads=2, num_kv_heads=2)
@@ -306,7 +314,7 @@ def test_a_feature_without_a_description_is_refused(int4: Lowered, tmp_path: Pat
 
 
 def test_integers_are_those_of_the_quantized_model(int4: Lowered) -> None:
-    """The blob of the first weight, int4 two to the byte, is torchao's own."""
+    """The blob of the first weight, two int4 values per byte, equals torchao's."""
     weight: Any = int4.model.text_decoder.layers[0].self_attn.q_proj.weight
     packed = weight.qdata.numpy().astype(np.uint8) & 15
     packed = (packed.reshape(-1, 2)[:, 0] | (packed.reshape(-1, 2)[:, 1] << 4)).astype(np.uint8)
@@ -315,7 +323,7 @@ def test_integers_are_those_of_the_quantized_model(int4: Lowered) -> None:
 
 
 def test_a_float32_layer_among_quantized_ones_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would be stored in float16, which is not what a recipe that allows it asks for."""
+    """It would be stored as float16, not as the recipe's float32."""
     monkeypatch.setattr("mobilevlm_export.lower.coreml.require_recipe", lambda model, recipe: None)
     model = random_model()
     linear = model.text_decoder.layers[1].mlp.up_proj
@@ -329,7 +337,7 @@ def test_a_float32_layer_among_quantized_ones_is_refused(tmp_path: Path, monkeyp
 
 @contextmanager
 def _files_of_at_most(size: int) -> Iterator[None]:
-    """A limit on a file's size stops writers as a full disk does."""
+    """A limit on the file size makes writes fail as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -349,5 +357,5 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     with _files_of_at_most(20_000), pytest.raises(LoweringError) as refused:
         lower_coreml(model, RECIPES["int4"], packages, max_context=100)
     package = packages / "vision_encoder.mlpackage"
-    assert str(refused.value) == f"{package}: its weights can't be written: is there room on the disk?"
+    assert str(refused.value) == f"{package}: its weights can't be written: is the disk full?"
     assert list(packages.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Lowered tiny models compute what the eager ones do, in ExecuTorch's own runtime and runner."""
+"""Lowered tiny models compute the same as eager ones, in ExecuTorch's own runtime and runner."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ with warnings.catch_warnings():
 
     from mobilevlm_export.lower import executorch as lowering
     from mobilevlm_export.lower.executorch import ArtifactInfo, lower_executorch
-    from mobilevlm_export.lower.graph_checks import Expected, check_method
+    from mobilevlm_export.lower.graph_checks import ExpectedMethod, check_method
     from mobilevlm_export.lower.partitioner import LevelPartitioner
 
 assert executorch.kernels.quantized  # registers the embedding's kernels
@@ -55,7 +55,7 @@ def tiny_model(layers: int = 2) -> MobileVLM:
     model = MobileVLM(config).eval()
     for name, parameter in model.named_parameters():
         if "norm" not in name:
-            nn.init.normal_(parameter, std=0.15)  # so that answers hang on what was read
+            nn.init.normal_(parameter, std=0.15)  # so that answers depend on the prompt
     return model
 
 
@@ -73,10 +73,10 @@ class Lowered:
 
 @dataclass(frozen=True)
 class AllAlike:
-    """What the linears of ``model`` are fed, as if each of their inputs were as large as the others and alone."""
+    """Inputs of the linears of ``model`` as if all were uncorrelated and of equal size."""
 
     model: MobileVLM
-    called: str = "nothing"
+    description: str = "nothing"
 
     def hessian(self, path: str) -> Tensor:
         return torch.eye(self.model.text_decoder.get_submodule(path).in_features)
@@ -104,7 +104,7 @@ def _the_same_inputs_in_any_order() -> None:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Lowered]:
-    """The tiny model lowered by the recipe of a name, once."""
+    """The tiny model lowered with the recipe of each name, once."""
 
     @functools.cache
     def program(recipe: str) -> Lowered:
@@ -151,8 +151,8 @@ def outputs(programs: Callable[[str], Lowered]) -> dict[str, tuple[list[Tensor],
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_phones_compute_the_same(recipe: str, outputs: dict[str, tuple[list[Tensor], list[Tensor]]]) -> None:
-    """To the bit: with XNNPACK's weights cache, which frees what a delegate holds once it is compiled."""
+def test_outputs_are_equal_with_a_weights_cache(recipe: str, outputs: dict[str, tuple[list[Tensor], list[Tensor]]]) -> None:
+    """Bit for bit, with XNNPACK's weights cache, which frees a delegate's constants once it is compiled."""
     plain, cached = outputs[recipe]
     assert len(plain) == len(cached) == 2 * 2 + 2 * STEPS
     for output, other in zip(plain, cached, strict=True):
@@ -173,7 +173,7 @@ def test_prefill_in_chunks_and_decode_equal_the_whole_text(lowered: Lowered) -> 
         assert logits.shape == (1, 1, VOCABULARY)
         if lowered.info.recipe.name == "fp32":
             torch.testing.assert_close(logits[0, 0], expected[0, position - 1], atol=1e-3, rtol=0)
-        # A rounding of activations may fall the other way; the logits stay all but the same.
+        # Activations may be rounded the other way; the logits stay nearly the same.
         assert cosine_similarity(logits[0, 0], expected[0, position - 1], dim=0) > 0.999
 
 
@@ -214,13 +214,13 @@ def test_nothing_computes_outside_the_delegates(fp32: Lowered, int4: Lowered) ->
     assert int4.info.methods["token_embedding"].outside == {"dequantize_affine": 1, "embedding": 1}
 
 
-def test_int4_is_small(fp32: Lowered, int4: Lowered) -> None:
+def test_int4_programs_are_small(fp32: Lowered, int4: Lowered) -> None:
     decoders = [made.info.methods["text_decoder"].delegate_bytes for made in (int4, fp32)]
     assert decoders[0] < 0.2 * decoders[1]
     assert int4.info.bytes < 0.5 * fp32.info.bytes
 
 
-def test_the_runner_is_told_its_limits(fp32: Lowered) -> None:
+def test_constant_methods_give_the_runner_its_limits(fp32: Lowered) -> None:
     constants = {
         "get_max_seq_len": [24],
         "get_max_context_len": [64],
@@ -296,7 +296,7 @@ def lower_linear(partitioner: LevelPartitioner) -> Any:
 
 
 def leaving(partitioner: LevelPartitioner, operator: str) -> LevelPartitioner:
-    """``partitioner``, made to leave out ``operator`` of the module mlp.2."""
+    """A copy of ``partitioner`` that leaves out ``operator`` of the module mlp.2."""
     config = partitioner.target_partitioner_configs[operator]
     takes: Callable[..., bool] = config.check_constraints
     config.check_constraints = lambda node, program: (
@@ -306,18 +306,18 @@ def leaving(partitioner: LevelPartitioner, operator: str) -> LevelPartitioner:
 
 
 def test_a_linear_that_is_not_delegated_is_named() -> None:
-    with pytest.raises(LoweringError, match=r"^linear of mlp\.2\.0: XNNPACK doesn't take it"):
+    with pytest.raises(LoweringError, match=r"^linear of mlp\.2\.0: not supported by XNNPACK"):
         lower_linear(leaving(LevelPartitioner(), "linear.default"))
 
 
 def test_an_operator_left_outside_is_named() -> None:
-    expected = Expected(outside={}, delegated={"linear": 2}, quantized_linears=0, max_delegate_bytes=10_000)
+    expected = ExpectedMethod(outside={}, delegated={"linear": 2}, quantized_linears=0, max_delegate_bytes=10_000)
     assert check_method("method", lower_linear(LevelPartitioner()), expected).delegates == 1
     with pytest.raises(LoweringError, match=r"^method: tanh of mlp\.2\.1 was left outside the delegate"):
         check_method("method", lower_linear(leaving(LevelPartitioner(), "tanh.default")), expected)
 
 
-def test_constants_that_nothing_packs_stay_outside_the_delegate() -> None:
+def test_unpacked_constants_stay_outside_the_delegate() -> None:
     [delegate] = get_lowered_backend_modules(lower_module(Scaled(), LevelPartitioner()).exported_program().graph_module)
     inside = delegate.original_module.graph_signature.inputs_to_parameters
     assert sorted(inside.values()) == ["linear.bias", "linear.weight", "row"]
@@ -334,10 +334,10 @@ def test_constants_that_nothing_packs_stay_outside_the_delegate() -> None:
         (Shared(), LevelPartitioner(), r"^method: the constant row is inside a delegate where add of"),
     ],
 )
-def test_a_constant_in_a_delegate_that_nothing_packs_is_named(
+def test_an_unpacked_constant_in_a_delegate_is_named(
     module: nn.Module, partitioner: LevelPartitioner, named: str
 ) -> None:
-    expected = Expected(outside={}, delegated={"linear": 2}, quantized_linears=0, max_delegate_bytes=10_000)
+    expected = ExpectedMethod(outside={}, delegated={"linear": 2}, quantized_linears=0, max_delegate_bytes=10_000)
     with pytest.raises(LoweringError, match=named):
         check_method("method", lower_module(module, partitioner).exported_program(), expected)
 
@@ -347,12 +347,12 @@ def test_a_constant_in_a_delegate_that_nothing_packs_is_named(
     [
         ({"delegated": {"linear": 3}}, "got 2 delegated linear, expected 3"),
         ({"quantized_linears": 2}, "got 0 quantized linears, expected 2"),
-        ({"max_delegate_bytes": 2000}, "weights are not as small as the recipe makes them"),
+        ({"max_delegate_bytes": 2000}, "weights are larger than the recipe makes them"),
         ({"outside": {"custom_sdpa": 1}}, "got 0 of custom_sdpa, expected 1"),
     ],
 )
 def test_a_method_that_is_not_as_expected_is_refused(change: dict[str, Any], message: str) -> None:
-    expected = Expected(outside={}, delegated={"linear": 2}, quantized_linears=0, max_delegate_bytes=10_000)
+    expected = ExpectedMethod(outside={}, delegated={"linear": 2}, quantized_linears=0, max_delegate_bytes=10_000)
     with pytest.raises(LoweringError, match=message):
         check_method("method", lower_linear(LevelPartitioner()), dataclasses.replace(expected, **change))
 
@@ -366,7 +366,7 @@ def test_a_method_that_is_not_as_expected_is_refused(change: dict[str, Any], mes
         ({"max_prefill": 3}, "max_prefill: got 3"),
     ],
 )
-def test_lengths_that_do_not_fit_are_refused(tmp_path: Path, lengths: dict[str, int], named: str) -> None:
+def test_invalid_lengths_are_refused(tmp_path: Path, lengths: dict[str, int], named: str) -> None:
     with pytest.raises(LoweringError, match=named):
         lower_executorch(tiny_model(), RECIPES["fp32"], tmp_path / "model.pte", **lengths)
 
@@ -396,7 +396,7 @@ def test_nothing_is_left_when_writing_fails(tmp_path: Path, error: BaseException
 
 
 def test_the_text_decoder_has_exactly_these_operations(int4: Lowered) -> None:
-    """In layers L. One more is work that each token pays for; one less is work that was lost."""
+    """In layers L. An additional operation slows down every token; a missing one is missing work."""
     layers = int4.model.config.llm.num_layers
     linears, norms = 7 * layers + 1, 2 * layers + 1
     assert int4.info.methods["text_decoder"].delegated == {
@@ -440,8 +440,8 @@ def test_the_vision_encoder_has_exactly_these_operations(int4: Lowered) -> None:
     }
 
 
-def test_the_programs_instructions(int4: Lowered) -> None:
-    """What the runtime steps through a call: each is overhead, and each delegate a hand-over of the whole activation."""
+def test_the_number_of_instructions(int4: Lowered) -> None:
+    """The instructions of each call: each is overhead, and each delegate requires passing the whole activation."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from executorch.exir._serialize._program import deserialize_pte_binary
@@ -465,8 +465,8 @@ def test_the_programs_instructions(int4: Lowered) -> None:
     assert kernels["aten::slice_copy"] == 3
 
 
-def test_bytes_are_the_weights_as_shipped_and_little_else(int4: Lowered) -> None:
-    """A decoded token reads its decoder's delegates and the KV cache up to it; a phone downloads the whole file."""
+def test_program_size_is_little_more_than_the_weights(int4: Lowered) -> None:
+    """Decoding a token reads the decoder's delegates and the KV cache; a phone downloads the whole file."""
     shipped = {
         name: sum(shipped_bytes(parameter) for parameter in part.parameters())
         for name, part in (("text_decoder", int4.model.text_decoder), ("vision_encoder", int4.model.vision_encoder))

@@ -1,4 +1,4 @@
-"""A token table is read as it was written; a damaged one is one line."""
+"""A token table round-trips; a damaged one is a one-line error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mobilevlm_export.lower.token_table import read_token_table
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        ({}, "got no tensor, expected weight"),
+        ({}, "got no tensors, expected weight"),
         ({"weight": torch.ones(4, 8, dtype=torch.float16)}, r"got weight float16 \[4, 8\], expected weight, and scale"),
         (
             {"weight": torch.ones(4, 8), "scale": torch.ones(4, 1)},
@@ -33,7 +33,7 @@ from mobilevlm_export.lower.token_table import read_token_table
         ),
     ],
 )
-def test_what_is_no_table_is_named(tmp_path: Path, tensors: dict[str, Tensor], message: str) -> None:
+def test_an_invalid_table_is_named(tmp_path: Path, tensors: dict[str, Tensor], message: str) -> None:
     path = tmp_path / "token_embedding.safetensors"
     save_file(tensors, path)
     with pytest.raises(LoweringError, match=message) as caught:

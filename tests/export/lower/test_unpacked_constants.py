@@ -1,4 +1,4 @@
-"""A finished program says which constants its delegates read in place; damaged ones are refused in one line."""
+"""Constants that delegates read in place are found in a finished program; damaged programs are one-line errors."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_neither_torch_nor_executorch_is_imported(unpacked: Path) -> None:
 
 
 def test_weights_are_not_read(unpacked: Path, tmp_path: Path) -> None:
-    """Nothing after the last delegate's data is: there lie the constants."""
+    """The constants, which come after the last delegate's data, are not read."""
     tables = ProgramFile(unpacked).tables
     delegate = tables["segments"][tables["execution_plan"][0]["delegates"][0]["processed"]["index"]]
     end = ProgramFile(unpacked)._segments_at + delegate["offset"] + delegate["size"]
@@ -66,7 +66,7 @@ def test_weights_are_not_read(unpacked: Path, tmp_path: Path) -> None:
     assert end < unpacked.stat().st_size
 
 
-def test_numbers_that_json_has_not_are_read() -> None:
+def test_numbers_outside_json_are_read() -> None:
     found = program_file._TEXT_OR_NAME.sub(
         lambda found: program_file._JSON_NAMES.get(found[0], found[0]), '{"a inf": [-inf, nan, "\\" inf", 1.0]}'
     )
@@ -78,11 +78,11 @@ def test_numbers_that_json_has_not_are_read() -> None:
     [
         (b"", "expected an ExecuTorch program"),
         (b"text, and no program", "expected an ExecuTorch program"),
-        (b"\x10\0\0\0ET12" + bytes(12), "got a program without methods, expected a whole program"),
-        (b"\x10\0\0\0ET12eh00", "that program.fbs doesn't describe, expected a whole program"),
+        (b"\x10\0\0\0ET12" + bytes(12), "got a program without methods, expected a complete program"),
+        (b"\x10\0\0\0ET12eh00", "that don't match program.fbs, expected a complete program"),
     ],
 )
-def test_what_is_no_program_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+def test_an_invalid_program_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "model.pte"
     path.write_bytes(content)
     with pytest.raises(LoweringError, match=message) as caught:
@@ -96,7 +96,7 @@ def test_a_damaged_delegate_is_one_line(unpacked: Path, tmp_path: Path) -> None:
     with pytest.raises(LoweringError, match=r"got a delegate that begins with .*, expected XNNPACK's"):
         unpacked_constants(damaged)
     damaged.write_bytes(unpacked.read_bytes().replace(b"XN01", b"YN01"))
-    with pytest.raises(LoweringError, match=r"got tables that schema\.fbs doesn't describe"):
+    with pytest.raises(LoweringError, match=r"got tables that don't match schema\.fbs"):
         unpacked_constants(damaged)
 
 

@@ -1,4 +1,4 @@
-"""Lowering holds the weights once as they are and once as packed for the file, and changes XNNPACK for nobody else."""
+"""Lowering holds the weights only twice, original and packed, and leaves XNNPACK unchanged afterwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ with warnings.catch_warnings():
 
 
 def wide_model() -> MobileVLM:
-    """Two layers of the 1.7B's widths and next to nothing beside: 100 million weights, quantized."""
+    """Two layers of the 1.7B's widths and little else: 100 million weights, quantized."""
     tiny = MobileVLMConfig.tiny()
     llm = dataclasses.replace(
         tiny.llm, hidden_size=2048, intermediate_size=5632, num_layers=2, num_heads=16, num_kv_heads=16
@@ -45,8 +45,8 @@ def resident() -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems tell only the most that was ever resident")
-def test_lowering_adds_what_it_writes_and_not_another_copy_of_the_weights(tmp_path: Path) -> None:
-    """A weight is a byte until it is packed, then half of one more; graphs and what is imported take about 45 MB."""
+def test_lowering_holds_the_packed_weights_and_no_other_copy(tmp_path: Path) -> None:
+    """A weight takes a byte until packed, then half a byte more; graphs and imports take about 45 MB."""
     model = wide_model()
     weights = sum(parameter.numel() for parameter in model.parameters())
     packed = sum(shipped_bytes(parameter) for parameter in model.parameters())
@@ -59,10 +59,10 @@ def test_lowering_adds_what_it_writes_and_not_another_copy_of_the_weights(tmp_pa
     lower_executorch(model, RECIPES["int4"], tmp_path / "model.pte", max_context=64, max_prefill=24, progress=watch)
     assert packed < most < packed + weights
     del model
-    assert resident() < before  # nothing holds the weights any more, as they were or packed
+    assert resident() < before  # nothing holds the original or packed weights anymore
 
 
-def test_xnnpack_is_itself_again_afterwards() -> None:
+def test_xnnpack_is_restored_afterwards() -> None:
     def changed() -> tuple[object, object]:
         return xnnpack_preprocess.XNNPACKPassManager, XnnpackBackend.copy_exported_program_for_preprocess
 

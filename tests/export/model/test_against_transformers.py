@@ -1,4 +1,4 @@
-"""The model computes what transformers' CLIP and LLaMA and the published LDPv2 compute, for the same weights."""
+"""With the same weights, the model computes the same as transformers' CLIP and LLaMA and the published LDPv2."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_vision_tower_is_transformers_clip(image_size: int, heads: int, select_l
 
 
 class _PublishedLDPv2(nn.Module):
-    """LDPv2 as the paper draws it (figure 3), written a second time with other calls, as an oracle."""
+    """LDPv2 as in figure 3 of the paper, implemented independently as a reference."""
 
     def __init__(self, state: dict[str, Tensor]) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ def test_cached_decode_and_chunked_prefill_equal_the_whole(llamas: tuple[MobileL
             _assert_close(torch.cat(logits, dim=1), whole)
 
 
-def test_composed_model_reads_normalised_pixels(tiny_config: MobileVLMConfig) -> None:
+def test_composed_model_reads_normalized_pixels(tiny_config: MobileVLMConfig) -> None:
     from mobilevlm_export.model import MobileVLM
 
     torch.manual_seed(0)

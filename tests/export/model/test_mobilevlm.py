@@ -1,4 +1,4 @@
-"""Composition and greedy generation, the oracle that everything else is compared with."""
+"""Composition and greedy generation, the reference for everything else."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_prompt_beyond_the_context_is_refused_before_it_runs(model: MobileVLM) -
         model.generate([[5] * 250], 7)
 
 
-def test_end_of_text_stops_and_is_not_given_out(model: MobileVLM) -> None:
+def test_end_of_text_stops_and_is_not_returned(model: MobileVLM) -> None:
     free = model.generate([[1, 5, 9]], 12)
     stop_at = free[4]
     model.config = replace(model.config, eos_id=stop_at)

@@ -44,14 +44,14 @@ def test_each_knob_alone(knob: str) -> None:
         assert recipe.name == ("fp32" if value == "fp32" else f"fp32+{knob}={value}")
 
 
-def test_lm_head_goes_with_the_llm_unless_it_is_set() -> None:
+def test_lm_head_follows_the_llm_unless_set() -> None:
     assert make_recipe("int4", llm="fp32").lm_head == "fp32"
     apart = make_recipe("int4", llm="fp32", lm_head="int4")
     assert (apart.llm, apart.lm_head, apart.name) == ("fp32", "int4", "int4+llm=fp32+lm_head=int4")
     assert make_recipe("int4", llm="int4", lm_head="int8").name == "int4+lm_head=int8"
 
 
-def test_lm_head_has_bits_of_its_own(model: MobileVLM) -> None:
+def test_lm_head_has_its_own_bits(model: MobileVLM) -> None:
     report = quantize(model, make_recipe("int4", lm_head="int8"))
     assert model.text_decoder.lm_head.weight.target_dtype == torch.int8
     assert all(
@@ -63,7 +63,7 @@ def test_lm_head_has_bits_of_its_own(model: MobileVLM) -> None:
     assert (head.scheme, head.modules, head.bytes_after) == ("8da8w per channel", 1, 512 * 96 + 4 * 512)
 
 
-def test_a_knob_of_none_keeps_the_recipe() -> None:
+def test_a_none_knob_keeps_the_recipe() -> None:
     assert make_recipe("int4", llm=None, vision=None) == RECIPES["int4"]
 
 
@@ -81,7 +81,7 @@ def test_unknown_values_are_named(name: str, knobs: dict[str, str], named: str) 
         make_recipe(name, **knobs)
 
 
-def test_int4_shrinks_every_linear_and_says_what_stays(model: MobileVLM) -> None:
+def test_int4_shrinks_every_linear_and_lists_the_rest(model: MobileVLM) -> None:
     calls = []
     report = quantize(model, RECIPES["int4"], lambda stage, done, total: calls.append((stage, done, total)))
     by_name = {component.component: component for component in report.components}
@@ -114,7 +114,7 @@ def test_int4_shrinks_every_linear_and_says_what_stays(model: MobileVLM) -> None
         assert all(is_quantized(module.weight) for module in part.modules() if isinstance(module, nn.Linear))
 
 
-def test_int4_all_has_four_bits_wherever_there_is_a_linear_or_a_row(model: MobileVLM) -> None:
+def test_int4_all_quantizes_every_linear_and_row_to_four_bits(model: MobileVLM) -> None:
     report = quantize(model, RECIPES["int4-all"])
     for component in report.components:
         assert component.bytes_after <= component.bytes_before * 6 / 32  # embeddings have scales of four bytes
@@ -144,7 +144,7 @@ def test_answers_stay_close(model: MobileVLM, name: str, least: float) -> None:
         assert not torch.equal(logits, expected)
 
 
-def test_int4_of_a_width_without_groups_is_int8_and_said() -> None:
+def test_int4_falls_back_to_int8_for_odd_widths_and_reports_it() -> None:
     tiny = MobileVLMConfig.tiny()
     llm = dataclasses.replace(tiny.llm, intermediate_size=200, num_layers=1)
     model = MobileVLM(dataclasses.replace(tiny, llm=llm))
@@ -169,7 +169,7 @@ def test_half_precision_weights_are_widened(model: MobileVLM) -> None:
 
 def test_quantizing_twice_is_refused(model: MobileVLM) -> None:
     quantize(model, RECIPES["int8"])
-    with pytest.raises(QuantizeError, match=r"q_proj.*quantized already"):
+    with pytest.raises(QuantizeError, match=r"q_proj.*already quantized"):
         quantize(model, RECIPES["int8"])
 
 
@@ -207,7 +207,7 @@ quantize(model, RECIPES["int4"], lambda *_: print(private_bytes() - before))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="private memory is read from /proc")
 def test_memory_shrinks_as_weights_are_quantized() -> None:
-    """What the allocator kept of half precision weights would come to more than the model."""
+    """Half-precision weights kept by the allocator would take more memory than the model."""
     command = [sys.executable, "-c", _QUANTIZE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     size, *used = (int(line) for line in done.stdout.split())

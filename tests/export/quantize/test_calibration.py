@@ -1,4 +1,4 @@
-"""Calibrated weights: fitted to what the quantized layers before them give."""
+"""Calibrated weights are fitted to the outputs of the quantized layers before them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def model() -> MobileVLM:
 @pytest.fixture(scope="module")
 def texts(model: MobileVLM, tiny_tokenizer_model: Path) -> CalibrationSet:
     found = scenes(Tokenizer(tiny_tokenizer_model), model.config)
-    return CalibrationSet(found.called, found.texts[:12])
+    return CalibrationSet(found.description, found.texts[:12])
 
 
-def test_calibrated_layers_give_states_nearer_to_fp32(model: MobileVLM, texts: CalibrationSet) -> None:
+def test_calibrated_layers_are_closer_to_fp32(model: MobileVLM, texts: CalibrationSet) -> None:
     torch.manual_seed(1)
     embeds = model.embed([texts.texts[0].before, texts.texts[0].pixels, texts.texts[0].after])
     wanted = model.text_decoder.hidden_states(embeds)
@@ -40,10 +40,10 @@ def test_calibrated_layers_give_states_nearer_to_fp32(model: MobileVLM, texts: C
         report = quantize(quantized, recipe, inputs=DecoderInputs(quantized, texts))
         errors[scheme] = float((quantized.text_decoder.hidden_states(embeds) - wanted).square().mean())
     assert errors["int4-calibrated"] < 0.8 * errors["int4"]
-    assert report.to_json()["calibration"] == texts.called
+    assert report.to_json()["calibration"] == texts.description
 
 
-def test_the_inputs_of_a_layer_are_those_the_layers_before_give(model: MobileVLM, texts: CalibrationSet) -> None:
+def test_a_layers_inputs_come_from_the_quantized_layers_before(model: MobileVLM, texts: CalibrationSet) -> None:
     states = [model.embed([text.before, text.pixels, text.after]) for text in texts.texts]
     normed = [model.text_decoder.layers[0].input_layernorm(state)[0] for state in states]
     inputs = DecoderInputs(model, texts)
@@ -54,14 +54,14 @@ def test_the_inputs_of_a_layer_are_those_the_layers_before_give(model: MobileVLM
     torch.testing.assert_close(inputs.hessian(""), sum(rows.T @ rows for rows in last), rtol=1e-4, atol=1e-3)
 
 
-def test_nothing_to_calibrate_with_is_said(model: MobileVLM) -> None:
-    with pytest.raises(QuantizeError, match=r"llm\.layers\.0\.self_attn\.q_proj: got nothing to calibrate with"):
+def test_missing_calibration_data_is_reported(model: MobileVLM) -> None:
+    with pytest.raises(QuantizeError, match=r"llm\.layers\.0\.self_attn\.q_proj: got no calibration data"):
         quantize(copy.deepcopy(model), RECIPES["int4-calibrated"])
 
 
 def test_a_folder_of_pictures(model: MobileVLM, tiny_tokenizer_model: Path, tmp_path: Path) -> None:
     tokenizer = Tokenizer(tiny_tokenizer_model)
-    with pytest.raises(QuantizeError, match="got no picture that can be opened"):
+    with pytest.raises(QuantizeError, match="got no image that can be opened"):
         read_folder(tmp_path, tokenizer, model.config)
     Image.new("RGB", (30, 20), "red").save(tmp_path / "a.png")
     (tmp_path / "notes.txt").write_text("no picture")

@@ -1,4 +1,4 @@
-"""GPTQ: what a linear gives is nearer than by rounding alone."""
+"""GPTQ: a linear's outputs are closer than with plain rounding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from mobilevlm_export.quantize.gptq import round_to_int4
 
 
-def test_errors_are_made_up_for_where_inputs_go_together() -> None:
+def test_errors_are_compensated_for_correlated_inputs() -> None:
     torch.manual_seed(0)
     inputs = torch.randn(2000, 24) @ torch.randn(24, 192)  # far fewer directions than columns, over more than one block
     weight = torch.randn(16, 192)
@@ -21,7 +21,7 @@ def test_errors_are_made_up_for_where_inputs_go_together() -> None:
     assert errors[1] < 0.2 * errors[0]
 
 
-def test_inputs_that_do_not_go_together_leave_nothing_to_make_up_for() -> None:
+def test_uncorrelated_inputs_need_no_compensation() -> None:
     weight, scales = torch.randn(4, 64), torch.full((4, 2), 0.5).bfloat16()
     hessian = torch.diag(torch.cat([torch.zeros(3), torch.rand(61) + 0.1]))  # three inputs are always zero
     assert torch.equal(round_to_int4(weight, scales, hessian), (weight / 0.5).round().clamp(-8, 7).to(torch.int8))

@@ -1,4 +1,4 @@
-"""Recipes in files: read back as written, refused with the file, the key and what is allowed."""
+"""Recipe files: they round-trip, and errors name the file, the key and the allowed values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_read_back_as_written(tmp_path: Path) -> None:
             recipe_text(make_recipe("int4")) + 'head = "int8"\n',
             "got the key 'head', expected one of name, llm, lm_head",
         ),
-        (recipe_text(make_recipe("int4")).replace('"int4"', "4"), "name: got 4, expected a text"),
+        (recipe_text(make_recipe("int4")).replace('"int4"', "4"), "name: got 4, expected a string"),
         ('llm = "int4"\n', "got no lm_head, expected one of fp32, int8, int4"),
         (recipe_text(make_recipe("int4")).replace('vision = "int8"', 'vision = "int3"'), "vision: got 'int3'"),
         (recipe_text(make_recipe("int4")) + 'llm_layers = "3=int8"\n', "llm_layers: got '3=int8', expected a range"),
@@ -54,7 +54,7 @@ def test_no_such_file(tmp_path: Path) -> None:
         read_recipe(tmp_path / "none.toml")
 
 
-def test_layers_of_their_own_scheme() -> None:
+def test_layers_with_their_own_scheme() -> None:
     model = random_model()
     report = quantize(model, RECIPE)
     first, second = (layer.mlp.up_proj.weight for layer in model.text_decoder.layers)

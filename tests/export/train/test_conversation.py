@@ -1,4 +1,4 @@
-"""Reading LLaVA's JSON and masking labels: exact ids, worked by hand from the template."""
+"""Reading LLaVA's JSON and masking labels: exact ids, derived by hand from the template."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from mobilevlm_export import prompt
 from mobilevlm_export.errors import TrainError
 from mobilevlm_export.prompt import Turn
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_export.train.conversation import IGNORED, Sample, group_by_length, read_samples, tokenize
+from mobilevlm_export.train.conversation import IGNORED, Conversation, group_by_length, read_conversations, tokenize
 
 TURNS = (Turn("What color is it?", "It is red."), Turn("Is it red?", "yes"))
 
 
-def test_plain_learns_the_caption_after_the_image_alone(tokenizer: Tokenizer) -> None:
-    tokens = tokenize(tokenizer, Sample("a.png", TURNS[:1]), "plain", 100)
+def test_plain_learns_only_the_caption_after_the_image(tokenizer: Tokenizer) -> None:
+    tokens = tokenize(tokenizer, Conversation("a.png", TURNS[:1]), "plain", 100)
     caption = tokenizer.encode("It is red.")
     assert tokens.ids == [tokenizer.bos_id, *caption, tokenizer.eos_id]
     assert tokens.labels == [IGNORED, *caption, tokenizer.eos_id]
     assert tokens.image_at == 1
 
 
-def test_v1_learns_answers_and_their_ends_alone(tokenizer: Tokenizer) -> None:
-    tokens = tokenize(tokenizer, Sample("a.png", TURNS), "v1", 500)
+def test_v1_learns_only_answers_and_their_ends(tokenizer: Tokenizer) -> None:
+    tokens = tokenize(tokenizer, Conversation("a.png", TURNS), "v1", 500)
     system = "A chat between a curious user and an artificial intelligence assistant. "
     system += "The assistant gives helpful, detailed, and polite answers to the user's questions."
     before = [tokenizer.bos_id, *tokenizer.encode(f"{system} USER: ")]
@@ -50,27 +50,27 @@ def test_v1_learns_answers_and_their_ends_alone(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(learned).split() == ["It", "is", "red.", "yes"]
 
 
-def test_v1_ids_are_the_prompt_that_is_asked_later(tokenizer: Tokenizer) -> None:
-    tokens = tokenize(tokenizer, Sample("a.png", TURNS), "v1", 500)
+def test_v1_ids_equal_the_inference_prompt(tokenizer: Tokenizer) -> None:
+    tokens = tokenize(tokenizer, Conversation("a.png", TURNS), "v1", 500)
     before, _, after = prompt.encode_segments(tokenizer, [TURNS[0], Turn("Is it red?")])
     asked = [*before, *after]  # type: ignore[misc]
     assert tokens.ids[: len(asked)] == asked
 
 
-def test_text_alone_has_no_image(tokenizer: Tokenizer) -> None:
-    tokens = tokenize(tokenizer, Sample(None, TURNS[:1]), "v1", 500)
+def test_text_only_samples_have_no_image(tokenizer: Tokenizer) -> None:
+    tokens = tokenize(tokenizer, Conversation(None, TURNS[:1]), "v1", 500)
     assert tokens.image_at is None
     assert tokenizer.decode([label for label in tokens.labels if label != IGNORED]).strip() == "It is red."
 
 
 def test_long_samples_are_cut(tokenizer: Tokenizer) -> None:
-    tokens = tokenize(tokenizer, Sample("a.png", TURNS), "v1", 20)
+    tokens = tokenize(tokenizer, Conversation("a.png", TURNS), "v1", 20)
     assert len(tokens.ids) == len(tokens.labels) == 20
 
 
 def test_image_placeholder_moves_to_the_front(data: Path) -> None:
-    samples = read_samples(data)
-    assert samples[0] == Sample("red.png", (Turn("What color is it?", "It is red."),))
+    samples = read_conversations(data)
+    assert samples[0] == Conversation("red.png", (Turn("What color is it?", "It is red."),))
     assert len(samples) == 7
     assert samples[-1].image is None
 
@@ -93,7 +93,7 @@ def test_malformed_entry_is_named(tmp_path: Path, entry: Any, message: str) -> N
     path = tmp_path / "data.json"
     path.write_text(json.dumps([{"conversations": [_HUMAN, _GPT]}, entry]))
     with pytest.raises(TrainError, match=f"{re.escape(str(path))}: {message}"):
-        read_samples(path)
+        read_conversations(path)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_unusable_file_is_named(tmp_path: Path, write: Callable[[Path], object],
     path = tmp_path / "data.json"
     write(path)
     with pytest.raises(TrainError, match=message):
-        read_samples(path)
+        read_conversations(path)
 
 
 @pytest.mark.parametrize("count", [1, 7, 64, 501])
@@ -121,7 +121,7 @@ def test_length_grouping_covers_every_sample_once(count: int) -> None:
     assert all(1 <= len(batch) <= 4 for batch in batches)
 
 
-def test_length_grouping_puts_like_lengths_together_in_seeded_order() -> None:
+def test_length_grouping_batches_similar_lengths_in_seeded_order() -> None:
     lengths = [(index * 37) % 101 for index in range(200)]
     batches = group_by_length(lengths, 4, seed=3)
     spread = max(max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in batches)

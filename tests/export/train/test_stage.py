@@ -1,4 +1,4 @@
-"""One stage: what learns, what stays, resuming, and many processes that compute what one does."""
+"""One stage: what is trained, what is frozen, resuming, and several processes that compute the same as one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import ConfigError, TrainError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_export.train.conversation import read_samples
+from mobilevlm_export.train.conversation import read_conversations
 from mobilevlm_export.train.images import ImageConversations
 from mobilevlm_export.train.schedule import learning_rate_scale
 from mobilevlm_export.train.stage import STAGES, StageConfig, summed_loss, train_stage
@@ -32,7 +32,7 @@ STAGE = StageConfig(
 
 @pytest.fixture
 def examples(data: Path, images: Path, small_config: MobileVLMConfig, tokenizer: Tokenizer) -> ImageConversations:
-    return ImageConversations(read_samples(data), images, small_config, tokenizer, "v1", 256)
+    return ImageConversations(read_conversations(data), images, small_config, tokenizer, "v1", 256)
 
 
 def _weights(model: MobileVLM) -> dict[str, torch.Tensor]:
@@ -71,7 +71,7 @@ def test_learning_rate_warms_up_and_falls_to_zero() -> None:
     assert scales[-1] < 0.001
 
 
-def test_tower_stays_and_all_else_learns(model: MobileVLM, examples: ImageConversations, tmp_path: Path) -> None:
+def test_only_the_tower_is_frozen(model: MobileVLM, examples: ImageConversations, tmp_path: Path) -> None:
     before = _weights(model)
     train_stage(model, examples, replace(STAGE, epochs=1), tmp_path / "state")
     for name, tensor in model.state_dict().items():
@@ -79,7 +79,7 @@ def test_tower_stays_and_all_else_learns(model: MobileVLM, examples: ImageConver
         assert torch.equal(tensor, before[name]) == frozen, name
 
 
-def test_a_tiny_set_is_learned_by_heart(model: MobileVLM, examples: ImageConversations, tmp_path: Path) -> None:
+def test_a_tiny_set_is_memorized(model: MobileVLM, examples: ImageConversations, tmp_path: Path) -> None:
     examples.samples = examples.samples[:4]
     losses = train_stage(model, examples, replace(STAGE, epochs=60, learning_rate=5e-3), tmp_path / "state")
     assert losses[0] > 3
@@ -138,7 +138,7 @@ def test_bf16_is_close_to_fp32(model: MobileVLM, examples: ImageConversations, t
     assert narrow != wide
 
 
-def test_no_number_stops_before_it_is_learned(model: MobileVLM, examples: ImageConversations, tmp_path: Path) -> None:
+def test_a_nan_loss_stops_before_the_update(model: MobileVLM, examples: ImageConversations, tmp_path: Path) -> None:
     with torch.no_grad():
         model.text_decoder.norm.weight[0] = float("nan")
     before = _weights(model)

@@ -1,4 +1,4 @@
-"""Training a checkpoint on a folder of pictures, on one process and on two."""
+"""Training a checkpoint on a folder of images, with one process and with two."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mobilevlm_export.errors import ImageError, TrainError
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.prompt import Turn
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_export.train.conversation import Sample
+from mobilevlm_export.train.conversation import Conversation
 from mobilevlm_export.train.images import ImageConversations
 from mobilevlm_export.train.stage import STAGES, StageConfig
 from mobilevlm_export.train.train_checkpoint import TrainConfig, train
@@ -37,7 +37,7 @@ STAGE = replace(
     workers=0,
 )
 
-# What torchrun starts twice: the places come from the command line, the rank from the environment.
+# The script that torchrun starts twice: paths come from the command line, the rank from the environment.
 _PROCESS = """
 import json, sys
 from pathlib import Path
@@ -58,7 +58,7 @@ def _config(stage: StageConfig, data: Path, images: Path, checkpoint: Path, outp
 
 
 @pytest.mark.parametrize("template", ["plain", "v1"])
-def test_a_checkpoint_comes_out_that_answers_better(
+def test_the_trained_checkpoint_answers_better(
     checkpoint: Path, data: Path, images: Path, tmp_path: Path, template: str
 ) -> None:
     stage = replace(STAGE, template=template, epochs=12)
@@ -121,20 +121,20 @@ def test_damaged_image_is_named(checkpoint: Path, data: Path, images: Path, tmp_
         Image.open(path).save(broken / path.name)
     (broken / "blue.png").write_bytes(b"no picture")
     with pytest.raises(
-        ImageError, match=r"blue\.png: got 10 bytes that are not a picture, expected JPEG, PNG or the like"
+        ImageError, match=r"blue\.png: got 10 bytes that are not an image, expected JPEG, PNG or the like"
     ):
         train(_config(STAGE, data, broken, checkpoint, tmp_path / "out"))
 
 
-def test_pictures_are_opened_as_the_authors_do(
+def test_images_are_opened_as_by_the_authors(
     small_config: MobileVLMConfig, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    """Neither turned nor converted: what a model is trained on here is what it would be trained on there."""
+    """Neither rotated nor color-converted, so that training data is the same as with the authors' code."""
     stored = Image.effect_noise((60, 40), 80).convert("RGB")
     turned = Image.Exif()
     turned[0x0112] = 6
     stored.save(tmp_path / "a.png", exif=turned, icc_profile=display_p3())
-    samples = [Sample("a.png", (Turn("What is this?", "noise"),))]
+    samples = [Conversation("a.png", (Turn("What is this?", "noise"),))]
     pixels, _ = ImageConversations(samples, tmp_path, small_config, tokenizer, "v1", 256)[0]
     assert pixels is not None
     assert torch.equal(pixels, preprocess(stored, small_config))
@@ -142,5 +142,5 @@ def test_pictures_are_opened_as_the_authors_do(
 
 def test_existing_output_is_kept(checkpoint: Path, data: Path, images: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(TrainError, match="exists already, expected a new folder"):
+    with pytest.raises(TrainError, match="already exists, expected a new folder"):
         train(_config(STAGE, data, images, checkpoint, tmp_path / "out"))

@@ -1,4 +1,4 @@
-"""The demo's own training, made tiny; and the checkpoint in the repository, which must answer."""
+"""The demo's training, in tiny size; and the accuracy of the checkpoint in the repository."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SCHEDULE = DemoSchedule(
 )
 
 
-def test_training_stops_and_goes_on(tmp_path: Path) -> None:
+def test_interrupted_training_resumes(tmp_path: Path) -> None:
     def interrupt(stage: str, done: int, total: int) -> None:
         if stage == "v1 stage":
             raise KeyboardInterrupt
@@ -59,7 +59,7 @@ def test_training_stops_and_goes_on(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut", "cut.log", "whole", "whole.log"]
     card = (tmp_path / "cut" / "README.md").read_text()
     assert "| all | 0.0 % (0/4) |" in card
-    with pytest.raises(TrainError, match="exists already"):
+    with pytest.raises(TrainError, match="already exists"):
         train_demo(tmp_path / "cut", schedule=SCHEDULE)
 
 
@@ -77,7 +77,7 @@ def test_held_out_scenes_are_never_trained_on() -> None:
     assert len(questions) == 10
 
 
-def test_examples_teach_the_answers_alone(tokenizer: Tokenizer) -> None:
+def test_examples_teach_only_the_answers(tokenizer: Tokenizer) -> None:
     pixels, tokens = DemoExamples(DEMO_CONFIG, tokenizer, "v1", 0, 10)[3]
     assert pixels is not None
     assert pixels.shape == (3, 168, 168)
@@ -95,7 +95,7 @@ def test_rows_of_accuracy() -> None:
     ]
 
 
-def test_the_checkpoint_answers_as_its_card_says() -> None:
+def test_the_checkpoint_reaches_the_accuracy_on_its_card() -> None:
     tokenizer = Tokenizer(DEMO_CHECKPOINT / "tokenizer.model")
     card = (DEMO_CHECKPOINT / "README.md").read_text()
     stated = {row[0]: float(row[1]) for row in re.findall(r"\| ([a-z/]+) \| ([0-9.]+) % ", card)}

@@ -95,7 +95,7 @@ def test_the_table_has_units_and_spread() -> None:
     assert dict(report.share_rows())["text_decoder, decode"] == "4 s  40 %"
 
 
-def test_the_page_is_closed_and_escapes_what_it_is_told() -> None:
+def test_the_page_is_self_contained_and_escapes_its_values() -> None:
     page = render(_report())
     assert "default-src 'none'" in page
     assert "&lt;b&gt;.mvlm" in page
@@ -138,7 +138,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(
         assert said in done.stderr.splitlines()[-1]
 
 
-def test_core_ml_itself_is_measured_alike(
+def test_core_ml_is_measured_in_the_same_way(
     tiny_coreml_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("mobilevlm_host.bench.bench_bundle._require_core_ml", lambda bundle: None)  # as on a Mac
@@ -169,7 +169,7 @@ def test_each_context_is_filled_before_it_is_measured(tiny_bundle: Bundle) -> No
         assert sum(fed) == runner.manifest.max_context
 
 
-def test_measuring_the_engine_leaves_the_conversation_as_it_is(tiny_bundle: Bundle) -> None:
+def test_measuring_the_engine_does_not_change_the_conversation(tiny_bundle: Bundle) -> None:
     image = Image.new("RGB", (60, 60), "red")
     answers = []
     with Runner(tiny_bundle) as runner:
@@ -185,7 +185,7 @@ def test_measuring_the_engine_leaves_the_conversation_as_it_is(tiny_bundle: Bund
     assert answers[0] == answers[1]
 
 
-def test_threads_are_those_of_attention_too() -> None:
+def test_threads_apply_to_attention_too() -> None:
     before = thread_count(), torch.get_num_threads()
     try:
         for count in (2, 1):

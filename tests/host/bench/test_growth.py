@@ -19,7 +19,7 @@ def _growth(power: float, lengths: tuple[int, ...] = (32, 64, 128)) -> Growth:
 
 
 @pytest.mark.parametrize("power", [0, 1, 2])
-def test_the_power_is_of_the_whole_cost(power: float) -> None:
+def test_the_exponent_is_of_the_total_cost(power: float) -> None:
     for curve in ("prefill", "context", "answer", "picture"):
         assert _growth(power).exponent(curve) == pytest.approx(power)
 
@@ -35,7 +35,7 @@ def test_every_length_is_measured(tiny_bundle: Bundle) -> None:
     assert [key for key in found if "picture" in key] == [f"picture@{at}" for at in range(1, 9)]
 
 
-def test_the_drawing_stands_alone() -> None:
+def test_the_chart_is_self_contained() -> None:
     svg = ElementTree.fromstring(draw([_growth(1), _growth(2)]))
     space = "{http://www.w3.org/2000/svg}"
     assert len(svg.findall(f"{space}svg")) == 4

@@ -10,7 +10,7 @@ from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.bench.measurement import Spread, in_child, interleaved, memory_bytes, peak_memory_bytes
 
 
-def test_every_second_round_goes_backwards() -> None:
+def test_every_second_round_is_reversed() -> None:
     order: list[str] = []
     steps: list[tuple[int, int]] = []
 
@@ -28,7 +28,7 @@ def test_every_second_round_goes_backwards() -> None:
     assert steps == [(done, 9) for done in range(10)]
 
 
-def test_one_slow_round_moves_neither_median_nor_quartiles_far() -> None:
+def test_one_slow_round_barely_changes_median_and_quartiles() -> None:
     spread = Spread((4.0, 1.0, 2.0, 3.0, 100.0))
     assert (spread.median, spread.quartiles) == (3.0, (2.0, 4.0))
     assert Spread((7.0,)).quartiles == (7.0, 7.0)

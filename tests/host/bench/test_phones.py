@@ -44,7 +44,7 @@ def test_a_phone_with_more_of_both_is_faster(tiny_bundle: Bundle) -> None:
     assert fast == pytest.approx(2 * slow, rel=0.01)  # decode is bound by bandwidth, which is twice as much
 
 
-def test_it_says_that_it_is_an_estimate(
+def test_the_output_is_labeled_as_an_estimate(
     tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mobilevlm_host.bench.phones.estimates", lambda manifest: [("a", "b", "1", "2", "3")])

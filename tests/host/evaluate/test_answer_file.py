@@ -136,5 +136,5 @@ def test_nothing_is_counted_twice_and_one_run_writes(tmp_path: Path) -> None:
     assert read_answer_file(path)[1] == {"1": "a"}
     with pytest.raises(EvaluateError, match="No such file or directory, expected a predictions file"):
         read_answer_file(tmp_path / "none.jsonl")
-    with pytest.raises(EvaluateError, match="expected a place to write"):
+    with pytest.raises(EvaluateError, match="expected a path that can be written"):
         AnswerFile(tmp_path / "no" / "folder.jsonl", HEADER)

@@ -65,8 +65,8 @@ def test_answers_must_be_those_of_the_questions(folder: Path) -> None:
     [
         ("llava_gqa_testdev_balanced.jsonl", None, "No such file"),
         ("llava_gqa_testdev_balanced.jsonl", "\n\n", "got no line"),
-        ("llava_gqa_testdev_balanced.jsonl", '{"question_id": "1", "ima', "line 1: got JSON that is cut short"),
-        ("llava_gqa_testdev_balanced.jsonl", "{}x", "line 1: got no JSON at column 3"),
+        ("llava_gqa_testdev_balanced.jsonl", '{"question_id": "1", "ima', "line 1: got truncated JSON"),
+        ("llava_gqa_testdev_balanced.jsonl", "{}x", "line 1: got invalid JSON at column 3"),
         ("llava_gqa_testdev_balanced.jsonl", "[]", "line 1: got list, expected an object"),
         (
             "llava_gqa_testdev_balanced.jsonl",
@@ -79,7 +79,7 @@ def test_answers_must_be_those_of_the_questions(folder: Path) -> None:
             '{"question_id": "201", "image": 1}',
             "line 1: image: got 1, expected text",
         ),
-        ("testdev_balanced_questions.json", '{"201": {"isBal', "got JSON that is cut short"),
+        ("testdev_balanced_questions.json", '{"201": {"isBal', "got truncated JSON"),
         ("testdev_balanced_questions.json", "{}", "got an empty dict"),
         ("testdev_balanced_questions.json", "[1]", "got list"),
         (
@@ -116,11 +116,11 @@ def test_a_question_asked_twice_is_named(folder: Path) -> None:
 
 def test_bad_pictures_are_named(folder: Path) -> None:
     gqa = load_benchmark("gqa", folder)
-    with pytest.raises(EvaluateError, match=r"n2\.jpg: No such file or directory, expected a picture"):
+    with pytest.raises(EvaluateError, match=r"n2\.jpg: No such file or directory, expected an image"):
         gqa.image("n2.jpg")
     (folder / "images/n2.jpg").write_bytes(b"not a picture")
     with pytest.raises(
-        EvaluateError, match=r"n2\.jpg: got 13 bytes that are not a picture, expected JPEG, PNG or the like"
+        EvaluateError, match=r"n2\.jpg: got 13 bytes that are not an image, expected JPEG, PNG or the like"
     ):
         gqa.image("n2.jpg")
     with pytest.raises(EvaluateError, match="expected a name inside this folder"):

@@ -134,7 +134,7 @@ def test_labels_of_another_release_are_refused(folder: Path) -> None:
             "line 2: question_id: got '0' a second time",
         ),
         ("coco/coco_pope_random.json", '"label": "yes"', '"label": "maybe"', "line 1: label: got 'maybe'"),
-        ("coco/coco_pope_random.json", '"label": "yes"', '"label": ', "line 1: got no JSON at column"),
+        ("coco/coco_pope_random.json", '"label": "yes"', '"label": ', "line 1: got invalid JSON at column"),
     ],
 )
 def test_bad_files_are_named(folder: Path, file: str, old: str, new: str, message: str) -> None:

@@ -61,7 +61,7 @@ def test_bytes_written_by_hand_are_read(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["int4", "uint1", "uint2", "uint3", "uint4", "uint6", "int8", "uint8"])
-def test_what_core_ml_tools_writes_is_read(tmp_path: Path, name: str) -> None:
+def test_core_ml_tools_files_are_read(tmp_path: Path, name: str) -> None:
     dtype = _dtype(name)
     low, high = (-(1 << dtype.bits - 1), 1 << dtype.bits - 1) if dtype.signed else (0, 1 << dtype.bits)
     random = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def test_what_core_ml_tools_writes_is_read(tmp_path: Path, name: str) -> None:
         assert torch.equal(blobs.read(offset, dtype, wrote.shape), torch.tensor(wrote))
 
 
-def test_a_whole_byte_type_is_the_mapped_file_itself(tmp_path: Path) -> None:
+def test_a_whole_byte_type_is_the_mapped_file(tmp_path: Path) -> None:
     path = _file(tmp_path / "weight.bin", 1, np.arange(3, dtype=np.float16).tobytes())
     blobs = BlobFile(path)
     first, second = (blobs.read(64, _dtype("fp16"), (3,)) for _ in range(2))

@@ -62,7 +62,7 @@ def test_forms_of_ios_16_by_hand() -> None:
 @pytest.mark.parametrize("blocks", [(6, 1), (6, 4), (1, 1), (3, 8), (6, 32)])
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 @pytest.mark.parametrize("shifted", [False, True])
-def test_blocks_as_core_ml_tools_has_them(blocks: tuple[int, int], dtype: Any, shifted: bool) -> None:
+def test_blocks_equal_core_ml_tools(blocks: tuple[int, int], dtype: Any, shifted: bool) -> None:
     random = np.random.default_rng(0)
     info = np.iinfo(dtype)
     data = random.integers(info.min, info.max + 1, (6, 32)).astype(dtype)
@@ -79,7 +79,7 @@ def test_blocks_as_core_ml_tools_has_them(blocks: tuple[int, int], dtype: Any, s
 @pytest.mark.parametrize(
     ("tables", "vector", "axis"), [((1, 1), 1, None), ((4, 1), 1, None), ((2, 3), 2, 0), ((2, 1), 3, 1)]
 )
-def test_tables_as_core_ml_tools_has_them(bits: int, tables: tuple[int, int], vector: int, axis: int | None) -> None:
+def test_tables_equal_core_ml_tools(bits: int, tables: tuple[int, int], vector: int, axis: int | None) -> None:
     random = np.random.default_rng(bits)
     indices = random.integers(0, 1 << bits, (8, 6)).astype(np.uint8)
     lut = random.standard_normal((*tables, 1 << bits, vector)).astype(np.float16)
@@ -131,7 +131,7 @@ def _saved_weight(path: Path, kind: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["int4", "uint4", "int8", "uint8", "palette", "sparse"])
-def test_a_saved_weight_is_what_core_ml_tools_says(tmp_path: Path, kind: str) -> None:
+def test_a_saved_weight_equals_core_ml_tools(tmp_path: Path, kind: str) -> None:
     theirs = _saved_weight(tmp_path / "weight.mlpackage", kind)
     program = Program.open(tmp_path / "weight.mlpackage")
     (ours,) = program.function().run({"x": torch.eye(64)}).values()
@@ -140,7 +140,7 @@ def test_a_saved_weight_is_what_core_ml_tools_says(tmp_path: Path, kind: str) ->
     assert size >= {"int4": 256, "uint4": 256, "palette": 256, "sparse": 64}.get(kind, 512)
 
 
-def test_a_swapped_scale_is_not_mistaken(tmp_path: Path) -> None:
+def test_a_swapped_scale_is_detected(tmp_path: Path) -> None:
     """The check above must be able to fail."""
     theirs = _saved_weight(tmp_path / "weight.mlpackage", "int4")
     path = tmp_path / "weight.mlpackage/Data/com.apple.CoreML/weights/weight.bin"

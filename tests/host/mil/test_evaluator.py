@@ -120,7 +120,7 @@ def test_functions_share_weights_and_state(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("layout", "order"), [(ct.colorlayout.RGB, [0, 1, 2]), (ct.colorlayout.BGR, [2, 1, 0])])
-def test_a_picture_is_scaled_as_the_converter_was_told(tmp_path: Path, layout: Any, order: list[int]) -> None:
+def test_an_image_is_scaled_as_in_the_conversion(tmp_path: Path, layout: Any, order: list[int]) -> None:
     image = ct.ImageType(name="x0", shape=(1, 3, 5, 6), scale=1 / 127.5, bias=[-1, -0.5, 0], color_layout=layout)
     program = build([np.zeros((1, 3, 5, 6), np.float32)], lambda x: mb.relu(x=mb.add(x=x, y=np.float32(2)), name="y"))
     ct.convert(
@@ -169,7 +169,7 @@ def test_unknown_operations_are_all_named_before_anything_runs(tmp_path: Path) -
     assert program.package.functions["main"].counts()["relu"] == 1  # it can be looked at all the same
 
 
-def test_an_operation_that_gives_another_shape_than_declared_is_named(
+def test_an_operation_with_another_shape_than_declared_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(tmp_path / "relu.mlpackage", build([np.zeros((2, 3), np.float32)], lambda x: mb.relu(x=x, name="y")))
@@ -178,7 +178,7 @@ def test_an_operation_that_gives_another_shape_than_declared_is_named(
         Program.open(path).function().run({"x0": np.zeros((2, 3), np.float32)})
 
 
-def test_what_is_no_package_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_package_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.mlpackage").mkdir()
     path = save(tmp_path / "good.mlpackage", build([np.zeros(2, np.float32)], lambda x: mb.relu(x=x)))
     model = path / "Data/com.apple.CoreML/model.mlmodel"
@@ -369,7 +369,7 @@ def test_a_recurrent_unit_of_another_project(tmp_path: Path) -> None:
     assert unit.hidden.abs().max() > 0.1
 
 
-def test_weights_are_decompressed_anew_when_there_is_no_room_to_keep_them() -> None:
+def test_weights_are_decompressed_again_when_the_cache_is_full() -> None:
     calls: list[int] = []
 
     def decompress(size: int) -> Tensor:
@@ -383,7 +383,7 @@ def test_weights_are_decompressed_anew_when_there_is_no_room_to_keep_them() -> N
     assert calls == [30, 40, 10, 40, 40]
 
 
-def test_the_weights_in_memory_at_a_time_are_fewer_than_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_some_weights_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight compressed layers run with no more than two of their weights decompressed; kept, all stay."""
     layers, width = 8, 64
     random = np.random.default_rng(0)

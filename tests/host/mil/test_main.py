@@ -62,7 +62,7 @@ def test_a_program_is_run(model: Path, tmp_path: Path) -> None:
     assert "sum [2, 32]: min" in again.stdout
 
 
-def test_a_picture_is_an_input(tmp_path: Path) -> None:
+def test_an_image_is_an_input(tmp_path: Path) -> None:
     path = save(
         tmp_path / "picture.mlpackage",
         build([np.zeros((4, 5, 3), np.float32)], lambda x: mb.reduce_max(x=x, axes=[0, 1], name="brightest")),

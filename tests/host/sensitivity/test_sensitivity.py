@@ -34,7 +34,7 @@ def samples(model: MobileVLM, tiny_checkpoint: Path) -> Samples:
     return Samples(model, Tokenizer(tiny_checkpoint / "tokenizer.model"), shown)
 
 
-def test_nothing_quantized_costs_nothing(samples: Samples) -> None:
+def test_a_recipe_without_quantization_costs_nothing(samples: Samples) -> None:
     cost = samples.cost("lm_head", RECIPES["fp32"])
     assert (cost.bytes_saved, cost.flips) == (0, 0)
     assert cost.mean_kl < 1e-9
@@ -91,7 +91,7 @@ def test_the_least_kl_that_fits(budget: int, expected: tuple[str, ...]) -> None:
     assert (found.llm, found.llm_layers, found.lm_head, found.vision, found.projector, found.embedding) == expected
 
 
-def test_an_impossible_budget_is_said() -> None:
+def test_an_impossible_budget_is_reported() -> None:
     with pytest.raises(QuantizeError, match=r"got 0\.0 MB, expected at least 0\.0 MB"):
         propose(COSTS, 113, "small")
 
@@ -103,7 +103,7 @@ def test_sizes(text: str, count: int) -> None:
         parse_bytes(text + "x")
 
 
-def test_a_file_that_is_no_chart_is_not_replaced(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_chart_is_not_replaced(tmp_path: Path) -> None:
     write_chart(COSTS, tmp_path / "a.html")
     write_chart(COSTS, tmp_path / "a.html")
     page = (tmp_path / "a.html").read_text()
@@ -115,7 +115,7 @@ def test_a_file_that_is_no_chart_is_not_replaced(tmp_path: Path) -> None:
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.html", "mine.html"]
 
 
-def test_the_command_proposes_a_recipe_that_quantizes_to_what_it_says(
+def test_the_command_proposes_a_recipe_of_the_reported_size(
     tiny_checkpoint: Path, tmp_path: Path, model: MobileVLM
 ) -> None:
     Image.new("RGB", (40, 30), "green").save(tmp_path / "a.png")

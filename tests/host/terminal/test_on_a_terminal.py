@@ -58,7 +58,7 @@ def test_every_answer_of_the_demo_stays_on_the_screen(demo_bundle: Bundle, tmp_p
     assert "0:00" not in shown
 
 
-def test_one_answer_is_all_that_is_shown(bundle: Path, picture: Path) -> None:
+def test_only_the_answer_is_shown(bundle: Path, picture: Path) -> None:
     terminal = Terminal(["ask", bundle, picture, "What is this?", "--max-new-tokens", "6"])
     with Bundle.open(bundle) as opened, Runner(opened) as runner:
         answer = "".join(runner.ask(Image.open(picture), "What is this?", max_new_tokens=6))
@@ -66,7 +66,7 @@ def test_one_answer_is_all_that_is_shown(bundle: Path, picture: Path) -> None:
     assert b"loading the model" in terminal.raw
 
 
-def test_a_conversation_says_how_it_ends_and_its_lines_can_be_edited(bundle: Path, picture: Path) -> None:
+def test_a_conversation_explains_how_to_end_it_and_lines_can_be_edited(bundle: Path, picture: Path) -> None:
     terminal = Terminal(["ask", bundle, picture, "--max-new-tokens", "3"])
     terminal.wait_for("One question a line. An empty line or Ctrl-D ends the conversation.")
     terminal.wait_for("> ")
@@ -88,7 +88,7 @@ def test_an_empty_answer_is_noted(bundle: Path, picture: Path) -> None:
     assert shown == ["(the model's answer is empty)"]
 
 
-def test_every_command_with_a_bar_leaves_its_result_alone(
+def test_every_command_with_a_bar_leaves_only_its_result(
     tiny_checkpoint: Path, bundle: Path, picture: Path, tmp_path: Path
 ) -> None:
     pictures = tmp_path / "pictures"

@@ -12,7 +12,7 @@ from mobilevlm_export.progress import Bytes
 from mobilevlm_host.terminal.output import drawn_progress, print_json, print_table
 
 
-def test_the_time_left_is_that_of_the_steps_after_the_first(
+def test_the_remaining_time_ignores_the_first_step(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 0.0
@@ -69,7 +69,7 @@ def test_lists_of_numbers_take_one_line(capsys: pytest.CaptureFixture[str]) -> N
     assert '  "ids": [1, -2, 3],\n  "values": [1e-07, 2.5, null],\n  "texts": [\n' in printed
 
 
-def test_a_table_breaks_no_word(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_breaks_no_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
     row = (
@@ -84,6 +84,6 @@ def test_a_table_breaks_no_word(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert {"vision_encoder.layers.12", "three-things.png:", "0.99999,", "measured"} <= set(words)
 
 
-def test_a_long_path_squeezes_no_other_column(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_path_narrows_no_other_column(capsys: pytest.CaptureFixture[str]) -> None:
     print_table("", ("", ""), [("not quantized: projector", "Linear bias (small)"), ("zip", "/a" * 200)])
     assert "not quantized: projector  Linear bias (small)" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from mobilevlm_host.terminal.termination import unwound_at_termination
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_command_that_is_ended_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_terminated_command_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     code = (
         f"import signal, sys; signal.signal({int(number)}, signal.SIG_DFL)\n"  # nohup, say, ignores it for all below
         "from mobilevlm_export.checkpoint import synth; from mobilevlm_host.cli.mvlm import main\n"
@@ -37,7 +37,7 @@ def test_a_command_that_is_ended_leaves_nothing_behind(tmp_path: Path, number: s
     assert not list(tmp_path.iterdir())
 
 
-def test_a_signal_that_is_ignored_stays_ignored() -> None:
+def test_an_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with unwound_at_termination():

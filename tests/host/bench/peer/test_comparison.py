@@ -88,13 +88,13 @@ def found(children: Children, tiny_checkpoint: Path, tiny_bundle: Bundle, peers:
     return compare(tiny_checkpoint, tiny_bundle, peers, threads=3, rounds=2)
 
 
-def test_all_take_turns_after_a_warm_up(found: Comparison, children: Children) -> None:
+def test_rounds_are_interleaved_after_a_warm_up(found: Comparison, children: Children) -> None:
     engines = [(KIT, "tiny.mvlm"), (PEER, "a.gguf"), (PEER, "b.gguf")]
     a_round = [*engines, (LIMITS, "3 threads")]
     assert children.asked == [*engines, *a_round, *a_round[::-1]]
 
 
-def test_figures_end_where_they_belong(found: Comparison) -> None:
+def test_figures_are_assigned_to_their_systems(found: Comparison) -> None:
     # Calls 1 to 3 warm up; the second round goes backwards.
     for system, calls in ((found.kit, (4, 11)), (found.peers[0], (1005, 1010)), (found.peers[1], (2006, 2009))):
         assert {name: spread.samples for name, spread in system.figures.items()} == dict.fromkeys(FIGURES, calls)
@@ -106,7 +106,7 @@ def test_figures_end_where_they_belong(found: Comparison) -> None:
     assert found.ratio("load_s", found.peers[1]).samples == (2006 / 4, 2009 / 11)
 
 
-def test_systems_are_named_and_weighed(found: Comparison, tiny_bundle: Bundle, peers: list[LlamaCppFiles]) -> None:
+def test_systems_have_names_and_file_sizes(found: Comparison, tiny_bundle: Bundle, peers: list[LlamaCppFiles]) -> None:
     assert [system.name for system in (found.kit, *found.peers)] == ["mvlm fp32", "Q4_0 + F16", "Q4_K_M + Q8_0"]
     assert found.kit.file_bytes == kit_bytes(tiny_bundle)
     assert [system.file_bytes for system in found.peers] == [peer.bytes for peer in peers]
@@ -165,7 +165,7 @@ def test_a_failing_engine_ends_the_comparison(
     assert not children.folder.exists()
 
 
-def test_answers_are_compared_with_the_fp32_models_and_with_the_truth(
+def test_answers_are_compared_with_fp32_and_with_the_correct_ones(
     children: Children,
     tiny_checkpoint: Path,
     tiny_bundle: Bundle,

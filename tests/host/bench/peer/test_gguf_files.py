@@ -92,7 +92,7 @@ def test_matrices_are_float16_and_norms_float32(language_model: GGUFReader) -> N
     assert all(kind == ("F32" if "norm" in name else "F16") for name, kind in kinds.items())
 
 
-def test_the_language_models_metadata_says_its_sizes(language_model: GGUFReader) -> None:
+def test_the_language_models_metadata_has_its_sizes(language_model: GGUFReader) -> None:
     says = metadata(language_model)
     assert says["general.architecture"] == "llama"
     expected = {
@@ -136,7 +136,7 @@ def test_ids_beyond_the_tokenizer_are_filled_up(tiny_checkpoint: Path, tmp_path:
     assert says["tokenizer.ggml.token_type"][-3:] == [5, 5, 5]  # unused
 
 
-def test_the_projector_holds_the_tower_that_runs(projectors: dict[str, Path]) -> None:
+def test_the_projector_file_has_the_tower_layers_that_run(projectors: dict[str, Path]) -> None:
     reader = GGUFReader(projectors["F16"])
     says, file = metadata(reader), values(reader)
     layers = VISION.num_run_layers

@@ -48,7 +48,7 @@ def test_an_image_is_encoded_as_the_model_does(job: Job) -> None:
         torch.testing.assert_close(embeds, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_encoding_alone_leaves_the_conversation_as_it_is(job: Job, expected: list[list[int]]) -> None:
+def test_encoding_does_not_change_the_conversation(job: Job, expected: list[list[int]]) -> None:
     engine, pixels = KitEngine(job), np.load(job.pixels)
     prompt = job.prompts[0]
     engine.feed(prompt.before_ids)

@@ -84,7 +84,7 @@ def test_an_images_embeddings_outlive_the_next_image(
     assert first.dtype == np.float32
 
 
-def test_pictures_and_prompts_are_forgotten_when_it_is_reset(job: Job, module: Any, llama_cpp: FakeLlamaCpp) -> None:
+def test_reset_clears_images_and_prompts(job: Job, module: Any, llama_cpp: FakeLlamaCpp) -> None:
     engine = module.LlamaCppEngine(job)
     for _ in range(20):  # together they are longer than the context
         engine.reset()
@@ -119,7 +119,7 @@ def test_failures_are_one_line_with_llama_cpps_reason(
     assert llama_cpp.images == 0
 
 
-def test_a_failure_without_a_reason_says_so(job: Job, module: Any) -> None:
+def test_a_failure_without_a_reason_is_reported(job: Job, module: Any) -> None:
     engine = module.LlamaCppEngine(replace(job, context=20))
     with pytest.raises(RunnerError, match=r"it can't decode 10 tokens \(it doesn't say why\)$"):
         engine.feed(job.prefill_ids)

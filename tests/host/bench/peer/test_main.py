@@ -121,13 +121,13 @@ def run_alone(modules: dict[str, str], *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_libraries_add_nothing_to_the_line() -> None:
+def test_libraries_print_nothing_else() -> None:
     said = "Error: 1.8b: no such folder, expected demo, 1.7b, 3b, 7b or a checkpoint's folder\n"
     assert run_alone({"llama_cpp": "sys", "llama_cpp.mtmd_cpp": "sys"}, "1.8b") == (1, said)
 
 
 @pytest.mark.parametrize("hidden", ["llama_cpp.mtmd_cpp", "gguf"])
-def test_without_the_peer_one_line_says_how_to_get_it(hidden: str) -> None:
+def test_without_the_peer_one_line_explains_how_to_install_it(hidden: str) -> None:
     modules = {"llama_cpp": "sys", "llama_cpp.mtmd_cpp": "sys", hidden: "None"}
     said = f"{hidden} can't be imported (import of {hidden} halted; None in sys.modules)"
     how = "make bench installs it (about 15 minutes, once), or: pip install -e '.[bench]'"
@@ -216,7 +216,7 @@ def asked(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Asked:
     return made
 
 
-def test_what_is_asked_is_measured(asked: Asked, tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_the_requested_bundle_and_options_are_measured(asked: Asked, tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path) -> None:
     done = run(
         tiny_checkpoint, "--bundle", tiny_bundle.path, "--rounds", 3, "--threads", 2, "--work", tmp_path / "a", "--json"
     )
@@ -231,7 +231,7 @@ def test_what_is_asked_is_measured(asked: Asked, tiny_bundle: Bundle, tiny_check
     assert [path.name.partition("-")[0] for path in (tmp_path / "a").iterdir()] == ["gguf"]
 
 
-def test_the_table_is_for_readers(asked: Asked, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_the_table_is_printed(asked: Asked, tiny_checkpoint: Path, tmp_path: Path) -> None:
     done = run(tiny_checkpoint, "--threads", 2, "--work", tmp_path / "a")
     assert done.exit_code == 0, done.output
     assert "mvlm fp32 and llama.cpp, 2 threads, 5 rounds in turns" in " ".join(done.stdout.split())
@@ -245,7 +245,7 @@ def test_the_demos_answers_are_compared_too(asked: Asked, tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("exit_code", [0, 1])
-def test_make_bench_hands_its_size_over(tmp_path: Path, exit_code: int) -> None:
+def test_make_bench_passes_its_size(tmp_path: Path, exit_code: int) -> None:
     (tmp_path / "bin").mkdir()
     python = tmp_path / "bin" / "python"
     python.write_text(f'#!/bin/sh\nprintf "<%s>" "$@"\nexit {exit_code}\n')

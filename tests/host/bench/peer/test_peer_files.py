@@ -91,7 +91,7 @@ def test_a_damaged_bundle_is_refused(tiny_bundle: Bundle, tiny_checkpoint: Path,
         pass
 
 
-def test_without_a_bundle_one_in_int4_is_made_for_the_time(
+def test_without_a_bundle_a_temporary_int4_bundle_is_made(
     tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs: list[ExportJob] = []
@@ -111,7 +111,7 @@ def test_without_a_bundle_one_in_int4_is_made_for_the_time(
     ]
 
 
-def test_the_kits_size_is_that_of_what_runs(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_kits_size_counts_only_what_runs(tiny_bundle: Bundle, tmp_path: Path) -> None:
     """A bundle for both phones holds another program too."""
     both = tmp_path / "both.mvlm"
     shutil.copytree(tiny_bundle.path, both)
@@ -173,7 +173,7 @@ def test_llama_cpps_files_are_made_once(
     assert names(folder) == MADE
 
 
-def test_they_are_made_again_for_another_checkpoint_writer_or_llama_cpp(
+def test_files_are_remade_for_another_checkpoint_writer_or_llama_cpp(
     tiny_checkpoint: Path,
     other_checkpoint: Path,
     tmp_path: Path,
@@ -200,7 +200,7 @@ def test_they_are_made_again_for_another_checkpoint_writer_or_llama_cpp(
     assert first.name in folders
 
 
-def test_nothing_half_written_is_left_when_the_quantizer_fails(
+def test_nothing_is_left_when_the_quantizer_fails(
     tiny_checkpoint: Path, tmp_path: Path, llama_cpp: FakeLlamaCpp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     llama_cpp.install(monkeypatch)

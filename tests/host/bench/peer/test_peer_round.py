@@ -49,7 +49,7 @@ class Diary:
         return [max_new_tokens]
 
 
-def test_a_round_asks_twice_then_prefills_and_decodes_and_encodes(job: Job) -> None:
+def test_a_round_asks_twice_then_prefills_decodes_and_encodes(job: Job) -> None:
     engine = Diary()
     figures = measure(lambda: engine, job)
     before, after = len(job.prompts[0].before_ids), len(job.prompts[0].after_ids)
@@ -61,7 +61,7 @@ def test_a_round_asks_twice_then_prefills_and_decodes_and_encodes(job: Job) -> N
     assert figures["ttft_s"] > figures["ttft_prepared_s"]
 
 
-def test_answers_are_asked_of_each_picture_anew(job: Job) -> None:
+def test_each_image_is_asked_about_from_scratch(job: Job) -> None:
     engine = Diary()
     assert answers(lambda: engine, replace(job, answers=9)) == [[9], [9]]
     assert [line for line in engine.lines if line.startswith(("show", "generate"))] == [
@@ -72,7 +72,7 @@ def test_answers_are_asked_of_each_picture_anew(job: Job) -> None:
     ]
 
 
-def test_a_job_survives_its_file(job: Job) -> None:
+def test_a_job_round_trips_through_its_file(job: Job) -> None:
     assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
 
 
@@ -114,7 +114,7 @@ def test_limits_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert limits["int8_ops_s"] > 1e8
 
 
-def test_load_counts_what_the_first_ask_takes_longer(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_includes_the_extra_time_of_the_first_question(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
 
     class Lazy(Diary):
