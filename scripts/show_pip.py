@@ -1,4 +1,4 @@
-"""Shows how far pip is: its standard output comes in, a line for each step goes out, on a terminal with the time that it takes."""
+"""Show pip's progress: reads pip's standard output and prints one line per step, on a terminal with the elapsed time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STEPS = (
 
 
 def step(line: str) -> str | None:
-    """What ``line`` of pip says, in a few words; None if nothing new begins."""
+    """A short description of the step that ``line`` of pip starts; None if it starts no step."""
     for pattern, words in _STEPS:
         if found := pattern.match(line):
             groups = found.groups()
@@ -40,7 +40,7 @@ def main() -> None:
     for line in sys.stdin:
         if said := step(line):
             now = said
-            # A log needs only what takes time.
+            # A log only shows steps that take time.
             if not on_terminal and ("MB" in said or "unpacking" in said):
                 print(f"  {said}", file=sys.stderr, flush=True)
     over.set()

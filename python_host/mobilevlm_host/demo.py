@@ -1,4 +1,4 @@
-"""``mvlm demo``: the whole job on the built-in model, and how the bundle's answers compare with the fp32 model's."""
+"""``mvlm demo``: export and run the built-in model, and compare the bundle's answers with the fp32 model's."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MAX_NEW_TOKENS = 80
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo made and measured; times are medians in seconds, rates in tokens a second."""
+    """The demo's results; times in seconds, medians over the questions."""
 
     bundle: str
     recipe: str
@@ -52,15 +52,15 @@ class DemoReport:
         return asdict(self)
 
     def print(self) -> None:
-        """The short table at the end of the demo."""
+        """Print the short table at the end of the demo."""
         share = f"{self.same_answers} of {self.questions} ({self.same_answers / self.questions:.1%})"
         right = f"fp32 {self.fp32_right / self.questions:.1%}, {self.recipe} {self.bundle_right / self.questions:.1%}"
         rows = [
             ("checkpoint → bundle", f"{megabytes(self.checkpoint_bytes)} → {megabytes(self.bundle_bytes)}"),
             ("export, load", f"{self.export_s:.1f} s, {self.load_s * 1e3:.0f} ms"),
             ("image encode, first token", f"{self.image_encode_s * 1e3:.1f} ms, {self.ttft_s * 1e3:.1f} ms"),
-            (f"{self.recipe} answers as fp32 does", share),
-            ("right on held-out questions", right),
+            (f"{self.recipe} answers equal to fp32's", share),
+            ("correct on held-out questions", right),
         ]
         print_table(self.bundle, ("", ""), rows)
 
@@ -72,9 +72,9 @@ def run_demo(
     progress: Progress = silent,
     say: Callable[[str], None] | None = None,
 ) -> DemoReport:
-    """Export the demo checkpoint to ``output``, ask it about the sample pictures, and compare ``count`` held-out answers.
+    """Export the demo checkpoint to ``output``, ask it about the sample images, and compare ``count`` held-out answers.
 
-    A demo bundle that is there already is made anew.
+    An existing demo bundle is replaced.
 
     Raises:
         BundleError: ``output`` exists and isn't a demo bundle.
@@ -128,7 +128,7 @@ def _ask_samples(runner: Runner, say: Callable[[str], None]) -> None:
 
 
 def _is_demo(output: Path) -> bool:
-    """Whether ``output`` is a bundle of the demo model, which may be replaced; anything else of the user's may not."""
+    """Whether ``output`` is a bundle of the demo model, which may be replaced; raises BundleError if it is anything else."""
     if not output.exists():
         return False
     try:
@@ -138,7 +138,7 @@ def _is_demo(output: Path) -> bool:
     except BundleError:
         pass
     raise BundleError(
-        f"{output}: exists and isn't a demo bundle ({MANIFEST} says so or is damaged); name another with -o"
+        f"{output}: exists and isn't a demo bundle, according to {MANIFEST}, or is damaged; choose another path with -o"
     )
 
 

@@ -1,4 +1,4 @@
-"""The demo, whole: the bundle of the built-in model answers as the fp32 model does, and rightly."""
+"""The complete demo: the built-in model's bundle gives the fp32 model's answers, and correct ones."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How fast a bundle answers on this machine, and how much memory that takes."""
+"""Measure how fast a bundle answers on this machine, and how much memory it needs."""

@@ -11,7 +11,7 @@ from mobilevlm_export.demo.built_in import DEMO_SAMPLES
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_host.bench.bench_report import BenchReport, System
+from mobilevlm_host.bench.bench_report import BenchReport, ThreadCountResult
 from mobilevlm_host.bench.bench_round import ANSWER_TOKENS, Session
 from mobilevlm_host.bench.measurement import interleaved
 from mobilevlm_host.engines.choose import chosen_backend
@@ -29,17 +29,17 @@ def bench(
     called: str = "",
     progress: Progress = silent,
 ) -> BenchReport:
-    """Measure ``bundle``, opened and verified, on this machine: ``repeats`` rounds for each number of ``threads``, in turns.
+    """Measure the verified ``bundle`` on this machine: ``repeats`` rounds for each number of ``threads``, interleaved.
 
     Raises:
-        BundleError, ImageError, RunnerError: the bundle or the picture can't be used; or the bundle's Core ML programs would be
-            evaluated, which says nothing about their speed.
+        BundleError, ImageError, RunnerError: the bundle or the image can't be used; or the bundle's Core ML programs would be
+            evaluated, which doesn't reflect their speed.
     """
     backend = chosen_backend(bundle, backend)
     if backend == "coreml":
         _require_core_ml(bundle)
     picture = image or _PICTURE
-    open_image(picture)  # what is no picture is refused here, not by a child
+    open_image(picture)  # reports a bad image here, not in a child process
     choices: list[int | None] = list(dict.fromkeys(threads)) or [None]
     sessions = {str(count): Session(str(bundle.path), backend, count, str(picture)) for count in choices}
     load_average = os.getloadavg()[0]
@@ -52,7 +52,7 @@ def bench(
         answer_tokens=ANSWER_TOKENS,
         repeats=repeats,
         load_average=load_average,
-        systems=[System(count, found[str(count)]) for count in choices],
+        systems=[ThreadCountResult(count, found[str(count)]) for count in choices],
     )
 
 
@@ -61,6 +61,6 @@ def _require_core_ml(bundle: Bundle) -> None:
 
     if not core_ml_is_here():
         raise RunnerError(
-            f"{bundle.path}: its Core ML programs are evaluated in torch here, at a speed that says nothing about a phone's; "
+            f"{bundle.path}: got Core ML programs, which are evaluated in torch here, at a speed unrelated to a phone's; "
             "expected an ExecuTorch program, or a Mac with macOS 15"
         )

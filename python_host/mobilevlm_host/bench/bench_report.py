@@ -1,4 +1,4 @@
-"""What ``mvlm bench`` found, as a table, as JSON, and as one self-contained HTML file."""
+"""The results of ``mvlm bench`` as a table, as JSON, and as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ _NAMES = {
     "load_s": "load",
     "first_ttft_s": "first token, right after loading",
     "ttft_s": "first token",
-    "ttft_prepared_s": "first token, picture prepared",
-    "image_encode_s": "picture prepared",
+    "ttft_prepared_s": "first token, image prepared",
+    "image_encode_s": "image prepared",
     "prefill_tok_s": "prefill of {} tokens",
     "decode_tok_s": "decode after {} tokens",
     "peak_memory_bytes": "peak memory",
-    "imports_memory_bytes": "of it before loading",
+    "imports_memory_bytes": "memory before loading",
 }
 _BY_LENGTH = {"prefill_tok_s": ("Prefill", "tokens in one call"), "decode_tok_s": ("Decode", "tokens before")}
 
 
 @dataclass(frozen=True)
-class System:
-    """The bundle with one number of threads: ``asked`` for (None: the engine's choice), and the figures of all rounds."""
+class ThreadCountResult:
+    """The bundle with one number of threads: ``requested`` (None: the engine's choice), and the figures of all rounds."""
 
-    asked: int | None
+    requested: int | None
     figures: Mapping[str, Spread]
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The display name."""
         count = round(self.figures["threads"].median)
-        return f"{count} thread{'s' if count > 1 else ''}" + ("" if self.asked else " (the engine's choice)")
+        return f"{count} thread{'s' if count > 1 else ''}" + ("" if self.requested else " (the engine's choice)")
 
     def by_length(self, name: str) -> dict[str, Spread]:
-        """The figures ``name@…`` by what follows."""
+        """The figures ``name@…`` by the part after ``@``."""
         return {key.partition("@")[2]: value for key, value in self.figures.items() if key.startswith(f"{name}@")}
 
     def shares(self) -> list[tuple[str, float, float]]:
-        """Each method with its median seconds and its share of a question and its answer, 0 to 1."""
+        """Each method with its median seconds and its share of the time of a question and answer, 0 to 1."""
         seconds = {method: spread.median for method, spread in self.by_length("method_s").items()}
         return [(method, value, value / sum(seconds.values())) for method, value in seconds.items()]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; figures of one kind by length or method."""
-        plain: dict[str, Any] = {"threads_asked": self.asked, "threads": round(self.figures["threads"].median)}
+        plain: dict[str, Any] = {"threads_asked": self.requested, "threads": round(self.figures["threads"].median)}
         for key, spread in self.figures.items():
             name, at, where = key.partition("@")
             if at:
@@ -67,19 +67,19 @@ class System:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """All that was measured, and on what."""
+    """All measurements, with the bundle and machine that they are of."""
 
     bundle: str
     backend: str
     recipe: str
     image: str
-    answer_tokens: int  # of the answer that methods' shares are of
+    answer_tokens: int  # in the answer for which methods' shares are given
     repeats: int
-    load_average: float  # how many processes wanted a core in the minute before
-    systems: Sequence[System]
+    load_average: float  # over the minute before the measurement
+    systems: Sequence[ThreadCountResult]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for ``--json``."""
+        """Plain data for ``--json``."""
         return {
             "bundle": self.bundle,
             "backend": self.backend,
@@ -108,7 +108,7 @@ class BenchReport:
 
 
 def machine() -> dict[str, Any]:
-    """This machine and what the bundle runs with, for readers of figures."""
+    """This machine and the versions that the bundle runs with, for the report."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -121,23 +121,23 @@ def machine() -> dict[str, Any]:
 
 
 def print_report(report: BenchReport) -> None:
-    """Two tables on stdout: the figures, and where a question's time goes."""
+    """Print two tables on stdout: the figures, and where a question's time goes."""
     about = f"{report.bundle} ({report.recipe}), {report.repeats} rounds, each in a fresh process: median (quartiles)"
     names = [system.name for system in report.systems]
     print_table(about, ("", *names), report.rows())
     print_table(
-        f"One question about one picture, {report.answer_tokens} tokens answered",
+        f"One question about one image, with an answer of {report.answer_tokens} tokens",
         ("method", *names),
         report.share_rows(),
     )
     if report.load_average > 0.5 * (os.cpu_count() or 1):
         print(
-            f"Other work was running before this began (load average {report.load_average:.1f}): expect it in the figures."
+            f"Other processes were running before the start (load average {report.load_average:.1f}): figures may be affected."
         )
 
 
 def write_report(report: BenchReport, path: Path) -> None:
-    """Write ``path`` (HTML), whole or not at all; errors as :meth:`Page.require_place`."""
+    """Write ``path`` (HTML) atomically; errors as :meth:`Page.require_place`."""
     PAGE.write(path, **_values(report))
 
 
@@ -156,7 +156,7 @@ def _values(report: BenchReport) -> dict[str, Any]:
 
 
 def _curve(report: BenchReport, name: str) -> dict[str, Any]:
-    """Median and quartiles by length, a chart a system, all on one scale."""
+    """Median and quartiles by length, one chart per system, all with the same scale."""
     title, x_title = _BY_LENGTH[name]
     found = {system.name: system.by_length(name) for system in report.systems}
     scale = charts.linear_scale(
@@ -173,7 +173,7 @@ def _curve(report: BenchReport, name: str) -> dict[str, Any]:
             lines,
             title=f"{title}, {system}",
             x_title=x_title,
-            y_title="tokens a second",
+            y_title="tokens per second",
             scale=scale,
             steps_named=[*spreads],
         )
@@ -181,7 +181,7 @@ def _curve(report: BenchReport, name: str) -> dict[str, Any]:
     return {"title": title, "charts": shown, "lines": lines[:2]}
 
 
-def _share_bars(system: System) -> list[dict[str, str]]:
+def _share_bars(system: ThreadCountResult) -> list[dict[str, str]]:
     return [
         {"method": method, "width": f"{100 * share:.1f}", "time": f"{_seconds(seconds)}, {100 * share:.0f} %"}
         for method, seconds, share in system.shares()
@@ -194,7 +194,7 @@ def _named(key: str) -> str:
 
 
 def _spread(key: str, spread: Spread) -> str:
-    """The median with its unit, and the quartiles in the same."""
+    """The median with its unit, and the quartiles in the same unit."""
     if key.endswith("_bytes"):
         scale, unit = 1e-6, "MB"
     elif "_tok_s" in key:

@@ -1,6 +1,6 @@
-"""One round of ``mvlm bench``, in a fresh process: load a bundle, ask it, and print figures as one JSON object.
+"""One round of ``mvlm bench`` in a fresh process: load a bundle, ask it, and print figures as one JSON object.
 
-Names tell units: ``_s`` seconds, ``_tok_s`` tokens a second, ``_bytes``. After ``@`` stands the length in tokens, or the method.
+Names end in the unit: ``_s`` seconds, ``_tok_s`` tokens per second, ``_bytes``. After ``@`` comes the length in tokens, or the method.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from mobilevlm_host.engines.generation import Generation
 from mobilevlm_host.engines.native_output import native_output_hidden
 
 QUESTION = "What is in this picture? Describe it in detail."
-ANSWER_TOKENS = 32  # the answer that the methods' shares are of
+ANSWER_TOKENS = 32  # in the answer for which methods' shares are given
 _STEPS = 16  # tokens decoded at each context
 _SHORTEST_PREFILL, _SHORTEST_CONTEXT = 32, 64
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a round measures: a bundle's folder, whose hashes were verified before, and a picture's file."""
+    """The subject of a round: a bundle's folder, whose hashes are already verified, and an image file."""
 
     bundle: str
     backend: str
@@ -46,7 +46,7 @@ def measure(session: Session) -> dict[str, float]:
     """The figures of one round in this process.
 
     Raises:
-        MobileVLMError: the bundle, its engine or the picture can't be used.
+        MobileVLMError: the bundle, its engine or the image can't be used.
     """
     folder = Path(session.bundle)
     image = open_image(session.image)
@@ -57,12 +57,12 @@ def measure(session: Session) -> dict[str, float]:
     load_s, runner = timed(Runner, bundle, threads=session.threads, backend=session.backend)
     with runner:
         first = _ask(runner, image)
-        # Taken here: what follows measures lengths that a question seldom has.
+        # Read here, because the following measurements use lengths that questions rarely have.
         peak_bytes = peak_memory_bytes()
         figures = {"load_s": load_s, "first_ttft_s": first["ttft_s"], **_ask(runner, image)}
         figures |= {"peak_memory_bytes": peak_bytes, "imports_memory_bytes": imports_bytes}
         figures |= {"threads": thread_count() if session.backend == "executorch" else torch.get_num_threads()}
-        # C++ prints at each call: hidden once for all of them, not while one is timed.
+        # C++ prints at each call. Hide its output once for all calls, not within the timed ones.
         with runner.lent_engine() as engine, native_output_hidden():
             figures |= dict(_prefill(runner, engine))
             figures |= dict(_decode(runner, engine))
@@ -70,7 +70,7 @@ def measure(session: Session) -> dict[str, float]:
 
 
 def _ask(runner: Runner, image: Image) -> dict[str, float]:
-    """Time to the first token: a prepared picture's, and with preparing it, which is all that asking at once does more."""
+    """Time to the first token, for a prepared image and including its preparation, which is all that a direct question adds."""
     prepare_s, _ = timed(runner.prepare, image)
     for _ in runner.ask_prepared(QUESTION, max_new_tokens=1):
         pass
@@ -79,7 +79,7 @@ def _ask(runner: Runner, image: Image) -> dict[str, float]:
 
 
 def _prefill(runner: Runner, engine: Generation) -> Iterator[tuple[str, float]]:
-    """Tokens a second at the beginning of a context, by how many are fed in one call."""
+    """Tokens per second at the start of a context, by the number of tokens fed in one call."""
     for length in doublings(_SHORTEST_PREFILL, runner.manifest.max_prefill):
         engine.reset()
         seconds, _ = timed(engine.feed, token_ids(runner, length))
@@ -87,16 +87,16 @@ def _prefill(runner: Runner, engine: Generation) -> Iterator[tuple[str, float]]:
 
 
 def _decode(runner: Runner, engine: Generation) -> Iterator[tuple[str, float]]:
-    """Tokens a second fed one by one, as decoding does, by the context before them."""
-    for context in filled(runner, engine, _SHORTEST_CONTEXT, _STEPS):
+    """Tokens per second when fed one by one, as in decoding, by the length of the context before them."""
+    for context in fill_contexts(runner, engine, _SHORTEST_CONTEXT, _STEPS):
         seconds = sum(timed(engine.feed, [token])[0] for token in token_ids(runner, _STEPS))
         yield f"decode_tok_s@{context}", _STEPS / seconds
 
 
-def filled(runner: Runner, engine: Generation, first: int, steps: int) -> Iterator[int]:
-    """Fill the KV cache of the lent ``engine`` to ``first`` tokens, its doublings, and the most that leaves room for ``steps`` more.
+def fill_contexts(runner: Runner, engine: Generation, first: int, steps: int) -> Iterator[int]:
+    """Fill the KV cache of ``engine`` to ``first`` tokens, its doublings, and the most that leaves room for ``steps`` more.
 
-    The caller feeds those ``steps`` at each.
+    Yields each length; the caller then feeds ``steps`` tokens.
     """
     position = 0
     engine.reset()
@@ -110,19 +110,19 @@ def filled(runner: Runner, engine: Generation, first: int, steps: int) -> Iterat
 
 
 def _methods(runner: Runner, image: Image) -> Iterator[tuple[str, float]]:
-    """Seconds that each method takes of a question about a picture and an answer of ANSWER_TOKENS."""
+    """Seconds that each method takes in a question about an image with an answer of ANSWER_TOKENS."""
     methods, config = runner.methods(), runner.config
     question = torch.tensor([runner.tokenizer.encode(QUESTION)])
     one = question[:, :1]
     pixels = preprocess(image, config)[None]
-    for _ in range(2):  # the first time warms up
+    for _ in range(2):  # the first run warms up
         encode_s, (embeds, _) = timed(methods.vision_encoder, pixels)
-        embed_s, asked = timed(methods.token_embedding, question)
+        embed_s, question_embeds = timed(methods.token_embedding, question)
         token_s, token = timed(methods.token_embedding, one)
         image_s, _ = timed(methods.text_decoder, embeds, 0)
         at = embeds.shape[1]
-        question_s, _ = timed(methods.text_decoder, asked, at)
-        at += asked.shape[1]
+        question_s, _ = timed(methods.text_decoder, question_embeds, at)
+        at += question_embeds.shape[1]
         step_s = sum(timed(methods.text_decoder, token, at + step)[0] for step in range(_STEPS)) / _STEPS
     yield "method_s@preprocess", timed(preprocess, image, config)[0]
     yield "method_s@vision_encoder", encode_s
@@ -141,7 +141,7 @@ def doublings(first: int, limit: int) -> list[int]:
 
 
 def token_ids(runner: Runner, count: int) -> list[int]:
-    """Token ids from all over the vocabulary: which they are makes no difference to the time."""
+    """Token ids from the whole vocabulary; their choice doesn't affect the time."""
     return [(7919 * at) % runner.tokenizer.vocab_size for at in range(1, count + 1)]
 
 

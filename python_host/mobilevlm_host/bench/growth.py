@@ -1,7 +1,7 @@
-"""``python -m mobilevlm_host.bench.growth BUNDLE... -o growth.svg``: how cost grows with lengths, pictures and model size.
+"""``python -m mobilevlm_host.bench.growth BUNDLE... -o growth.svg``: how cost grows with lengths, images and model size.
 
-Figures are CPU seconds on one thread, each bundle in a process of its own: other work on the machine doesn't count in them, so that
-the shapes hold on a busy one. They aren't what a user waits.
+Figures are CPU seconds on one thread, each bundle in its own process. They exclude other work, so that the curves are valid on a
+busy machine, but they are not the time that a user waits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_export.files.atomic_file import atomic_file, require_place
 from mobilevlm_host.ask.runner import Runner
-from mobilevlm_host.bench.bench_round import doublings, filled, token_ids
+from mobilevlm_host.bench.bench_round import doublings, fill_contexts, token_ids
 from mobilevlm_host.bench.measurement import in_child, print_figures
 from mobilevlm_host.bench.operations import text_decoder_ops
 from mobilevlm_host.engines.cpp_runner import import_engine
@@ -42,9 +42,9 @@ _CURVES = {
     "prefill": ("One prefill", "tokens in it", "ms a token"),
     "context": ("Decoding one token", "tokens before it", "ms"),
     "answer": ("A whole answer", "its tokens", "ms a token"),
-    "picture": ("One picture after another", "pictures so far", "ms"),
+    "picture": ("One image after another", "images so far", "ms"),
 }
-# As the pages' style sheet has them, for a file of its own.
+# The styles of the pages' style sheet, for a standalone file.
 _STYLE = (
     "svg{background:#fff}text{font:13px system-ui,sans-serif;fill:#57606a}.title{font-size:15px;fill:#1b1f24}.grid{stroke:#d0d7de}"
     ".line{fill:none;stroke:#0550ae;stroke-width:2}.line.worst{stroke:#b3261e;stroke-dasharray:2 3}"
@@ -54,14 +54,14 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Growth:
-    """One bundle's costs in CPU milliseconds, by curve and length, and the weights of its decoder that a token multiplies."""
+    """One bundle's costs in CPU milliseconds by curve and length, and the number of decoder weights used per token."""
 
     name: str
     weights: int
     costs: dict[str, dict[int, float]]
 
     def exponent(self, curve: str) -> float:
-        """How the *whole* cost grows over about the last doubling: 1 is as much as the length, 2 would be its square."""
+        """The exponent with which the *total* cost grows over about the last doubling: 1 is linear in the length, 2 quadratic."""
         last = max(self.costs[curve])
         first = max(length for length in self.costs[curve] if length <= 0.6 * last)
         whole = [
@@ -88,7 +88,7 @@ def measure(bundle: str) -> dict[str, float]:
 
 def _pictures(runner: Runner) -> Iterator[tuple[str, float]]:
     noise = np.random.default_rng(0)
-    for at in range(_PICTURES + 1):  # the first warms up
+    for at in range(_PICTURES + 1):  # the first one warms up
         picture = Image.fromarray(noise.integers(0, 256, (336, 336, 3), dtype=np.uint8))
         spent = _cpu_ms(runner.prepare, picture)
         if at:
@@ -104,15 +104,15 @@ def _prefill(runner: Runner, engine: Generation) -> Iterator[tuple[str, float]]:
 def _answer(runner: Runner, engine: Generation) -> Iterator[tuple[str, float]]:
     engine.reset()
     engine.feed(token_ids(runner, _PROMPT))
-    spent, said = 0.0, 0
+    spent, length_done = 0.0, 0
     for length in doublings(32, min(_ANSWER, runner.manifest.max_context - _PROMPT)):
-        spent += sum(_cpu_ms(engine.feed, [token]) for token in token_ids(runner, length - said))
-        said = length
+        spent += sum(_cpu_ms(engine.feed, [token]) for token in token_ids(runner, length - length_done))
+        length_done = length
         yield f"answer@{length}", spent / length
 
 
 def _context(runner: Runner, engine: Generation) -> Iterator[tuple[str, float]]:
-    for context in filled(runner, engine, 64, _STEPS):
+    for context in fill_contexts(runner, engine, 64, _STEPS):
         yield f"context@{context}", sum(_cpu_ms(engine.feed, [token]) for token in token_ids(runner, _STEPS)) / _STEPS
 
 
@@ -123,7 +123,7 @@ def _cpu_ms(call: Callable[..., object], *arguments: object) -> float:
 
 
 def growth_of(path: str) -> Growth:
-    """Verify and measure the bundle ``path``, in a process of its own.
+    """Verify and measure the bundle ``path`` in its own process.
 
     Raises:
         MobileVLMError: it can't be used.
@@ -139,7 +139,7 @@ def growth_of(path: str) -> Growth:
 
 
 def draw(found: Sequence[Growth]) -> str:
-    """The curves as one SVG that needs no style sheet, each relative to what it is at its first length, so that shapes compare."""
+    """The curves as one standalone SVG, each relative to its value at the first length, so that their shapes can be compared."""
     width, height = 500, 300
     svg = ElementTree.Element(
         "svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {2 * width} {2 * height + 40}"}
@@ -180,7 +180,7 @@ def _line(svg: ElementTree.Element, x: int, name: str, kind: str) -> None:
 
 
 def print_growth(found: Sequence[Growth]) -> None:
-    """The ends of each curve, with the power by which the whole cost grows over the last doubling."""
+    """Print the ends of each curve, with the exponent of the total cost over the last doubling."""
     rows = []
     for curve, (title, x_title, unit) in _CURVES.items():
         for each in found:
@@ -193,7 +193,7 @@ def print_growth(found: Sequence[Growth]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, print and draw; or, as the child, measure the session in the first argument (JSON)."""
+    """Measure, print and draw; or, in a child process, measure the session in the first argument (JSON)."""
     if arguments and arguments[0].startswith("{"):
         print_figures(lambda request: measure(request["bundle"]))
         return
@@ -201,19 +201,19 @@ def main(arguments: Sequence[str]) -> None:
         prog="python -m mobilevlm_host.bench.growth", description="How a bundle's costs grow."
     )
     parser.add_argument("bundles", metavar="BUNDLE", nargs="+", help=f"at most {len(_KINDS)}, with the same context")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the drawing, an SVG")
-    asked = parser.parse_args(arguments)
-    if len(asked.bundles) > len(_KINDS):
-        parser.error(f"got {len(asked.bundles)} bundles, expected at most {len(_KINDS)}")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the chart, an SVG")
+    options = parser.parse_args(arguments)
+    if len(options.bundles) > len(_KINDS):
+        parser.error(f"got {len(options.bundles)} bundles, expected at most {len(_KINDS)}")
     try:
-        require_place(asked.output)  # before the work, not after it
-        found = [growth_of(path) for path in asked.bundles]
+        require_place(options.output)  # before the work, not after it
+        found = [growth_of(path) for path in options.bundles]
     except MobileVLMError as error:
         sys.exit(f"Error: {error}")
     if len({tuple(each.costs["context"]) for each in found}) > 1:
         sys.exit("Error: got bundles of different contexts, expected the same (mvlm export --max-context)")
-    with atomic_file(asked.output) as beside:
-        beside.write_text(draw(found), encoding="utf-8")
+    with atomic_file(options.output) as temporary:
+        temporary.write_text(draw(found), encoding="utf-8")
     print_growth(found)
 
 

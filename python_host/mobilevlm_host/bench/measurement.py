@@ -1,4 +1,4 @@
-"""Runs of several systems in turns, each in a process of its own, and the median and quartiles of what they report."""
+"""Interleaved runs of several systems, each in its own process, and the median and quartiles of their figures."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from mobilevlm_export.progress import Progress, silent
 
 _T = TypeVar("_T")
 
-Figures = Mapping[str, float]  # what one run reports: figures by name, in units that the name tells
+Figures = Mapping[str, float]  # one run's figures by name, which ends in the unit
 
 _STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
 class Spread:
-    """One figure's samples, a round each, and what lies in their middle; all in the figure's unit."""
+    """One figure's samples, one per round, with their median and quartiles, in the figure's unit."""
 
     samples: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Half of the samples are below, half above."""
+        """The median of the samples."""
         return statistics.median(self.samples)
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """The middle half of the samples lies between them; of a single sample, itself."""
+        """The lower and upper quartile; for a single sample, the sample itself."""
         if len(self.samples) == 1:
             return self.samples[0], self.samples[0]
         low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
         return low, high
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for ``--json``."""
+        """Plain data for ``--json``."""
         return {"median": self.median, "quartiles": list(self.quartiles), "samples": list(self.samples)}
 
 
 def interleaved(
     runs: Mapping[str, Callable[[], Figures]], repeats: int, progress: Progress = silent
 ) -> dict[str, dict[str, Spread]]:
-    """Call all of ``runs`` in turns, ``repeats`` rounds; every second round goes backwards, so that neither a slow drift of the
-    machine nor the place in a round favours one. Figures by run and name.
+    """Call all of ``runs`` in each of ``repeats`` rounds and return figures by run and name. Every second round is in reverse order,
+    so that neither a slow drift of the machine nor the position in a round favors a run.
     """
     reported: dict[str, list[Figures]] = {name: [] for name in runs}
     done = 0
@@ -68,23 +68,25 @@ def interleaved(
 
 
 def in_child(module: str, request: Mapping[str, Any]) -> Figures:
-    """Run ``python -m module REQUEST`` (JSON) and return the JSON object that it prints last: its memory and its threads are
-    its own.
+    """Run ``python -m module REQUEST`` (JSON), with memory and threads of its own, and return the JSON object that it prints
+    last.
 
     Raises:
-        RunnerError: it fails; the message is the last line that it wrote, if it ended by itself.
+        RunnerError: it fails; the message is the last line that it wrote, unless it was killed.
     """
     command: Sequence[str] = (sys.executable, "-m", module, json.dumps(request))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = done.stderr.strip().splitlines() if done.returncode == 1 else []
-        raise RunnerError(said[-1] if said else f"{module}: ended with exit code {done.returncode}, expected figures")
+        errors = done.stderr.strip().splitlines() if done.returncode == 1 else []
+        raise RunnerError(
+            errors[-1] if errors else f"{module}: ended with exit code {done.returncode}, expected figures"
+        )
     figures: Figures = json.loads(done.stdout.strip().splitlines()[-1])
     return figures
 
 
 def print_figures(measure: Callable[[Mapping[str, Any]], object]) -> None:
-    """What ``module`` does in :func:`in_child`: print what ``measure`` makes of the request, or end with an error's one line."""
+    """The child's side of :func:`in_child`: print the result of ``measure`` for the request, or exit with a one-line error."""
     try:
         figures = measure(json.loads(sys.argv[1]))
     except MobileVLMError as error:
@@ -93,24 +95,24 @@ def print_figures(measure: Callable[[Mapping[str, Any]], object]) -> None:
 
 
 def timed(call: Callable[..., _T], *arguments: Any, **named: Any) -> tuple[float, _T]:
-    """Seconds that ``call`` takes, and what it returns."""
+    """The seconds that ``call`` takes, and its result."""
     begin = time.perf_counter()
     result = call(*arguments, **named)
     return time.perf_counter() - begin, result
 
 
 def memory_bytes() -> int:
-    """What is resident of this process now (where the system doesn't tell: at most so far)."""
+    """This process's resident memory in bytes; its peak where the system doesn't report the current value."""
     return _status("VmRSS")
 
 
 def peak_memory_bytes() -> int:
-    """The most that was resident of this process since it began."""
+    """This process's peak resident memory in bytes."""
     return _status("VmHWM")
 
 
 def _status(field: str) -> int:
-    # Linux's own figures, because getrusage's maximum goes on from the process that started this one.
+    # Linux's own figures, because getrusage's maximum includes the parent process.
     if _STATUS.exists():
         for line in _STATUS.read_text().splitlines():
             if line.startswith(f"{field}:"):

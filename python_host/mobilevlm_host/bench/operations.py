@@ -1,6 +1,6 @@
-"""What answering costs, counted from a bundle's manifest: operations of each kind, and bytes that must be read.
+"""The cost of answering, computed from a bundle's manifest: operations of each kind, and bytes that must be read.
 
-A multiplication and its addition are two operations.
+A multiplication and an addition count as two operations.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ from typing import Any
 from mobilevlm_export.bundle.manifest import Manifest
 from mobilevlm_export.config import LlamaConfig, MobileVLMConfig
 
-_CACHED_BYTES = 4  # of a number in ExecuTorch's KV cache
+_CACHED_BYTES = 4  # per number in ExecuTorch's KV cache
 
 
 @dataclass(frozen=True)
 class Work:
-    """Operations of the linears, which recipes quantize; float32 operations of attention and convolutions; and bytes read once."""
+    """Operations of linears, which recipes quantize; float32 operations of attention and convolutions; and bytes read once."""
 
     linear_ops: int
     float_ops: int
     bytes: int = 0
 
     def __add__(self, other: Work) -> Work:
-        """Both, one after the other."""
+        """The sum of both."""
         return Work(self.linear_ops + other.linear_ops, self.float_ops + other.float_ops, self.bytes + other.bytes)
 
 
 def vision_encoder_work(manifest: Manifest) -> Work:
-    """One picture through CLIP's tower (the layers that are run) and LDPv2."""
+    """The work for one image: CLIP's tower (the layers that are run) and LDPv2."""
     ops = vision_encoder_ops(manifest.config)
     return Work(ops.linear_ops, ops.float_ops, _weights(manifest, "vision_encoder"))
 
 
 def text_decoder_work(manifest: Manifest, tokens: int, before: int) -> Work:
-    """``tokens`` in one call, behind ``before`` in the KV cache: all weights are read once, and the cache up to the last token."""
+    """The work for ``tokens`` in one call after ``before`` in the KV cache; reads all weights and the cache up to the last token once."""
     ops = text_decoder_ops(manifest.config.llm, tokens, before)
     cached = manifest.config.llm.kv_cache_bytes(before + tokens, _CACHED_BYTES)
     return Work(ops.linear_ops, ops.float_ops, _weights(manifest, "text_decoder") + cached)
 
 
 def vision_encoder_ops(config: MobileVLMConfig) -> Work:
-    """As :func:`vision_encoder_work`, without bytes."""
+    """Like :func:`vision_encoder_work`, without bytes."""
     vision, width = config.vision, config.llm.hidden_size
     patches, tokens, side = vision.num_patches, vision.num_patches + 1, vision.hidden_size
     layer = 4 * side * side + 2 * side * vision.intermediate_size  # q, k, v, out; fc1, fc2
@@ -53,7 +53,7 @@ def vision_encoder_ops(config: MobileVLMConfig) -> Work:
 
 
 def text_decoder_ops(config: LlamaConfig, tokens: int, before: int) -> Work:
-    """As :func:`text_decoder_work`, without bytes: each token attends to those before it and to itself, the head sees the last."""
+    """Like :func:`text_decoder_work`, without bytes. Tokens attend to those before and to themselves; the head reads the last."""
     kv_width = config.num_kv_heads * config.head_dim
     layer = 2 * config.hidden_size * (config.hidden_size + kv_width) + 3 * config.hidden_size * config.intermediate_size
     linear = config.num_layers * tokens * layer + config.hidden_size * config.vocab_size
@@ -67,12 +67,12 @@ def _weights(manifest: Manifest, method: str) -> int:
 
 
 def per_prefilled_token(config: MobileVLMConfig) -> int:
-    """Of the decoder's linears, for one token; attention is left out, which is little at short lengths, and the head, which runs once."""
+    """For one token, in the decoder's linears. Omits attention, which is small at short lengths, and the head, which runs once."""
     head = 2 * config.llm.hidden_size * config.llm.vocab_size
     return text_decoder_ops(config.llm, 1, 0).linear_ops - head
 
 
 def per_image(config: MobileVLMConfig) -> int:
-    """Of the tower that runs, with its attention, and of LDPv2."""
+    """For one image, in the tower's layers that run, with attention, and in LDPv2."""
     work = vision_encoder_ops(config)
     return work.linear_ops + work.float_ops

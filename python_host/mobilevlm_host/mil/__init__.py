@@ -1,8 +1,8 @@
 """Evaluates saved Core ML programs (``.mlpackage``, ML Program) in torch, on any desktop.
 
-It reads the package, its weight file and its compressed weights by itself and runs each operation by MIL's definition. That shows
-what a saved program computes: its graph, weights, states and where it rounds to fp16. It can't show what Apple's kernels
-make of it; on a Mac, Core ML itself can.
+It reads the package, its weight file and its compressed weights itself and runs each operation as MIL defines it. That shows what
+a saved program computes: its graph, weights, states and where it rounds to fp16. It can't show what Apple's kernels compute; for
+that, run Core ML on a Mac.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m mobilevlm_host.mil``: what a saved Core ML program holds, and what it computes."""
+"""``python -m mobilevlm_host.mil``: show what a saved Core ML program contains, and run it."""
 
 from __future__ import annotations
 
@@ -29,28 +29,26 @@ Examples:
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--function", "name", help="The function to show or run. [default: all are shown, the model's own is run]"
-)
+@click.option("--function", "name", help="The function to show or run. [default: show all, run the model's default]")
 @click.option(
     "--input",
     "given",
     multiple=True,
     metavar="NAME=VALUE",
-    help="An input: a .npy file, a picture, zeros, or random (seeded). Once for each; with any of them the function is run.",
+    help="An input: a .npy file, an image, zeros, or random (seeded). Repeat for each input. Runs the function.",
 )
 @click.option(
     "--fp16/--fp32",
     "half",
     default=True,
-    help="Round to fp16 where the program says so, or compute in float32. [default: fp16]",
+    help="Round to fp16 where the program declares it, or compute in float32. [default: fp16]",
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Keep the outputs in this .npz file.")
+@click.option("--output", type=click.Path(path_type=Path), help="Save the outputs to this .npz file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def main(model: Path, name: str | None, given: tuple[str, ...], half: bool, output: Path | None, as_json: bool) -> None:
     """Show the Core ML package MODEL: functions, operations, shapes, weights. With --input, run it.
 
-    States begin at zero. Nothing of it needs a Mac; what Apple's own kernels compute can only be seen there.
+    States start at zero. This doesn't need a Mac, but doesn't show what Apple's own kernels compute either.
     """
     try:
         _main(model, name, given, "fp16" if half else "fp32", output, as_json)
@@ -66,7 +64,7 @@ def _main(
     if output and not given:
         raise MilError("--output: got nothing to run, expected --input for each input of the function")
     if output and output.exists():
-        raise MilError(f"{output}: exists already, expected a new file")
+        raise MilError(f"{output}: already exists, expected a new file")
     shown = [program.function(name).signature] if name else list(program.package.functions.values())
     results: dict[str, Tensor] = {}
     if given:
@@ -126,13 +124,13 @@ def _input(text: str, of_type: TensorType, picture: ImageInput | None) -> Any:
 
         with Image.open(path, formats=FORMATS) as image:
             return np.asarray(image.convert("L" if picture and picture.channels == 1 else "RGB"))
-    except Exception as error:  # a damaged picture makes decoders raise anything
+    except Exception as error:  # a damaged image makes decoders raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise MilError(f"{text}: can't be read ({reason}), expected a .npy file, a picture, zeros or random") from None
+        raise MilError(f"{text}: can't be read ({reason}), expected a .npy file, an image, zeros or random") from None
 
 
 def _write(output: Path, results: Mapping[str, Tensor]) -> None:
-    with atomic_file(output, error=MilError) as beside, beside.open("wb") as file:
+    with atomic_file(output, error=MilError) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **{key: value.numpy() for key, value in results.items()})
 
 
@@ -171,7 +169,7 @@ def _figures(value: Tensor) -> dict[str, Any]:
 
 
 def _colors(picture: ImageInput | None) -> str:
-    return f" {picture.colors} picture {picture.width}x{picture.height}" if picture else ""
+    return f" {picture.colors} image {picture.width}x{picture.height}" if picture else ""
 
 
 def _print(package: Package, shown: list[Signature], results: Mapping[str, Tensor]) -> None:

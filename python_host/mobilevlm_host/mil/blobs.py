@@ -27,17 +27,17 @@ _STORED = {1: np.uint8, 8: np.uint8, 16: np.uint16, 32: np.uint32}
 
 
 class BlobFile:
-    """One weight file, mapped: a blob's pages are read when they are used."""
+    """One weight file, memory-mapped: a blob's pages are read on use."""
 
     def __init__(self, path: Path) -> None:
         """Map ``path``.
 
         Raises:
-            MilError: it can't be read or isn't a weight file of version 2.
+            MilError: it can't be read, or isn't a weight file of version 2.
         """
         self.path = path
         try:
-            # Copy-on-write: torch wants tensors it could write to, and nothing here does.
+            # Copy-on-write: torch requires writable memory, although nothing here writes to it.
             self._bytes = np.memmap(path, dtype=np.uint8, mode="c")
         except (OSError, ValueError) as error:
             raise MilError(f"{path}: {_reason(error)}, expected a weight file") from None
@@ -50,10 +50,10 @@ class BlobFile:
     def read(self, offset: int, dtype: DType, shape: tuple[int, ...]) -> Tensor:
         """The blob whose metadata is at ``offset``, as a tensor of ``dtype.carrier``.
 
-        Whole-byte types that torch has are not copied: they are the mapped file.
+        Types that torch supports directly are not copied: the tensor is the mapped file.
 
         Raises:
-            MilError: there is no blob, it is of another type or size, or the file ends before it does.
+            MilError: there is no blob, it has another type or size, or the file ends before it.
         """
         data = self._data(offset, dtype, prod(shape))
         if dtype.bits < 8:
@@ -74,7 +74,7 @@ class BlobFile:
         metadata = self._bytes[offset : offset + _METADATA.size].tobytes()
         sentinel, code, size, begin, unused_bits = _METADATA.unpack(metadata)
         if sentinel != SENTINEL:
-            raise MilError(f"{where}: got 0x{sentinel:08X}, expected 0x{SENTINEL:08X} where a blob begins")
+            raise MilError(f"{where}: got 0x{sentinel:08X}, expected 0x{SENTINEL:08X} at the start of a blob")
         if dtype.blob_code is None or code != dtype.blob_code:
             raise MilError(f"{where}: got element type {code}, expected {dtype.blob_code} ({dtype.name})")
         bits = count * dtype.bits
@@ -86,9 +86,9 @@ class BlobFile:
 
 
 def unpack(packed: Tensor, dtype: DType, count: int) -> Tensor:
-    """``count`` elements of less than a byte out of uint8 ``packed``, as int8 or uint8 [count]."""
+    """Unpack ``count`` elements of less than a byte from uint8 ``packed`` into int8 or uint8 [count]."""
     if dtype.bits == 4:
-        # int8's shift to the right keeps the sign, uint8's doesn't.
+        # An int8 right shift keeps the sign; a uint8 right shift doesn't.
         source = packed.view(dtype.carrier)
         pairs = torch.empty(packed.numel(), 2, dtype=dtype.carrier)
         torch.bitwise_right_shift(source << 4, 4, out=pairs[:, 0])

@@ -1,8 +1,9 @@
-"""What weights are compressed as in ML Programs, and how they are decompressed.
+"""Decompress the weights of ML Programs.
 
-Each function takes the parameters of the operation of its name as tensors and returns the dense weight in the scale's or the
-table's type. Products are made in float32 and rounded once: exact for integers times fp16. Sources: the definitions of the MIL
-operations in Core ML Tools' documentation, for iOS 16 (packed indices and masks, a ``shape``) and iOS 18 (sub-byte types).
+Each function implements the operation of its name: it takes the operation's parameters as tensors and returns the dense weight in
+the type of the scale or table. Products are computed in float32 and rounded once, which is exact for integers times fp16. Sources:
+the definitions of the MIL operations in Core ML Tools' documentation, for iOS 16 (packed indices and masks, a ``shape``) and iOS 18
+(sub-byte types).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _AT_ONCE = 1 << 22  # elements widened at a time
 
 
 def constexpr_blockwise_shift_scale(data: Tensor, scale: Tensor, offset: Tensor | None = None) -> Tensor:
-    """``scale * (data - offset)``; each scale serves a block, as many along each axis as ``scale`` has there."""
+    """``scale * (data - offset)``; each scale applies to a block. ``scale`` has as many entries along each axis as there are blocks."""
     blocked = data.reshape(_blocked_shape(data.shape, scale.shape))
     per_block = [length for count in scale.shape for length in (count, 1)]
     scales, offsets = scale.reshape(per_block), None if offset is None else offset.reshape(per_block)
@@ -36,7 +37,7 @@ def constexpr_blockwise_shift_scale(data: Tensor, scale: Tensor, offset: Tensor 
 
 
 def constexpr_affine_dequantize(quantized_data: Tensor, zero_point: Tensor, scale: Tensor, axis: Tensor) -> Tensor:
-    """``scale * (data - zero_point)``, each of one value or of one for each index of ``axis`` (iOS 16)."""
+    """``scale * (data - zero_point)``, both either one value or one per index of ``axis`` (iOS 16)."""
     shape = [1] * quantized_data.ndim
     shape[int(axis)] = -1
     shifted = quantized_data.to(torch.float32) - zero_point.to(torch.float32).reshape(shape)
@@ -48,7 +49,7 @@ def constexpr_lut_to_dense(
 ) -> Tensor:
     """Values of the table ``lut`` at ``indices``.
 
-    iOS 18: indices [I0, …], lut [L0, …, palette, vector]: each table serves a block, and each index stands for ``vector``
+    iOS 18: indices [I0, …], lut [L0, …, palette, vector]: each table applies to a block, and each index represents ``vector``
     elements along ``vector_axis``. iOS 16: indices are packed bits, ``lut`` is one table, and ``shape`` is the result's.
     """
     if shape is not None:
@@ -75,7 +76,7 @@ def constexpr_lut_to_dense(
 
 
 def constexpr_sparse_to_dense(nonzero_data: Tensor, mask: Tensor, shape: Tensor | None = None) -> Tensor:
-    """``nonzero_data`` where ``mask`` is 1, else 0; iOS 16 packs the mask's bits and gives the ``shape``."""
+    """``nonzero_data`` where ``mask`` is 1, else 0; for iOS 16 the mask's bits are packed and ``shape`` is given."""
     if shape is not None:
         size = [int(length) for length in shape]
         bit = dtype_named("uint1")
@@ -94,7 +95,7 @@ def constexpr_cast(source_val: Tensor, output_dtype: str) -> Tensor:
 
 
 def _blocked_shape(shape: torch.Size, counts: torch.Size) -> list[int]:
-    """[d0, d1, …] cut into blocks, as many along each axis as ``counts``: [c0, d0 / c0, c1, d1 / c1, …]."""
+    """[d0, d1, …] split into ``counts`` blocks along each axis: [c0, d0 / c0, c1, d1 / c1, …]."""
     return [length for size, count in zip(shape, counts, strict=True) for length in (count, size // count)]
 
 

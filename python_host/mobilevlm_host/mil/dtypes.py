@@ -9,8 +9,8 @@ import torch
 
 @dataclass(frozen=True)
 class DType:
-    """``name`` as MIL prints it; ``bits`` of one stored element; ``carrier``: the torch dtype that holds every value of it;
-    ``blob_code``: the weight file's number for it (None: never in a weight file).
+    """``name``: MIL's name; ``bits`` per stored element; ``carrier``: a torch dtype that can represent every value;
+    ``blob_code``: the weight file's code for it (None: never in a weight file).
     """
 
     name: str
@@ -29,7 +29,7 @@ class DType:
         return self.carrier.is_floating_point
 
 
-# Keyed by MIL.proto's DataType. What torch has no full support for is carried by a wider type.
+# Keyed by MIL.proto's DataType. Types that torch doesn't fully support are carried by a wider type.
 _BY_CODE = {
     1: DType("bool", 8, torch.bool),
     2: DType("string", 0, torch.uint8),
@@ -56,10 +56,10 @@ _BY_NAME = {dtype.name: dtype for dtype in _BY_CODE.values()}
 
 
 def dtype_of_code(code: int) -> DType | None:
-    """The type of MIL.proto's DataType ``code``; None if this evaluator knows none."""
+    """The type with MIL.proto's DataType ``code``; None if this evaluator doesn't support it."""
     return _BY_CODE.get(code)
 
 
 def dtype_named(name: str) -> DType | None:
-    """The type that MIL calls ``name``, as in the parameter of a cast; None if there is none."""
+    """The type with MIL's ``name``, as in the parameter of a cast; None if there is none."""
     return _BY_NAME.get(name)

@@ -1,8 +1,8 @@
-"""Runs a function of a saved program in torch, operation by operation.
+"""Run a function of a saved program in torch, operation by operation.
 
-``fp16`` follows the program: each operation computes in float32 and its result is rounded to the type the program declares. Weights
-decompress to their declared type. ``fp32`` computes everything that is declared fp16 in float32 instead, so that what is left of
-a difference isn't rounding.
+``fp16`` follows the program: each operation computes in float32 and its result is rounded to the type that the program declares.
+Weights are decompressed to their declared type. ``fp32`` computes everything declared fp16 in float32 instead, so that any remaining
+difference isn't due to rounding.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CACHE_BYTES = 4 << 30
 
 
 class State:
-    """What a program keeps between calls (a KV cache): one tensor for each of its states, zero at first."""
+    """A program's state between calls (a KV cache): one tensor for each of its states, initially zero."""
 
     def __init__(self, types: Mapping[str, TensorType], precision: Precision) -> None:
         self.cells = {
@@ -40,15 +40,15 @@ class State:
         return self.cells[name].value
 
 
-class Weights:
-    """Decompressed weights, kept while there is room: what is used in turn over and over would push out what comes next."""
+class WeightCache:
+    """A cache of decompressed weights, which never evicts: weights are used cyclically, so each would evict the next one needed."""
 
     def __init__(self, room: int) -> None:
         self._room = room
         self._kept: dict[Any, Tensor] = {}
 
     def get(self, key: Any, decompress: Callable[[], Tensor]) -> Tensor:
-        """The weight ``key``, decompressed now unless it was kept."""
+        """The weight ``key``, decompressed unless cached."""
         if key in self._kept:
             return self._kept[key]
         weight = decompress()
@@ -69,11 +69,11 @@ class Program:
 
     def __init__(self, package: Package, precision: Precision = "fp16", cache_bytes: int = CACHE_BYTES) -> None:
         self.package, self.precision = package, precision
-        self._weights = Weights(cache_bytes)
+        self._weights = WeightCache(cache_bytes)
 
     @classmethod
     def open(cls, path: str | Path, precision: Precision = "fp16", cache_bytes: int = CACHE_BYTES) -> Program:
-        """Open the package ``path``; at most ``cache_bytes`` of decompressed weights are kept between uses.
+        """Open the package ``path``; at most ``cache_bytes`` of decompressed weights are cached.
 
         Raises:
             MilError: see :func:`read_package`.
@@ -82,14 +82,14 @@ class Program:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """Their names."""
+        """The names of the functions."""
         return tuple(self.package.functions)
 
     def function(self, name: str | None = None) -> Function:
-        """The function ``name``, or the default one, with every operation checked to be one that can be run.
+        """The function ``name``, or the default one, with all its operations checked to be supported.
 
         Raises:
-            MilError: there is none of that name, or some of its operations are unknown: each is named.
+            MilError: there is none of that name, or some of its operations are unknown (all are named).
         """
         name = name or self.package.default_function
         if name not in self.package.functions:
@@ -99,7 +99,7 @@ class Program:
         return Function(self.package.functions[name], self.package.path, self.precision, self._weights)
 
     def make_state(self) -> State:
-        """Zeros for the states of all functions, which share those of one name."""
+        """A zero state for all functions, which share states of the same name."""
         types = {name: kind for each in self.package.functions.values() for name, kind in each.states.items()}
         return State(types, self.precision)
 
@@ -107,7 +107,7 @@ class Program:
 class Function:
     """One function of a program, ready to run."""
 
-    def __init__(self, signature: Signature, path: Path, precision: Precision, weights: Weights) -> None:
+    def __init__(self, signature: Signature, path: Path, precision: Precision, weights: WeightCache) -> None:
         self.signature, self._precision, self._weights = signature, precision, weights
         self._where = f"{path}: {signature.name}"
         _require_known(signature, self._where)
@@ -131,11 +131,11 @@ class Function:
     ) -> dict[str, Tensor]:
         """Outputs by name, in their declared types (``fp32``: floats in float32).
 
-        Inputs are tensors or arrays; for a picture also a PIL image or uint8 [H, W, 3] (grey: [H, W]). ``state`` is changed.
+        Inputs are tensors or arrays; image inputs also accept a PIL image or uint8 [H, W, 3] (gray: [H, W]). ``state`` is updated.
 
         Raises:
-            MilError: an input is missing, unknown, or of another shape or kind; there is no state for a function that keeps one; or an
-                operation fails or gives another shape than the program says.
+            MilError: an input is missing, unknown, or of another shape or type; a function with states is called without ``state``; or
+                an operation fails or returns another shape than declared.
         """
         values: dict[str, Any] = self._inputs(inputs)
         values |= self._states(state)
@@ -153,7 +153,7 @@ class Function:
     def _inputs(self, given: Mapping[str, Any]) -> dict[str, Tensor]:
         wanted = self.signature.inputs
         if unknown := sorted(set(given) - set(wanted)):
-            raise MilError(f"{self._where}: got an input {unknown[0]!r}, expected {_listed(wanted)}")
+            raise MilError(f"{self._where}: got an input {unknown[0]!r}, expected {_join_names(wanted)}")
         if missing := [name for name in wanted if name not in given]:
             raise MilError(f"{self._where}: got no input {missing[0]!r}, expected {wanted[missing[0]]}")
         return {name: self._input(name, given[name]) for name in wanted}
@@ -213,7 +213,7 @@ class Function:
             return self._small[source]
         operation = self._constants.get(source)
         if operation is None:
-            raise MilError(f"{self._where}: got no value {source!r}, expected an operation before that gives it")
+            raise MilError(f"{self._where}: got no value {source!r}, expected it from an earlier operation")
         if operation.kind == "const":
             (constant,) = operation.inputs["val"]
             value = self._value(constant, {})
@@ -235,7 +235,7 @@ class Function:
         return weight.to(of_type.dtype.carrier)
 
     def _key(self, operation: Operation) -> Any:
-        """The same for the same weight in another function: by where its parts are in the file, or else by name."""
+        """A cache key, equal for the same weight in another function: the locations of its parts in the file, or its name."""
         parts = []
         for key, sources in sorted(operation.inputs.items()):
             source = sources[0]
@@ -264,13 +264,13 @@ def _require_known(signature: Signature, where: str) -> None:
         if each.kind != "const" and each.kind not in OPS and each.kind not in CONSTEXPR
     ]
     if unknown:
-        raise MilError(f"{where}: got operations that this evaluator doesn't know: {', '.join(unknown)}")
+        raise MilError(f"{where}: got operations that this evaluator doesn't support: {', '.join(unknown)}")
     for each in signature.operations:
         if each.kind != "const":
             known = inspect.signature((OPS | CONSTEXPR)[each.kind]).parameters
             if other := sorted(set(each.inputs) - set(known)):
                 raise MilError(
-                    f"{where}: {each.kind} {each.name}: got the parameter {other[0]!r}, expected {_listed(known)}"
+                    f"{where}: {each.kind} {each.name}: got the parameter {other[0]!r}, expected {_join_names(known)}"
                 )
 
 
@@ -279,12 +279,12 @@ def _carrier(of_type: TensorType, precision: Precision) -> torch.dtype:
 
 
 def _channels_first(pixels: Tensor, picture: ImageInput) -> Tensor:
-    """[H, W] or RGB [H, W, 3] → [1, C, H, W] in the program's order of colours; other shapes are taken as they are."""
+    """[H, W] or RGB [H, W, 3] → [1, C, H, W] in the program's channel order; other shapes are returned unchanged."""
     if tuple(pixels.shape) == (picture.height, picture.width, picture.channels):
         pixels = pixels.flip(-1) if picture.colors == "BGR" else pixels
         return pixels.permute(2, 0, 1)[None]
     return pixels[None, None] if tuple(pixels.shape) == (picture.height, picture.width) else pixels
 
 
-def _listed(names: Mapping[str, Any]) -> str:
+def _join_names(names: Mapping[str, Any]) -> str:
     return ", ".join(names) or "none"

@@ -1,4 +1,4 @@
-"""A saved Core ML package: its functions, their inputs, states and outputs, and their operations in order."""
+"""Read a saved Core ML package: its functions, their inputs, states and outputs, and their operations in order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Precision = Literal["fp16", "fp32"]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: for each parameter the names of values or constants it is given, and what it gives."""
+    """One operation: its arguments (names of values, or constants) by parameter, and its outputs."""
 
     kind: str
     name: str
@@ -29,13 +29,13 @@ class Operation:
 
     @property
     def is_constant(self) -> bool:
-        """Whether its value is fixed when the program is made: a ``const``, or a compressed weight."""
+        """Whether its value is fixed in the program: a ``const``, or a compressed weight."""
         return self.kind == "const" or self.kind.startswith("constexpr_")
 
 
 @dataclass(frozen=True)
 class ImageInput:
-    """An input that apps give as a picture: its size in pixels, and its colours (RGB, BGR or GRAYSCALE)."""
+    """An image input: its size in pixels, and its colors (RGB, BGR or GRAYSCALE)."""
 
     height: int
     width: int
@@ -43,13 +43,13 @@ class ImageInput:
 
     @property
     def channels(self) -> int:
-        """How many values a pixel has."""
+        """The number of values per pixel."""
         return 1 if self.colors.startswith("GRAY") else 3
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A function as it was saved: names with types, and the operations in an order in which they can be run."""
+    """A saved function: its inputs, states and outputs with their types, and its operations in an order that can be run."""
 
     name: str
     inputs: Mapping[str, TensorType]
@@ -59,11 +59,11 @@ class Signature:
     operations: tuple[Operation, ...]
 
     def counts(self) -> dict[str, int]:
-        """How many operations of each kind there are, most first; constants aside."""
+        """The number of operations of each kind, most frequent first, without constants."""
         return dict(Counter(each.kind for each in self.operations if each.kind != "const").most_common())
 
     def blobs(self) -> Iterator[tuple[str, Blob]]:
-        """Each use of the weight file, with what it is: ``fp16``, or a compression with its element type."""
+        """Each use of the weight file, with its kind: ``fp16``, or a compression with its element type."""
         users = {
             source: each.kind
             for each in self.operations
@@ -86,14 +86,14 @@ class Signature:
 
 @dataclass(frozen=True)
 class Package:
-    """An ``.mlpackage`` that holds an ML Program."""
+    """An ``.mlpackage`` that contains an ML Program."""
 
     path: Path
     functions: Mapping[str, Signature]
     default_function: str
 
     def weight_bytes(self) -> dict[str, int]:
-        """Bytes of the weight file by kind; what functions share counts once."""
+        """Bytes of the weight file by kind; weights shared by functions count once."""
         seen: dict[tuple[Path, int], tuple[str, Blob]] = {}
         for function in self.functions.values():
             for kind, blob in function.blobs():
@@ -108,7 +108,7 @@ def read_package(path: Path) -> Package:
     """Read the package ``path``; weights stay in their file until they are used.
 
     Raises:
-        MilError: it isn't a package with an ML Program, is damaged, or uses a type that this evaluator doesn't know.
+        MilError: it isn't a package with an ML Program, is damaged, or uses a type that this evaluator doesn't support.
     """
     spec_path = _model_file(path)
     spec = model_pb2().Model()
@@ -125,7 +125,7 @@ def read_package(path: Path) -> Package:
         for name, proto in spec.mlProgram.functions.items()
     }
     if not functions:
-        raise MilError(f"{path}: got no function, expected at least one")
+        raise MilError(f"{path}: got no functions, expected at least one")
     default = spec.description.defaultFunctionName or ("main" if "main" in functions else next(iter(functions)))
     return Package(path, dict(sorted(functions.items())), default)
 
@@ -152,14 +152,14 @@ def _function(name: str, proto: Any, described: Any, weights: WeightFiles, path:
     where = f"{path}: {name}"
     block = proto.block_specializations.get(proto.opset)
     if block is None:
-        raise MilError(f"{where}: got no operations for {proto.opset or 'its opset'}, expected them")
+        raise MilError(f"{where}: got no operations for {proto.opset or 'its opset'}, expected some")
     operations = tuple(_operation(each, weights, where) for each in block.operations)
     types = {output: of_type for each in operations for output, of_type in each.outputs}
     declared = {each.name: (each.type, tensor_type(each.type, f"{where}: {each.name}")) for each in proto.inputs}
     states = {key: value for key, (kind, value) in declared.items() if kind.WhichOneof("type") == "stateType"}
     inputs = {key: value for key, (_, value) in declared.items() if key not in states}
     if missing := [output for output in block.outputs if output not in types | inputs]:
-        raise MilError(f"{where}: got the output {missing[0]!r}, expected one that an operation gives")
+        raise MilError(f"{where}: got the output {missing[0]!r}, expected an output of an operation")
     outputs = {output: (types | inputs)[output] for output in block.outputs}
     images = {
         each.name: _image(each.type.imageType)
@@ -180,7 +180,7 @@ def _operation(proto: Any, weights: WeightFiles, where: str) -> Operation:
     )
     at = f"{where}: {proto.type} {name}"
     if proto.blocks:
-        # Its inner operations are never reached: `missing` names the operation itself.
+        # Nested operations aren't read: they are unsupported, and the error names the operation itself.
         return Operation(proto.type, name, {}, outputs)
     inputs = {
         key: tuple(
@@ -189,6 +189,6 @@ def _operation(proto: Any, weights: WeightFiles, where: str) -> Operation:
         )
         for key, argument in proto.inputs.items()
     }
-    # iOS 16 wrote the parameters of compressed weights as attributes, as it is with a const's value.
+    # For iOS 16, the parameters of compressed weights are attributes, like the value of a const.
     attributes = {key: (constant(value, weights, at),) for key, value in proto.attributes.items() if key != "name"}
     return Operation(proto.type, name, inputs | attributes, outputs)

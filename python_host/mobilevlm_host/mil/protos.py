@@ -1,4 +1,4 @@
-"""Core ML's generated protobuf classes, without importing Core ML Tools around them: that takes ten seconds and logs a lot."""
+"""Core ML's generated protobuf classes, loaded without importing Core ML Tools, which takes ten seconds and logs a lot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def model_pb2() -> ModuleType:
     if _ALONE not in sys.modules:
         found = importlib.util.find_spec("coremltools")
         if found is None or not found.submodule_search_locations:
-            raise MilError("coremltools: not installed, expected it for its format of Core ML models")
+            raise MilError("coremltools: not installed, required to read Core ML models")
         folder = Path(found.submodule_search_locations[0]) / "proto"
         spec = importlib.util.spec_from_file_location(
             _ALONE, folder / "__init__.py", submodule_search_locations=[str(folder)]

@@ -1,4 +1,4 @@
-"""Constants of a program: written in the program itself, or a blob of its weight file."""
+"""Constants of a program: stored in the program itself, or as a blob in its weight file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Value = Tensor | str
 
 @dataclass(frozen=True)
 class TensorType:
-    """Element type and shape; None where a length isn't fixed."""
+    """Element type and shape; a length that isn't fixed is None."""
 
     dtype: DType
     shape: tuple[int | None, ...]
@@ -29,7 +29,7 @@ class TensorType:
         return f"{self.dtype.name} [{', '.join('?' if size is None else str(size) for size in self.shape)}]"
 
     def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether a tensor of ``shape`` is of this type."""
+        """Whether ``shape`` matches this type."""
         return len(shape) == len(self.shape) and all(
             size in (None, got) for size, got in zip(self.shape, shape, strict=True)
         )
@@ -37,7 +37,7 @@ class TensorType:
 
 @dataclass(frozen=True)
 class Immediate:
-    """A constant written in the program."""
+    """A constant stored in the program."""
 
     type: TensorType
     value: Value
@@ -49,7 +49,7 @@ class Immediate:
 
 @dataclass(frozen=True)
 class Blob:
-    """A constant in the weight file, read when it is used."""
+    """A constant in the weight file, read on use."""
 
     type: TensorType
     file: BlobFile
@@ -57,7 +57,7 @@ class Blob:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape; a constant's is always fixed."""
+        """The shape, which is always fixed for a constant."""
         return tuple(size or 0 for size in self.type.shape)
 
     @property
@@ -81,7 +81,7 @@ class WeightFiles:
         self._open: dict[str, BlobFile] = {}
 
     def file(self, name: str) -> BlobFile:
-        """The file that a program calls ``@model_path/weights/NAME``; what leads out of the package is refused."""
+        """The file that a program names ``@model_path/weights/NAME``; paths outside the package are rejected."""
         inside = name.removeprefix("@model_path/")
         if inside not in self._open:
             path = self._folder / inside
@@ -92,7 +92,7 @@ class WeightFiles:
 
 
 def tensor_type(proto: Any, where: str) -> TensorType:
-    """The type that a ``ValueType`` of MIL.proto says; a state's is that of the tensor it wraps."""
+    """The type described by a ``ValueType`` of MIL.proto; for a state, the type of the tensor that it wraps."""
     kind = proto.WhichOneof("type")
     if kind == "stateType":
         return tensor_type(proto.stateType.wrappedType, where)
@@ -100,7 +100,7 @@ def tensor_type(proto: Any, where: str) -> TensorType:
         raise MilError(f"{where}: got a value of the kind {kind}, expected a tensor")
     dtype = dtype_of_code(proto.tensorType.dataType)
     if dtype is None:
-        raise MilError(f"{where}: got the element type {proto.tensorType.dataType}, expected one this evaluator knows")
+        raise MilError(f"{where}: got the element type {proto.tensorType.dataType}, expected a supported one")
     sizes = (
         int(dimension.constant.size) if dimension.WhichOneof("dimension") == "constant" else None
         for dimension in proto.tensorType.dimensions
@@ -109,14 +109,14 @@ def tensor_type(proto: Any, where: str) -> TensorType:
 
 
 def constant(proto: Any, weights: WeightFiles, where: str) -> Constant:
-    """The constant that a ``Value`` of MIL.proto holds or names."""
+    """The constant that a ``Value`` of MIL.proto contains or refers to."""
     of_type = tensor_type(proto.type, where)
     if proto.WhichOneof("value") == "blobFileValue":
         return Blob(of_type, weights.file(proto.blobFileValue.fileName), proto.blobFileValue.offset)
     tensor = proto.immediateValue.tensor
     field = tensor.WhichOneof("value")
     if field is None:
-        raise MilError(f"{where}: got a value that is no tensor, expected one")
+        raise MilError(f"{where}: got a value that is not a tensor, expected a tensor")
     values = getattr(tensor, field).values
     if of_type.dtype.name == "string":
         return Immediate(of_type, str(values[0]))

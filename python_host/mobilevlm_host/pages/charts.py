@@ -1,6 +1,6 @@
-"""Drawings of the HTML pages as SVG: lines over steps, layers or lengths, and the error of each image token over the picture.
+"""SVG charts of the HTML pages: lines over steps, layers or lengths, and a map of each image token's error over the image.
 
-Colours are CSS variables of the page; what they tell is told by dashes and words too.
+Colors are CSS variables of the page. Dashes and words convey the same, so nothing depends on color alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 24, 40
 
 @dataclass(frozen=True)
 class Line:
-    """A named line of one value for each step; ``kind`` is its CSS class, which says how it is drawn."""
+    """A named line with one value for each step; ``kind`` is the CSS class that styles it."""
 
     name: str
     kind: str
@@ -27,7 +27,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """The vertical axis from ``low`` to ``high``, logarithmic or not, with its marks."""
+    """The vertical axis from ``low`` to ``high``, linear or logarithmic, with its ticks."""
 
     low: float
     high: float
@@ -35,7 +35,7 @@ class Scale:
     ticks: tuple[float, ...]
 
     def height(self, value: float) -> float:
-        """Where ``value`` is: 0 at the bottom, 1 at the top, and never outside."""
+        """The height of ``value``, from 0 at the bottom to 1 at the top, clamped."""
         if math.isnan(value):
             return 1.0
         low, high, at = (math.log10(each) if self.log else each for each in (self.low, self.high, max(value, self.low)))
@@ -43,7 +43,7 @@ class Scale:
 
 
 def log_scale(values: Sequence[float]) -> Scale:
-    """Whole powers of ten around ``values``; what is zero is drawn at the bottom, what is infinite at the top."""
+    """Powers of ten around ``values``; zeros are drawn at the bottom, infinite values at the top."""
     usable = [value for value in values if 0 < value < math.inf] or [1e-16]
     low, high = math.floor(math.log10(min(usable))), math.ceil(math.log10(max(usable)))
     high += high == low
@@ -52,7 +52,7 @@ def log_scale(values: Sequence[float]) -> Scale:
 
 
 def linear_scale(values: Sequence[float], least_step: float = 5) -> Scale:
-    """From zero, or less, to a round number above ``values``, in steps of ``least_step`` or a round multiple of it."""
+    """From zero or below to a round number above ``values``, in steps of ``least_step`` or a round multiple of it."""
     usable = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(0.0, *usable), max(1.0, *usable)
     steps = (least_step * digit * 10.0**power for power in range(12) for digit in (1, 2, 4))
@@ -71,7 +71,7 @@ def line_chart(
     first: int = 0,
     steps_named: Sequence[str] = (),
 ) -> Markup:
-    """``lines`` of equal length over steps counted from ``first``, or named, as inline SVG."""
+    """``lines`` of equal length, over named steps or steps numbered from ``first``, as inline SVG."""
     steps = len(lines[0].values)
     inner_width, inner_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
@@ -100,8 +100,8 @@ def line_chart(
 
 
 def error_map(picture: str, errors: Sequence[float], most: float, title: str) -> Markup:
-    """The ``picture`` (a data URI) that was encoded, and over it a grid of its tokens: the darker, the larger the error, up to
-    ``most``; each cell's title says it in words.
+    """The encoded ``picture`` (a data URI) under a grid of its tokens: the darker a cell, the larger its error, up to ``most``;
+    each cell's title has the figure.
     """
     side = math.isqrt(len(errors))
     svg = _svg(side, side, title)

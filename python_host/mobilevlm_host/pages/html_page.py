@@ -1,4 +1,4 @@
-"""The HTML page that a command writes: one file that fetches nothing. An older one there is replaced, no other file."""
+"""Self-contained HTML pages written by commands. A page replaces an older page at the same path, but no other file."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from mobilevlm_export.files.atomic_file import require_place as require_file_pla
 
 @dataclass(frozen=True)
 class Page:
-    """The page ``templates/NAME.html``; ``noun`` is what errors call it. Its first line says which command wrote it."""
+    """The page ``templates/NAME.html``; ``noun`` is its name in errors. Its first line identifies the command that wrote it."""
 
     name: str
     noun: str
 
     @property
     def first_line(self) -> bytes:
-        """By which an older page is known."""
+        """The first line, which identifies an older page."""
         return f"<!doctype html><!-- mvlm {self.name} -->".encode()
 
     def require_place(self, path: Path) -> None:
-        """Raise ParityError unless ``path`` can be written: its folder exists, and what is there is an older page."""
+        """Raise ParityError unless ``path`` can be written: its folder exists, and an existing file is an older page."""
         if not path.parent.is_dir():
-            raise ParityError(f"{path}: {path.parent} is no folder, expected one to write the {self.noun} to")
+            raise ParityError(f"{path}: {path.parent} is not a folder, expected one to write the {self.noun} to")
         require_file_place(path, error=ParityError, replaceable=self._require_older)
 
     def write(self, path: Path, **values: Any) -> None:
-        """Write the page filled with ``values`` to ``path``, whole or not at all; errors as :meth:`require_place`."""
-        with atomic_file(path, error=ParityError, replaceable=self._require_older) as beside:
-            beside.write_bytes(self.first_line + b"\n" + self.render(**values).encode())
+        """Write the page, filled with ``values``, to ``path`` atomically; errors as :meth:`require_place`."""
+        with atomic_file(path, error=ParityError, replaceable=self._require_older) as temporary:
+            temporary.write_bytes(self.first_line + b"\n" + self.render(**values).encode())
 
     def render(self, **values: Any) -> str:
         """The page without its first line."""
@@ -54,4 +54,4 @@ class Page:
             with path.open("rb") as file:
                 if file.read(len(self.first_line)) == self.first_line:
                     return
-        raise ParityError(f"{path}: exists and isn't a {self.noun}, so it isn't replaced; name another file")
+        raise ParityError(f"{path}: exists and isn't a {self.noun}, so it was not replaced; choose another file")

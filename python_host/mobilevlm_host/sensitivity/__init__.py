@@ -1,1 +1,1 @@
-"""What each part of a model loses to each quantization scheme, and the recipe that loses least in so many bytes."""
+"""The accuracy that each part of a model loses to each quantization scheme, and the best recipe for a size."""

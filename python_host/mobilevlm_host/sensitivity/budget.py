@@ -1,6 +1,6 @@
 """The recipe with the least measured KL whose weights fit a budget: a multiple-choice knapsack, solved exactly.
 
-The costs of components are taken to add up, which small ones nearly do; so the proposal is measured as a whole afterwards.
+The costs of components are assumed to add up, which is nearly true for small ones; the proposal is measured as a whole afterwards.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
 def parse_bytes(text: str) -> int:
-    """Bytes of ``900MB``, ``1.2 GB`` or ``5000000``; 1 MB is a million bytes.
+    """Parse a size such as ``900MB``, ``1.2 GB`` or ``5000000``; 1 MB is a million bytes.
 
     Raises:
-        QuantizeError: it is written otherwise.
+        QuantizeError: ``text`` is not a size.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]b|)", text.strip().lower())
     if not found:
@@ -28,10 +28,10 @@ def parse_bytes(text: str) -> int:
 
 
 def propose(sensitivity: Sensitivity, budget: int, name: str) -> Recipe:
-    """The recipe of least total KL whose weights take at most ``budget`` bytes.
+    """The recipe with the least total KL whose weights take at most ``budget`` bytes.
 
     Raises:
-        QuantizeError: none fits.
+        QuantizeError: no recipe fits.
     """
     choices: dict[str, list[tuple[int, float, str]]] = {}
     for cost in sensitivity.costs:
@@ -49,13 +49,13 @@ def propose(sensitivity: Sensitivity, budget: int, name: str) -> Recipe:
     if not fitting:
         least = sensitivity.fp32_bytes - max(saved for saved, _, _ in frontier)
         raise QuantizeError(
-            f"budget: got {megabytes(budget)}, expected at least {megabytes(least)}, the smallest that any recipe's weights take"
+            f"budget: got {megabytes(budget)}, expected at least {megabytes(least)}, the least that any recipe's weights take"
         )
     return _recipe(min(fitting, key=lambda each: each[1])[2], name)
 
 
 def _undominated(states: list[tuple[int, float, dict[str, str]]]) -> list[tuple[int, float, dict[str, str]]]:
-    """Those that no other saves as much as for less KL."""
+    """The states for which no other saves at least as many bytes at less KL."""
     kept: list[tuple[int, float, dict[str, str]]] = []
     for state in sorted(states, key=lambda each: (-each[0], each[1])):
         if not kept or state[1] < kept[-1][1]:

@@ -1,7 +1,7 @@
-"""One part of the model quantized at a time, all else in float32: what it saves, and what it costs.
+"""Quantize one part of the model at a time, the rest in float32, and measure the bytes saved and the accuracy lost.
 
-The fp32 model walks each sample once, as in parity. A quantized model is fed the same tokens in one call, so an answer is the fp32
-model's own exactly if every token of it, the end included, is still the likeliest where it stands.
+The fp32 model answers each sample once, as in parity. A quantized model is fed the same tokens in one call. Its answer is equal to
+the fp32 model's if and only if every token, including the end, is still the most likely one at its position.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _STEPS = 1 + DECODE_STEPS
 
 @dataclass(frozen=True)
 class Cost:
-    """A component under a scheme: bytes saved against float32, the worst sample's cosine of the component's output, the mean KL in
-    nats of the logits, and how many of the samples' answers changed.
+    """A component with a scheme: bytes saved relative to float32, the worst cosine of the component's output over all samples, the
+    mean KL of the logits in nats, and the number of samples whose answer changed.
     """
 
     component: str
@@ -48,7 +48,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Every component under every scheme, and the bytes of all weights in float32."""
+    """The cost of every component with every scheme, and the bytes of all weights in float32."""
 
     costs: tuple[Cost, ...]
     samples: int
@@ -60,8 +60,8 @@ class Sensitivity:
 
 
 @dataclass(frozen=True)
-class _Walked:
-    """A sample with its pixels, the ids around the picture, the fp32 model's walk and what each component gave."""
+class _SampleRun:
+    """A sample's pixels, the ids before and after the image, the fp32 model's walk, and each component's output."""
 
     pixels: Tensor
     before: list[int]
@@ -71,7 +71,7 @@ class _Walked:
 
 
 def components(model: MobileVLM) -> dict[str, tuple[str, ...]]:
-    """The schemes to try of each component; the decoder's layers in groups, named ``llm 0-5`` and so on."""
+    """The schemes to try for each component; the decoder's layers are grouped as ``llm 0-5`` and so on."""
     layers = model.config.llm.num_layers
     groups = min(LAYER_GROUPS, layers)
     bounds = [layers * group // groups for group in range(groups + 1)]
@@ -81,7 +81,7 @@ def components(model: MobileVLM) -> dict[str, tuple[str, ...]]:
 
 
 def recipe_of(component: str, scheme: str) -> Recipe:
-    """All of the model in float32 but ``component``."""
+    """A recipe that quantizes only ``component``."""
     fp32, name = RECIPES["fp32"], f"{component} {scheme}"
     if component.startswith("llm "):
         return replace(fp32, name=name, llm_layers=f"{component.removeprefix('llm ')}={scheme}")
@@ -89,27 +89,27 @@ def recipe_of(component: str, scheme: str) -> Recipe:
 
 
 class Samples:
-    """The samples as the fp32 ``model`` answers them, which quantized copies of it are compared with."""
+    """Samples answered by the fp32 ``model``, for comparison with quantized copies of it."""
 
     @torch.inference_mode()
     def __init__(
         self, model: MobileVLM, tokenizer: Tokenizer, samples: Sequence[Sample], progress: Progress = silent
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
-        self._walked: list[_Walked] = []
+        self._runs: list[_SampleRun] = []
         for done, sample in enumerate(samples):
             progress("fp32 model", done, len(samples))
-            self._walked.append(self._walk(sample))
+            self._runs.append(self._walk(sample))
         progress("fp32 model", len(samples), len(samples))
 
     def __len__(self) -> int:
-        return len(self._walked)
+        return len(self._runs)
 
     def cost(self, component: str, recipe: Recipe) -> Cost:
-        """What ``recipe`` saves and costs; the cosine is of what ``component`` gives (``lm_head``: the logits)."""
+        """What ``recipe`` saves and costs; the cosine is of the output of ``component`` (``lm_head``: the logits)."""
         model = self.quantized(recipe)
         cosines, kl, flips = [], [], 0
-        for each in self._walked:
+        for each in self._runs:
             logits, outputs = _run(model, each.pixels, each.before, each.after, each.walk)
             found = logit_distance(each.walk.logits, logits)
             kl.append(found.mean_kl)
@@ -120,7 +120,7 @@ class Samples:
         return Cost(component, recipe.name.split()[-1], saved, min(cosines), sum(kl) / len(kl), flips)
 
     def quantized(self, recipe: Recipe) -> MobileVLM:
-        """A copy of the model as ``recipe`` says; it shares what stays in float32."""
+        """A copy of the model quantized with ``recipe``, which shares the float32 weights."""
         shared = {id(weight): weight for weight in self._model.parameters()}
         model = copy.deepcopy(self._model, shared)
         inputs = None
@@ -129,7 +129,7 @@ class Samples:
         quantize(model, recipe, inputs=inputs)
         return model
 
-    def _walk(self, sample: Sample) -> _Walked:
+    def _walk(self, sample: Sample) -> _SampleRun:
         model = self._model
         pixels = preprocess(sample.image, model.config)
         before, after = prompt.first_turn_ids(self._tokenizer, sample.question)
@@ -142,11 +142,11 @@ class Samples:
         steps = min(_STEPS, room)
         walked = walk(model, embeds, steps, steps)
         _, outputs = _run(model, pixels, before, after, walked)
-        return _Walked(pixels, before, after, walked, outputs)
+        return _SampleRun(pixels, before, after, walked, outputs)
 
 
 def weight_bytes(model: MobileVLM) -> int:
-    """Bytes of all weights as shipped."""
+    """The size of all weights as shipped, in bytes."""
     return sum(shipped_bytes(weight) for weight in model.parameters())
 
 
@@ -154,7 +154,7 @@ def weight_bytes(model: MobileVLM) -> int:
 def _run(
     model: MobileVLM, pixels: Tensor, before: list[int], after: list[int], walked: Walk
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits [steps, V] over the walk's tokens in one call, and what each component gave on the way."""
+    """Logits [steps, V] over the walk's tokens in one call, and each component's output."""
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
@@ -182,7 +182,7 @@ def _run(
 
 
 def measure_recipes(samples: Samples, recipes: Sequence[Recipe], progress: Progress = silent) -> list[Cost]:
-    """What each of ``recipes`` saves and costs as a whole; the cosine is of the logits."""
+    """What each of ``recipes`` saves and costs overall; the cosine is of the logits."""
     costs = []
     for done, recipe in enumerate(recipes):
         progress("whole recipes", done, len(recipes))
@@ -192,7 +192,7 @@ def measure_recipes(samples: Samples, recipes: Sequence[Recipe], progress: Progr
 
 
 def measure_sensitivity(samples: Samples, model: MobileVLM, progress: Progress = silent) -> Sensitivity:
-    """Every component of ``model`` under every scheme, one at a time."""
+    """Measure every component of ``model`` with every scheme, one at a time."""
     trials = [(component, scheme) for component, schemes in components(model).items() for scheme in schemes]
     costs = []
     for done, (component, scheme) in enumerate(trials):

@@ -15,7 +15,7 @@ PAGE = Page("sensitivity", "sensitivity chart")
 
 
 def write_chart(sensitivity: Sensitivity, path: Path) -> None:
-    """Write ``path`` (HTML), whole or not at all; errors as :meth:`Page.require_place`."""
+    """Write ``path`` (HTML) atomically; errors as :meth:`Page.require_place`."""
     scale = log_scale([cost.mean_kl for cost in sensitivity.costs])
     PAGE.write(
         path,
@@ -26,7 +26,7 @@ def write_chart(sensitivity: Sensitivity, path: Path) -> None:
 
 
 def _row(cost: Cost, share: float) -> dict[str, Any]:
-    """``share`` is the length of the bar, 0 to 1."""
+    """The template's values for one cost; ``share`` is the length of its bar, 0 to 1."""
     return {
         "component": cost.component,
         "scheme": cost.scheme,

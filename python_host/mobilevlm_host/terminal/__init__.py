@@ -1,1 +1,1 @@
-"""What every command needs of a terminal: progress, tables, JSON, one-line errors, streams and signals."""
+"""Terminal handling for all commands: progress, tables, JSON, one-line errors, streams and signals."""

@@ -1,4 +1,4 @@
-"""What every command has: examples in its help, ``--json``, and errors of one line."""
+"""Common to all commands: examples in the help, ``--json``, and one-line errors."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: commands that work as printed."""
+    """An epilog for a command's help: example commands that work as printed."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def hide_library_warnings() -> None:
-    """Keep from the terminal what libraries log of themselves when they are imported: a user can do nothing about it."""
-    # torchao: a deprecation of its own.
+    """Hide what libraries log about themselves on import, because users can't do anything about it."""
+    # torchao: its own deprecation.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
-    # coremltools: what it can't do on this system or hasn't tried with this torch.
+    # coremltools: what it can't do on this system or hasn't been tested with.
     logging.getLogger("coremltools").setLevel(logging.ERROR)
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn the kit's errors and the system's into click's: one line and exit code 1, never a traceback. A command that is ended by
+    """Turn the kit's and the system's errors into click's: one line and exit code 1, never a traceback. A command terminated by
     SIGTERM or SIGHUP cleans up first.
     """
     try:
@@ -40,17 +40,17 @@ def one_line_errors() -> Iterator[None]:
     except MobileVLMError as error:
         raise click.ClickException(str(error)) from error
     except BrokenPipeError:
-        raise  # click ends quietly when the reader of a pipe has gone
+        raise  # click exits quietly when the reader of a pipe has closed it
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(f"{where}{error.strerror or error}") from error
 
 
 class OneLineErrors(click.Group):
-    """A group whose commands end a user's mistake as :func:`one_line_errors` does."""
+    """A group whose commands report errors as :func:`one_line_errors` does."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Begin with streams that can be read and printed to."""
+        """Prepare the standard streams, then run the group."""
         prepare_streams()
         return super().main(*args, **kwargs)
 

@@ -1,4 +1,4 @@
-"""How far work is: one line at the bottom of a terminal, or lines in a log."""
+"""Progress display: one line at the bottom of a terminal, or lines in a log."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mobilevlm_export.progress import Bytes
 
 _PLAIN_INTERVAL_S = 10.0
 _REDRAWN_S = 0.2
-_SHORT_S = 0.5  # a stage that takes less isn't drawn
+_SHORT_S = 0.5  # shorter stages aren't drawn
 _BAR_WIDTH = 24
 _ERASE = "\r\x1b[K"
 
 
 class _Pace:
-    """How fast a stage goes, its first step left out: that often pays for loading."""
+    """The pace of a stage, not counting its first step, which often includes loading."""
 
     def __init__(self, now: float, done: int) -> None:
         self.begin = now
@@ -32,7 +32,7 @@ class _Pace:
             self._since, self._first = (now, done), False
 
     def left(self, now: float, done: int, total: int) -> str:
-        """As ``0:02:28 left``; empty if it can't be told yet."""
+        """The remaining time as ``0:02:28 left``; empty if not known yet."""
         since, done_then = self._since
         if done == done_then or done >= total:
             return ""
@@ -40,13 +40,13 @@ class _Pace:
 
 
 class TerminalProgress:
-    """The stage that runs, on one line that is erased when it is done, so that nothing of it mixes with results."""
+    """The current stage on one line, which is erased at the end, so that it doesn't mix with results."""
 
     def __init__(self, terminal: TextIO) -> None:
-        # A descriptor of its own: what others do to the standard ones meanwhile doesn't reach it.
+        # A separate descriptor, not affected by redirections of the standard ones.
         self._out = open(os.dup(terminal.fileno()), "w", encoding=terminal.encoding, errors="replace")  # noqa: SIM115
         self._lock = threading.RLock()
-        self._stages: dict[str, tuple[_Pace, int, int]] = {}  # those that have begun; the last one is drawn
+        self._stages: dict[str, tuple[_Pace, int, int]] = {}  # started stages; the last one is drawn
         self._drawn = False
         self._over = threading.Event()
         self._painter = threading.Thread(target=self._paint, daemon=True)
@@ -57,7 +57,7 @@ class TerminalProgress:
         now = time.monotonic()
         with self._lock:
             for other in [name for name, (_, _, known) in self._stages.items() if not known and name != stage]:
-                del self._stages[other]  # it couldn't say when it ends: it has
+                del self._stages[other]  # a stage of unknown length ends when another one starts
             pace, _, _ = self._stages.pop(stage, (_Pace(now, done), 0, 0))
             pace.step(now, done)
             if total and done >= total:
@@ -67,13 +67,13 @@ class TerminalProgress:
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Nothing is on the terminal's line meanwhile."""
+        """Hide the line within this context."""
         with self._lock:
             self._erase()
             yield
 
     def close(self) -> None:
-        """Erase the line for good."""
+        """Erase the line permanently."""
         self._over.set()
         self._painter.join()
         with self._lock:
@@ -119,12 +119,12 @@ class TerminalProgress:
         try:
             self._out.write(text)
             self._out.flush()
-        except OSError:  # the terminal has gone; the work goes on
+        except OSError:  # the terminal was closed; the work continues
             pass
 
 
 class PlainProgress:
-    """Lines for logs: each stage once when it begins, then at most one every ten seconds."""
+    """Lines for logs: each stage once when it starts, then at most every ten seconds."""
 
     def __init__(self) -> None:
         self._stage = ""

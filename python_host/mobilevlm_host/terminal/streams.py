@@ -1,4 +1,4 @@
-"""The command's standard streams: open, and able to print any text."""
+"""Prepare the command's standard streams: open, and able to print any text."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 
 
 def prepare_streams() -> None:
-    """Make standard input, output and error usable however the command was started.
+    """Make standard input, output and error usable no matter how the command was started.
 
-    One that is closed becomes the null device, also for libraries that write to its descriptor. Text that the terminal's encoding
-    can't say, or a file's name that isn't UTF-8, is printed escaped; input that isn't UTF-8 arrives as Python spells such names.
+    A closed stream becomes the null device, also for libraries that write to its descriptor. Text that the terminal's encoding
+    doesn't support, or a file name that isn't UTF-8, is printed escaped; input that isn't UTF-8 is read with surrogate escapes.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

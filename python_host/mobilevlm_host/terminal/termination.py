@@ -1,4 +1,4 @@
-"""Being ended by the system unwinds a command as Ctrl-C does: what it had begun is cleaned up."""
+"""Let termination signals unwind a command like Ctrl-C, so that it cleans up."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def unwound_at_termination() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP, unless someone else handles or ignores them, into ``SystemExit`` with the shell's code for them."""
+    """Turn SIGTERM and SIGHUP, unless already handled or ignored, into ``SystemExit`` with the shell's exit code for them."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may decide on signals
+        yield  # only the main thread may set signal handlers
         return
     ours = [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
 
     def end(number: int, frame: FrameType | None) -> None:
         for each in ours:
-            signal.signal(each, signal.SIG_IGN)  # a second one must interrupt neither the cleaning up nor the exit
+            signal.signal(each, signal.SIG_IGN)  # a second signal must interrupt neither the cleanup nor the exit
         raise SystemExit(128 + number)
 
     for number in ours:

@@ -151,7 +151,9 @@ def outputs(programs: Callable[[str], Lowered]) -> dict[str, tuple[list[Tensor],
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_outputs_are_equal_with_a_weights_cache(recipe: str, outputs: dict[str, tuple[list[Tensor], list[Tensor]]]) -> None:
+def test_outputs_are_equal_with_a_weights_cache(
+    recipe: str, outputs: dict[str, tuple[list[Tensor], list[Tensor]]]
+) -> None:
     """Bit for bit, with XNNPACK's weights cache, which frees a delegate's constants once it is compiled."""
     plain, cached = outputs[recipe]
     assert len(plain) == len(cached) == 2 * 2 + 2 * STEPS

@@ -1,4 +1,4 @@
-"""``mvlm bench``: every figure is there, for each number of threads, and what can't be measured is refused first."""
+"""``mvlm bench``: every figure is reported for each number of threads, and anything that can't be measured is rejected first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mobilevlm_export.errors import ParityError, RunnerError
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.bench import bench_round as session
 from mobilevlm_host.bench.bench_bundle import bench
-from mobilevlm_host.bench.bench_report import PAGE, BenchReport, System, render, write_report
+from mobilevlm_host.bench.bench_report import PAGE, BenchReport, ThreadCountResult, render, write_report
 from mobilevlm_host.bench.bench_round import Session, measure
 from mobilevlm_host.bench.measurement import Spread
 from mobilevlm_host.cli.mvlm import main
@@ -80,7 +80,7 @@ def test_every_figure_for_each_number_of_threads(tiny_bundle: Bundle, tmp_path: 
 def _report(**figures: float) -> BenchReport:
     names = {"threads": 2, **dict.fromkeys(SINGLE, 0.5), "prefill_tok_s@32": 100.0, "decode_tok_s@64": 20.0}
     names |= {f"method_s@{method}": at for at, method in enumerate(METHODS)} | figures
-    system = System(None, {name: Spread((value, value)) for name, value in names.items()})
+    system = ThreadCountResult(None, {name: Spread((value, value)) for name, value in names.items()})
     return BenchReport("<b>.mvlm", "executorch", "int4", "p.png", 32, 2, 0.0, [system])
 
 

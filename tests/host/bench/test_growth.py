@@ -1,4 +1,4 @@
-"""Curves of growth: what is measured at which lengths, the power by which it grows, and a drawing that stands alone."""
+"""Growth curves: the measured lengths, the exponent of growth, and a self-contained chart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mobilevlm_host.bench.growth import Growth, draw, main, measure
 
 
 def _growth(power: float, lengths: tuple[int, ...] = (32, 64, 128)) -> Growth:
-    """A bundle whose whole costs grow with ``power``."""
+    """A bundle whose total costs grow with exponent ``power``."""
     a_token = {length: length ** (power - 1) for length in lengths}
     whole = {length: length**power for length in lengths}
     return Growth("a", 1000, {"prefill": a_token, "context": whole, "answer": a_token, "picture": whole})

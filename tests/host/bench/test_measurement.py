@@ -1,4 +1,4 @@
-"""Rounds alternate, spreads are what they are called, and what a child says arrives."""
+"""Rounds alternate, spreads are computed correctly, and a child's output is received."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def test_a_child_that_is_killed_is_one_line(tmp_path: Path, monkeypatch: pytest.
 
 def test_memory_is_of_this_process() -> None:
     before = memory_bytes()
-    filled = bytearray(b"x") * 200_000_000
+    fill_contexts = bytearray(b"x") * 200_000_000
     assert memory_bytes() - before > 150_000_000
-    assert len(filled) == 200_000_000
-    del filled
+    assert len(fill_contexts) == 200_000_000
+    del fill_contexts
     assert memory_bytes() - before < 100_000_000
     assert peak_memory_bytes() - before > 150_000_000

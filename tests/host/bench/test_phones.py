@@ -1,4 +1,4 @@
-"""The estimate of phones: peaks from cores, the slower of computing and reading, and never without its label."""
+"""The estimate for phones: peaks from cores, the slower of computing and reading, and always labeled as an estimate."""
 
 from __future__ import annotations
 

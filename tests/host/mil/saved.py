@@ -23,8 +23,8 @@ _TYPES = {
 
 
 def save(path: Path, program: Any, *, passes: Any = None, target: Any = ct.target.iOS18) -> Path:
-    """Save a MIL program as it is: no pass changes its operations."""
-    gc.freeze()  # convert() collects garbage, which among all that torch has loaded takes a second
+    """Save a MIL program without passes, so that its operations don't change."""
+    gc.freeze()  # convert() collects garbage, which takes a second with torch loaded
     try:
         ct.convert(
             program,
@@ -41,7 +41,7 @@ def save(path: Path, program: Any, *, passes: Any = None, target: Any = ct.targe
 
 
 def build(inputs: Sequence[np.ndarray], body: Callable[..., Any], *, states: dict[str, Any] | None = None) -> Any:
-    """A program of iOS 18 whose inputs are like ``inputs`` and whose operations ``body`` makes."""
+    """An iOS 18 program with inputs like ``inputs`` and the operations of ``body``."""
     specs = [mb.TensorSpec(each.shape, dtype=_TYPES[each.dtype]) for each in inputs]
     specs += [mb.StateTensorSpec(shape, dtype=types.fp16) for shape in (states or {}).values()]
     names = [*(f"x{at}" for at in range(len(inputs))), *(states or {})]
@@ -52,11 +52,11 @@ def build(inputs: Sequence[np.ndarray], body: Callable[..., Any], *, states: dic
 
 
 def collected() -> None:
-    """Collect what a conversion left, so that no later test waits for it."""
+    """Collect the garbage of a conversion, so that no later test has to wait for it."""
     gc.collect()
 
 
 def outputs_of(program: Program, inputs: Sequence[np.ndarray], *args: Any) -> list[np.ndarray]:
-    """What the default function gives, in order."""
+    """The outputs of the default function, in order."""
     given = {f"x{at}": each for at, each in enumerate(inputs)}
     return [value.numpy() for value in program.function().run(given, *args).values()]

@@ -1,4 +1,4 @@
-"""The weight file, against bytes written by hand and against Core ML Tools' own writer."""
+"""The weight file, compared with bytes written by hand and with Core ML Tools' own writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compressed weights: against numbers worked out by hand, and against Core ML Tools' own decompression."""
+"""Compressed weights, compared with numbers computed by hand and with Core ML Tools' own decompression."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ _INT4, _UINT4 = (types.nptype_from_builtin(each) for each in (types.int4, types.
 
 
 def _saved_weight(path: Path, kind: str) -> np.ndarray:
-    """Save a program that multiplies with a compressed weight [8, 64], and return what that weight is."""
+    """Save a program that multiplies by a compressed weight [8, 64], and return that weight."""
     random = np.random.default_rng(0)
     scale = random.random((8, 2)).astype(np.float16)
     parts: dict[str, Any] = {

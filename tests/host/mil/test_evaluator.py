@@ -1,4 +1,4 @@
-"""Running saved programs: rounding, states, functions, pictures, and programs that this project didn't convert."""
+"""Running saved programs: rounding, states, functions, images, and programs from other conversions."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_half_precision_is_rounded_after_each_operation(tmp_path: Path) -> None:
 
 
 def test_a_sum_is_rounded_once(tmp_path: Path) -> None:
-    """What accumulates within an operation isn't rounded on the way: in fp16 this sum would stop at 2048."""
+    """Intermediate results within an operation aren't rounded: in fp16 this sum would stop at 2048."""
     x = np.ones((1, 4096), HALF)
     path = save(tmp_path / "sum.mlpackage", build([x], lambda x: mb.linear(x=x, weight=np.ones((2, 4096), HALF))))
     (total,) = Program.open(path).function().run({"x0": x}).values()
@@ -376,7 +376,7 @@ def test_weights_are_decompressed_again_when_the_cache_is_full() -> None:
         calls.append(size)
         return torch.zeros(size, dtype=torch.float16)
 
-    weights = running.Weights(room=100)
+    weights = running.WeightCache(room=100)
     for _ in range(3):
         for size in (30, 40, 10):  # 60, 80 and 20 bytes
             assert len(weights.get(size, lambda size=size: decompress(size))) == size
@@ -384,7 +384,7 @@ def test_weights_are_decompressed_again_when_the_cache_is_full() -> None:
 
 
 def test_only_some_weights_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight compressed layers run with no more than two of their weights decompressed; kept, all stay."""
+    """Eight compressed layers run with at most two of their weights decompressed; with a cache, all stay in memory."""
     layers, width = 8, 64
     random = np.random.default_rng(0)
     data = [random.integers(-128, 128, (width, width)).astype(np.int8) for _ in range(layers)]

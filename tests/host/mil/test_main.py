@@ -81,8 +81,8 @@ def test_a_users_mistake_is_one_line(model: Path, tmp_path: Path) -> None:
         ((model, "--input", "x0=zeros"), "got no input 'x1', expected int32 [1]"),
         ((model, "--input", "x9=zeros"), "--input: got 'x9', expected one of x0, x1"),
         ((model, "--input", "x0"), "--input: got 'x0', expected NAME=VALUE"),
-        ((model, "--input", f"x0={tmp_path / 'not.npy'}"), "expected a .npy file, a picture, zeros or random"),
-        ((model, "--input", f"x0={tmp_path / 'no.png'}"), "expected a .npy file, a picture, zeros or random"),
+        ((model, "--input", f"x0={tmp_path / 'not.npy'}"), "expected a .npy file, an image, zeros or random"),
+        ((model, "--input", f"x0={tmp_path / 'no.png'}"), "expected a .npy file, an image, zeros or random"),
         ((model, "--output", tmp_path / "out.npz"), "--output: got nothing to run"),
         ((model, "--input", "x0=zeros", "--output", tmp_path / "there.npz"), "exists already, expected a new file"),
     ):

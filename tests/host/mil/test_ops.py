@@ -1,4 +1,4 @@
-"""Each operation, saved by Core ML Tools and run by this evaluator, against torch or numpy written out here."""
+"""Each operation, saved by Core ML Tools and run by this evaluator, compared with torch or numpy."""
 
 from __future__ import annotations
 

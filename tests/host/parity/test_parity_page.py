@@ -226,7 +226,9 @@ def test_only_an_older_report_is_replaced(passing: ParityReport, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     notes = tmp_path / "notes.html"
     notes.write_text("<!doctype html><p>mine</p>")
-    with pytest.raises(ParityError, match="exists and isn't a parity report, so it isn't replaced; name another file"):
+    with pytest.raises(
+        ParityError, match="exists and isn't a parity report, so it was not replaced; choose another file"
+    ):
         write_report(passing, notes)
     assert "mine" in notes.read_text()
     with pytest.raises(ParityError, match="is a folder, expected the name of a file"):

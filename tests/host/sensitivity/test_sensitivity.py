@@ -47,7 +47,7 @@ def test_each_component_alone(samples: Samples, model: MobileVLM) -> None:
     assert all(cost.mean_kl > 1e-9 and 0.9 < cost.cosine < 1 and cost.bytes_saved > 0 for cost in costs.values())
     whole = samples.quantized(RECIPES["int8"])
     assert sum(cost.bytes_saved for cost in costs.values()) == fp32 - weight_bytes(whole)
-    assert weight_bytes(model) == fp32  # the model itself is left as it was
+    assert weight_bytes(model) == fp32  # the model itself is not changed
     coarse = samples.cost("llm 0-0", recipe_of("llm 0-0", "int4"))
     assert coarse.mean_kl > costs["llm 0-0"].mean_kl
     assert coarse.cosine < costs["llm 0-0"].cosine

@@ -1,4 +1,4 @@
-"""What commands leave on the screen of a terminal: their results, whole, and nothing of their bars."""
+"""Commands leave their complete results on the terminal's screen, and no progress bars."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def test_the_remaining_time_ignores_the_first_step(
         ):
             now = seconds
             progress("asking", done, 100)
-    # Loading takes the first minute; then a step takes two seconds, until all is done.
+    # Loading takes the first minute; after that, each step takes two seconds.
     assert capsys.readouterr().err.splitlines() == [
         "asking 20/100",
         "asking 21/100",

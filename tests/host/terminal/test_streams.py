@@ -1,4 +1,4 @@
-"""Commands run whatever their standard streams are."""
+"""Commands run with any standard streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command that is ended by the system leaves nothing behind."""
+"""A command terminated by the system leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mobilevlm_host.terminal.termination import unwound_at_termination
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_terminated_command_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     code = (
-        f"import signal, sys; signal.signal({int(number)}, signal.SIG_DFL)\n"  # nohup, say, ignores it for all below
+        f"import signal, sys; signal.signal({int(number)}, signal.SIG_DFL)\n"  # as nohup does for its child processes
         "from mobilevlm_export.checkpoint import synth; from mobilevlm_host.cli.mvlm import main\n"
         "def forever(*_):\n    print('begun', flush=True)\n    while True: pass\n"
         "synth._write_shards = forever\n"

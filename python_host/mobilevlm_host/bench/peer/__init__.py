@@ -1,1 +1,1 @@
-"""The kit beside llama.cpp, on the same weights, in the same run."""
+"""Compare the kit with llama.cpp on the same weights, in the same run."""

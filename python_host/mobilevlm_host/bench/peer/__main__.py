@@ -1,4 +1,4 @@
-"""``python -m mobilevlm_host.bench.peer``: the kit beside llama.cpp. ``make bench`` runs it."""
+"""``python -m mobilevlm_host.bench.peer``: compare the kit with llama.cpp. ``make bench`` runs it."""
 
 from __future__ import annotations
 
@@ -29,24 +29,30 @@ _QUESTIONS = 200
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
-    help="Compare this one, made from CHECKPOINT. [default: int4, exported for the purpose]",
+    help="Compare this bundle, made from CHECKPOINT. [default: a new int4 export]",
 )
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Each in fresh processes.")
 @click.option(
-    "--threads", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True, help="CPU threads of each."
+    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds, each in fresh processes."
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=os.cpu_count() or 1,
+    show_default=True,
+    help="CPU threads per engine.",
 )
 @click.option(
     "--work",
     type=click.Path(path_type=Path),
     default=lambda: cache_folder("peer"),
     show_default="~/.cache/mobilevlm-kit/peer",
-    help="Where GGUF files and made-up checkpoints are kept, and a bundle until it is measured.",
+    help="Folder that caches GGUF files and random checkpoints, and holds a new bundle while it is measured.",
 )
 @json_option
 def main(checkpoint: str, bundle: Path | None, rounds: int, threads: int, work: Path, as_json: bool) -> None:
-    """Measure CHECKPOINT with the kit and with llama.cpp in turns: `demo`, `1.7b` or `3b` (random weights), or a folder.
+    """Measure CHECKPOINT with the kit and with llama.cpp, interleaved: `demo`, `1.7b` or `3b` (random weights), or a folder.
 
-    Image, prompt and token ids are the same. Of the demo, the answers to held-out questions are compared too.
+    Image, prompt and token ids are the same. For the demo, answers to held-out questions are compared too.
     """
     hide_library_warnings()
     with one_line_errors():
@@ -74,7 +80,7 @@ def _require_peer() -> None:
     for name in ("llama_cpp.mtmd_cpp", "gguf"):
         try:
             import_module(name)
-        except (ImportError, OSError, RuntimeError) as error:  # missing, or compiled for another machine
+        except (ImportError, OSError, RuntimeError) as error:  # missing, or compiled for another kind of machine
             raise RunnerError(
                 f"llama.cpp: {name} can't be imported ({str(error).splitlines()[0]}); make bench installs it "
                 "(about 15 minutes, once), or: pip install -e '.[bench]'"

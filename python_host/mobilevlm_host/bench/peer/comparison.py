@@ -1,4 +1,4 @@
-"""Both engines in turns on one checkpoint, a fresh process each round, and how the machine's limits stood at the time."""
+"""Interleaved rounds of both engines on one checkpoint, each in a fresh process, with the machine's limits at the time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.ask.fp32_answer import answer_fp32
 from mobilevlm_host.bench.measurement import Figures, in_child, interleaved
 from mobilevlm_host.bench.operations import per_image, per_prefilled_token
-from mobilevlm_host.bench.peer.comparison_report import Accuracy, Comparison, System
+from mobilevlm_host.bench.peer.comparison_report import Accuracy, ComparedSystem, PeerComparison
 from mobilevlm_host.bench.peer.peer_files import LlamaCppFiles, kit_bytes, kit_bytes_per_token
 from mobilevlm_host.bench.peer.peer_round import Job, Prompt
 
@@ -39,8 +39,8 @@ _MAX_NEW_TOKENS = 80
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A job for every engine, written where their processes read it."""
+class _JobWriter:
+    """Writes jobs, common to all engines, to a folder from which their processes read them."""
 
     folder: Path
     bundle: Bundle
@@ -48,7 +48,7 @@ class _Asked:
 
     def job(self, name: str, questions: Sequence[tuple[Image, str]], answers: int = 0) -> Job:
         tokenizer, manifest = Tokenizer(self.bundle.tokenizer()), self.bundle.manifest
-        # Square and of the model's size already: neither engine has to resize.
+        # Already square and of the model's size, so that neither engine has to resize.
         pixels = np.stack([preprocess(image, self.bundle.config).permute(1, 2, 0).numpy() for image, _ in questions])
         file = self.folder / f"{name}.npy"
         np.save(file, pixels)
@@ -65,7 +65,7 @@ class _Asked:
         )
 
     def run(self, module: str, job: Job, files: Sequence[Path]) -> Any:
-        """What ``module`` makes of ``job`` with its own ``files``, in a fresh process."""
+        """The result of ``module`` for ``job`` with its own ``files``, in a fresh process."""
         values = job.to_json() | {"files": [str(file) for file in files]}
         path = self.folder / "job.json"
         path.write_text(json.dumps(values), encoding="utf-8")
@@ -81,37 +81,37 @@ def compare(
     rounds: int,
     questions: int = 0,
     progress: Progress = silent,
-) -> Comparison:
-    """Measure ``bundle`` beside ``peers`` in ``rounds`` rounds; ``questions`` held-out ones of the demo are answered by all and by the fp32
-    model.
+) -> PeerComparison:
+    """Measure ``bundle`` and ``peers`` in ``rounds`` rounds; all of them, and the fp32 model, answer ``questions`` held-out questions of
+    the demo.
 
     Raises:
-        RunnerError: an engine fails, or its tokenizer gives other ids for the prompt than the checkpoint's.
+        RunnerError: an engine fails, or its tokenizer returns other ids for the prompt than the checkpoint's.
     """
     with ScratchFolder() as folder:
-        asked = _Asked(folder, bundle, threads)
-        job = asked.job("picture", [(open_image(_PICTURE), QUESTION)])
+        jobs = _JobWriter(folder, bundle, threads)
+        job = jobs.job("picture", [(open_image(_PICTURE), QUESTION)])
         engines = {KIT: ("mobilevlm_host.bench.peer.kit_engine", [bundle.path])}
         engines |= {
             peer.name: ("mobilevlm_host.bench.peer.llama_cpp_engine", [peer.language_model, peer.projector])
             for peer in peers
         }
         runs: dict[str, Callable[[], Figures]] = {
-            name: partial(asked.run, module, job, files) for name, (module, files) in engines.items()
+            name: partial(jobs.run, module, job, files) for name, (module, files) in engines.items()
         }
         runs[LIMITS] = partial(in_child, "mobilevlm_host.bench.peer.machine_limits", {"threads": threads})
         for name in engines:
-            runs[name]()  # fills the file cache
+            runs[name]()  # warms the file cache
         figures = interleaved(runs, rounds, progress)
-        accuracy = _answers(asked, checkpoint, engines, _held_out(questions), progress) if questions else {}
+        accuracy = _answers(jobs, checkpoint, engines, _held_out(questions), progress) if questions else {}
     config = bundle.config
-    return Comparison(
+    return PeerComparison(
         model=config.name,
         threads=threads,
         rounds=rounds,
         prefill_tokens=len(job.prefill_ids),
         limits=figures.pop(LIMITS),
-        kit=System(
+        kit=ComparedSystem(
             f"{KIT} {bundle.manifest.values['quantization']['recipe']['name']}",
             kit_bytes(bundle),
             kit_bytes_per_token(bundle),
@@ -119,7 +119,7 @@ def compare(
             accuracy.get(KIT),
         ),
         peers=[
-            System(
+            ComparedSystem(
                 peer.name,
                 peer.bytes,
                 peer.bytes_per_token,
@@ -140,25 +140,25 @@ def _prompt(tokenizer: Tokenizer, question: str) -> Prompt:
 
 
 def _answers(
-    asked: _Asked,
+    jobs: _JobWriter,
     checkpoint: Path,
     engines: dict[str, tuple[str, list[Path]]],
     questions: list[tuple[Image, QA]],
     progress: Progress,
 ) -> dict[str, Accuracy]:
-    """How often each engine says what the fp32 model says, and is right."""
-    torch.set_num_threads(1)  # as below: the demo is so small that threads only wait for each other
-    model, tokenizer = load_checkpoint(checkpoint), Tokenizer(asked.bundle.tokenizer())
+    """How often each engine gives the fp32 model's answer, and the correct answer."""
+    torch.set_num_threads(1)  # as below: the demo is so small that more threads only slow it down
+    model, tokenizer = load_checkpoint(checkpoint), Tokenizer(jobs.bundle.tokenizer())
     expected = []
     for image, qa in questions:
         expected.append(answer_fp32(model, tokenizer, image, qa.question, _MAX_NEW_TOKENS))
         progress("answers of the fp32 model", len(expected), len(questions))
-    job = asked.job("questions", [(image, qa.question) for image, qa in questions], _MAX_NEW_TOKENS)
+    job = jobs.job("questions", [(image, qa.question) for image, qa in questions], _MAX_NEW_TOKENS)
     job = replace(job, threads=1)
     found = {}
     for done, (name, (module, files)) in enumerate(engines.items()):
         progress("answers of the engines", done, len(engines))
-        given = [tokenizer.decode(ids) for ids in asked.run(module, job, files)["answers"]]
+        given = [tokenizer.decode(ids) for ids in jobs.run(module, job, files)["answers"]]
         found[name] = Accuracy(
             questions=len(questions),
             same=sum(answer == oracle for answer, oracle in zip(given, expected, strict=True)),

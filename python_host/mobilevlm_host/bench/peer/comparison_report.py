@@ -1,4 +1,4 @@
-"""What a comparison found, as one table and as JSON: medians, and ratios with their spread over the rounds."""
+"""The results of a comparison as a table and as JSON: medians, and ratios with their spread over the rounds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mobilevlm_host.bench.bench_report import machine
 from mobilevlm_host.bench.measurement import Spread
 from mobilevlm_host.terminal.output import print_table
 
-# Of a figure's ratio: True where more is better, so that a ratio above 1 always speaks for the kit.
+# Figures with labels; True if more is better, so that a ratio above 1 always favors the kit.
 _FIGURES: Mapping[str, tuple[str, bool]] = {
-    # Opening, and what the first ask takes longer than the second.
+    # Opening, plus the extra time of the first question over the second.
     "load_s": ("load and warm up", False),
     "image_encode_s": ("image encode", False),
     "prefill_tok_s": ("prefill, {} tokens", True),
@@ -24,14 +24,14 @@ _FIGURES: Mapping[str, tuple[str, bool]] = {
     "ttft_s": ("first token, scratch", False),
     "ttft_prepared_s": ("first token, prepared", False),
     "peak_memory_bytes": ("peak memory", False),
-    "own_memory_bytes": ("… less libraries", False),
+    "own_memory_bytes": ("… without libraries", False),
 }
 _FROM_SCRATCH, _PREPARED = "ttft_s", "ttft_prepared_s"
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Of ``questions``: how many answers are the fp32 model's, how many are right, and how many of the fp32 model's are."""
+    """Of ``questions``: how many answers equal the fp32 model's, how many are correct, and how many of the fp32 model's are."""
 
     questions: int
     same: int
@@ -40,8 +40,8 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class System:
-    """One engine with its files. ``types`` says what became of the matrices, where it isn't all the same."""
+class ComparedSystem:
+    """One engine with its files. ``types`` counts the matrices by type, if they differ."""
 
     name: str
     file_bytes: int
@@ -52,27 +52,27 @@ class System:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """All that was measured. Samples of one index are of one round."""
+class PeerComparison:
+    """All measurements. Samples with the same index are from the same round."""
 
     model: str
     threads: int
     rounds: int
     prefill_tokens: int
     limits: Mapping[str, Spread]
-    kit: System
-    peers: Sequence[System]
+    kit: ComparedSystem
+    peers: Sequence[ComparedSystem]
     operations_per_token: int
     operations_per_image: int
 
-    def ratio(self, figure: str, peer: System, kit_figure: str | None = None) -> Spread:
-        """How many times better than ``peer`` the kit was, round by round: ``figure``, beside which the kit's own may be another."""
+    def ratio(self, figure: str, peer: ComparedSystem, kit_figure: str | None = None) -> Spread:
+        """How many times better than ``peer`` the kit was in each round: ``figure``, compared with the kit's ``kit_figure`` if given."""
         ours, theirs = self.kit.figures[kit_figure or figure].samples, peer.figures[figure].samples
         more_is_better = _FIGURES[figure][1]
         return Spread(tuple(a / b if more_is_better else b / a for a, b in zip(ours, theirs, strict=True)))
 
-    def shares(self, system: System) -> dict[str, Spread]:
-        """The share of this machine's peak that ``system`` reached, 0 to 1: of reading memory, and of int8 products."""
+    def shares(self, system: ComparedSystem) -> dict[str, Spread]:
+        """The fraction of this machine's peaks that ``system`` reached, 0 to 1: reading memory, and int8 products."""
         read = [system.bytes_per_token * rate for rate in system.figures["decode_tok_s"].samples]
         prefill = [self.operations_per_token * rate for rate in system.figures["prefill_tok_s"].samples]
         encode = [self.operations_per_image / seconds for seconds in system.figures["image_encode_s"].samples]
@@ -84,7 +84,7 @@ class Comparison:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for ``--json``."""
+        """Plain data for ``--json``."""
         return {
             "model": self.model,
             "threads": self.threads,
@@ -96,7 +96,7 @@ class Comparison:
             "ratios": {peer.name: self._ratios_json(peer) for peer in self.peers},
         }
 
-    def _system_json(self, system: System) -> dict[str, Any]:
+    def _system_json(self, system: ComparedSystem) -> dict[str, Any]:
         return {
             "name": system.name,
             "file_bytes": system.file_bytes,
@@ -106,20 +106,20 @@ class Comparison:
             "accuracy": asdict(system.accuracy) if system.accuracy else None,
         }
 
-    def _ratios_json(self, peer: System) -> dict[str, Any]:
+    def _ratios_json(self, peer: ComparedSystem) -> dict[str, Any]:
         ratios = {figure: self.ratio(figure, peer).to_json() for figure in _FIGURES}
         prepared = self.ratio(_FROM_SCRATCH, peer, _PREPARED).to_json()
         return ratios | {"ttft_prepared_to_peer_from_scratch": prepared, "files": peer.file_bytes / self.kit.file_bytes}
 
 
-def print_comparison(found: Comparison) -> None:
-    """One table on stdout: a figure a row, the kit's median, and for each peer its median and the ratio."""
+def print_comparison(found: PeerComparison) -> None:
+    """Print one table on stdout: per figure, the kit's median, and each peer's median and ratio."""
     columns = ["", found.kit.name]
     for peer in found.peers:
         columns += [peer.name, "better by"]
     print_table(
-        f"{found.model}: {found.kit.name} and llama.cpp, {found.threads} threads, {found.rounds} rounds in turns, each in a fresh "
-        "process. Medians; ratios of the same round with quartiles, above 1 where the kit is better",
+        f"{found.model}: {found.kit.name} and llama.cpp, {found.threads} threads, {found.rounds} interleaved rounds, each in a fresh "
+        "process. Medians; ratios within a round with quartiles, above 1 where the kit is better",
         columns,
         [*_figure_rows(found), _file_row(found), *_share_rows(found), *_accuracy_rows(found)],
     )
@@ -130,14 +130,14 @@ def print_comparison(found: Comparison) -> None:
     for peer in found.peers:
         print(f"{peer.name}: {peer.types}.")
     if (load := os.getloadavg()[0]) > found.threads + 1:
-        print(f"Other work was running (load average {load:.1f}): expect it in the figures.")
+        print(f"Other processes were running (load average {load:.1f}): figures may be affected.")
 
 
-def _figure_rows(found: Comparison) -> list[list[str]]:
+def _figure_rows(found: PeerComparison) -> list[list[str]]:
     rows = []
-    for figure, (called, _) in _FIGURES.items():
+    for figure, (label, _) in _FIGURES.items():
         show = _shown(figure)
-        row = [called.format(found.prefill_tokens), show(found.kit.figures[figure].median)]
+        row = [label.format(found.prefill_tokens), show(found.kit.figures[figure].median)]
         for peer in found.peers:
             row += [show(peer.figures[figure].median), _ratio(found.ratio(figure, peer))]
         rows.append(row)
@@ -147,34 +147,34 @@ def _figure_rows(found: Comparison) -> list[list[str]]:
     return [*rows, row]
 
 
-def _file_row(found: Comparison) -> list[str]:
+def _file_row(found: PeerComparison) -> list[str]:
     row = ["files, all parts", megabytes(found.kit.file_bytes)]
     for peer in found.peers:
         row += [megabytes(peer.file_bytes), f"{peer.file_bytes / found.kit.file_bytes:.2f}"]
     return row
 
 
-def _share_rows(found: Comparison) -> list[list[str]]:
+def _share_rows(found: PeerComparison) -> list[list[str]]:
     ours = found.shares(found.kit)
-    called = {
+    labels = {
         "decode": "decode, of memory peak",
         "prefill": "prefill, of int8 peak",
         "image encode": "encode, of int8 peak",
     }
     rows = []
     for name, share in ours.items():
-        row = [called[name], f"{share.median:.0%}"]
+        row = [labels[name], f"{share.median:.0%}"]
         for peer in found.peers:
             row += [f"{found.shares(peer)[name].median:.0%}", ""]
         rows.append(row)
     return rows
 
 
-def _accuracy_rows(found: Comparison) -> list[list[str]]:
+def _accuracy_rows(found: PeerComparison) -> list[list[str]]:
     if found.kit.accuracy is None:
         return []
-    asked, fp32 = found.kit.accuracy.questions, found.kit.accuracy.fp32_right
-    rows = [[f"as fp32 says, of {asked}"], [f"right (fp32: {fp32})"]]
+    questions, fp32 = found.kit.accuracy.questions, found.kit.accuracy.fp32_right
+    rows = [[f"answers equal to fp32's, of {questions}"], [f"correct (fp32: {fp32})"]]
     for system in (found.kit, *found.peers):
         assert system.accuracy is not None
         between = [] if system is found.kit else [""]

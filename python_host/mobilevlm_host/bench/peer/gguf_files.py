@@ -1,6 +1,6 @@
 """A checkpoint in the published layout → the two GGUF files that llama.cpp reads: language model, and tower with projector.
 
-Names and metadata are those of llama.cpp's ``llama`` architecture and of its ``clip.cpp``. Tensors are read and written one by one.
+Names and metadata follow llama.cpp's ``llama`` architecture and its ``clip.cpp``. Tensors are read and written one by one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
 
 F16, F32, Q8_0 = GGMLQuantizationType.F16, GGMLQuantizationType.F32, GGMLQuantizationType.Q8_0
-# llama.cpp's LDPv2 is written for this grid of patches alone (CLIP-L at 336 pixels).
+# llama.cpp's LDPv2 supports only this grid of patches (CLIP-L at 336 pixels).
 LDPV2_GRID = 24
 
 _LANGUAGE_MODEL = {
@@ -74,7 +74,7 @@ _TOKEN_TYPES = {
 
 @dataclass(frozen=True)
 class _Entry:
-    """A tensor of a GGUF file: where it is read from, and how it is stored."""
+    """A tensor of a GGUF file: its source, and how it is stored."""
 
     key: str
     kind: GGMLQuantizationType
@@ -91,8 +91,8 @@ def write_language_model(checkpoint: Path, path: Path, progress: Progress = sile
     config, weights = read_config(checkpoint), open_weights(checkpoint)
     llm = config.llm
     entries = {name: _language_entry(key, llm) for key, name in _language_names(config, weights).items()}
-    with atomic_file(path) as beside:
-        writer = GGUFWriter(beside, "llama")
+    with atomic_file(path) as temporary:
+        writer = GGUFWriter(temporary, "llama")
         writer.add_name(config.name)
         writer.add_file_type(LlamaFileType.MOSTLY_F16)
         writer.add_vocab_size(llm.vocab_size)
@@ -114,8 +114,9 @@ def write_projector(
 ) -> None:
     """Write the vision tower and LDPv2 of ``checkpoint`` to ``path``: matrices as ``linears`` (F16 or Q8_0), the rest float.
 
-    Only the tower's layers that run are written. Where the patch grid isn't that of llama.cpp's LDPv2, the file says ``mlp``: llama.cpp
-    then computes the projector's two linears; pooling and the convolution, whose weights are there too, are left to the reader.
+    Only the tower's layers that run are written. If llama.cpp's LDPv2 doesn't support the patch grid, the file's projector type is
+    ``mlp``: llama.cpp then computes the projector's two linears, and the reader computes pooling and the convolution, whose weights
+    are also in the file.
 
     Raises:
         CheckpointError: a weight is missing or damaged.
@@ -124,8 +125,8 @@ def write_projector(
     config, weights = read_config(checkpoint), open_weights(checkpoint)
     vision = config.vision
     entries = {name: _Entry(key, _vision_kind(name, linears)) for key, name in _vision_names(config).items()}
-    with atomic_file(path) as beside:
-        writer = GGUFWriter(beside, "clip")
+    with atomic_file(path) as temporary:
+        writer = GGUFWriter(temporary, "clip")
         writer.add_name(config.name)
         writer.add_file_type(LlamaFileType.MOSTLY_Q8_0 if linears == Q8_0 else LlamaFileType.MOSTLY_F16)
         writer.add_clip_has_vision_encoder(True)
@@ -135,14 +136,14 @@ def write_projector(
         writer.add_vision_embedding_length(vision.hidden_size)
         writer.add_vision_feed_forward_length(vision.intermediate_size)
         writer.add_vision_block_count(vision.num_run_layers)
-        # The last layer written is the one whose output is read; without this key clip.cpp leaves one more out.
+        # The output of the last layer in the file is used; without this key clip.cpp would skip one more layer.
         writer.add_array("clip.vision.feature_layer", [vision.num_run_layers])
         writer.add_vision_head_count(vision.num_heads)
         writer.add_vision_projection_dim(config.projector.hidden_size)
         writer.add_vision_attention_layernorm_eps(vision.layer_norm_eps)
         writer.add_vision_image_mean(vision.image_mean)
         writer.add_vision_image_std(vision.image_std)
-        writer.add_vision_use_gelu(False)  # neither: QuickGELU
+        writer.add_vision_use_gelu(False)  # with the next key also false: QuickGELU
         writer.add_vision_use_silu(False)
         _write_tensors(writer, weights, checkpoint, entries, progress)
 
@@ -168,7 +169,7 @@ def _language_entry(key: str, llm: LlamaConfig) -> _Entry:
 
 
 def _interleaved(weight: Tensor, heads: int) -> Tensor:
-    """Rows of ``weight`` [H * K, D] from Hugging Face's RoPE, which turns row i with i + K/2, to ggml's, which turns neighbours."""
+    """Reorder rows of ``weight`` [H * K, D] from Hugging Face's RoPE, which pairs rows i and i + K/2, to ggml's, which pairs neighbors."""
     return weight.reshape(heads, 2, -1, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
 
 
@@ -188,7 +189,7 @@ def _vision_names(config: MobileVLMConfig) -> dict[str, str]:
 
 
 def _vision_kind(name: str, linears: GGMLQuantizationType) -> GGMLQuantizationType:
-    """Convolutions are computed from float16 alone; vectors and what is looked up stay float32."""
+    """The type of a tensor: llama.cpp supports only float16 convolutions; vectors and embeddings stay float32."""
     if name in ("v.patch_embd.weight", f"{_PEG}.weight"):
         return F16
     is_linear = name.endswith(".weight") and ".ln" not in name and "pre_ln" not in name and "position" not in name
@@ -196,7 +197,7 @@ def _vision_kind(name: str, linears: GGMLQuantizationType) -> GGMLQuantizationTy
 
 
 def _add_tokenizer(writer: GGUFWriter, model: Path, config: MobileVLMConfig) -> None:
-    """SentencePiece's pieces, scores and types; ids that it lacks are filled up to the embedding's rows."""
+    """Add SentencePiece's pieces, scores and types, with filler pieces up to the number of the embedding's rows."""
     proto = pb.ModelProto()
     try:
         proto.ParseFromString(model.read_bytes())
@@ -222,7 +223,7 @@ def _add_tokenizer(writer: GGUFWriter, model: Path, config: MobileVLMConfig) -> 
 def _write_tensors(
     writer: GGUFWriter, weights: Weights, checkpoint: Path, entries: Mapping[str, _Entry], progress: Progress
 ) -> None:
-    """All sizes first, then the values one by one, so that one tensor is in memory at a time."""
+    """Write all sizes first, then the values one by one, so that only one tensor is in memory at a time."""
     for name, entry in entries.items():
         if entry.key not in weights:
             raise CheckpointError(f"{checkpoint}: missing {entry.key}")

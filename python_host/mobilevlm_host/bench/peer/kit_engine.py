@@ -18,7 +18,7 @@ from mobilevlm_host.engines.native_output import native_output_hidden
 
 
 class KitEngine:
-    """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`. A job's file is the bundle's folder, whose hashes were verified before."""
+    """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`. A job's file is the bundle's folder, already verified."""
 
     def __init__(self, job: Job) -> None:
         folder = Path(job.files[0])
@@ -29,28 +29,28 @@ class KitEngine:
         self._methods: ExecuTorchMethods | None = None
 
     def ids(self, prompt: Prompt) -> tuple[list[int], list[int]]:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
         return [self._tokenizer.bos_id, *self._tokenizer.encode(prompt.before)], self._tokenizer.encode(prompt.after)
 
     def encode(self, pixels: NDArray[np.uint8]) -> object:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`: by the method alone, of a second copy of the program."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`; calls the method directly, on a second copy of the program."""
         self._methods = self._methods or ExecuTorchMethods(self._bundle)
         return self._methods.vision_encoder(_channels_first(pixels)[None])
 
     def reset(self) -> None:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
         self._generation.reset()
 
     def feed(self, ids: list[int]) -> None:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
         self._generation.feed(ids)
 
     def show(self, pixels: NDArray[np.uint8]) -> None:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
         self._generation.show(_channels_first(pixels))
 
     def generate(self, ids: list[int], max_new_tokens: int) -> list[int]:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
         tokens: list[int] = []
 
         def take(token: int) -> bool:
@@ -67,5 +67,5 @@ def _channels_first(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 if __name__ == "__main__":
     import_engine()
-    with native_output_hidden():  # once, not at each call while one is timed
+    with native_output_hidden():  # once for all calls, not within the timed ones
         run(KitEngine)

@@ -1,4 +1,4 @@
-"""llama.cpp in a round: its C API by ``llama-cpp-python``, with its multimodal library."""
+"""llama.cpp in a round: its C API through ``llama-cpp-python``, with its multimodal library."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from mobilevlm_host.bench.peer.pool_and_peg import PoolAndPeg
 
 _PHYSICAL_BATCH = 512  # llama.cpp's own default
 _ERROR = 4  # of ggml's log levels
-_said: list[str] = []  # llama.cpp's errors
+_errors: list[str] = []  # llama.cpp's errors
 
 
 def _log(level: int, text: bytes, _: object) -> None:
     if level == _ERROR:
-        _said.append(text.decode(errors="replace").strip())
+        _errors.append(text.decode(errors="replace").strip())
 
 
-_callback = llama.llama_log_callback(_log)  # kept: C calls it as long as the process lives
+_callback = llama.llama_log_callback(_log)  # kept alive, because C calls it until the process ends
 llama.llama_log_set(_callback, None)
 mtmd.mtmd_log_set(_callback, None)
 mtmd.mtmd_helper_log_set(_callback, None)
 
 
 class LlamaCppEngine:
-    """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`. A job's files are the language model and the projector, both GGUF.
+    """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`. A job's files are the language model and the projector, both GGUF.
 
-    Everything is llama.cpp's default but the threads and the context: mapped files, repacked weights, a float16 KV cache,
-    flash attention where it thinks fit.
+    Everything but the threads and the context has llama.cpp's default: mapped files, repacked weights, a float16 KV cache,
+    automatic flash attention.
     """
 
     def __init__(self, job: Job) -> None:
@@ -65,12 +65,12 @@ class LlamaCppEngine:
         self._eos_id = job.eos_id
 
     def ids(self, prompt: Prompt) -> tuple[list[int], list[int]]:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
         bos = llama.llama_vocab_bos(self._vocabulary)
         return [bos, *self._tokenize(prompt.before)], self._tokenize(prompt.after)
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`: float32 [tokens, D], a copy."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`: float32 [tokens, D], a copy."""
         with self._image_chunk(pixels) as chunk:
             if mtmd.mtmd_encode_chunk(self._vision, chunk):
                 raise RunnerError(f"{self._projector_file}: llama.cpp can't encode the image ({_reason()})")
@@ -80,17 +80,17 @@ class LlamaCppEngine:
         return self._pool(embeds) if self._pool else embeds
 
     def reset(self) -> None:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
         llama.llama_memory_clear(llama.llama_get_memory(self._context), True)
 
     def feed(self, ids: list[int]) -> None:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
         for at in range(0, len(ids), self._batch_size):
             part = ids[at : at + self._batch_size]
             self._decode(llama.llama_batch(n_tokens=len(part), token=(llama.llama_token * len(part))(*part)))
 
     def show(self, pixels: NDArray[np.uint8]) -> None:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
         embeds = np.ascontiguousarray(self.encode(pixels))
         for at in range(0, len(embeds), self._batch_size):
             part = embeds[at : at + self._batch_size]
@@ -98,7 +98,7 @@ class LlamaCppEngine:
             self._decode(llama.llama_batch(n_tokens=len(part), embd=pointer))
 
     def generate(self, ids: list[int], max_new_tokens: int) -> list[int]:
-        """See :class:`mobilevlm_host.bench.peer.peer_round.Engine`."""
+        """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
         tokens: list[int] = []
         while len(tokens) < max_new_tokens:
             self.feed(ids)
@@ -112,7 +112,7 @@ class LlamaCppEngine:
 
     def _decode(self, batch: Any) -> None:
         if llama.llama_decode(self._context, batch):
-            raise RunnerError(f"llama.cpp: it can't decode {batch.n_tokens} tokens ({_reason()})")
+            raise RunnerError(f"llama.cpp: can't decode {batch.n_tokens} tokens ({_reason()})")
 
     def _tokenize(self, text: str) -> list[int]:
         encoded = text.encode()
@@ -123,7 +123,7 @@ class LlamaCppEngine:
 
     @contextmanager
     def _image_chunk(self, pixels: NDArray[np.uint8]) -> Iterator[Any]:
-        """The image as the multimodal library's input; of the right size already, so it isn't resized."""
+        """The image as the multimodal library's input, which already has the right size and isn't resized."""
         height, width, _ = pixels.shape
         data = np.ascontiguousarray(pixels).ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
         bitmap: Any = mtmd.mtmd_bitmap_init(width, height, data)
@@ -143,7 +143,7 @@ class LlamaCppEngine:
 
 
 def quantize(source: Path, output: Path, file_type: str, threads: int) -> None:
-    """Write the language model ``source`` to ``output`` as ``file_type``, such as ``Q4_0``, by llama.cpp's own quantizer.
+    """Write the language model ``source`` to ``output`` as ``file_type``, such as ``Q4_0``, with llama.cpp's own quantizer.
 
     Raises:
         RunnerError: it fails.
@@ -162,7 +162,7 @@ def _made(pointer: Any, file: str) -> Any:
 
 
 def _reason() -> str:
-    return _said[-1] if _said else "it doesn't say why"
+    return _errors[-1] if _errors else "without an error message"
 
 
 if __name__ == "__main__":

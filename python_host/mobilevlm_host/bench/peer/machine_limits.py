@@ -1,6 +1,6 @@
-"""What this machine can do at most: how fast it reads memory, and how many int8 multiplications it does, with all threads asked for.
+"""This machine's limits: how fast it reads memory, and its rate of int8 multiplications, with the requested threads.
 
-A round of its own, in a fresh process, in turns with the engines': a machine that others use is as slow for it as for them.
+Measured in separate rounds, each in a fresh process, interleaved with the engines', so that other load slows all of them alike.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _REPEATS = 5
 
 
 def measure(threads: int) -> dict[str, float]:
-    """``memory_bytes_s``: bytes read a second by a sum over an array. ``int8_ops_s``: a square product's multiplications and additions a
-    second, by the faster of oneDNN's and FBGEMM's kernels. Each is the best of some tries.
+    """``memory_bytes_s``: bytes read per second by a sum over an array. ``int8_ops_s``: multiplications and additions per second of a
+    square matrix product, with the faster of oneDNN's and FBGEMM's kernels. Each is the best of several runs.
     """
     torch.set_num_threads(threads)
     array = torch.ones(_READ_BYTES // 8, dtype=torch.int64)
@@ -29,7 +29,7 @@ def measure(threads: int) -> dict[str, float]:
 
 
 def _fbgemm_product() -> Callable[[], object]:
-    """The product of a quantized input with packed weights, as quantized linears in torch compute it."""
+    """The product of a quantized input with packed weights, as in torch's quantized linears."""
     torch.backends.quantized.engine = "fbgemm"
     weight = torch.quantize_per_tensor(torch.randn(_SIDE, _SIDE), 0.01, 0, torch.qint8)
     packed = torch.ops.quantized.linear_prepack(weight, None)

@@ -31,7 +31,7 @@ _EMBEDDING = "token_embd.weight"
 
 @dataclass(frozen=True)
 class LlamaCppFiles:
-    """What llama.cpp loads, and ``name``: the language model's quantization, and that of the tower with the projector."""
+    """The files that llama.cpp loads; ``name`` is the quantization of the language model, and of the tower with the projector."""
 
     name: str
     language_model: Path
@@ -39,40 +39,40 @@ class LlamaCppFiles:
 
     @property
     def bytes(self) -> int:
-        """Of both files."""
+        """The size of both files."""
         return self.language_model.stat().st_size + self.projector.stat().st_size
 
     @property
     def types(self) -> str:
-        """How many matrices of the language model are of which type: where a row is no multiple of 256, the quantizer falls back."""
+        """The number of the language model's matrices by type: where a row isn't a multiple of 256, the quantizer falls back."""
         kinds = Counter(t.tensor_type.name for t in GGUFReader(self.language_model).tensors if len(t.shape) > 1)
         return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
 
     @property
     def bytes_per_token(self) -> int:
-        """Bytes of the weights that decoding a token reads: all but the embedding's, of which it reads a row."""
+        """Bytes of weights read to decode a token: all but the embedding's, of which only one row is read."""
         tensors = GGUFReader(self.language_model).tensors
-        # With tied weights there is no output.weight: the embedding is then read whole.
+        # With tied weights there is no output.weight, and the whole embedding is read.
         tied = not any(tensor.name == "output.weight" for tensor in tensors)
         return sum(int(tensor.n_bytes) for tensor in tensors if tied or tensor.name != _EMBEDDING)
 
 
 def kit_bytes_per_token(bundle: Bundle) -> int:
-    """The same of ``bundle``: the decoder's layers and its head, as they are in the program."""
+    """Bytes of weights that ``bundle`` reads to decode a token: the decoder's layers and its head, as in the program."""
     components = bundle.manifest.values["quantization"]["components"]
     return sum(int(part["bytes_after"]) for part in components if part["component"] in ("llm", "lm_head"))
 
 
 def kit_bytes(bundle: Bundle) -> int:
-    """Bytes of the files that the kit's engine loads: the program and the tokenizer. A bundle may hold another backend's too."""
+    """Bytes of the files that the kit's engine loads: the program and the tokenizer, not those of another backend."""
     return sum(file.stat().st_size for file in (bundle.artifact("executorch"), bundle.tokenizer("json")))
 
 
 def checkpoint_of(size: str, work: Path, progress: Progress = silent) -> Path:
-    """The checkpoint that ``size`` names: ``demo``; a preset, with random weights, made in ``work`` if it isn't there; or a folder.
+    """The checkpoint that ``size`` names: ``demo``; a preset, with random weights, created in ``work`` if missing; or a folder.
 
     Raises:
-        CheckpointError: it is none of these, or can't be made.
+        CheckpointError: it is none of these, or can't be created.
     """
     if size == DEMO:
         return DEMO_CHECKPOINT
@@ -90,10 +90,10 @@ def checkpoint_of(size: str, work: Path, progress: Progress = silent) -> Path:
 
 @contextmanager
 def bundle_of(checkpoint: Path, given: Path | None, work: Path, progress: Progress = silent) -> Iterator[Bundle]:
-    """The bundle ``given``, verified, or a new one in int4, in ``work`` for as long as it is used.
+    """The bundle ``given``, verified, or a new int4 bundle in ``work``, which is removed afterwards.
 
     Raises:
-        CheckpointError: ``checkpoint`` isn't one.
+        CheckpointError: ``checkpoint`` isn't a checkpoint.
         BundleError: ``given`` is damaged, not for ExecuTorch, or was made from another checkpoint.
     """
     if given is None:
@@ -102,14 +102,14 @@ def bundle_of(checkpoint: Path, given: Path | None, work: Path, progress: Progre
         return
     with Bundle.open(given, progress=progress) as opened:
         if opened.manifest.source_sha256 != checkpoint_sha256(checkpoint, progress):
-            raise BundleError(f"{given}: was made from another checkpoint than {checkpoint}")
+            raise BundleError(f"{given}: got a bundle of another checkpoint, expected one of {checkpoint}")
         opened.artifact("executorch")
         yield opened
 
 
 def llama_cpp_files(checkpoint: Path, work: Path, threads: int, progress: Progress = silent) -> list[LlamaCppFiles]:
-    """``checkpoint`` for llama.cpp: Q4_0 with a float16 projector, Q4_K_M with one of Q8_0. Made once, and again when the weights, the
-    writer or llama.cpp change.
+    """``checkpoint`` for llama.cpp: Q4_0 with a float16 projector, and Q4_K_M with a Q8_0 projector. The files are cached and remade
+    when the weights, the writer or llama.cpp change.
 
     Raises:
         CheckpointError, RunnerError: it can't be read or quantized.
@@ -124,8 +124,8 @@ def llama_cpp_files(checkpoint: Path, work: Path, threads: int, progress: Progre
     folder.mkdir(parents=True, exist_ok=True)
     language_models = {kind: folder / f"language-model-{kind}.gguf" for kind in LANGUAGE_MODELS}
     if missing := {kind: file for kind, file in language_models.items() if not file.exists()}:
-        with ScratchFolder(folder) as beside:
-            whole = beside / "f16.gguf"
+        with ScratchFolder(folder) as temporary:
+            whole = temporary / "f16.gguf"
             write_language_model(checkpoint, whole, progress)
             for done, (kind, file) in enumerate(missing.items()):
                 progress("quantizing with llama.cpp", done, len(missing))

@@ -1,6 +1,6 @@
-"""What one round asks of an engine, and the figures that come of it: the very same code for every engine.
+"""Measure one round: the same code and figures for every engine.
 
-Names tell units: ``_s`` seconds, ``_tok_s`` tokens a second, ``_bytes``.
+Names end in the unit: ``_s`` seconds, ``_tok_s`` tokens per second, ``_bytes``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENCODES = 3
 
 @dataclass(frozen=True)
 class Prompt:
-    """The conversation around an image: texts, and the ids that the checkpoint's tokenizer gives for each (BOS in the first)."""
+    """The texts before and after an image, and the ids of each from the checkpoint's tokenizer (BOS in the first)."""
 
     before: str
     before_ids: list[int]
@@ -34,9 +34,9 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Job:
-    """A round, as plain data. ``files`` are the engine's own; ``pixels`` is a file of uint8 [N, S, S, 3], an image for each prompt.
+    """A round as plain data. ``files`` are the engine's own; ``pixels`` is a file of uint8 [N, S, S, 3], one image per prompt.
 
-    ``answers`` asks for the answers to all prompts, of at most so many tokens; without it the first prompt is measured.
+    If ``answers`` is set, all prompts are answered with at most this many tokens; otherwise the first prompt is measured.
     """
 
     files: list[str]
@@ -49,28 +49,28 @@ class Job:
     answers: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """What :meth:`from_json` reads."""
+        """Plain data for :meth:`from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Job:
-        """The job that :meth:`to_json` wrote."""
+        """The job with the values of :meth:`to_json`."""
         return cls(**values | {"prompts": [Prompt(**prompt) for prompt in values["prompts"]]})
 
 
-class Engine(Protocol):
+class RoundEngine(Protocol):
     """One conversation in a KV cache. Pixels are uint8 [S, S, 3]."""
 
     def ids(self, prompt: Prompt) -> tuple[list[int], list[int]]:
-        """What the engine's own tokenizer makes of the texts of ``prompt``, with BOS in front of the first."""
+        """The ids of the texts of ``prompt`` from the engine's own tokenizer, the first with BOS."""
         ...
 
     def encode(self, pixels: NDArray[np.uint8]) -> object:
-        """The image's embeddings alone: nothing goes into the KV cache."""
+        """The image's embeddings, without changing the KV cache."""
         ...
 
     def reset(self) -> None:
-        """Forget all that was fed."""
+        """Clear the KV cache."""
         ...
 
     def feed(self, ids: list[int]) -> None:
@@ -82,15 +82,15 @@ class Engine(Protocol):
         ...
 
     def generate(self, ids: list[int], max_new_tokens: int) -> list[int]:
-        """Feed ``ids`` and return the likeliest tokens one after the other, without the end of text."""
+        """Feed ``ids`` and decode greedily; returns the new ids without the end-of-text id."""
         ...
 
 
-def measure(open_engine: Callable[[], Engine], job: Job) -> dict[str, float]:
+def measure(open_engine: Callable[[], RoundEngine], job: Job) -> dict[str, float]:
     """The figures of one round in this process, which must not have loaded the engine before.
 
     Raises:
-        RunnerError: the engine fails, or its tokenizer gives other ids for the prompt than the checkpoint's.
+        RunnerError: the engine fails, or its tokenizer returns other ids for the prompt than the checkpoint's.
     """
     pixels, prompt = np.load(job.pixels)[0], job.prompts[0]
     imports_bytes = memory_bytes()
@@ -98,7 +98,7 @@ def measure(open_engine: Callable[[], Engine], job: Job) -> dict[str, float]:
     _require_ids(engine, prompt, job)
     first_s = sum(_ask(engine, prompt, pixels))
     prepare_s, question_s = _ask(engine, prompt, pixels)
-    # Engines put off work to the first ask: weights that are packed, pages that are read.
+    # Engines defer work to the first question: packing weights, reading pages.
     put_off_s = max(0.0, first_s - prepare_s - question_s)
     prefill_s = min(_prefill(engine, job) for _ in range(2))
     decode_s, _ = timed(lambda: _decode(engine, job))
@@ -117,7 +117,7 @@ def measure(open_engine: Callable[[], Engine], job: Job) -> dict[str, float]:
     }
 
 
-def answers(open_engine: Callable[[], Engine], job: Job) -> list[list[int]]:
+def answers(open_engine: Callable[[], RoundEngine], job: Job) -> list[list[int]]:
     """Token ids of the answers to all prompts; errors as :func:`measure`."""
     engine = open_engine()
     given = []
@@ -128,8 +128,8 @@ def answers(open_engine: Callable[[], Engine], job: Job) -> list[list[int]]:
     return given
 
 
-def run(open_engine: Callable[[Job], Engine]) -> None:
-    """The program of a round's process, which is asked for the job in a file."""
+def run(open_engine: Callable[[Job], RoundEngine]) -> None:
+    """The main function of a round's process, which reads its job from a file."""
 
     def figures(request: Mapping[str, str]) -> object:
         job = Job.from_json(json.loads(Path(request["job"]).read_text(encoding="utf-8")))
@@ -140,30 +140,30 @@ def run(open_engine: Callable[[Job], Engine]) -> None:
     print_figures(figures)
 
 
-def _require_ids(engine: Engine, prompt: Prompt, job: Job) -> None:
+def _require_ids(engine: RoundEngine, prompt: Prompt, job: Job) -> None:
     got, expected = engine.ids(prompt), (prompt.before_ids, prompt.after_ids)
     if got != expected:
-        raise RunnerError(f"{job.files[0]}: its tokenizer gives {got} for the prompt, expected {expected}")
+        raise RunnerError(f"{job.files[0]}: got ids {got} for the prompt from its tokenizer, expected {expected}")
 
 
-def _ask(engine: Engine, prompt: Prompt, pixels: NDArray[np.uint8]) -> tuple[float, float]:
-    """Seconds to prepare the image, and from the question to its first token."""
+def _ask(engine: RoundEngine, prompt: Prompt, pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    """Seconds to prepare the image, and seconds from the question to its first token."""
     prepare_s, _ = timed(lambda: _prepare(engine, prompt, pixels))
     question_s, _ = timed(lambda: engine.generate(prompt.after_ids, 1))
     return prepare_s, question_s
 
 
-def _prepare(engine: Engine, prompt: Prompt, pixels: NDArray[np.uint8]) -> None:
+def _prepare(engine: RoundEngine, prompt: Prompt, pixels: NDArray[np.uint8]) -> None:
     engine.reset()
     engine.feed(prompt.before_ids)
     engine.show(pixels)
 
 
-def _prefill(engine: Engine, job: Job) -> float:
+def _prefill(engine: RoundEngine, job: Job) -> float:
     engine.reset()
     return timed(lambda: engine.feed(job.prefill_ids))[0]
 
 
-def _decode(engine: Engine, job: Job) -> None:
+def _decode(engine: RoundEngine, job: Job) -> None:
     for token in job.prefill_ids[:_DECODE_STEPS]:
         engine.feed([token])

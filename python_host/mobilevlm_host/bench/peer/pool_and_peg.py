@@ -1,4 +1,4 @@
-"""LDPv2 behind its two linears, for patch grids that llama.cpp's own LDPv2 isn't written for."""
+"""LDPv2 after its two linears, for patch grids that llama.cpp's own LDPv2 doesn't support."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 
 class PoolAndPeg:
-    """Pooling and the convolution of a projector's file that leaves them to its reader: some thousand operations a channel."""
+    """Pooling and the convolution of a projector file that leaves them to its reader: a few thousand operations per channel."""
 
     def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
         self._weight, self._bias = weight, bias  # [D, 3, 3], [D]
 
     @classmethod
     def of(cls, file: Path) -> PoolAndPeg | None:
-        """Of a projector's file that says ``mlp``; None if llama.cpp does it."""
+        """The instance for a projector file of type ``mlp``; None if llama.cpp computes LDPv2 itself."""
         reader = GGUFReader(file)
         field = reader.get_field("clip.projector_type")
         if field is None or field.contents() != "mlp":
@@ -27,7 +27,7 @@ class PoolAndPeg:
         return cls(weight.reshape(len(bias), 3, 3), bias)
 
     def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[P, D] → [P / 4, D]: mean of two by two, then a 3 × 3 convolution of each channel, added."""
+        """[P, D] → [P / 4, D]: the mean of 2 × 2 patches, plus its 3 × 3 depthwise convolution."""
         side, width = int(len(patches) ** 0.5) // 2, patches.shape[1]
         pooled = patches.reshape(side, 2, side, 2, width).mean((1, 3))
         padded = np.pad(pooled, ((1, 1), (1, 1), (0, 0)))

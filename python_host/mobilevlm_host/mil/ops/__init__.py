@@ -1,7 +1,7 @@
-"""MIL's operations as functions of their parameters, under the names that MIL gives both.
+"""MIL's operations as functions; functions and parameters have MIL's names.
 
-``MOVES`` only carry values elsewhere and take them as they are; ``COMPUTES`` are given floats in float32 and their result is
-rounded to the type that the program declares.
+``MOVES`` only move values and receive them unchanged; ``COMPUTES`` receive floats as float32, and their result is rounded to the
+type that the program declares.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Operations on each element alone, with numpy's broadcasting, and activations."""
+"""Elementwise operations, with numpy's broadcasting, and activations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _threshold(x: Tensor, alpha: Tensor) -> Tensor:
 
 
 def _cast(x: Tensor, dtype: str) -> Tensor:
-    """Towards zero from float to integer; the declared type does the rest, for ``dtype`` names the same."""
+    """Truncate floats for an integer ``dtype``; the conversion itself is to the declared type, which is the same."""
     if dtype == "bool":
         return x != 0
     return x.trunc() if x.is_floating_point() and not dtype.startswith(("fp", "bf")) else x

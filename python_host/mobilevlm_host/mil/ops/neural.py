@@ -1,4 +1,4 @@
-"""Layers: matrix products, convolutions, pooling, normalisation, attention."""
+"""Layers: matrix products, convolutions, pooling, normalization, attention."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def matmul(x: Tensor, y: Tensor, transpose_x: Tensor | bool = False, transpose_y: Tensor | bool = False) -> Tensor:
-    """Products of the last two axes, either of them transposed first."""
+    """Matrix products over the last two axes, with either operand transposed first."""
     x = x.transpose(-1, -2) if bool(transpose_x) else x
     return x @ (y.transpose(-1, -2) if bool(transpose_y) else y)
 
 
 def einsum(values: list[Tensor], equation: str) -> Tensor:
-    """Einstein's sum."""
+    """Einstein summation."""
     return torch.einsum(equation, *values)
 
 
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-    """``softmax(query key^T / sqrt(E) + mask) value``; a mask of booleans is True where a key is seen."""
+    """``softmax(query key^T / sqrt(E) + mask) value``; a boolean mask is True where a key is visible."""
     scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
     if attn_mask is not None:
         scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
@@ -40,7 +40,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
 
 
 def softmax(x: Tensor, axis: Tensor | int = -1) -> Tensor:
-    """Along ``axis``."""
+    """Softmax along ``axis``."""
     return x.softmax(int(axis))
 
 
@@ -51,7 +51,7 @@ def layer_norm(
     beta: Tensor | None = None,
     epsilon: Tensor | float = 1e-5,
 ) -> Tensor:
-    """To mean 0 and variance 1 over ``axes``, times ``gamma``, plus ``beta``, which have those axes alone."""
+    """Normalize to mean 0 and variance 1 over ``axes``, then scale by ``gamma`` and add ``beta``, which have only those axes."""
     over = sorted(int(axis) % x.ndim for axis in (range(x.ndim) if axes is None else axes))
     shape = [x.shape[axis] if axis in over else 1 for axis in range(x.ndim)]
     mean = x.mean(over, keepdim=True)
@@ -68,19 +68,19 @@ def batch_norm(
     beta: Tensor | None = None,
     epsilon: Tensor | float = 1e-5,
 ) -> Tensor:
-    """By given statistics of each channel (axis 1)."""
+    """Normalize each channel (axis 1) with given statistics."""
     return functional.batch_norm(x, mean, variance, gamma, beta, eps=float(epsilon))
 
 
 def instance_norm(
     x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, epsilon: Tensor | float = 1e-5
 ) -> Tensor:
-    """Each channel of each sample by its own statistics."""
+    """Normalize each channel of each sample with its own statistics."""
     return functional.instance_norm(x, weight=gamma, bias=beta, eps=float(epsilon))
 
 
 def l2_norm(x: Tensor, epsilon: Tensor | float = 1e-6) -> Tensor:
-    """By the root of the sum of squares over the last three axes."""
+    """Divide by the root of the sum of squares over the last three axes."""
     return x / (x.square().sum((-3, -2, -1), keepdim=True) + epsilon).sqrt()
 
 
@@ -94,7 +94,7 @@ def conv(
     dilations: Tensor | None = None,
     groups: Tensor | int = 1,
 ) -> Tensor:
-    """Of 1, 2 or 3 spatial axes."""
+    """Convolution over 1, 2 or 3 spatial axes."""
     spatial = x.ndim - 2
     step, apart = _sizes(strides, spatial), _sizes(dilations, spatial)
     kernel = [(size - 1) * gap + 1 for size, gap in zip(weight.shape[2:], apart, strict=True)]
@@ -113,7 +113,7 @@ def conv_transpose(
     dilations: Tensor | None = None,
     groups: Tensor | int = 1,
 ) -> Tensor:
-    """Of 1, 2 or 3 spatial axes; ``pad`` is cut off the result."""
+    """Transposed convolution over 1, 2 or 3 spatial axes; ``pad`` is cropped from the result."""
     spatial = x.ndim - 2
     if pad_type not in ("valid", "custom") or output_shape is not None:
         raise ValueError(f"got pad_type {pad_type!r} or an output_shape, expected 'valid' or 'custom' alone")
@@ -132,11 +132,11 @@ def avg_pool(
     exclude_padding_from_average: Tensor | bool = False,
     ceil_mode: Tensor | bool = False,
 ) -> Tensor:
-    """Means of windows; padding counts as zeros unless it is excluded."""
+    """The mean of each window; padding counts as zeros unless it is excluded."""
     padded, kernel, step = _windows(x, kernel_sizes, strides, pad_type, pad, bool(ceil_mode), 0.0)
     sums = _AVG_POOL[x.ndim - 3](padded, kernel, step)
     if not bool(exclude_padding_from_average):
-        # What ceil_mode adds beyond the padding is never part of a mean.
+        # The area that ceil_mode adds beyond the padding is never part of a mean.
         ones, _, _ = _windows(
             torch.ones_like(x[:1, :1]), kernel_sizes, strides, pad_type, pad, bool(ceil_mode), 0.0, 1.0
         )
@@ -153,7 +153,7 @@ def max_pool(
     pad: Tensor | None = None,
     ceil_mode: Tensor | bool = False,
 ) -> Tensor:
-    """Largest of windows."""
+    """The maximum of each window."""
     padded, kernel, step = _windows(x, kernel_sizes, strides, pad_type, pad, bool(ceil_mode), -torch.inf)
     return _MAX_POOL[x.ndim - 3](padded, kernel, step)
 
@@ -178,7 +178,7 @@ def _windows(
     more = []
     for size, (before, _), got, width, stride in zip(x.shape[2:], pairs, padded.shape[2:], kernel, step, strict=True):
         count = -(-(got - width) // stride) + 1
-        count -= (count - 1) * stride >= size + before  # a window must begin inside
+        count -= (count - 1) * stride >= size + before  # a window must start inside
         more.append((0, max(0, (count - 1) * stride + width - got)))
     return functional.pad(padded, _torch_order(more), value=beyond), kernel, step
 
@@ -190,8 +190,8 @@ def _sizes(values: Tensor | None, spatial: int) -> list[int]:
 def _padding(
     pad_type: str, pad: Tensor | None, shape: torch.Size | list[int], kernel: torch.Size | list[int], step: list[int]
 ) -> list[tuple[int, int]]:
-    """Before and after, for each spatial axis. ``same`` gives ceil(length / stride), with the odd one at the end;
-    ``same_lower`` with the odd one at the beginning.
+    """The padding before and after each spatial axis. ``same`` yields ceil(length / stride) windows, with an odd element of
+    padding at the end, ``same_lower`` at the start.
     """
     if pad_type == "valid" or (pad_type == "custom" and pad is None):
         return [(0, 0)] * len(step)
@@ -210,7 +210,7 @@ def _padding(
 
 
 def _torch_order(pairs: list[tuple[int, int]]) -> list[int]:
-    """Torch's pad begins with the last axis."""
+    """Padding in the order of torch's pad, which starts with the last axis."""
     return [length for pair in reversed(pairs) for length in pair]
 
 

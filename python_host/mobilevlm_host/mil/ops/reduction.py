@@ -29,19 +29,19 @@ def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
 def reduce_argmax(
     x: Tensor, axis: Tensor | int = -1, keep_dims: Tensor | bool = False, output_dtype: str = "int32"
 ) -> Tensor:
-    """Index of the largest along ``axis``; the declared type follows ``output_dtype``."""
+    """The index of the largest element along ``axis``; the declared type matches ``output_dtype``."""
     return x.argmax(int(axis), keepdim=bool(keep_dims))
 
 
 def reduce_argmin(
     x: Tensor, axis: Tensor | int = -1, keep_dims: Tensor | bool = False, output_dtype: str = "int32"
 ) -> Tensor:
-    """Index of the smallest along ``axis``."""
+    """The index of the smallest element along ``axis``."""
     return x.argmin(int(axis), keepdim=bool(keep_dims))
 
 
 def argsort(x: Tensor, axis: Tensor | int = -1, ascending: Tensor | bool = False) -> Tensor:
-    """Indices in descending order of value, unless ``ascending``."""
+    """Indices that sort in descending order, or in ascending order."""
     return x.argsort(dim=int(axis), descending=not bool(ascending), stable=True)
 
 
@@ -54,7 +54,7 @@ def topk(
     return_indices: Tensor | bool = True,
     output_indices_dtype: str = "int32",
 ) -> tuple[Tensor, ...]:
-    """The ``k`` largest (``ascending``: smallest) along ``axis``, and where they are; -1 for all."""
+    """The ``k`` largest (``ascending``: smallest) elements along ``axis`` and their indices; ``k`` -1 means all."""
     count = x.shape[int(axis)] if int(k) == -1 else int(k)
     values, indices = x.topk(count, int(axis), largest=not bool(ascending), sorted=bool(sort))
     return (values, indices) if bool(return_indices) else (values,)
@@ -63,7 +63,7 @@ def topk(
 def cumsum(
     x: Tensor, axis: Tensor | int = 0, exclusive: Tensor | bool = False, reverse: Tensor | bool = False
 ) -> Tensor:
-    """Sums of all up to each element; ``exclusive``: without it; ``reverse``: from the end."""
+    """Cumulative sums along ``axis``; ``exclusive``: without the element itself; ``reverse``: from the end."""
     along = int(axis)
     x = x.flip(along) if bool(reverse) else x
     sums = x.cumsum(along, dtype=x.dtype)

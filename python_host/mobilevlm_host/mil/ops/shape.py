@@ -1,4 +1,4 @@
-"""Operations that move values: slices, layouts, look-ups, and tensors made from sizes."""
+"""Operations that move values: slices, layouts, lookups, and tensors created from sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _ints(values: Tensor) -> list[int]:
 
 
 def reshape(x: Tensor, shape: Tensor) -> Tensor:
-    """One -1 is what is left; a 0 is ``x``'s own length, counted from the last axis (1 if ``x`` has none there)."""
+    """Reshape; one length may be -1 (inferred), and 0 means the length of ``x`` there, counted from the last axis (1 if none)."""
     sizes = _ints(shape)
     shift = x.ndim - len(sizes)
     own = [x.shape[axis + shift] if axis + shift >= 0 else 1 for axis in range(len(sizes))]
@@ -23,12 +23,12 @@ def reshape(x: Tensor, shape: Tensor) -> Tensor:
 
 
 def transpose(x: Tensor, perm: Tensor) -> Tensor:
-    """Axes in the order ``perm``."""
+    """Reorder the axes to ``perm``."""
     return x.permute(_ints(perm))
 
 
 def expand_dims(x: Tensor, axes: Tensor) -> Tensor:
-    """Axes of length 1, at places of the result."""
+    """Insert axes of length 1; ``axes`` are positions in the result."""
     rank = x.ndim + axes.numel()
     for axis in sorted(axis % rank for axis in _ints(axes)):
         x = x.unsqueeze(axis)
@@ -36,18 +36,18 @@ def expand_dims(x: Tensor, axes: Tensor) -> Tensor:
 
 
 def squeeze(x: Tensor, axes: Tensor | None = None) -> Tensor:
-    """Without ``axes`` of length 1; without any such if none are named."""
+    """Remove ``axes`` of length 1, by default all of them."""
     return x.squeeze() if axes is None else x.squeeze(_ints(axes))
 
 
 def flatten2d(x: Tensor, axis: Tensor | int = 1) -> Tensor:
-    """Two axes: all before ``axis``, and the rest."""
+    """Flatten to two axes: all before ``axis``, and the rest."""
     at = int(axis) if int(axis) >= 0 else int(axis) + x.ndim
     return x.reshape(x.shape[:at].numel(), -1)
 
 
 def concat(values: list[Tensor], axis: Tensor, interleave: Tensor | bool = False) -> Tensor:
-    """One after the other along ``axis``; with ``interleave`` one element of each in turn."""
+    """Concatenate along ``axis``; with ``interleave``, alternate elements of the values."""
     if not bool(interleave):
         return torch.cat(values, int(axis))
     along = int(axis) % values[0].ndim
@@ -55,14 +55,14 @@ def concat(values: list[Tensor], axis: Tensor, interleave: Tensor | bool = False
 
 
 def stack(values: list[Tensor], axis: Tensor) -> Tensor:
-    """Along a new ``axis``."""
+    """Stack along a new ``axis``."""
     return torch.stack(values, int(axis))
 
 
 def split(
     x: Tensor, axis: Tensor, num_splits: Tensor | None = None, split_sizes: Tensor | None = None
 ) -> tuple[Tensor, ...]:
-    """Parts of ``split_sizes``, or ``num_splits`` equal ones, along ``axis``."""
+    """Split along ``axis`` into parts of ``split_sizes``, or ``num_splits`` equal parts."""
     if split_sizes is not None:
         return x.split(_ints(split_sizes), int(axis))
     assert num_splits is not None, "split: neither num_splits nor split_sizes"
@@ -78,7 +78,7 @@ def _where(
     end_mask: Tensor | None,
     squeeze_mask: Tensor | None,
 ) -> list[slice | int]:
-    """Python's index for a slice: a mask's True leaves out a bound, or takes ``begin`` alone and drops the axis."""
+    """The slice as a Python index: masks omit a bound, or select only ``begin`` and drop the axis."""
     index: list[slice | int] = []
     for axis in range(len(shape)):
         step = 1 if stride is None else int(stride[axis])
@@ -98,7 +98,7 @@ def slice_by_index(
     end_mask: Tensor | None = None,
     squeeze_mask: Tensor | None = None,
 ) -> Tensor:
-    """``x[begin:end:stride]`` in each axis, by Python's rules for negative and too large numbers."""
+    """``x[begin:end:stride]`` in each axis, with Python's rules for negative and out-of-range numbers."""
     index = _where(x.shape, begin, end, stride, begin_mask, end_mask, squeeze_mask)
     for axis, item in enumerate(index):
         if isinstance(item, slice) and item.step < 0:  # torch has no negative steps
@@ -108,7 +108,7 @@ def slice_by_index(
 
 
 def slice_by_size(x: Tensor, begin: Tensor, size: Tensor) -> Tensor:
-    """``size`` elements from ``begin`` in each axis; -1 is all that follow."""
+    """``size`` elements from ``begin`` in each axis; -1 means all remaining ones."""
     for axis, (first, length) in enumerate(zip(_ints(begin), _ints(size), strict=True)):
         first += x.shape[axis] if first < 0 else 0
         x = x.narrow(axis, first, x.shape[axis] - first if length == -1 else length)
@@ -125,7 +125,7 @@ def slice_update(
     end_mask: Tensor | None = None,
     squeeze_mask: Tensor | None = None,
 ) -> Tensor:
-    """``x`` with ``update`` in place of a slice, which is chosen as in :func:`slice_by_index`."""
+    """``x`` with a slice, chosen as in :func:`slice_by_index`, replaced by ``update``."""
     index = tuple(_where(x.shape, begin, end, stride, begin_mask, end_mask, squeeze_mask))
     shape = x[index].shape
     if shape != update.shape:
@@ -136,17 +136,17 @@ def slice_update(
 
 
 def tile(x: Tensor, reps: Tensor) -> Tensor:
-    """Repeated ``reps`` times along each axis."""
+    """Repeat ``x`` ``reps`` times along each axis."""
     return x.tile(_ints(reps))
 
 
 def pad(x: Tensor, pad: Tensor, mode: str = "constant", constant_val: Tensor | float = 0.0) -> Tensor:
-    """``pad`` holds lengths before and after for each of the last axes, in their order."""
-    pairs = pad.reshape(-1, 2).flip(0).flatten()  # torch begins with the last axis
+    """Pad the last axes; ``pad`` holds the lengths before and after each, in their order."""
+    pairs = pad.reshape(-1, 2).flip(0).flatten()  # torch starts with the last axis
     if mode == "constant":
         return functional.pad(x, _ints(pairs), value=float(constant_val))
     kinds = {"reflect": "reflect", "reflection": "reflect", "replicate": "replicate"}
-    rank = max(pairs.numel() // 2 + 1, 2)  # torch wants at least one axis that isn't padded
+    rank = max(pairs.numel() // 2 + 1, 2)  # torch requires at least one axis that isn't padded
     grown = x.reshape((1,) * max(0, rank - x.ndim) + tuple(x.shape))
     return functional.pad(grown, _ints(pairs), mode=kinds[mode]).reshape([
         size + sum(_ints(pad)[2 * at : 2 * at + 2]) if at >= 0 else size
@@ -155,12 +155,12 @@ def pad(x: Tensor, pad: Tensor, mode: str = "constant", constant_val: Tensor | f
 
 
 def reverse(x: Tensor, axes: Tensor | None = None) -> Tensor:
-    """Back to front along ``axes``, or all."""
+    """Reverse the order along ``axes``, by default all."""
     return x.flip(list(range(x.ndim)) if axes is None else _ints(axes))
 
 
 def identity(x: Tensor) -> Tensor:
-    """``x``."""
+    """Return ``x``."""
     return x
 
 
@@ -179,7 +179,7 @@ def gather(
     batch_dims: Tensor | int = 0,
     validate_indices: Tensor | bool = False,
 ) -> Tensor:
-    """Slices of ``x`` at ``indices`` along ``axis``; the first ``batch_dims`` axes of both go together."""
+    """Slices of ``x`` at ``indices`` along ``axis``; the first ``batch_dims`` axes of both are batch axes."""
     along, batch = int(axis) % x.ndim, int(batch_dims)
     found = _in_range(indices, x.shape[along])
     if batch == 0:
@@ -197,7 +197,7 @@ def gather(
 def gather_along_axis(
     x: Tensor, indices: Tensor, axis: Tensor | int = 0, validate_indices: Tensor | bool = False
 ) -> Tensor:
-    """Along ``axis``, the element that ``indices`` names at each place."""
+    """The elements of ``x`` at ``indices`` along ``axis``, elementwise."""
     return x.gather(int(axis), _in_range(indices, x.shape[int(axis)]))
 
 
@@ -207,23 +207,23 @@ def select(cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def shape(x: Tensor) -> Tensor:
-    """The lengths of ``x``'s axes."""
+    """The shape of ``x``."""
     return torch.tensor(x.shape, dtype=torch.int32)
 
 
 def fill(shape: Tensor, value: Tensor | float = 0.0) -> Tensor:
-    """A tensor of ``shape`` that is ``value`` everywhere."""
+    """A tensor of ``shape`` filled with ``value``."""
     filler = torch.as_tensor(value)
     return filler.expand(_ints(shape)).clone()
 
 
 def fill_like(ref_tensor: Tensor, value: Tensor | float = 0.0) -> Tensor:
-    """A tensor of the shape of ``ref_tensor`` that is ``value`` everywhere."""
+    """A tensor of the shape of ``ref_tensor`` filled with ``value``."""
     return torch.as_tensor(value).expand(ref_tensor.shape).clone()
 
 
 def range_1d(start: Tensor, end: Tensor, step: Tensor) -> Tensor:
-    """From ``start`` up to, without, ``end``."""
+    """Numbers from ``start`` to ``end``, exclusive."""
     return torch.arange(start.item(), end.item(), step.item(), dtype=torch.promote_types(start.dtype, step.dtype))
 
 
@@ -241,7 +241,7 @@ def one_hot(
 
 
 def band_part(x: Tensor, lower: Tensor | int = -1, upper: Tensor | int = -1) -> Tensor:
-    """Zero outside a band of ``lower`` sub- and ``upper`` super-diagonals; -1 keeps that whole side."""
+    """Zero all elements outside a band of ``lower`` sub- and ``upper`` superdiagonals; -1 keeps that whole side."""
     kept = x if int(lower) < 0 else x.triu(-int(lower))
     return kept if int(upper) < 0 else kept.tril(int(upper))
 

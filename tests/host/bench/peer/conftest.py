@@ -1,4 +1,4 @@
-"""A job of two prompts about two pictures, the answers to it, other checkpoints, and llama.cpp's stand-in."""
+"""Fixtures: a job of two prompts about two images, its answers, other checkpoints, and the fake llama.cpp."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mobilevlm_host.bench.peer.peer_round import Job, Prompt
 
 @pytest.fixture
 def job(tmp_path: Path, tiny_tokenizer_model: Path) -> Job:
-    """Two prompts about two pictures."""
+    """Two prompts about two images."""
     side = TINY.vision.image_size
     pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     pixels[:, 0, 0, 0] = 1, 2
@@ -35,7 +35,7 @@ def job(tmp_path: Path, tiny_tokenizer_model: Path) -> Job:
 
 @pytest.fixture
 def expected(job: Job) -> list[list[int]]:
-    """The eager model's answers to the job's prompts, of at most 12 tokens."""
+    """The eager model's answers to the job's prompts, at most 12 tokens each."""
     model = random_model()
     said = [
         model.generate([each.before_ids, torch.from_numpy(image).permute(2, 0, 1), each.after_ids], 12)
@@ -47,7 +47,7 @@ def expected(job: Job) -> list[list[int]]:
 
 @pytest.fixture
 def tied_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
-    """Whose token embedding is the head, too."""
+    """A checkpoint whose head is its token embedding."""
     folder = tmp_path / "tied"
     shutil.copytree(tiny_checkpoint, folder)
     tensors = load_file(folder / "model.safetensors")
@@ -60,7 +60,7 @@ def tied_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def other_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
-    """Of the same sizes, but for one weight's value."""
+    """A checkpoint of the same sizes with one different value."""
     folder = tmp_path / "other"
     shutil.copytree(tiny_checkpoint, folder)
     tensors = load_file(folder / "model.safetensors")

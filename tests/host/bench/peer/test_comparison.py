@@ -1,4 +1,4 @@
-"""Who is asked what, in which order, and whose figures and answers end where."""
+"""Jobs, the order of rounds, and the assignment of figures and answers to systems."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.ask.fp32_answer import answer_fp32
 from mobilevlm_host.bench.peer import comparison
 from mobilevlm_host.bench.peer.comparison import QUESTION, compare
-from mobilevlm_host.bench.peer.comparison_report import Comparison
+from mobilevlm_host.bench.peer.comparison_report import PeerComparison
 from mobilevlm_host.bench.peer.gguf_files import write_language_model
 from mobilevlm_host.bench.peer.peer_files import LlamaCppFiles, kit_bytes
 from mobilevlm_host.bench.peer.peer_round import Job
@@ -39,7 +39,7 @@ FIGURES = (
 
 
 class Children:
-    """What takes the place of processes: it reads each one's job as long as it is there, and says what it is told to."""
+    """Replaces child processes: reads each job while it exists, and returns the given figures."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []  # module, and its first file's name
@@ -60,7 +60,7 @@ class Children:
         self.pixels.append(np.load(job.pixels))
         if job.answers:
             return {"answers": self.answers(name)}
-        # Every figure says by whom and when it was given.
+        # Every figure encodes the system and round it is from.
         return dict.fromkeys(FIGURES, 1000 * ["tiny.mvlm", "a.gguf", "b.gguf"].index(name) + len(self.asked))
 
 
@@ -84,17 +84,17 @@ def peers(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> li
 
 
 @pytest.fixture
-def found(children: Children, tiny_checkpoint: Path, tiny_bundle: Bundle, peers: list[LlamaCppFiles]) -> Comparison:
+def found(children: Children, tiny_checkpoint: Path, tiny_bundle: Bundle, peers: list[LlamaCppFiles]) -> PeerComparison:
     return compare(tiny_checkpoint, tiny_bundle, peers, threads=3, rounds=2)
 
 
-def test_rounds_are_interleaved_after_a_warm_up(found: Comparison, children: Children) -> None:
+def test_rounds_are_interleaved_after_a_warm_up(found: PeerComparison, children: Children) -> None:
     engines = [(KIT, "tiny.mvlm"), (PEER, "a.gguf"), (PEER, "b.gguf")]
     a_round = [*engines, (LIMITS, "3 threads")]
     assert children.asked == [*engines, *a_round, *a_round[::-1]]
 
 
-def test_figures_are_assigned_to_their_systems(found: Comparison) -> None:
+def test_figures_are_assigned_to_their_systems(found: PeerComparison) -> None:
     # Calls 1 to 3 warm up; the second round goes backwards.
     for system, calls in ((found.kit, (4, 11)), (found.peers[0], (1005, 1010)), (found.peers[1], (2006, 2009))):
         assert {name: spread.samples for name, spread in system.figures.items()} == dict.fromkeys(FIGURES, calls)
@@ -106,7 +106,9 @@ def test_figures_are_assigned_to_their_systems(found: Comparison) -> None:
     assert found.ratio("load_s", found.peers[1]).samples == (2006 / 4, 2009 / 11)
 
 
-def test_systems_have_names_and_file_sizes(found: Comparison, tiny_bundle: Bundle, peers: list[LlamaCppFiles]) -> None:
+def test_systems_have_names_and_file_sizes(
+    found: PeerComparison, tiny_bundle: Bundle, peers: list[LlamaCppFiles]
+) -> None:
     assert [system.name for system in (found.kit, *found.peers)] == ["mvlm fp32", "Q4_0 + F16", "Q4_K_M + Q8_0"]
     assert found.kit.file_bytes == kit_bytes(tiny_bundle)
     assert [system.file_bytes for system in found.peers] == [peer.bytes for peer in peers]
@@ -119,7 +121,7 @@ def test_systems_have_names_and_file_sizes(found: Comparison, tiny_bundle: Bundl
 
 
 def test_every_engine_has_the_same_job_with_its_own_files(
-    found: Comparison, children: Children, tiny_bundle: Bundle, peers: list[LlamaCppFiles]
+    found: PeerComparison, children: Children, tiny_bundle: Bundle, peers: list[LlamaCppFiles]
 ) -> None:
     files = [str(tiny_bundle.path)], *([str(peer.language_model), str(peer.projector)] for peer in peers)
     assert [job.files for job in children.jobs] == [*files, *files, *files[::-1]]
@@ -139,7 +141,7 @@ def test_every_engine_has_the_same_job_with_its_own_files(
     assert len(set(job.prefill_ids)) > 100
 
 
-def test_the_picture_needs_no_resizing(found: Comparison, children: Children, tiny_bundle: Bundle) -> None:
+def test_the_picture_needs_no_resizing(found: PeerComparison, children: Children, tiny_bundle: Bundle) -> None:
     side = tiny_bundle.config.vision.image_size
     resized = open_image(DEMO_SAMPLES / "word-and-shapes.png").resize((side, side))
     for pixels in children.pixels:
@@ -147,7 +149,7 @@ def test_the_picture_needs_no_resizing(found: Comparison, children: Children, ti
         assert pixels.dtype == np.uint8
 
 
-def test_nothing_is_left_of_jobs(found: Comparison, children: Children) -> None:
+def test_no_job_files_are_left(found: PeerComparison, children: Children) -> None:
     assert children.folder.name.startswith(".mvlm.")
     assert not children.folder.exists()
 
@@ -177,7 +179,7 @@ def test_answers_are_compared_with_fp32_and_with_the_correct_ones(
     images = [Image.fromarray(noise.integers(0, 256, (40, 60, 3), dtype=np.uint8)) for _ in range(4)]
     said = [answer_fp32(model, tokenizer, image, f"What is this, {at}?", 80) for at, image in enumerate(images)]
     assert len({*said}) == 4
-    # The model is right in the first two.
+    # The model's first two answers are correct.
     truths = [*said[:2], "a red circle", "2 blue squares"]
     asked = [
         (image, QA(f"What is this, {at}?", truth, "color"))

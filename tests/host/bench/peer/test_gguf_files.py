@@ -1,4 +1,4 @@
-"""The GGUF files read back: computed as llama.cpp computes them, they give what the model gives."""
+"""GGUF files, read back and computed as in llama.cpp, give the model's outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kit's engine in this process: as the eager model, also where an answer ends at once."""
+"""The kit's engine in this process answers like the eager model, even if an answer ends immediately."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_end_of_text_ends_an_answer_and_not_the_next(
     ended = replace(job, eos_id=expected[0][length])
     got = answers(lambda: KitEngine(ended), ended)
     assert got[0] == expected[0][: expected[0].index(ended.eos_id)]
-    assert len(computed[0]) <= length + 2  # a stop at the first token is heeded at the second
+    assert len(computed[0]) <= length + 2  # a stop at the first token takes effect at the second
     assert expected[1][: len(got[1])] == got[1] != []
 
 

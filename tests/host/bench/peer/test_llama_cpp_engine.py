@@ -1,4 +1,4 @@
-"""llama.cpp's C API is called so that a model behind it answers as it does in torch, and its failures are one line."""
+"""Through llama.cpp's C API a model answers as in torch, and failures are one-line errors."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_reset_clears_images_and_prompts(job: Job, module: Any, llama_cpp: FakeL
 
 def test_other_ids_of_the_prompt_are_refused(job: Job, module: Any) -> None:
     other = replace(job.prompts[0], before_ids=[1, *job.prompts[0].before_ids])
-    with pytest.raises(RunnerError, match=r"^model\.gguf: its tokenizer gives \(\[1, "):
+    with pytest.raises(RunnerError, match=r"^model\.gguf: got ids \(\[1, "):
         measure(lambda: module.LlamaCppEngine(job), replace(job, prompts=[other]))
 
 
@@ -106,7 +106,7 @@ def test_other_ids_of_the_prompt_are_refused(job: Job, module: Any) -> None:
         ("mtmd_init_from_file", "{projector}: llama.cpp can't load it"),
         ("mtmd_tokenize", "{projector}: llama.cpp can't read the image"),
         ("mtmd_encode_chunk", "{projector}: llama.cpp can't encode the image"),
-        ("llama_decode", "llama.cpp: it can't decode {tokens} tokens"),
+        ("llama_decode", "llama.cpp: can't decode {tokens} tokens"),
     ],
 )
 def test_failures_are_one_line_with_llama_cpps_reason(
@@ -121,7 +121,7 @@ def test_failures_are_one_line_with_llama_cpps_reason(
 
 def test_a_failure_without_a_reason_is_reported(job: Job, module: Any) -> None:
     engine = module.LlamaCppEngine(replace(job, context=20))
-    with pytest.raises(RunnerError, match=r"it can't decode 10 tokens \(it doesn't say why\)$"):
+    with pytest.raises(RunnerError, match=r"can't decode 10 tokens \(without an error message\)$"):
         engine.feed(job.prefill_ids)
 
 

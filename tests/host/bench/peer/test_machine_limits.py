@@ -1,4 +1,4 @@
-"""The machine's limits are what was done in the shortest of some tries."""
+"""The machine's limits are computed from the fastest of several runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from mobilevlm_host.bench.peer import machine_limits as limits
 
-# torch says so of what it has no other name for yet.
+# torch's own deprecation warning.
 pytestmark = pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor.*deprecated:UserWarning")
 
 SIDE, READ_BYTES, REPEATS = 64, 8000, 5

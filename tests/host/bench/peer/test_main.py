@@ -1,4 +1,4 @@
-"""``python -m mobilevlm_host.bench.peer`` and ``make bench``: a mistake is one line, before any long work."""
+"""``python -m mobilevlm_host.bench.peer`` and ``make bench``: mistakes are one-line errors before any long work."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anything long that is begun fails."""
+    """Make the start of any long work fail."""
     monkeypatch.setattr(files, "synth_checkpoint", lambda *_, **__: pytest.fail("made a checkpoint"))
     monkeypatch.setattr(files, "write_language_model", lambda *_: pytest.fail("wrote GGUF"))
     monkeypatch.setattr(comparison, "in_child", lambda *_: pytest.fail("measured"))
@@ -49,7 +49,7 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 def mistakes(
     tiny_bundle: Bundle, tiny_coreml_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path
 ) -> dict[tuple[Any, ...], str]:
-    """Arguments, and what must be said of them."""
+    """Arguments, and the expected error messages."""
     folder, file, weightless = (tmp_path / name for name in ("folder", "file", "weightless"))
     folder.mkdir()
     file.write_text("text")
@@ -72,10 +72,10 @@ def mistakes(
         (tiny_checkpoint, "--bundle", file): "file: ",
         (tiny_checkpoint, "--bundle", damaged): "tokenizer.model: got 0 bytes, expected ",
         (tiny_checkpoint, "--bundle", tiny_coreml_bundle.path): "got artifacts for coreml, expected executorch",
-        ("demo", *bundle): f"was made from another checkpoint than {DEMO_CHECKPOINT}",
+        ("demo", *bundle): f"got a bundle of another checkpoint, expected one of {DEMO_CHECKPOINT}",
         (tiny_checkpoint, "--work", file): f"{file}: File exists",
         (tiny_checkpoint, *bundle, "--work", file / "in"): f"{file}/in: Not a directory",
-        # A place that not even root can write to.
+        # A path that not even root can write to.
         (tiny_checkpoint, "--work", "/proc/self/fd"): "/proc/",
         (tiny_checkpoint, *bundle, "--work", "/proc/self/fd"): "/proc/",
     }
@@ -113,7 +113,7 @@ def test_an_option_out_of_its_range_is_named(arguments: list[str], said: str) ->
 
 
 def run_alone(modules: dict[str, str], *arguments: str) -> tuple[int, str]:
-    """Exit code and stderr of a process of its own, with ``modules`` (Python for each) in the place of what is installed."""
+    """Exit code and stderr of a separate process, with ``modules`` (Python source of each) replacing installed ones."""
     set_up = "".join(f"sys.modules['{name}'] = {module}; " for name, module in modules.items())
     program = f"import sys; {set_up}from mobilevlm_host.bench.peer.__main__ import main; main({arguments!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
@@ -162,7 +162,7 @@ def test_an_engine_that_fails_is_one_line(
 
 
 class Asked:
-    """What takes the place of the bundle and the comparison, and keeps what they were asked."""
+    """Replaces the bundle and the comparison, and records their arguments."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
@@ -216,7 +216,9 @@ def asked(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Asked:
     return made
 
 
-def test_the_requested_bundle_and_options_are_measured(asked: Asked, tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_the_requested_bundle_and_options_are_measured(
+    asked: Asked, tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     done = run(
         tiny_checkpoint, "--bundle", tiny_bundle.path, "--rounds", 3, "--threads", 2, "--work", tmp_path / "a", "--json"
     )

@@ -1,4 +1,4 @@
-"""Both engines' files are of one checkpoint, made once and whole, and their sizes are those of what is in them."""
+"""Both engines' files come from one checkpoint, are made once and completely, and have the expected sizes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def names(folder: Path) -> list[str]:
 
 
 def decoder_weights() -> tuple[int, int]:
-    """How many weights the layers' matrices have, and their norms with the last."""
+    """The number of weights in the layers' matrices, and in all norms."""
     parameters = dict(random_model().text_decoder.named_parameters())
     matrices = sum(each.numel() for name, each in parameters.items() if "proj" in name)
     return matrices, sum(each.numel() for name, each in parameters.items() if "norm" in name)
@@ -65,7 +65,7 @@ def test_a_given_bundle_is_of_the_checkpoint(
     with bundle_of(tiny_checkpoint, tiny_bundle.path, tmp_path) as opened:
         assert opened.path == tiny_bundle.path
     assert tiny_bundle.path.is_dir()
-    said = rf"tiny\.mvlm: was made from another checkpoint than {other_checkpoint}$"
+    said = rf"tiny\.mvlm: got a bundle of another checkpoint, expected one of {other_checkpoint}$"
     with pytest.raises(BundleError, match=said), bundle_of(other_checkpoint, tiny_bundle.path, tmp_path):
         pass
 
@@ -112,7 +112,7 @@ def test_without_a_bundle_a_temporary_int4_bundle_is_made(
 
 
 def test_the_kits_size_counts_only_what_runs(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """A bundle for both phones holds another program too."""
+    """A bundle for both platforms contains another program too."""
     both = tmp_path / "both.mvlm"
     shutil.copytree(tiny_bundle.path, both)
     (both / "text_decoder.mlpackage").write_bytes(bytes(1 << 20))

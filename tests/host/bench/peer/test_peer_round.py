@@ -1,4 +1,4 @@
-"""What a round asks, with the kit's own engine in a process of its own, and with one that keeps a diary."""
+"""The calls of a round, with the kit's engine in a separate process, and with an engine that records its calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIDE = TINY.vision.image_size
 
 
 class Diary:
-    """An engine that writes down what it is asked."""
+    """An engine that records its calls."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -102,7 +102,7 @@ def test_other_ids_of_the_prompt_are_refused(
     wrong = replace(job, files=[str(tiny_bundle.path)], prompts=[other])
     (tmp_path / "job.json").write_text(json.dumps(wrong.to_json()))
     given = str([job.prompts[0].before_ids, job.prompts[0].after_ids])[1:-1]
-    said = f"{tiny_bundle.path}: its tokenizer gives ({given}) for the prompt, expected "
+    said = f"{tiny_bundle.path}: got ids ({given}) for the prompt from its tokenizer, expected "
     with pytest.raises(RunnerError, match=re.escape(said)):
         in_child("mobilevlm_host.bench.peer.kit_engine", {"job": str(tmp_path / "job.json")})
 
@@ -118,7 +118,7 @@ def test_load_includes_the_extra_time_of_the_first_question(job: Job, monkeypatc
     clock = [0.0]
 
     class Lazy(Diary):
-        """An image takes 5 seconds, the first one 3 more; a token fed takes one second, a question 2."""
+        """An image takes 5 seconds, the first one 3 more; feeding a token takes one second, a question 2."""
 
         def show(self, pixels: NDArray[np.uint8]) -> None:
             clock[0] += 5 if "show 1" in self.lines else 8
