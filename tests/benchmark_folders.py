@@ -28,14 +28,14 @@ def gqa_truth(answer: str, structural: str, **changes: Any) -> dict[str, Any]:
 
 
 def write_gqa(folder: Path) -> None:
-    """Four questions about two pictures, of which the first is there."""
+    """Four questions about two images, of which only the first exists."""
     lines = [
         json.dumps({"question_id": id, "image": picture, "text": question + _SHORT, "category": "default"})
         for id, picture, question, *_ in GQA_QUESTIONS
     ]
     (folder / "llava_gqa_testdev_balanced.jsonl").write_text("\n".join(lines) + "\n")
     truths = {id: gqa_truth(answer, structural) for id, _, _, answer, structural in GQA_QUESTIONS}
-    truths["999"] = gqa_truth("yes", "verify", isBalanced=False)  # eval.py doesn't count it, so nobody asks it
+    truths["999"] = gqa_truth("yes", "verify", isBalanced=False)  # not counted by eval.py, so not asked
     (folder / "testdev_balanced_questions.json").write_text(json.dumps(truths))
     (folder / "images").mkdir()
     Image.new("RGBA", (4, 3), (255, 0, 0, 0)).save(folder / "images/n1.jpg", format="PNG")
@@ -66,18 +66,18 @@ _TEXTVQA_ANNOTATED = [
 
 
 def write_textvqa(folder: Path) -> None:
-    """Four questions about two pictures, neither there; two questions are the same."""
+    """Four questions about two images, neither of which exists; two questions are the same."""
     (folder / "llava_textvqa_val_v051_ocr.jsonl").write_text("\n".join(json.dumps(each) for each in TEXTVQA_ASKED))
     (folder / "TextVQA_0.5.1_val.json").write_text(json.dumps({"dataset_type": "val", "data": _TEXTVQA_ANNOTATED}))
     (folder / "train_images").mkdir()
 
 
-# Their pictures and annotations are in folders of their own.
+# Their images and annotations are in separate folders.
 _MME_APART = ("artwork", "celebrity", "landmark", "posters", "scene")
 
 
 def write_mme(folder: Path) -> None:
-    """Every subtask with two pictures, which aren't there; each has a question whose answer is yes, and one whose answer is no."""
+    """Every subtask with two images, which don't exist; each has a question with the answer yes, and one with the answer no."""
     lines = []
     for subtask in (*COGNITION, *PERCEPTION):
         root = folder / "images" / subtask
@@ -97,7 +97,7 @@ def write_mme(folder: Path) -> None:
 
 
 def mme_right_answers(items: Any) -> dict[str, str]:
-    """Item id → the right answer."""
+    """Item id → the correct answer."""
     return {item.id: "No" if "not" in item.prompt else "Yes" for item in items}
 
 

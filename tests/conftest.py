@@ -1,4 +1,4 @@
-"""Models, tokenizers and bundles made on the spot, small enough to run in milliseconds."""
+"""Fixtures: generated models, tokenizers and bundles, small enough to run in milliseconds."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def tiny_config() -> MobileVLMConfig:
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LLaMA's kind of SentencePiece with as many pieces as the tiny model has, trained on the prompt and some sentences."""
+    """A LLaMA-like SentencePiece model with the tiny model's vocabulary size, trained on the prompt and some sentences."""
     lines = [
         prompt.SYSTEM,
         prompt.prefix(),
@@ -83,7 +83,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_mod
 
 @pytest.fixture(scope="session")
 def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
-    """The demo in int4 for ExecuTorch, with its golden records. It takes half a minute: no test changes it, all share it."""
+    """The int4 demo for ExecuTorch with its golden records. It takes half a minute to make, so tests share it and must not change it."""
     output = tmp_path_factory.mktemp("demo") / "demo.mvlm"
     with export_with_golden(ExportJob(DEMO, output, RECIPES["int4"])) as bundle:
         yield bundle
@@ -91,7 +91,7 @@ def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
 
 @pytest.fixture(scope="session")
 def tiny_coreml_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Bundle]:
-    """The same for Core ML alone."""
+    """The tiny checkpoint exported for Core ML only."""
     output = tmp_path_factory.mktemp("bundle") / "tiny-coreml.mvlm"
     with export_bundle(ExportJob(tiny_checkpoint, output, RECIPES["fp32"], backends=("coreml",))) as bundle:
         yield bundle

@@ -1,4 +1,4 @@
-"""What ``mvlm ask`` says in conversations with the demo, for the apps' cores to say the same."""
+"""Conversations of ``mvlm ask`` with the demo, which the apps' cores must reproduce."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mobilevlm_host.ask.conversation import Answer
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.records.golden import read_golden
 
-# The third answer is cut short, so that the fourth question goes on from inside an answer.
+# The third answer is truncated, so that the fourth question follows an unfinished answer.
 LONGEST = (80, 80, 2, 80)
 
 

@@ -1,7 +1,7 @@
-"""llama-cpp-python's C API as ``bench.peer`` calls it, computed by the tiny model in torch: nothing has to be compiled.
+"""A fake of llama-cpp-python's C API, as used by ``bench.peer``, computed by the tiny model in torch, so that nothing is compiled.
 
-Only what it is given counts: tokens and embeddings that are decoded, pixels that are encoded, with llama.cpp's habits around them —
-positions that go on by themselves, an output buffer that the next image overwrites, errors that are codes with a line in the log.
+It decodes tokens and embeddings and encodes pixels, with llama.cpp's behavior: positions advance by themselves, the next image
+overwrites the output buffer, and errors are codes with a line in the log.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _QuantizeOptions(ctypes.Structure):
 
 @dataclass
 class FakeLlamaCpp:
-    """The functions of both modules by their own names. ``failing`` names the one that fails, and says why in the log."""
+    """The functions of both modules under their own names. ``failing`` names the one that fails, with a reason in the log."""
 
     tokenizer: Tokenizer
     version: str = "0.3.36"
@@ -77,7 +77,7 @@ class FakeLlamaCpp:
         self.llama_memory_clear(None, True)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        """Replace the modules ``llama_cpp`` by this, and return ``mobilevlm_host.bench.peer.llama_cpp_engine`` imported on top of it."""
+        """Replace the ``llama_cpp`` modules with this fake and return ``mobilevlm_host.bench.peer.llama_cpp_engine`` imported with it."""
         package = ModuleType("llama_cpp")
         package.__dict__.update(__version__=self.version, __path__=[], __spec__=ModuleSpec("llama_cpp", None))
         for name, prefix in (("llama_cpp", "llama_"), ("mtmd_cpp", "mtmd_")):

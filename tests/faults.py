@@ -1,4 +1,4 @@
-"""Faults that peers have had, to be found by parity: in a model, in the use of its KV cache, in what a phone feeds it."""
+"""Faults seen in other projects, which parity must find: in a model, in the use of its KV cache, in a phone's inputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mobilevlm_host.ask.phone_inputs import PhoneInputs
 
 
 class EagerEngine:
-    """A model behind parity's engine: what a bundle would compute if the lowering were perfect."""
+    """The eager model as parity's engine: what a bundle with perfect lowering would compute."""
 
     def __init__(self, model: MobileVLM, phone: PhoneInputs) -> None:
         self.model, self.phone = model, phone
@@ -44,7 +44,7 @@ class ShiftedPositions(EagerEngine):
 
 
 class DroppedCacheWrite(EagerEngine):
-    """Forgets what decode writes to the KV cache of the first layer."""
+    """Drops what decode writes to the KV cache of the first layer."""
 
     def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
         logits = super().text_decoder(embeds, position)
@@ -88,7 +88,7 @@ def quantized_scale_off(factor: float) -> Callable[[MobileVLM], object]:
 
 
 class _LateRotation(Rotation):
-    """Turns by the angles of the next position where ``late``, a tensor of one, is 1."""
+    """Rotates by the angles of the next position if ``late``, a tensor of one element, is 1."""
 
     def at(self, start: int | torch.SymInt, length: int) -> tuple[Tensor, Tensor]:
         cos, sin = super().at(start, length)
@@ -115,7 +115,7 @@ class LateProgram(TextDecoderMethod):
 
 
 class _Forgotten(torch.nn.Module):
-    """A layer's values, as far as they are ``kept``: what isn't written to the KV cache stays zero there."""
+    """A layer's values where ``kept``; values not written to the KV cache stay zero there."""
 
     def __init__(self, v_proj: torch.nn.Module) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class _Forgotten(torch.nn.Module):
 
 
 class ForgetfulProgram(TextDecoderMethod):
-    """Forgets the values that decode writes to the KV cache of the first layer."""
+    """Drops the values that decode writes to the KV cache of the first layer."""
 
     def __init__(self, decoder: Any, max_context: int) -> None:
         super().__init__(decoder, max_context)

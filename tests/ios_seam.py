@@ -1,12 +1,12 @@
-"""The iOS app's tests with this kit's Core ML evaluator in Core ML's place: runs COMMAND with all they need in FOLDER.
+"""Run the iOS app's tests, COMMAND, with this kit's Core ML evaluator instead of Core ML; FOLDER holds all that they need.
 
-In FOLDER (made anew): the demo bundle for Core ML, zipped; pictures as PPM; ``cases.json``, what ``mvlm ask --backend coreml`` says of each
-golden record and in a conversation about each sample; ``programs.sock``, a socket where the programs are run while COMMAND runs. The
-environment's SEAM tells COMMAND that it is there: Swift may run in a root of its own, which sees the folder but starts no Python.
+FOLDER is created with: the demo bundle for Core ML, zipped; images as PPM; ``cases.json``, the answers of ``mvlm ask --backend coreml``
+to each golden record and in a conversation about each sample; ``programs.sock``, a socket that runs the programs while COMMAND runs.
+The environment variable SEAM tells COMMAND to use it: Swift may run in another root, which sees the folder but can't start Python.
 
 usage: python ios_seam.py FOLDER COMMAND...
-Exit codes: COMMAND's; 1 if it ended well, but a KV cache never held a conversation as the runner's does, to the last pixel and embedding,
-or ``mvlm replay`` doesn't find every stage of the ``capture.zip`` that COMMAND left in FOLDER the same.
+Exit codes: COMMAND's; 1 if it succeeded, but no KV cache ever held the same pixels and embeddings as the runner's for a conversation,
+or ``mvlm replay`` finds a difference in the ``capture.zip`` that COMMAND left in FOLDER.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def make_cases(bundle: Bundle, folder: Path) -> list[dict[str, Any]]:
 
 
 def held(runner: Runner, methods: CoreMLMethods) -> dict[str, Any]:
-    """What the runner's KV cache holds, as :attr:`Programs.fed` has it."""
+    """The inputs in the runner's KV cache, in the form of :attr:`Programs.fed`."""
     assert runner._cache is not None
     cached = runner._cache._cached or []
     (at,) = (index for index, part in enumerate(cached) if isinstance(part, Shown))
@@ -88,20 +88,20 @@ def _digest(data: bytes) -> str:
 
 @dataclass
 class Cache:
-    """A KV cache, and the embeddings that it was made from, one a position."""
+    """A KV cache, and the embeddings that it was computed from, one per position."""
 
     state: Any
     rows: list[bytes] = field(default_factory=list)
 
 
 class Programs:
-    """The bundle's packages, called as an app calls Core ML: a function's inputs in, its outputs out."""
+    """Runs the bundle's packages as an app runs Core ML: a function's inputs in, its outputs out."""
 
     def __init__(self, bundle: Bundle) -> None:
         made = bundle.manifest.values["artifacts"]["coreml"]
         names = {made["vision_encoder"]["package"]: ("main",), made["text_decoder"]["package"]: ("prefill", "decode")}
         self.packages = {name: EvaluatedPackage(bundle.path / name, functions) for name, functions in names.items()}
-        self.fed: set[tuple[str, str]] = set()  # pixels and embeddings of every KV cache at any time, their SHA-256
+        self.fed: set[tuple[str, str]] = set()  # SHA-256 of the pixels and embeddings of every KV cache at any time
 
     def serve(self, stream: BinaryIO) -> None:
         """Each call is a line of JSON, ``bytes`` raw bytes of its inputs behind it; each reply is one too, with its outputs' bytes. A
@@ -135,7 +135,7 @@ class Programs:
         state: int | None,
         caches: dict[int, Cache],
     ) -> dict[str, Tensor]:
-        """Outputs of ``function``; the state of that number is made when it is first met."""
+        """Outputs of ``function``; a state is created when its number is first used."""
         if state is None:
             return self.packages[package].run(function, inputs)
         if state not in caches:
@@ -163,7 +163,7 @@ def _tensors(described: list[dict[str, Any]], data: bytes) -> dict[str, Tensor]:
 
 
 class Server:
-    """Runs the programs for whoever comes to the socket, each with KV caches of its own."""
+    """Runs the programs for each client of the socket, with separate KV caches."""
 
     def __init__(self, programs: Programs, at: Path) -> None:
         self.programs = programs
@@ -195,12 +195,12 @@ def main() -> int:
         (folder / CASES).write_text(json.dumps({"cases": cases}), encoding="utf-8")
         programs = Programs(bundle)
         Server(programs, folder / SOCKET)
-        # Inside Swift's root the repository stands elsewhere: a path below the package.
+        # Inside Swift's root the repository has another path: use one relative to the package.
         code = subprocess.run(command, env=os.environ | {"SEAM": os.path.relpath(folder)}).returncode
         if code:
             return code
         missing = [case["picture"] for case in cases if tuple(case["held"]) not in programs.fed]
-        if missing and not core_ml_is_here():  # where Core ML itself has run them
+        if missing and not core_ml_is_here():  # if Core ML itself has run them
             print(f"{', '.join(missing)}: never fed as mvlm ask feeds it", file=sys.stderr)
             return 1
     replayed = CliRunner().invoke(mvlm, ["replay", str(folder / CAPTURE), str(folder / "demo.mvlm"), "--json"])

@@ -1,4 +1,4 @@
-"""Pictures of noise, the same in every run: Pillow's own noise depends on what was drawn before it."""
+"""Deterministic noise images; Pillow's own noise depends on what was drawn before."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from PIL import Image
 
 
 def noise(width: int, height: int) -> Image.Image:
-    """Grey noise, RGB."""
+    """Gray noise, RGB."""
     values = np.random.default_rng(0).normal(128, 90, (height, width)).clip(0, 255)
     return Image.fromarray(values.astype(np.uint8)).convert("RGB")

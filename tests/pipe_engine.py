@@ -27,7 +27,7 @@ Call = tuple[dict[str, Any], bytes]
 
 
 class PipeEngine:
-    """The runner, and the program's methods one by one once they are asked for."""
+    """The runner, and the program's methods, which are loaded on first use."""
 
     def __init__(self, bundle: Bundle, out: BinaryIO) -> None:
         from executorch.extension.llm.runner import MultimodalRunner
@@ -50,7 +50,7 @@ class PipeEngine:
         self.out.flush()
 
     def stop(self) -> None:
-        """Ends a running answer; if none runs, does nothing."""
+        """Stop a running answer, if any."""
         if self.generating.locked():
             self.runner.stop()
 
@@ -62,7 +62,7 @@ class PipeEngine:
     def prefill_text(self, text: str) -> None:
         from executorch.extension.llm.runner import make_text_input, make_token_input
 
-        if self.is_empty:  # Python's prefill can't be told to add BOS
+        if self.is_empty:  # Python's prefill has no option to add BOS
             self.runner.prefill([make_token_input([self.bundle.config.bos_id])])
             self.is_empty = False
         self.runner.prefill([make_text_input(text)])
@@ -102,7 +102,7 @@ class PipeEngine:
 
 
 def main() -> None:
-    # What C++ prints must not come between the replies.
+    # C++ output must not be mixed with the replies.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     calls: queue.Queue[Call | None] = queue.Queue()
@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def _read(calls_in: BinaryIO, calls: queue.Queue[Call | None], engine: PipeEngine) -> None:
-    """Queues calls as they come; a stop is brought about at once."""
+    """Queues incoming calls; executes a stop immediately."""
     while line := calls_in.readline():
         values = json.loads(line)
         if values["call"] == "stop":

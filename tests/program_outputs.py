@@ -1,4 +1,4 @@
-"""What a tiny model's program gives without XNNPACK's weights cache and with it, as phones have it.
+"""Outputs of a tiny model's program without and with XNNPACK's weights cache, which phones use.
 
 Computed in a process of its own, since a program that reads freed memory may end it: this file as a script, with OUTPUTS PROGRAM...
 """

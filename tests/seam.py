@@ -1,4 +1,4 @@
-"""What Python's runner says, in a folder for the Android core's tests: ``Seam.kt`` reads it."""
+"""Write the Python runner's answers to a folder for the Android core's tests, where ``Seam.kt`` reads them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENDED = {"eos": "COMPLETE", "length": "LENGTH"}
 
 
 def make_seam(bundle: Bundle, folder: Path) -> Path:
-    """Fill ``folder`` with ``bundle`` (also zipped), the pictures, and ``cases.json``."""
+    """Fill ``folder`` with ``bundle`` (also zipped), the images, and ``cases.json``."""
     shutil.copytree(bundle.path, folder / "demo.mvlm")
     zip_bundle(bundle.path, folder / "demo.mvlm.zip")
     cases = _cases(bundle, folder)
@@ -44,7 +44,7 @@ def make_seam(bundle: Bundle, folder: Path) -> Path:
 
 
 def run_tests(seam: Path, *command: str, timeout: float = 600, **environment: str) -> str:
-    """What the script ``command`` prints, which runs JUnit's tests on ``seam``; skips where a tool is missing, but not in CI."""
+    """Run the script ``command``, which runs JUnit tests on ``seam``, and return its output; skips if a tool is missing, except in CI."""
     (seam / "capture.zip").unlink(missing_ok=True)  # of another session
     variables = os.environ | {"SEAM": str(seam), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | environment
     script = [str(ROOT / "scripts" / command[0]), *command[1:]]
@@ -56,7 +56,7 @@ def run_tests(seam: Path, *command: str, timeout: float = 600, **environment: st
 
 
 def require_capture_replays(seam: Path) -> None:
-    """``mvlm replay`` finds no difference in the capture that the session wrote, of the first golden record."""
+    """Require that ``mvlm replay`` finds no difference in the session's capture of the first golden record."""
     command = ["replay", str(seam / "capture.zip"), str(seam / "demo.mvlm"), "--json"]
     replayed = json.loads(CliRunner().invoke(main, command).stdout)
     assert replayed["differs"] == "none", replayed
@@ -64,7 +64,7 @@ def require_capture_replays(seam: Path) -> None:
 
 
 def _cases(bundle: Bundle, folder: Path) -> list[dict[str, Any]]:
-    """Every conversation: its picture in ``folder``, and what the runner says."""
+    """Every conversation: its image in ``folder``, and the runner's answers."""
     cases: list[dict[str, Any]] = []
     for conversation in conversations(bundle, "executorch"):
         picture = f"{conversation.name}.png"

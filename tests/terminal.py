@@ -1,4 +1,4 @@
-"""Runs commands in a pseudo-terminal, and says what is on its screen when they have ended."""
+"""Run commands in a pseudo-terminal and read its screen."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _EVERY_BAR = "from mobilevlm_host.terminal import progress_bar as bar; bar._SHOR
 
 
 class Terminal:
-    """``mvlm`` with its arguments on a terminal of its own."""
+    """``mvlm`` with arguments, running on its own terminal."""
 
     def __init__(
         self, arguments: Sequence[object], cwd: Path | None = None, *, before: str = "", **environment: str
     ) -> None:
-        """``before`` is Python that runs first. Bars are drawn however short a stage is."""
+        """``before`` is Python code that runs first. Bars are drawn even for short stages."""
         self.screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
@@ -42,11 +42,11 @@ class Terminal:
         os.close(theirs)
 
     def type(self, text: str) -> None:
-        """As if at the keyboard."""
+        """Type ``text`` on the keyboard."""
         os.write(self._ours, text.encode())
 
     def wait_for(self, text: str, times: int = 1) -> None:
-        """Read until ``text`` is on the screen so many times."""
+        """Read until ``text`` is on the screen this many times."""
         reading = self._read()
         while "\n".join(self.screen.display).count(text) < times:
             try:
@@ -55,7 +55,7 @@ class Terminal:
                 raise AssertionError(f"{text!r} never came, but: {self.lines()}") from None
 
     def finish(self) -> list[str]:
-        """Read to the end; the lines that remain on the screen, without empty ones."""
+        """Read to the end; return the lines on the screen, without empty ones."""
         for _ in self._read():
             pass
         self.process.wait()
@@ -63,7 +63,7 @@ class Terminal:
         return self.lines()
 
     def lines(self) -> list[str]:
-        """What is on the screen now."""
+        """The current screen."""
         return [line.rstrip() for line in self.screen.display if line.strip()]
 
     def _read(self) -> Iterator[None]:
@@ -82,5 +82,5 @@ class Terminal:
 
 
 def screen(arguments: Sequence[object], cwd: Path | None = None, **more: str) -> list[str]:
-    """What remains on the screen when ``mvlm`` has ended with these arguments."""
+    """The screen after ``mvlm`` has exited with these arguments."""
     return Terminal(arguments, cwd, **more).finish()

@@ -1,4 +1,4 @@
-"""The decision record's script shows what it says."""
+"""The decision record's script shows what the record claims."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DECISIONS = ROOT / "docs" / "decisions"
 
 
 def test_a_constant_inside_a_delegate_is_freed_with_the_weights_cache() -> None:
-    """Once ExecuTorch is fixed, the record must say so."""
+    """Once ExecuTorch is fixed, the record must be updated."""
     command = [sys.executable, str(DECISIONS / "freed_constant.py")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     inside, outside = printed.splitlines()

@@ -1,4 +1,4 @@
-"""The golden files that all three languages read: Python agrees with each, and their command makes them again."""
+"""The golden files, read by all three languages: Python agrees with each, and their command reproduces them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_images_distinguish_resize_filters() -> None:
         planes = b"".join(channel.tobytes() for channel in stretched.split())
         if hashlib.sha256(planes).hexdigest() == case["sha256"]:
             missed.add(case["file"].removesuffix(".ppm"))
-    # One colour, or no resize at all.
+    # A single color, or no resize at all.
     assert missed == {"one-pixel", "one-white-pixel", "exact", "exact-demo", "mean-colour"}
 
 

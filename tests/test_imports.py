@@ -101,7 +101,7 @@ def test_file_names_are_unique(modules: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize("package", [mobilevlm_export, mobilevlm_host])
 def test_no_module_shadows_a_public_name(package: ModuleType) -> None:
-    """Once a module is imported, its package has an attribute of that name: so none may be called as what the package offers."""
+    """An imported module becomes an attribute of its package, so it must not have the name of a public object of the package."""
     modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
     assert modules
     assert not modules & set(package.__all__)
@@ -123,7 +123,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_an_answer_loads_nothing_but_the_engine(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """ExecuTorch's runner needs torch; all else that takes seconds to import is for exporting, drawing or Core ML."""
+    """ExecuTorch's runner needs torch; all other slow imports are for exporting, charts or Core ML."""
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     code = (
         "import sys; from mobilevlm_host.cli.mvlm import main; main(sys.argv[1:], standalone_mode=False); "

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of training: a tiny tokenizer, checkpoint and data, made on the spot."""
+"""Fixtures of the training tests: a tiny generated tokenizer, checkpoint and data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_export.train.train_demo import initialise
+from mobilevlm_export.train.train_demo import initialize
 
 COLORS = {"red": (200, 30, 30), "green": (30, 160, 60), "blue": (30, 60, 200), "black": (10, 10, 10)}
 
@@ -58,7 +58,7 @@ def small_config(tokenizer: Tokenizer) -> MobileVLMConfig:
 def model(small_config: MobileVLMConfig) -> MobileVLM:
     torch.manual_seed(5)
     model = MobileVLM(small_config)
-    initialise(model)
+    initialize(model)
     return model
 
 
@@ -72,7 +72,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven samples in LLaVA's format: pictures with one or two turns, and one of text alone."""
+    """Seven samples in LLaVA's format: images with one or two turns, and one of text only."""
     ask = {"from": "human", "value": "<image>\nWhat color is it?"}
     entries: list[dict[str, object]] = [
         {"image": f"{color}.png", "conversations": [ask, {"from": "gpt", "value": f"It is {color}."}]}

@@ -1,4 +1,4 @@
-"""Small modules whose constants nothing packs, and a partitioner that puts them inside a delegate all the same."""
+"""Small modules with constants that nothing packs, and a partitioner that puts them inside a delegate anyway."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Greedy(LevelPartitioner):
 
 
 def lower_module(module: nn.Module, partitioner: LevelPartitioner) -> EdgeProgramManager:
-    """``module``, of one input [1, W], delegated as ``partitioner`` says."""
+    """Lower ``module``, of one input [1, W], with ``partitioner``."""
     config = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""The Gradle project, which can't run without Google's SDK, says the same as ``make apk``; manifest and languages are as promised."""
+"""The Gradle project, which can't run without Google's SDK, agrees with ``make apk``; the manifest and languages are as documented."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def _text(path: str) -> str:
 
 
 def test_the_catalog_has_the_stock_engine_and_the_kotlin_of_make_apk() -> None:
-    catalogue = tomllib.loads(_text("android_app/gradle/libs.versions.toml"))
-    assert catalogue["libraries"]["executorch"] == {
+    catalog = tomllib.loads(_text("android_app/gradle/libs.versions.toml"))
+    assert catalog["libraries"]["executorch"] == {
         "module": "org.pytorch:executorch-android",
         "version": {"ref": "executorch"},
     }
-    assert catalogue["versions"]["executorch"].startswith("1.5.")
-    assert f"kotlin-stdlib:{catalogue['versions']['kotlin']}" in _text("android_app/jars.lock")
+    assert catalog["versions"]["executorch"].startswith("1.5.")
+    assert f"kotlin-stdlib:{catalog['versions']['kotlin']}" in _text("android_app/jars.lock")
     for build in ("build.gradle.kts", "core/build.gradle.kts", "app/build.gradle.kts"):
         for kind, name in re.findall(r"libs\.(plugins\.)?([a-z.]+)", _text(f"android_app/{build}")):
-            assert name.replace(".", "-") in catalogue["plugins" if kind else "libraries"]
+            assert name.replace(".", "-") in catalog["plugins" if kind else "libraries"]
 
 
 def test_both_builds_agree() -> None:

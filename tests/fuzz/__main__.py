@@ -1,4 +1,4 @@
-"""``make fuzz``: damage files for a while and report counts by kind; the exit code is 1 if any was a fault.
+"""``make fuzz``: fuzz readers with damaged files and report counts by kind; exits with 1 if there was a fault.
 
 usage: python -m fuzz [SECONDS [SEED]]   (from tests; SECONDS for all kinds together)
 """
@@ -15,7 +15,7 @@ from fuzz.targets import TARGETS
 
 
 def main(seconds: float, seed: int, bundle: Path | None) -> int:
-    """Fuzz for about ``seconds``, with the programs of ``bundle`` too if there is one."""
+    """Fuzz for about ``seconds``, including the programs of ``bundle``, if given."""
     each = seconds / (len(TARGETS) + (3 if bundle else 0))
     print(f"{'kind':16}{'files':>9}{'refused':>9}{'accepted':>9}{'faults':>8}   (seed {seed})")
     faults = 0

@@ -1,4 +1,4 @@
-"""Runs targets over damaged files and counts what came of it."""
+"""Run targets on damaged files and count the results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST_LINE = 500  # characters, the file's path aside
 
 @dataclass
 class Counts:
-    """What became of damaged files: ``refused`` in one line, ``accepted`` (the damage did no harm), or ``faults``, each with its seed."""
+    """Results for damaged files: ``refused`` in one line, ``accepted`` (harmless damage), or ``faults``, each with its seed."""
 
     refused: int = 0
     accepted: int = 0
@@ -34,7 +34,7 @@ class Counts:
 
 
 def run(target: Target, seed: int, more: Callable[[int], bool]) -> Counts:
-    """Damage ``target`` as ``seed`` says, file after file as long as ``more``, given how many there were, wants one."""
+    """Damage ``target`` repeatedly, starting from ``seed``, as long as ``more`` returns true for the number of files so far."""
     counts = Counts()
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:

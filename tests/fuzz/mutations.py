@@ -15,11 +15,11 @@ _VALUES: tuple[Any, ...] = (None, True, *_NUMBERS, *_TEXTS, [], [-1], [1 << 62],
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
-    """``data`` with one to four faults: bytes changed, cut, doubled, moved, or words that lengths and offsets make much of."""
+    """``data`` with one to four faults: bytes changed, removed, repeated, moved, or replaced by extreme values for lengths and offsets."""
     out = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         at = rng.randrange(len(out) + 1)
-        # Most formats say at their beginning or end what the rest is.
+        # Most formats describe the rest of the file at its start or end.
         at = rng.choice((at, at, min(at, rng.randrange(200)), max(at, len(out) - rng.randrange(200))))
         match rng.randrange(8):
             case 0:
@@ -41,7 +41,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 
 def damaged_json(data: bytes, rng: random.Random) -> bytes:
-    """The JSON ``data`` with one to three values replaced, removed, doubled or nested."""
+    """The JSON ``data`` with one to three values replaced, removed, repeated or nested."""
     values = copy.deepcopy(json.loads(data))
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         places = list(_places(values))

@@ -1,4 +1,4 @@
-"""Damaged programs are run in a process of their own: what a check doesn't find may end it."""
+"""Damaged programs run in a separate process, which may crash if a check misses the damage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from repository import TESTS
 
 
 def damaged_programs(bundle: Path, seed: int, most: int, seconds: float) -> Counts:
-    """Damage ``model.pte`` of the folder ``bundle`` and load it as ``mvlm ask`` does; a process that ends by a signal is a fault."""
+    """Damage ``model.pte`` of the folder ``bundle`` and load it as ``mvlm ask`` does; a process killed by a signal is a fault."""
     counts, end = Counts(), time.monotonic() + seconds
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:
@@ -55,7 +55,7 @@ def damaged_programs(bundle: Path, seed: int, most: int, seconds: float) -> Coun
 
 
 def _run(place: Path, bundle: Path, seed: int, first: int, most: int, seconds: float) -> None:
-    """Load damaged programs one after the other, a line on standard output for each."""
+    """Load damaged programs one by one, and print a line for each."""
     from mobilevlm_export.bundle.manifest import read_manifest
     from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_export.errors import MobileVLMError

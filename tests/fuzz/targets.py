@@ -1,4 +1,4 @@
-"""What is damaged, and what reads it: each reader may answer or refuse in one line, and do nothing else."""
+"""Fuzz targets: files to damage and their readers. A reader must succeed or fail with a one-line error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Damage = Callable[[bytes, random.Random], bytes]
 
 @dataclass(frozen=True)
 class Target:
-    """``whole`` makes the sound bytes of a file called ``file``; ``read`` reads it where it is; ``damage`` is one of these each time."""
+    """``whole`` returns the valid bytes of the file ``file``; ``read`` reads the file; each time, one of ``damage`` is applied."""
 
     name: str
     file: str
@@ -111,7 +111,7 @@ def _open_picture(path: Path) -> None:
 
 
 def _record_damaged(data: bytes, rng: random.Random) -> bytes:
-    """A capture whose JSON is damaged within a sound zip."""
+    """A capture with damaged JSON in a valid zip."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
         for name in old.namelist():

@@ -1,4 +1,4 @@
-"""Damaged files of every kind are read or refused in one line; ``make fuzz`` does the same for longer."""
+"""Damaged files of every kind are read or rejected in one line; ``make fuzz`` does the same for longer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Make the golden files that the tests of all three languages read: ``python tests/golden/make.py``.
 
-Truth comes from the references themselves: pixels from Pillow, ids from SentencePiece, text from UTF-8. Formats are those that plain
-Kotlin and Swift read without a library: JSON, and binary PPM for pictures.
+Expected values come from the references themselves: pixels from Pillow, ids from SentencePiece, text from UTF-8. Formats can be read
+in plain Kotlin and Swift without a library: JSON, and binary PPM for images.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Pixels = NDArray[np.uint8]
 
 
 def make(folder: Path) -> None:
-    """Write every golden file into ``folder``; good manifests and tokenizer models are its input and stay as they are."""
+    """Write every golden file into ``folder``; good manifests and tokenizer models are input and are not changed."""
     _make_pixels(folder)
     _make_profiles(folder)
     _make_prompts(folder)
@@ -46,7 +46,7 @@ def make(folder: Path) -> None:
     _make_token_tables(folder)
 
 
-# --- pixels: pictures → the square that the vision encoder reads
+# --- pixels: images → the square that the vision encoder reads
 
 
 def _noise(width: int, height: int) -> Pixels:
@@ -148,7 +148,7 @@ def _make_pixels(folder: Path) -> None:
             "height": height,
             "size": side,
             "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
-            # To see how far off an implementation is: red, green and blue at a few places.
+            # To show how far off an implementation is: red, green and blue at a few places.
             "samples": [[y, x, *map(int, pixels[:, y, x])] for y, x in _places(side)],
         }
         cases.append(case)
@@ -165,7 +165,7 @@ def _places(side: int) -> Iterator[tuple[int, int]]:
     yield from ((side // 3, side // 4), (side // 5, 2 * side // 3))
 
 
-# --- profiles: a picture in Display P3 → sRGB, computed in floating point
+# --- profiles: an image in Display P3 → sRGB, computed in floating point
 
 
 def display_p3() -> bytes:
@@ -244,7 +244,7 @@ def _make_prompts(folder: Path) -> None:
     if not models["wide"].exists():
         write_tokenizer(models["wide"], [*AWKWARD_TEXTS, *_QUESTIONS, prompt.SYSTEM, prompt.prefix()] * 30, 1200)
     tokenizers = {name: Tokenizer(path) for name, path in models.items()}
-    # The demo's as a bundle carries it if its checkpoint isn't "legacy": prompts spell the space in front.
+    # The demo's tokenizer as in a bundle of a checkpoint that isn't "legacy": prompts contain the leading space.
     modern = Tokenizer(models["demo"], legacy=False)
     models["plain"] = folder / "prompts" / "plain.model"
     modern.write_plain(models["plain"])
@@ -284,7 +284,7 @@ def _make_prompts(folder: Path) -> None:
     _write(folder / "prompts" / "plain.json", {"about": about, "prompt": texts}, plain)
 
 
-# --- manifests: good ones stay as they are; bad ones are demo.json with one thing wrong
+# --- manifests: good ones are kept; bad ones are demo.json with one error
 
 _ABSENT = object()
 _ONE_FILE = {"path": "model.pte", "bytes": 1, "sha256": "0" * 64}
@@ -362,7 +362,7 @@ _WRONG: dict[str, tuple[str, Any, str]] = {
     "path-twice-by-case": ("files", [_ONE_FILE, _ONE_FILE | {"path": "MODEL.pte"}], "twice"),
     "file-huge": ("files", [_ONE_FILE | {"bytes": (1 << 40) + 1}], "files"),
 }
-# executorch-and-coreml.json with one thing wrong that only those read who run Core ML: Android accepts these.
+# executorch-and-coreml.json with one error that only readers for Core ML see: Android accepts these.
 _COREML = "artifacts.coreml"
 _WRONG_COREML: dict[str, tuple[str, Any, str]] = {
     "no-vision-encoder": (f"{_COREML}.vision_encoder", _ABSENT, f"{_COREML}.vision_encoder"),
@@ -386,7 +386,7 @@ _WRONG_COREML: dict[str, tuple[str, Any, str]] = {
     "package-not-listed": (f"{_COREML}.vision_encoder.package", "x.mlpackage", f"{_COREML}.vision_encoder"),
     "table-not-listed": (f"{_COREML}.token_embedding.file", "x.safetensors", f"{_COREML}.token_embedding"),
 }
-# Good ones as they were written before ExecuTorch programs were right on phones: only that artifact must be refused.
+# Good manifests from before ExecuTorch programs worked on phones: only that artifact must be rejected.
 _OUTDATED = dict.fromkeys(("demo", "executorch-and-coreml"), ("format_version", 1, "export it again"))
 _BROKEN = {
     "not-json": "{",
@@ -402,7 +402,7 @@ _BROKEN = {
     "long-number": '{"format_version": 1' + "0" * 5000 + "}",
     "key-twice": '{"format_version": 1, "format_version": 1}',
 }
-# Readers differ in what they say of these, not in refusing them.
+# Readers' messages for these differ, but all reject them.
 _BROKEN_NAMES = dict.fromkeys(("huge-number", "long-number", "key-twice", "deep-closed"), "got")
 _BROKEN_NAMES |= dict.fromkeys(("a-list", "a-number"), "format_version")
 
@@ -429,7 +429,7 @@ def _make_manifests(folder: Path) -> None:
 def _make_wrong(
     manifests: Path, bad: str, wrong: dict[str, tuple[str, Any, str]], of: str | None = None
 ) -> list[dict[str, Any]]:
-    """Write into the folder ``bad``, for each of ``wrong``, the good manifest ``of`` (or of the same name) with one thing wrong;
+    """Write into the folder ``bad``, for each of ``wrong``, the good manifest ``of`` (or of the same name) with one error;
     returns the cases.
     """
     (manifests / bad).mkdir(parents=True, exist_ok=True)
@@ -465,7 +465,7 @@ def _stream(*steps: tuple[str, str], rest: str = "") -> dict[str, Any]:
 
 
 def _spelled(text: str) -> list[tuple[str, str]]:
-    """Each character of ``text`` in bytes: shown whole with its last one."""
+    """The bytes of each character of ``text``; it is shown with its last byte."""
     steps = []
     for character in text:
         pieces = _bytes(character)
@@ -513,7 +513,7 @@ def _make_text_stream(folder: Path) -> None:
 
 
 def _make_token_tables(folder: Path) -> None:
-    """Tables as the Core ML export writes them, with rows that a float16 rounds, overflows or can hardly hold."""
+    """Tables as written by the Core ML export, with rows that float16 rounds, overflows on or can hardly represent."""
     tables = folder / "token_tables"
     tables.mkdir(exist_ok=True)
     sizes = MobileVLMConfig.tiny()
@@ -537,7 +537,7 @@ def _make_token_tables(folder: Path) -> None:
             "width": width,
             "sha256": hashlib.sha256(rows.numpy().astype("<f4").tobytes()).hexdigest(),
             "float16_sha256": hashlib.sha256(rows.half().numpy().astype("<f2").tobytes()).hexdigest(),
-            # To see how far off an implementation is.
+            # To show how far off an implementation is.
             "samples": [
                 [row, column, rows[row, column].item()] for row, column in ((0, 0), (0, 33), (3, 1), (11, width - 1))
             ],
@@ -548,7 +548,7 @@ def _make_token_tables(folder: Path) -> None:
 
 
 def _write(path: Path, head: dict[str, Any], cases: list[dict[str, Any]]) -> None:
-    """``head`` and ``cases``, a case a line."""
+    """Write ``head`` and ``cases``, one case per line."""
     lines = ",\n".join(json.dumps(case, ensure_ascii=True) for case in cases)
     begin = json.dumps({"command": COMMAND, **head}, ensure_ascii=True)[:-1]
     path.write_text(f'{begin}, "cases": [\n{lines}\n]}}\n', encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Print random texts and the reference's ids of them, for another language's tokenizer to be compared with."""
+"""Print random texts and their reference ids, to compare another language's tokenizer with."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _BLOCKS = (
 
 
 def texts(count: int, seed: int) -> Iterator[str]:
-    """``count`` texts: parts of real ones, pieces of the vocabularies, and characters of many scripts, run together."""
+    """``count`` texts: concatenations of parts of real texts, pieces of the vocabularies, and characters of many scripts."""
     draw = random.Random(seed)
     vocabularies = [Tokenizer(path) for path in MODELS.values()]
     pieces = [vocabulary.piece(id) for vocabulary in vocabularies for id in range(3, vocabulary.vocab_size)]
@@ -61,7 +61,7 @@ def texts(count: int, seed: int) -> Iterator[str]:
 
 
 def main() -> None:
-    """One JSON object: ``cases`` with ``text`` and ``ids`` by model, as in ``prompts.json``."""
+    """Print one JSON object: ``cases`` with ``text`` and ``ids`` by model, as in ``prompts.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""The iOS app's words: each is there in both languages, and as on Android where the two say the same."""
+"""The iOS app's strings exist in both languages, and equal Android's where the apps share them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ IOS_ALONE = {
 }
 
 
-def _catalogue(name: str) -> dict[str, dict[str, str]]:
+def _catalog(name: str) -> dict[str, dict[str, str]]:
     file = json.loads((APP / name).read_text())
     assert file["version"] == "1.0"
     assert file["sourceLanguage"] == "en"
@@ -45,7 +45,7 @@ def _catalogue(name: str) -> dict[str, dict[str, str]]:
 
 
 def _android(language: str) -> dict[str, str]:
-    """Android's words, their places for values spelled as iOS does it."""
+    """Android's strings, with placeholders in iOS's format."""
     root = ElementTree.parse(ANDROID / LANGUAGES[language] / "strings.xml").getroot()
     words = {entry.attrib["name"]: entry.text or "" for entry in root.iter("string")}
     places = {"s": "@", "d": "lld"}
@@ -62,7 +62,7 @@ def _android_list(language: str, name: str) -> list[str]:
 
 
 def _used() -> set[str]:
-    """Each key that stands in a call that says something."""
+    """Every key used in a call that shows text."""
     keys = set()
     for file in CODE:
         for call in re.finditer(CALL, file.read_text()):
@@ -72,7 +72,7 @@ def _used() -> set[str]:
 
 @pytest.mark.parametrize("name", ["Localizable.xcstrings", "InfoPlist.xcstrings"])
 def test_every_string_exists_in_both_languages(name: str) -> None:
-    for key, said in _catalogue(name).items():
+    for key, said in _catalog(name).items():
         assert said.keys() == LANGUAGES.keys(), key
         assert all(text.strip() for text in said.values()), key
         places = [sorted(set(re.findall(r"%(?:\d\$)?(?:lld|\.1f|@|.)", text))) for text in said.values()]
@@ -80,12 +80,12 @@ def test_every_string_exists_in_both_languages(name: str) -> None:
 
 
 def test_the_keys_are_those_used_in_the_code() -> None:
-    assert _used() == _catalogue("Localizable.xcstrings").keys()
+    assert _used() == _catalog("Localizable.xcstrings").keys()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_shared_strings_equal_androids(language: str) -> None:
-    mine = {key: said[language] for key, said in _catalogue("Localizable.xcstrings").items()}
+    mine = {key: said[language] for key, said in _catalog("Localizable.xcstrings").items()}
     android = _android(language)
     assert mine.keys() - android.keys() == IOS_ALONE
     for key in mine.keys() & android.keys():
@@ -99,7 +99,7 @@ def test_thermal_states_have_androids_strings() -> None:
     )
     assert [f"thermal_{case}" for case in cases.split(", ")] == THERMAL
     for language in LANGUAGES:
-        mine = [_catalogue("Localizable.xcstrings")[key][language] for key in THERMAL]
+        mine = [_catalog("Localizable.xcstrings")[key][language] for key in THERMAL]
         assert mine == _android_list(language, "thermal")[: len(THERMAL)]
 
 
@@ -113,6 +113,6 @@ def test_suggested_questions_equal_androids() -> None:
 
 
 def test_the_camera_is_explained_in_both_places() -> None:
-    said = _catalogue("InfoPlist.xcstrings")["NSCameraUsageDescription"]["en"]
+    said = _catalog("InfoPlist.xcstrings")["NSCameraUsageDescription"]["en"]
     project = (ROOT / "ios_app/MobileVLM.xcodeproj/project.pbxproj").read_text()
     assert project.count(f'INFOPLIST_KEY_NSCameraUsageDescription = "{said}";') == 2

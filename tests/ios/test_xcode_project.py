@@ -1,4 +1,4 @@
-"""The Xcode project, which nothing here can open: it is a project file, whole, and says what the package, the kit and the app say."""
+"""The Xcode project can't be opened here, so check that its file is consistent, and agrees with the package, the kit and the app."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def test_its_files_exist(objects: dict[str, Any]) -> None:
     for setting in _settings(objects, "PBXNativeTarget"):
         assert (IOS / setting["INFOPLIST_FILE"]).is_file()
         assert (IOS / setting["CODE_SIGN_ENTITLEMENTS"]).is_file()
-        catalogue = IOS / "App/Assets.xcassets"
-        assert (catalogue / f"{setting['ASSETCATALOG_COMPILER_APPICON_NAME']}.appiconset/icon.png").is_file()
-        assert (catalogue / f"{setting['ASSETCATALOG_COMPILER_GLOBAL_ACCENT_COLOR_NAME']}.colorset").is_dir()
+        catalog = IOS / "App/Assets.xcassets"
+        assert (catalog / f"{setting['ASSETCATALOG_COMPILER_APPICON_NAME']}.appiconset/icon.png").is_file()
+        assert (catalog / f"{setting['ASSETCATALOG_COMPILER_GLOBAL_ACCENT_COLOR_NAME']}.colorset").is_dir()
     config = next(thing for thing in objects.values() if thing.get("path") == "Config")
     assert sorted(objects[key]["path"] for key in config["children"]) == sorted(
         path.name for path in (IOS / "Config").iterdir()
@@ -109,7 +109,7 @@ def test_it_agrees_with_the_package_and_the_kit(objects: dict[str, Any]) -> None
         assert setting["MARKETING_VERSION"] == mobilevlm_export.__version__
         assert setting["PRODUCT_BUNDLE_IDENTIFIER"] == "org.mobilevlmkit.app"
         assert setting["CODE_SIGN_STYLE"] == "Automatic"
-        assert "DEVELOPMENT_TEAM" not in setting  # whoever builds it chooses theirs
+        assert "DEVELOPMENT_TEAM" not in setting  # chosen by whoever builds it
         assert setting["INFOPLIST_KEY_NSCameraUsageDescription"]
     assert _only(objects, "PBXProject")["knownRegions"] == ["en", "Base", "zh-Hans"]
 
