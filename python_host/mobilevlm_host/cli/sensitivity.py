@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mobilevlm_export.progress import megabytes
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_facts, print_json, print_table
+
+if TYPE_CHECKING:
+    from mobilevlm_host.sensitivity.assess import Assessment, Proposal
+    from mobilevlm_host.sensitivity.part_costs import Sensitivity
 
 
 @click.command(
@@ -44,50 +49,56 @@ def sensitivity(
     as_json: bool,
 ) -> None:
     """Quantize CHECKPOINT part by part, and say what each saves and costs in divergence and changed answers."""
-    from mobilevlm_export.checkpoint.load import load_checkpoint
     from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
-    from mobilevlm_export.files.atomic_file import atomic_file, new_only, require_place
+    from mobilevlm_export.files.atomic_file import atomic_file, new_only
     from mobilevlm_export.quantize.recipe_file import recipe_text
-    from mobilevlm_export.tokenizer import checkpoint_tokenizer
-    from mobilevlm_host.parity.check import default_samples, read_samples
-    from mobilevlm_host.sensitivity.budget import parse_bytes, propose
-    from mobilevlm_host.sensitivity.part_costs import STOCK, Samples, measure_recipes, measure_sensitivity
+    from mobilevlm_host.sensitivity.assess import assess
+    from mobilevlm_host.sensitivity.budget import parse_bytes
     from mobilevlm_host.sensitivity.sensitivity_page import PAGE, write_chart
 
     limit = None if budget is None else parse_bytes(budget)  # what can be refused is refused before the work
     if output and limit is None:
         raise click.UsageError("-o writes the recipe that --budget proposes: give a budget")
     if output:
-        if output.suffix != ".toml" or output.exists() or not output.parent.is_dir():
-            raise click.UsageError(
-                f"{output}: expected the name of a .toml file that isn't there yet, in a folder that is"
-            )
-        require_place(output, replaceable=new_only("file"))
+        require_recipe_place(output)
     if chart:
         PAGE.require_place(chart)
     with drawn_progress() as progress:
-        folder = resolve_checkpoint(checkpoint, progress)
-        model = load_checkpoint(folder, vision_tower=vision_tower, progress=progress)
-        shown = default_samples() if images is None else read_samples(images)
-        samples = Samples(model, checkpoint_tokenizer(folder), shown, progress)
-        found = measure_sensitivity(samples, model, progress)
-        if chart:
-            write_chart(found, chart)
-        recipe = None if limit is None else propose(found, limit, output.stem if output else "proposed")
-        wholes = measure_recipes(samples, [*STOCK, recipe], progress) if recipe else []
-    if recipe and output:
-        with atomic_file(output, replaceable=new_only("file")) as beside:
-            beside.write_text(recipe_text(recipe), encoding="utf-8")
-    proposal = {}
-    if recipe:
-        *stock, own = (
-            {"weight_bytes": found.fp32_bytes - c.bytes_saved, "mean_kl": c.mean_kl, "flips": c.flips} for c in wholes
+        found = assess(
+            resolve_checkpoint(checkpoint, progress),
+            images=images,
+            vision_tower=vision_tower,
+            budget=limit,
+            name=output.stem if output else "proposed",
+            progress=progress,
         )
-        named = {each.name: figures for each, figures in zip(STOCK, stock, strict=True)}
-        proposal = {"recipe": recipe.to_json(), **own, "stock_recipes": named}
+    if chart:
+        write_chart(found.sensitivity, chart)
+    if found.proposal and output:
+        with atomic_file(output, replaceable=new_only("file")) as beside:
+            beside.write_text(recipe_text(found.proposal.recipe), encoding="utf-8")
     if as_json:
-        print_json(found.to_json() | ({"proposal": proposal} if proposal else {}))
+        print_json(found.to_json())
         return
+    print_costs(checkpoint, found.sensitivity)
+    if found.proposal:
+        print_proposal(found, found.proposal)
+        if not output:
+            click.echo("Save these lines as small.toml (or give -o small.toml):\n" + recipe_text(found.proposal.recipe))
+        click.echo(f"mvlm export {checkpoint} -o small.mvlm --recipe {output or 'small.toml'}")
+
+
+def require_recipe_place(output: Path) -> None:
+    """Raise an error unless a recipe can be written to ``output``."""
+    from mobilevlm_export.files.atomic_file import new_only, require_place
+
+    if output.suffix != ".toml" or output.exists() or not output.parent.is_dir():
+        raise click.UsageError(f"{output}: expected the name of a new .toml file in an existing folder")
+    require_place(output, replaceable=new_only("file"))
+
+
+def print_costs(checkpoint: str, sensitivity: Sensitivity) -> None:
+    """What each part saves and costs."""
     rows = [
         (
             cost.component,
@@ -97,27 +108,25 @@ def sensitivity(
             f"{cost.mean_kl:.2e}",
             str(cost.flips),
         )
-        for cost in found.costs
+        for cost in sensitivity.costs
     ]
-    title = (
-        f"{checkpoint}: one part quantized at a time, {found.samples} samples; {megabytes(found.fp32_bytes)} in fp32"
-    )
+    title = f"{checkpoint}: one part quantized at a time, {sensitivity.samples} samples; {megabytes(sensitivity.fp32_bytes)} in fp32"
     print_table(title, ("component", "scheme", "saves", "cosine", "mean KL", "answers changed"), rows)
-    if recipe:
-        print_facts(
-            "Proposed: of all recipes that fit, the least sum of KL (exact knapsack)",
-            {knob: scheme for knob, scheme in recipe.to_json().items() if knob != "name"},
+
+
+def print_proposal(found: Assessment, proposal: Proposal) -> None:
+    """The proposed recipe, and how it compares with the kit's."""
+    print_facts(
+        "Proposed: of all recipes that fit, the one with the least sum of KL (exact knapsack)",
+        {knob: scheme for knob, scheme in proposal.recipe.to_json().items() if knob != "name"},
+    )
+    measured = [
+        (
+            name,
+            megabytes(found.weight_bytes(cost)),
+            f"{cost.mean_kl:.2e}",
+            f"{cost.flips} of {found.sensitivity.samples}",
         )
-        measured = [
-            (
-                "proposed" if each is recipe else each.name,
-                megabytes(found.fp32_bytes - cost.bytes_saved),
-                f"{cost.mean_kl:.2e}",
-                f"{cost.flips} of {found.samples}",
-            )
-            for each, cost in zip([*STOCK, recipe], wholes, strict=True)
-        ]
-        print_table("Whole recipes, measured", ("recipe", "weights", "mean KL", "answers changed"), measured)
-        if not output:
-            click.echo("Save these lines as small.toml (or give -o small.toml):\n" + recipe_text(recipe))
-        click.echo(f"mvlm export {checkpoint} -o small.mvlm --recipe {output or 'small.toml'}")
+        for name, cost in [*proposal.stock.items(), ("proposed", proposal.cost)]
+    ]
+    print_table("Whole recipes, measured", ("recipe", "weights", "mean KL", "answers changed"), measured)

@@ -135,4 +135,4 @@ def test_the_command_proposes_a_recipe_of_the_reported_size(
     assert all(set(figures) == {"weight_bytes", "mean_kl", "flips"} for figures in proposal["stock_recipes"].values())
     again_done = CliRunner().invoke(main, [*arguments, "--budget", "1MB"])
     assert again_done.exit_code == 2
-    assert "isn't there yet" in again_done.output
+    assert "expected the name of a new .toml file" in again_done.output
