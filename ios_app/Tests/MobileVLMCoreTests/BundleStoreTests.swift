@@ -87,7 +87,7 @@ final class BundleStoreTests: XCTestCase {
         refused(Data("hello".utf8), "no end of a zip archive")
         refused(good.dropLast(30), "damaged archive")
         refused(TestBundle.zip(bundle.entries), "manifest.json is missing")
-        refused(TestBundle.zip([(ManifestReader.fileName, bundle.manifestBytes)]), "is missing, expected it in the archive")
+        refused(TestBundle.zip([(ManifestReader.fileName, bundle.manifestBytes)]), "is missing from the archive")
         let twice = [(ManifestReader.fileName, bundle.manifestBytes), (ManifestReader.fileName, bundle.manifestBytes)]
         refused(TestBundle.zip(twice), "twice, expected it once")
         let changed = bundle.entries.map { ($0.name, $0.name == "tokenizer.json" ? Data("[]".utf8) : $0.content) }

@@ -65,7 +65,7 @@ final class CaptureWriterTests: XCTestCase {
 
     func testNothingIsOverwrittenAndNothingIncompleteIsLeft() async throws {
         try Data("mine".utf8).write(to: file)
-        assertThrows("capture.zip", "exists already") { try CaptureWriter.write(capture, to: file) }
+        assertThrows("capture.zip", "already exists") { try CaptureWriter.write(capture, to: file) }
         XCTAssertEqual(try Data(contentsOf: file), Data("mine".utf8))
         try FileManager.default.removeItem(at: file)
         assertThrows("can't be written") { try CaptureWriter.write(capture, to: folder.appending(path: "no/capture.zip")) }

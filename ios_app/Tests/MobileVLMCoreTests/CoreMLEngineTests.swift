@@ -120,12 +120,12 @@
             programs.fails = "main"
             await refused(ScriptedPrograms.complaint) { try await engine.encodeImage(square(3)) }
             programs.fails = nil
-            await refused("expected the picture before") { try await engine.prefill(before, at: 0) }
+            await refused("before any image was encoded") { try await engine.prefill(before, at: 0) }
         }
 
         func testMissingRowsAreReported() async throws {
             let engine = try await open()
-            await refused("expected the picture before") { try await engine.prefill([.image(0)], at: 0) }
+            await refused("before any image was encoded") { try await engine.prefill([.image(0)], at: 0) }
             try await engine.encodeImage(square(1))
             await refused("image_embeddings", "got row 36, expected one of 36") { try await engine.prefill([.image(36)], at: 0) }
             await refused("got token 640") { try await engine.prefill([.token(640)], at: 0) }
@@ -286,7 +286,7 @@
             await refused("expected rows of 192") { _ = try await engine.textDecoder([1], at: 0) }
             _ = try await engine.next([.image(0)], at: 38, by: &sampler)
             XCTAssertEqual(programs.caches[0].last, embedding(.image(0), red: 9), "the conversation's picture too")
-            await refused("at position 39", "expected those before") { _ = try await engine.textDecoder(rows, at: 39) }
+            await refused("at position 39", "expected the ones before") { _ = try await engine.textDecoder(rows, at: 39) }
         }
 
         func testAHotPhonePausesAfterEachCall() async throws {

@@ -189,7 +189,7 @@ public enum ManifestReader {
         named += manifest.artifacts.sorted { $0.key < $1.key }.map { ("artifacts.\($0.key)", $0.value) }
         named += coreML?.named ?? []
         for (field, path) in named where !listed.contains(Array(path.utf8)) {
-            throw BundleError("\(name): \(field): got '\(shown(path))', which is missing from files")
+            throw BundleError("\(name): \(field): got '\(shown(path))', expected a path listed in files")
         }
     }
 

@@ -192,7 +192,7 @@ object ManifestReader {
         val named = mapOf("tokenizer.model" to manifest.tokenizerModel, "tokenizer.json" to manifest.tokenizerJson) +
             manifest.artifacts.mapKeys { "artifacts.${it.key}" }
         for ((field, name) in named) {
-            if (name !in listed) throw fail("$field: ${JsonFields.shown(name, 60)} is missing from files")
+            if (name !in listed) throw fail("$field: got ${JsonFields.shown(name, 60)}, expected a path listed in files")
         }
     }
 }
