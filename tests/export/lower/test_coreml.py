@@ -187,14 +187,14 @@ def test_the_model_is_not_changed(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_is_not_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    update = coreml_text_decoder._Cache.update
+    update = coreml_text_decoder._CacheState.update
 
     def forgetful(cache: Any, layer: int, new: Any) -> Any:
         if layer == 1:
             monkeypatch.setattr(coreml_text_decoder.mb, "coreml_update_state", lambda state, value: value)
         return update(cache, layer, new)
 
-    monkeypatch.setattr(coreml_text_decoder._Cache, "update", forgetful)
+    monkeypatch.setattr(coreml_text_decoder._CacheState, "update", forgetful)
     with pytest.raises(LoweringError, match=r"^text_decoder\.mlpackage: prefill: got 2 of write_state, expected 4"):
         lower(RECIPES["int4"], tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -357,5 +357,5 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     with _files_of_at_most(20_000), pytest.raises(LoweringError) as refused:
         lower_coreml(model, RECIPES["int4"], packages, max_context=100)
     package = packages / "vision_encoder.mlpackage"
-    assert str(refused.value) == f"{package}: its weights can't be written: is the disk full?"
+    assert str(refused.value) == f"{package}: its weights can't be written; is the disk full?"
     assert list(packages.iterdir()) == []

@@ -127,7 +127,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(
         (tmp_path / "absent.mvlm",): "absent.mvlm: ",
         (tmp_path / "empty.mvlm",): "expected a bundle's manifest",
         (tiny_bundle.path, "--backend", "coreml"): "expected coreml",
-        (tiny_coreml_bundle.path,): "evaluated in torch here, at a speed that says nothing about a phone's",
+        (tiny_coreml_bundle.path,): "evaluated in torch here, at a speed unrelated to a phone's",
         (tiny_bundle.path, "--image", no_picture): "no.png: ",
         (tiny_bundle.path, "--report", page): "exists and isn't a bench report",
     }

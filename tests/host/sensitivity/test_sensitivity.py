@@ -57,7 +57,7 @@ def test_an_answer_counts_as_changed_where_greedy_decoding_differs(model: Mobile
     recipe = RECIPES["int4"]
     quantized = samples.quantized(recipe)
     flips = 0
-    for each in samples._walked:
+    for each in samples._runs:
         given = quantized.generate([each.before, each.pixels, each.after], len(each.walk.answer) + 1)
         flips += given != each.walk.answer
     assert samples.cost("lm_head", recipe).flips == flips

@@ -54,9 +54,9 @@ def test_the_table_has_speed_memory_files_and_accuracy(
     table = capsys.readouterr().out
     for row in ("image encode", "prefill, 64 tokens", "decode", "peak memory", "files, all parts"):
         assert row in table
-    answers = next(line for line in table.splitlines() if "as fp32 says" in line)
+    answers = next(line for line in table.splitlines() if "equal to fp32's" in line)
     assert answers.split()[-2:] == ["197", "150"]
-    assert next(line for line in table.splitlines() if "right (fp32: 191)" in line).split()[-2:] == ["190", "180"]
+    assert next(line for line in table.splitlines() if "correct (fp32: 191)" in line).split()[-2:] == ["190", "180"]
     assert "Q4_0 + F16: 3 Q4_0." in table
 
 

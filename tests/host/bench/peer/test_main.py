@@ -236,7 +236,7 @@ def test_the_requested_bundle_and_options_are_measured(
 def test_the_table_is_printed(asked: Asked, tiny_checkpoint: Path, tmp_path: Path) -> None:
     done = run(tiny_checkpoint, "--threads", 2, "--work", tmp_path / "a")
     assert done.exit_code == 0, done.output
-    assert "mvlm fp32 and llama.cpp, 2 threads, 5 rounds in turns" in " ".join(done.stdout.split())
+    assert "mvlm fp32 and llama.cpp, 2 threads, 5 interleaved rounds" in " ".join(done.stdout.split())
     assert asked.given is None
 
 
