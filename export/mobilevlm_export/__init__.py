@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mobilevlm_export.pipeline import export_bundle
     from mobilevlm_export.pixels import open_image, preprocess
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["ExportJob", "export_bundle", "load_checkpoint", "open_image", "preprocess", "save_checkpoint"]
 
 _HOMES = {
