@@ -37,6 +37,9 @@ $(BENCH_READY): $(READY)
 bench: $(BENCH_READY)  ## Measure the kit beside llama.cpp: SIZE=demo, 1.7b, 3b or a checkpoint | SIZE=demo | 2 min
 	@$(BIN)/python -m mobilevlm_host.bench.peer $(if $(SIZE),"$(SIZE)")
 
+# On two cores: each file's tests on one, and bundles that all share exported once (tests/conftest.py).
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+
 # What test-fast leaves out; pyproject.toml says what each marker means, tests/conftest.py sets them.
 FAST := -m "not export and not emulated and not jvm and not slow and not thorough"
 
@@ -48,12 +51,12 @@ tools:
 	@scripts/apt_packages.sh "the tests of the HTML report" chromium:chromium || [ $$? = 75 ]
 
 test-fast: setup  ## Run the Python tests that export nothing and start no emulator, JVM or Swift | | 1 min
-	@$(BIN)/pytest $(FAST)
+	@$(PYTEST) $(FAST)
 
 test: setup test-android test-ios test-python  ## Run every test but those on an emulated ARM CPU, which make check runs | | 15 min
 
 test-python: setup tools  ## The Python tests of make test | | 10 min
-	@$(BIN)/pytest -m "not emulated and not thorough"
+	@$(PYTEST) -m "not emulated and not thorough"
 
 test-android:  ## Compile and test the Android app, on the JVM | | 2 min
 	@scripts/test_android.sh
@@ -98,7 +101,7 @@ lint: setup  ## Check format, style and types: ruff, mypy, ktlint, swift-format 
 	@scripts/lint_swift.sh
 
 check: lint test-android test-ios tools  ## What the gate runs: lint, then every test, and the 20 slowest of the Python tests | | 25 min
-	@$(BIN)/pytest --durations=20
+	@$(PYTEST) --durations=20
 
 format: setup  ## Format the code and fix what lint can fix | | 1 min
 	@$(BIN)/ruff check --fix .

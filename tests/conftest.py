@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from markers import add_markers, only_marked_exports
 from tiny import VOCAB_SIZE, random_model
 
@@ -54,8 +56,29 @@ def tiny_config() -> MobileVLMConfig:
     return MobileVLMConfig.tiny()
 
 
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def tiny_tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """The folder of a name that a function fills, once for all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, fill: Callable[[Path], object]) -> Path:
+        folder = root / name
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                filled = tmp_path_factory.mktemp(name)
+                fill(filled)
+                filled.rename(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer_model(made_once: MadeOnce) -> Path:
     """A LLaMA-like SentencePiece model with the tiny model's vocabulary size, trained on the prompt and some sentences."""
     lines = [
         prompt.SYSTEM,
@@ -63,10 +86,9 @@ def tiny_tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         prompt.after_image("What is this?"),
         "a red circle and 2 blue squares",
     ] * 20
-    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
-    write_tokenizer(path, lines, VOCAB_SIZE)
-    assert Tokenizer(path).vocab_size == VOCAB_SIZE
-    return path
+    path = made_once("tokenizer", lambda folder: write_tokenizer(folder / "tokenizer.model", lines, VOCAB_SIZE))
+    assert Tokenizer(path / "tokenizer.model").vocab_size == VOCAB_SIZE
+    return path / "tokenizer.model"
 
 
 @pytest.fixture
@@ -75,31 +97,42 @@ def tiny_model() -> MobileVLM:
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_model: Path) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
-    save_checkpoint(random_model(), folder, tokenizer_model=tiny_tokenizer_model, dtype=torch.float32)
-    return folder
+def tiny_checkpoint(made_once: MadeOnce, tiny_tokenizer_model: Path) -> Path:
+    def save(folder: Path) -> None:
+        save_checkpoint(random_model(), folder / "tiny", tokenizer_model=tiny_tokenizer_model, dtype=torch.float32)
+
+    return made_once("checkpoint", save) / "tiny"
 
 
 @pytest.fixture(scope="session")
-def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+def demo_bundle(made_once: MadeOnce) -> Iterator[Bundle]:
     """The int4 demo for ExecuTorch with its golden records. It takes half a minute to make, so tests share it and must not change it."""
-    output = tmp_path_factory.mktemp("demo") / "demo.mvlm"
-    with export_with_golden(ExportJob(DEMO, output, RECIPES["int4"])) as bundle:
+
+    def export(folder: Path) -> None:
+        export_with_golden(ExportJob(DEMO, folder / "demo.mvlm", RECIPES["int4"])).close()
+
+    with Bundle.open(made_once("demo", export) / "demo.mvlm") as bundle:
         yield bundle
 
 
 @pytest.fixture(scope="session")
-def tiny_coreml_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Bundle]:
+def tiny_coreml_bundle(made_once: MadeOnce, tiny_checkpoint: Path) -> Iterator[Bundle]:
     """The tiny checkpoint exported for Core ML only."""
-    output = tmp_path_factory.mktemp("bundle") / "tiny-coreml.mvlm"
-    with export_bundle(ExportJob(tiny_checkpoint, output, RECIPES["fp32"], backends=("coreml",))) as bundle:
+
+    def export(folder: Path) -> None:
+        job = ExportJob(tiny_checkpoint, folder / "tiny-coreml.mvlm", RECIPES["fp32"], backends=("coreml",))
+        export_bundle(job).close()
+
+    with Bundle.open(made_once("coreml", export) / "tiny-coreml.mvlm") as bundle:
         yield bundle
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Bundle]:
+def tiny_bundle(made_once: MadeOnce, tiny_checkpoint: Path) -> Iterator[Bundle]:
     """The tiny checkpoint exported in fp32: its answers are the eager model's."""
-    output = tmp_path_factory.mktemp("bundle") / "tiny.mvlm"
-    with export_bundle(ExportJob(tiny_checkpoint, output, RECIPES["fp32"], zipped=True)) as bundle:
+
+    def export(folder: Path) -> None:
+        export_bundle(ExportJob(tiny_checkpoint, folder / "tiny.mvlm", RECIPES["fp32"], zipped=True)).close()
+
+    with Bundle.open(made_once("executorch", export) / "tiny.mvlm") as bundle:
         yield bundle

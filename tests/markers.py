@@ -19,6 +19,9 @@ from mobilevlm_export import pipeline
 # A test has a marker if it, a fixture or a helper of its own names one of these: a fixture, a function, or a word of a command.
 NAMES = {
     "export": {
+        "demo_bundle",
+        "tiny_bundle",
+        "tiny_coreml_bundle",
         "export_bundle",
         "exported",
         "export_with_golden",
