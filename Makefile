@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks demo bench test-fast test test-python test-android test-ios test-arm64 test-engine test-engine-arm64 apk fuzz lint check format clean
+.PHONY: help setup hooks demo bench test-fast test test-python test-android test-ios test-ios-races test-arm64 test-engine test-engine-arm64 apk fuzz lint check format clean
 
 help:  ## List the targets | | 1 s
 	@awk -F ' *(##|[|]) *' 'BEGIN { layout = "%-18s %-24s %-14s %s\n"; printf layout, "Target", "Arguments", "About", "What it does" } \
@@ -65,6 +65,9 @@ test-android:  ## Compile and test the Android app, on the JVM | | 2 min
 test-ios: setup  ## Build and test the iOS app, with Swift | | 5 min
 	@scripts/test_ios.sh $(CURDIR)/$(BIN)/python
 
+test-ios-races:  ## Run the iOS app's concurrent code under Swift's thread sanitizer | | 2 min
+	@scripts/test_ios_races.sh
+
 test-arm64: setup  ## Run the demo with the kernels of phones, and by Android's engine, on emulated ARM CPUs | | 5 min
 	@scripts/apt_packages.sh $(ARM64_TOOLS) || [ $$? = 75 ]
 	@$(BIN)/pytest -m emulated
@@ -100,7 +103,7 @@ lint: setup  ## Check format, style and types: ruff, mypy, ktlint, swift-format 
 	@scripts/lint_kotlin.sh
 	@scripts/lint_swift.sh
 
-check: lint test-android test-ios tools  ## What the gate runs: lint, then every test, and the 20 slowest of the Python tests | | 25 min
+check: lint test-android test-ios test-ios-races tools  ## What the gate runs: lint, then every test, and the 20 slowest of the Python tests | | 25 min
 	@$(PYTEST) --durations=20
 
 format: setup  ## Format the code and fix what lint can fix | | 1 min

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Test the Swift package of the iOS app: warnings are errors, coverage is printed, and concurrent code runs again under the thread sanitizer.
+# Test the Swift package of the iOS app: warnings are errors, and coverage is printed.
 # usage: scripts/test_ios.sh [PYTHON]   (PYTHON, with the kit, makes the reference data and runs the Core ML programs)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,6 @@ cd ios_app
 # Swift may run in its own root, so the engine of the end-to-end tests serves from outside while they run.
 "$python" ../tests/ios_seam.py .build/seam ../scripts/swift.sh swift test --parallel --enable-code-coverage -Xswiftc -warnings-as-errors
 ../scripts/swift.sh ../scripts/check_ios_views.sh
-../scripts/swift.sh swift test --sanitize=thread --scratch-path .build/thread --filter 'VLMSessionTests|CoreMLEngineTests|MobileVLMAppTests' -Xswiftc -warnings-as-errors
 "$python" - .build/debug/codecov/MobileVLM.json <<'PYTHON'
 import json, sys
 files = json.load(open(sys.argv[1]))["data"][0]["files"]

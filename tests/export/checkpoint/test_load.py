@@ -272,6 +272,7 @@ load_checkpoint(large, progress=lambda *_: print(private_bytes() - before))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="private memory, without mapped files, is read from /proc")
 @pytest.mark.parametrize("form", ["safetensors", "bin"])
 def test_loading_takes_the_memory_of_one_model(

@@ -205,6 +205,7 @@ quantize(model, RECIPES["int4"], lambda *_: print(private_bytes() - before))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="private memory is read from /proc")
 def test_memory_shrinks_as_weights_are_quantized() -> None:
     """Half-precision weights kept by the allocator would take more memory than the model."""

@@ -73,6 +73,7 @@ def test_the_trained_checkpoint_answers_better(
     assert not (tmp_path / "out.state").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_compute_what_one_does(checkpoint: Path, data: Path, images: Path, tmp_path: Path) -> None:
     expected = train(_config(STAGE, data, images, checkpoint, tmp_path / "one"))
     with socket.socket() as free:

@@ -64,6 +64,7 @@ def deadly_demo(log: Path, deaths: int) -> DeadlyDemo:
     return DeadlyDemo(whole.items, whole.truths, deadly=whole.items[8].picture, deaths=deaths, log=log)
 
 
+@pytest.mark.slow
 def test_a_killed_workers_picture_is_asked_again_and_nothing_counts_twice(
     tiny_checkpoint: Path, tmp_path: Path, address: str
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_killed_workers_picture_is_asked_again_and_nothing_counts_twice(
     assert read_answer_file(tmp_path / "ray.jsonl") == read_answer_file(tmp_path / "here.jsonl")
 
 
+@pytest.mark.slow
 def test_a_picture_that_kills_every_worker_ends_the_run_and_loses_nothing(
     tiny_checkpoint: Path, tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +105,7 @@ def test_a_picture_that_kills_every_worker_ends_the_run_and_loses_nothing(
     assert kept.items() <= found.answers.items()
 
 
+@pytest.mark.slow
 def test_the_command_says_on_a_cluster_what_it_says_here(tiny_checkpoint: Path, tmp_path: Path) -> None:
     def scores(*options: str) -> object:
         arguments = ("evaluate", str(tiny_checkpoint), "--benchmark", "demo", "--limit", "3", "--json", *options)

@@ -114,6 +114,7 @@ def test_prompts_beyond_the_context_are_told_and_asked_as_far_as_they_go(system:
     assert answers[last.id] == run(whole, whole, system, tmp_path / "b.jsonl", answer_here).answers[last.id]
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "killed.jsonl"
     command = ("evaluate", "demo", "--benchmark", "demo", "--limit", "25", "--predictions", str(path), "--json")

@@ -121,6 +121,7 @@ def run_alone(modules: dict[str, str], *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_libraries_print_nothing_else() -> None:
     said = "Error: 1.8b: no such folder, expected demo, 1.7b, 3b, 7b or a checkpoint's folder\n"
     assert run_alone({"llama_cpp": "sys", "llama_cpp.mtmd_cpp": "sys"}, "1.8b") == (1, said)
