@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks demo bench test-fast test test-python test-android test-ios test-ios-races test-arm64 test-engine test-engine-arm64 apk fuzz lint check format clean
+.PHONY: help setup hooks demo bench test-fast test test-python test-android test-ios test-ios-races test-arm64 test-engine test-engine-arm64 apk fuzz lint check format api-docs clean
 
 help:  ## List the targets | | 1 s
 	@awk -F ' *(##|[|]) *' 'BEGIN { layout = "%-18s %-24s %-14s %s\n"; printf layout, "Target", "Arguments", "About", "What it does" } \
@@ -111,6 +111,9 @@ format: setup  ## Format the code and fix what lint can fix | | 1 min
 	@$(BIN)/ruff format .
 	@scripts/lint_kotlin.sh --format
 	@scripts/lint_swift.sh --fix
+
+api-docs: setup  ## Write the API reference of the public names to build/api | | 10 s
+	@$(BIN)/python -W ignore scripts/api_docs.py build/api
 
 clean:  ## Remove the virtual environment and caches | | 1 s
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist android_app/build ios_app/.build

@@ -69,3 +69,7 @@ class ApkError(MobileVLMError):
 
 class DependencyError(MobileVLMError):
     """A dependency isn't as the version that the kit was made with."""
+
+
+class EngineError(MobileVLMError):
+    """An engine that this machine can't build, start or emulate, or that failed."""

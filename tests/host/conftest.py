@@ -9,7 +9,7 @@ import pytest
 from seam import make_seam
 
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.errors import ParityError
+from mobilevlm_export.errors import EngineError
 from mobilevlm_host.arm64 import toolchain
 
 
@@ -25,7 +25,7 @@ def run_methods() -> Path:
     try:
         toolchain.emulator()
         return toolchain.build_methods()
-    except ParityError as error:
+    except EngineError as error:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(error))

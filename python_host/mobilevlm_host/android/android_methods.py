@@ -25,7 +25,7 @@ class AndroidMethods:
 
         Raises:
             BundleError: the bundle has no ExecuTorch program.
-            ParityError: as :meth:`AndroidHost.command`.
+            EngineError: as :meth:`AndroidHost.command`.
         """
         bundle.artifact("executorch")
         command = [*host.command(progress), str(bundle.path.resolve())]
@@ -47,7 +47,7 @@ class AndroidMethods:
         """What "Check this phone" finds of each golden record: by picture, ``stage``, ``same`` and ``detail``.
 
         Raises:
-            ParityError: the app or its engine failed.
+            EngineError: the app or its engine failed.
         """
         found: dict[str, list[dict[str, Any]]] = {}
         for finding in self._asked("check")["findings"]:

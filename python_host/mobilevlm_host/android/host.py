@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobilevlm_export.errors import ParityError
+from mobilevlm_export.errors import EngineError
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.engines.emulated_cpu import DEFAULT_CPU
 
@@ -33,11 +33,11 @@ class AndroidHost:
         """The command that serves a bundle, whose folder comes behind it.
 
         Raises:
-            ParityError: this is no checkout of the kit's repository, a tool is missing, or the engine can't be had or built.
+            EngineError: this is no checkout of the kit's repository, a tool is missing, or the engine can't be had or built.
         """
         script = repository / "scripts" / "engine_host.sh"
         if not script.is_file():
-            raise ParityError(
+            raise EngineError(
                 f"android: got no {script}, expected the kit's repository, whose Android app is run: "
                 "git clone it, then pip install -e ."
             )
@@ -48,5 +48,5 @@ class AndroidHost:
         )
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise ParityError(f"android: {lines[-1]}")
+            raise EngineError(f"android: {lines[-1]}")
         return [*done.stdout.splitlines(), _SERVER]

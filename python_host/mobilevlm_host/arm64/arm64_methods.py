@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.errors import ParityError
+from mobilevlm_export.errors import EngineError
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.arm64 import toolchain
 from mobilevlm_host.engines.emulated_cpu import DEFAULT_CPU
@@ -27,7 +27,7 @@ class Arm64Methods:
 
         Raises:
             BundleError: the bundle has no ExecuTorch program.
-            ParityError: a tool is missing, or the emulator has no such CPU or gets its matrix extension wrong.
+            EngineError: a tool is missing, or the emulator has no such CPU or gets its matrix extension wrong.
         """
         model = bundle.artifact("executorch")
         emulator = toolchain.emulator()
@@ -70,15 +70,15 @@ def require_sound(emulator: str, cpu: str, progress: Progress = silent) -> None:
     """Refuse a ``cpu`` that the emulator doesn't have, or whose SME multiplies wrongly.
 
     Raises:
-        ParityError: says which, and what to use.
+        EngineError: says which, and what to use.
     """
     command = toolchain.emulated(emulator, cpu, str(toolchain.build_smopa(progress)))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 1 and not done.stderr:
-        raise ParityError(
+        raise EngineError(
             f"arm64: {Path(emulator).name}: got wrong sums from SMOPA on {cpu}, as QEMU before 8.2.3 gives, expected right "
             "ones; use a newer QEMU, or a CPU without SME: --cpu max,sme=off"
         )
     if done.returncode:
         words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise ParityError(f"arm64: CPU {cpu!r}: got {words[-1]!r} from {Path(emulator).name}, expected a CPU it has")
+        raise EngineError(f"arm64: CPU {cpu!r}: got {words[-1]!r} from {Path(emulator).name}, expected a CPU it has")

@@ -14,7 +14,7 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
-from mobilevlm_export.errors import ParityError
+from mobilevlm_export.errors import EngineError
 from mobilevlm_export.files.cache import cache_folder
 from mobilevlm_export.files.scratch import ScratchFolder
 from mobilevlm_export.progress import Progress, silent
@@ -40,7 +40,7 @@ def emulator() -> str:
     """The path of the emulator.
 
     Raises:
-        ParityError: there is none.
+        EngineError: there is none.
     """
     found = next((path for name in EMULATORS if (path := shutil.which(name))), None)
     if found is None:
@@ -52,7 +52,7 @@ def build_methods(sources: Path = SOURCES, progress: Progress = silent) -> Path:
     """The program ``run_methods``, built from ``run_methods.cpp`` and ``llama_ops.cpp`` in ``sources`` unless it is there already.
 
     Raises:
-        ParityError: a tool is missing, the wheel can't be had, or the sources don't compile.
+        EngineError: a tool is missing, the wheel can't be had, or the sources don't compile.
     """
     _require_compiler()
     library = _library(progress)
@@ -75,8 +75,8 @@ def _require_compiler() -> None:
         raise _missing(COMPILER)
 
 
-def _missing(tool: str) -> ParityError:
-    return ParityError(f"arm64: {tool} is not there, expected it on PATH; install it: sudo apt-get install {_PACKAGES}")
+def _missing(tool: str) -> EngineError:
+    return EngineError(f"arm64: {tool} is not there, expected it on PATH; install it: sudo apt-get install {_PACKAGES}")
 
 
 def _build(name: str, sources: list[Path], flags: tuple[str, ...], progress: Progress) -> Path:
@@ -96,7 +96,7 @@ def _build(name: str, sources: list[Path], flags: tuple[str, ...], progress: Pro
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no message"]
-            raise ParityError(f"arm64: {COMPILER} can't build {name} ({lines[0].strip()})")
+            raise EngineError(f"arm64: {COMPILER} can't build {name} ({lines[0].strip()})")
         _put(made.parent, program.parent)
     return program
 
@@ -105,7 +105,7 @@ def _library(progress: Progress) -> Path:
     """The folder with ``lib`` and ``include`` of ExecuTorch for aarch64."""
     wanted = version("executorch")
     if wanted not in _WHEELS:
-        raise ParityError(
+        raise EngineError(
             f"arm64: got executorch {wanted}, expected {' or '.join(_WHEELS)}, whose wheel for ARM is known"
         )
     folder = cache_folder("arm64") / f"executorch-{wanted}-{_WHEELS[wanted][:16]}"
@@ -130,10 +130,10 @@ def _download(wanted: str, folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        raise ParityError(f"arm64: pip can't fetch executorch {wanted} for {_PLATFORM} ({lines[-1].strip()})")
+        raise EngineError(f"arm64: pip can't fetch executorch {wanted} for {_PLATFORM} ({lines[-1].strip()})")
     got = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
     if got != _WHEELS[wanted]:
-        raise ParityError(f"arm64: {wheels[0].name}: got SHA-256 {got[:16]}…, expected {_WHEELS[wanted][:16]}…")
+        raise EngineError(f"arm64: {wheels[0].name}: got SHA-256 {got[:16]}…, expected {_WHEELS[wanted][:16]}…")
     return wheels[0]
 
 

@@ -9,7 +9,7 @@ import tempfile
 import torch
 from torch import Tensor
 
-from mobilevlm_export.errors import ParityError
+from mobilevlm_export.errors import EngineError
 
 _NAMES = {torch.uint8: "u8", torch.int64: "i64", torch.float32: "f32"}
 _DTYPES = {name: dtype for dtype, name in _NAMES.items()}
@@ -28,12 +28,12 @@ class MethodsProcess:
         """The outputs of ``method``; tensors of uint8, int64 and float32 go in and out.
 
         Raises:
-            ParityError: the method failed, or the process ended.
+            EngineError: the method failed, or the process ended.
         """
         try:
             return self._call(method, inputs)
         except (BrokenPipeError, EOFError):
-            raise ParityError(
+            raise EngineError(
                 f"{self._engine}: {method} on {self._machine}: {self._last_words()}, expected its result"
             ) from None
 
@@ -52,7 +52,7 @@ class MethodsProcess:
         self._process.stdin.flush()
         kind, _, rest = self._read_line().partition(" ")
         if kind != "ok":
-            raise ParityError(
+            raise EngineError(
                 f"{self._engine}: on {self._machine}: got the error {rest!r}, expected the result of {method}"
             )
         return [self._read_tensor() for _ in range(int(rest))]

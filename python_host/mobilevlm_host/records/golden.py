@@ -128,7 +128,7 @@ def check_golden(
 
     Raises:
         CaptureError: as :func:`read_golden`.
-        ParityError: nothing here can emulate ``arm64_cpu`` or run ``android``.
+        EngineError: nothing here can emulate ``arm64_cpu`` or run ``android``.
         RunnerError: the engine can't load the bundle.
     """
     golden = read_golden(bundle)

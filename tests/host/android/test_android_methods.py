@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from seam import require_capture_replays, run_tests
 
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.errors import ParityError
+from mobilevlm_export.errors import EngineError
 from mobilevlm_host.android.host import AndroidHost
 from mobilevlm_host.cli.mvlm import main
 
@@ -31,7 +31,7 @@ def x86_64() -> AndroidHost:
 def _host(host: AndroidHost) -> AndroidHost:
     try:
         host.command()
-    except ParityError as error:
+    except EngineError as error:
         if os.environ.get("CI") == "true" or "skipped" not in str(error):
             raise
         pytest.skip(str(error))
@@ -146,7 +146,7 @@ def test_an_engine_that_is_none_is_refused(demo_bundle: Bundle, tmp_path: Path) 
 
 
 def test_outside_the_repository_it_says_what_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(ParityError, match=r"^android: got no .*engine_host\.sh, expected the kit's repository"):
+    with pytest.raises(EngineError, match=r"^android: got no .*engine_host\.sh, expected the kit's repository"):
         AndroidHost().command(repository=tmp_path)
 
 
@@ -157,6 +157,6 @@ def test_without_tools_it_says_what_to_install(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "id").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
-        ParityError, match=r"missing default-jdk-headless maven npm gcc binutils; install them first: sudo"
+        EngineError, match=r"missing default-jdk-headless maven npm gcc binutils; install them first: sudo"
     ):
         AndroidHost().command()

@@ -12,7 +12,7 @@ import pytest
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
-from mobilevlm_export.errors import ParityError
+from mobilevlm_export.errors import EngineError
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.arm64 import arm64_methods, toolchain
 from mobilevlm_host.arm64.arm64_methods import Arm64Methods, require_sound
@@ -130,7 +130,7 @@ def test_an_emulator_whose_sme_is_wrong_is_refused_and_what_it_would_do_is_found
     probe = emulated(toolchain.emulator(), "max", str(toolchain.build_smopa()))
     is_sound = subprocess.run(probe, check=False).returncode == 0  # QEMU 9 and newer
     if not is_sound:
-        with pytest.raises(ParityError, match=r"got wrong sums from SMOPA on max, .*--cpu max,sme=off"):
+        with pytest.raises(EngineError, match=r"got wrong sums from SMOPA on max, .*--cpu max,sme=off"):
             check_golden(demo_bundle, arm64_cpu="max")
     monkeypatch.setattr(arm64_methods, "require_sound", lambda *_: None)
     replays = check_golden(demo_bundle, arm64_cpu="max")
@@ -141,11 +141,11 @@ def test_cpus_are_probed_before_they_are_trusted(tmp_path: Path) -> None:
     for cpu in (DEFAULT_CPU, I8MM):
         require_sound(toolchain.emulator(), cpu)
     with pytest.raises(
-        ParityError, match=r"^arm64: CPU 'no-such-cpu': got .*no-such-cpu.* from qemu.*, expected a CPU it"
+        EngineError, match=r"^arm64: CPU 'no-such-cpu': got .*no-such-cpu.* from qemu.*, expected a CPU it"
     ):
         require_sound(toolchain.emulator(), "no-such-cpu")
     wrong = tmp_path / "qemu-old"
     wrong.write_text("#!/bin/sh\nexit 1\n")
     wrong.chmod(0o755)
-    with pytest.raises(ParityError, match=r"^arm64: qemu-old: got wrong sums from SMOPA on max"):
+    with pytest.raises(EngineError, match=r"^arm64: qemu-old: got wrong sums from SMOPA on max"):
         require_sound(str(wrong), "max")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mobilevlm_export.errors import ParityError
+from mobilevlm_export.errors import EngineError
 from mobilevlm_host.arm64 import toolchain
 
 
@@ -48,9 +48,9 @@ def test_missing_tools_are_named_with_the_command_that_installs_them(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     install = r"sudo apt-get install g\+\+-aarch64-linux-gnu qemu-user-static$"
-    with pytest.raises(ParityError, match=f"^arm64: qemu-aarch64-static is not there, .*{install}"):
+    with pytest.raises(EngineError, match=f"^arm64: qemu-aarch64-static is not there, .*{install}"):
         toolchain.emulator()
-    with pytest.raises(ParityError, match=rf"^arm64: aarch64-linux-gnu-g\+\+ is not there, .*{install}"):
+    with pytest.raises(EngineError, match=rf"^arm64: aarch64-linux-gnu-g\+\+ is not there, .*{install}"):
         toolchain.build_methods()
 
 
@@ -64,7 +64,7 @@ def test_any_of_debians_emulators_will_do(monkeypatch: pytest.MonkeyPatch, tmp_p
 @pytest.mark.usefixtures("compiler")
 def test_another_wheel_than_the_pinned_one_is_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a_wheel(monkeypatch)
-    with pytest.raises(ParityError, match=r"manylinux_2_28_aarch64.whl: got SHA-256 .*, expected 8ee02348a3ea80dd…$"):
+    with pytest.raises(EngineError, match=r"manylinux_2_28_aarch64.whl: got SHA-256 .*, expected 8ee02348a3ea80dd…$"):
         toolchain.build_methods()
     assert list(cache.iterdir()) == []
 
@@ -72,7 +72,7 @@ def test_another_wheel_than_the_pinned_one_is_refused(cache: Path, monkeypatch: 
 @pytest.mark.usefixtures("compiler")
 def test_a_wheel_that_pip_can_not_fetch_is_one_line(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a_wheel(monkeypatch, pip_exits=1, pip_says="WARNING: retrying\nERROR: no network\n")
-    with pytest.raises(ParityError, match=r"pip can't fetch executorch 1.5.1 for \w+ \(ERROR: no network\)$"):
+    with pytest.raises(EngineError, match=r"pip can't fetch executorch 1.5.1 for \w+ \(ERROR: no network\)$"):
         toolchain.build_methods()
     assert list(cache.iterdir()) == []
 
@@ -80,7 +80,7 @@ def test_a_wheel_that_pip_can_not_fetch_is_one_line(cache: Path, monkeypatch: py
 @pytest.mark.usefixtures("compiler")
 def test_a_version_without_a_known_wheel_is_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolchain, "version", lambda name: "1.5.9")
-    with pytest.raises(ParityError, match=r"got executorch 1.5.9, expected 1.5.1"):
+    with pytest.raises(EngineError, match=r"got executorch 1.5.9, expected 1.5.1"):
         toolchain.build_methods()
     assert not cache.exists()
 
@@ -97,6 +97,6 @@ def test_a_program_is_compiled_once_and_a_broken_one_is_no_program(
     assert len(said) == 1
     (tmp_path / "smopa.cpp").write_text("int main() { return nothing; }\n")
     monkeypatch.setattr(toolchain, "SOURCES", tmp_path)
-    with pytest.raises(ParityError, match=r"can't build smopa \(.*nothing.*\)$"):
+    with pytest.raises(EngineError, match=r"can't build smopa \(.*nothing.*\)$"):
         toolchain.build_smopa()
     assert list(cache.iterdir()) == [first.parent]

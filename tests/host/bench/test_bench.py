@@ -13,7 +13,7 @@ from PIL import Image
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.built_in import DEMO_SAMPLES
-from mobilevlm_export.errors import ParityError, RunnerError
+from mobilevlm_export.errors import OutputError, RunnerError
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.bench import bench_round as session
 from mobilevlm_host.bench.bench_bundle import bench
@@ -109,7 +109,7 @@ def test_only_an_older_report_is_replaced(tmp_path: Path) -> None:
     write_report(_report(), page)
     write_report(_report(), page)
     page.write_text("mine")
-    with pytest.raises(ParityError, match="exists and isn't a bench report"):
+    with pytest.raises(OutputError, match="exists and isn't a bench report"):
         PAGE.require_place(page)
     assert page.read_text() == "mine"
 

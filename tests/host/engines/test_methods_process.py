@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mobilevlm_export.errors import ParityError
+from mobilevlm_export.errors import EngineError
 from mobilevlm_host.arm64 import toolchain
 from mobilevlm_host.arm64.arm64_methods import process_on
 from mobilevlm_host.engines.emulated_cpu import DEFAULT_CPU
@@ -86,17 +86,17 @@ def test_attention_over_a_kv_cache_that_lasts_is_executorchs(process: MethodsPro
 
 def test_what_does_not_fit_the_cache_is_an_error_and_the_process_goes_on(process: MethodsProcess) -> None:
     with pytest.raises(
-        ParityError, match=r"on cortex-a76: got the error 'forward: .*', expected the result of forward"
+        EngineError, match=r"on cortex-a76: got the error 'forward: .*', expected the result of forward"
     ):
         process.call("forward", *inputs(4, CONTEXT - 3))
-    with pytest.raises(ParityError, match="no_such_method"):
+    with pytest.raises(EngineError, match="no_such_method"):
         process.call("no_such_method", torch.zeros(2))
     assert process.call("forward", *inputs(2, 0))[0].shape == (1, 2, HEADS, WIDTH)
 
 
 def test_a_process_that_dies_says_its_last_words(run_methods: Path, tmp_path: Path) -> None:
     running = process_on(toolchain.emulator(), "no-such-cpu", run_methods, tmp_path / "no.pte")
-    with pytest.raises(ParityError, match=r"forward on no-such-cpu: got .*no-such-cpu.* and exit code 1, expected"):
+    with pytest.raises(EngineError, match=r"forward on no-such-cpu: got .*no-such-cpu.* and exit code 1, expected"):
         running.call("forward", torch.zeros(2))
     running.close()
 
@@ -104,6 +104,6 @@ def test_a_process_that_dies_says_its_last_words(run_methods: Path, tmp_path: Pa
 def test_a_file_that_is_no_program_is_an_error(run_methods: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.pte").write_bytes(b"not a program" * 9)
     running = process_on(toolchain.emulator(), DEFAULT_CPU, run_methods, tmp_path / "bad.pte")
-    with pytest.raises(ParityError, match="got the error 'forward: "):
+    with pytest.raises(EngineError, match="got the error 'forward: "):
         running.call("forward", torch.zeros(2))
     running.close()

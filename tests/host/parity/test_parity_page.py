@@ -20,7 +20,7 @@ from PIL import Image, ImageStat
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
-from mobilevlm_export.errors import ParityError
+from mobilevlm_export.errors import OutputError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.ask.phone_inputs import PhoneInputs
@@ -227,11 +227,11 @@ def test_only_an_older_report_is_replaced(passing: ParityReport, tmp_path: Path)
     notes = tmp_path / "notes.html"
     notes.write_text("<!doctype html><p>mine</p>")
     with pytest.raises(
-        ParityError, match="exists and isn't a parity report, so it was not replaced; choose another file"
+        OutputError, match="exists and isn't a parity report, so it was not replaced; choose another file"
     ):
         write_report(passing, notes)
     assert "mine" in notes.read_text()
-    with pytest.raises(ParityError, match="is a folder, expected the name of a file"):
+    with pytest.raises(OutputError, match="is a folder, expected the name of a file"):
         PAGE.require_place(tmp_path)
-    with pytest.raises(ParityError, match="is no folder, expected one to write the parity report to"):
+    with pytest.raises(OutputError, match="is no folder, expected one to write the parity report to"):
         PAGE.require_place(tmp_path / "none" / "report.html")

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from mobilevlm_export.checkpoint.load import load_checkpoint
-from mobilevlm_export.errors import ParityError, QuantizeError
+from mobilevlm_export.errors import OutputError, QuantizeError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.recipe import RECIPES
@@ -110,7 +110,7 @@ def test_a_file_that_is_not_a_chart_is_not_replaced(tmp_path: Path) -> None:
     assert page.count('class="bar"') == len(COSTS.costs)
     assert "llm 2-3" in page
     (tmp_path / "mine.html").write_text("mine")
-    with pytest.raises(ParityError, match="isn't a sensitivity chart"):
+    with pytest.raises(OutputError, match="isn't a sensitivity chart"):
         write_chart(COSTS, tmp_path / "mine.html")
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.html", "mine.html"]
 
