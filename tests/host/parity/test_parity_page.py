@@ -132,6 +132,7 @@ def _seen(chromium: str, report: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.export
 @pytest.mark.parametrize("case", ["passing", "failing"])
 def test_the_page_is_whole_on_a_desk_and_on_a_phone(
     chromium: str, case: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -233,5 +234,5 @@ def test_only_an_older_report_is_replaced(passing: ParityReport, tmp_path: Path)
     assert "mine" in notes.read_text()
     with pytest.raises(OutputError, match="is a folder, expected the name of a file"):
         PAGE.require_place(tmp_path)
-    with pytest.raises(OutputError, match="is no folder, expected one to write the parity report to"):
+    with pytest.raises(OutputError, match="is not a folder, expected one to write the parity report to"):
         PAGE.require_place(tmp_path / "none" / "report.html")
