@@ -7,12 +7,15 @@ mkdir -p $build
 files() { find "$1" -type f -name "$2" | LC_ALL=C sort; }
 
 # keyed NAME FILE... -- COMMAND...: run COMMAND, which makes build/NAME, unless the FILEs and COMMAND are unchanged.
+# Of scripts that run at once, as the Python tests on two cores do, one makes it and the others wait (where flock is installed).
 keyed() {
-  local name=$1 inputs=() digest
+  local name=$1 inputs=() digest lock
   shift
   while [ "$1" != -- ]; do inputs+=("$1") && shift; done
   shift
   digest=$({ echo "$@" && [ ${#inputs[@]} = 0 ] || sha256sum "${inputs[@]}"; } | sha256sum)
+  exec {lock}>"$build/.lock"
+  if command -v flock >/dev/null; then flock "$lock"; fi
   if [ "$(cat "$build/$name.key" 2>/dev/null)" != "$digest" ]; then
     echo "making $build/$name" >&2
     rm -rf "${build:?}/$name" "$build/$name.key"
@@ -20,6 +23,7 @@ keyed() {
     "$@"
     echo "$digest" >"$build/$name.key"
   fi
+  exec {lock}>&-
 }
 
 # kotlinc COMPILER_CLASS_PATH OUT OPTIONS_AND_SOURCES...
