@@ -53,7 +53,7 @@ tools:
 test-fast: setup  ## Run the Python tests that export nothing and start no emulator, JVM or Swift | | 1 min
 	@$(PYTEST) $(FAST)
 
-test: setup test-android test-ios test-python  ## Run every test but those on an emulated ARM CPU, which make check runs | | 15 min
+test: setup test-android test-ios test-python  ## Run every test but the costliest, which make check runs: emulated ARM, races, some exports | | 15 min
 
 test-python: setup tools  ## The Python tests of make test | | 10 min
 	@$(PYTEST) -m "not emulated and not thorough"
