@@ -35,7 +35,7 @@ def bundle(tiny_bundle: Bundle, tmp_path: Path) -> Path:
 def test_every_answer_of_the_demo_stays_on_the_screen(demo_bundle: Bundle, tmp_path: Path, locale: str) -> None:
     exported = (
         "from mobilevlm_host import demo; from mobilevlm_export.bundle.read import Bundle; import os; "
-        "demo.export_bundle = lambda *_: Bundle.open(os.environ['DEMO'])"
+        "demo.export_with_golden = lambda *_: Bundle.open(os.environ['DEMO'])"
     )
     terminal = Terminal(
         ["demo", "--questions", "4", "-o", tmp_path / "demo.mvlm"],
