@@ -1,6 +1,6 @@
 """Sizes of a MobileVLM V2 model. ``published_config`` reads them from a checkpoint's ``config.json``.
 
-Configs are frozen, checked once when built, and never changed. Sources: the MobileVLM V2 paper (arXiv
+Configs are frozen and checked on creation. Sources: the MobileVLM V2 paper (arXiv
 2402.03766, section 3), the authors' ``config.json`` and transformers' ``CLIPVisionConfig``/``LlamaConfig``.
 """
 
@@ -31,7 +31,7 @@ def _require_sizes(owner: str, **sizes: int | float) -> None:
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """CLIP's vision tower. ``image_size`` and ``patch_size`` are pixels; mean and std are of RGB in [0, 1]."""
+    """CLIP's vision tower. ``image_size`` and ``patch_size`` are in pixels; mean and std are for RGB in [0, 1]."""
 
     image_size: int = 336
     patch_size: int = 14
@@ -73,17 +73,17 @@ class VisionConfig:
 
     @property
     def grid(self) -> int:
-        """Patches along one side of the image."""
+        """The number of patches along one side of the image."""
         return self.image_size // self.patch_size
 
     @property
     def num_patches(self) -> int:
-        """Patches of the image: ``grid`` squared."""
+        """The number of patches of the image: ``grid`` squared."""
         return self.grid**2
 
     @property
     def num_run_layers(self) -> int:
-        """Encoder layers that produce ``hidden_states[select_layer]``; those after it are never run."""
+        """The number of encoder layers up to ``hidden_states[select_layer]``; later layers are never run."""
         return self.num_layers + 1 + self.select_layer if self.select_layer < 0 else self.select_layer
 
 
@@ -128,7 +128,7 @@ class LlamaConfig:
         if self.hidden_size % self.num_heads:
             raise ConfigError(f"hidden_size: got {self.hidden_size}, expected a multiple of {self.num_heads} heads")
         if self.head_dim % 2:
-            raise ConfigError(f"head_dim: got {self.head_dim}, expected an even number, because RoPE turns pairs")
+            raise ConfigError(f"head_dim: got {self.head_dim}, expected an even number, because RoPE rotates pairs")
         if self.num_heads % self.num_kv_heads:
             raise ConfigError(
                 f"num_key_value_heads: got {self.num_kv_heads}, expected a divisor of {self.num_heads} heads"
@@ -136,17 +136,17 @@ class LlamaConfig:
 
     @property
     def head_dim(self) -> int:
-        """Width of one attention head."""
+        """The width of one attention head."""
         return self.hidden_size // self.num_heads
 
     def kv_cache_bytes(self, positions: int, value_bytes: int) -> int:
-        """Keys and values of ``positions`` tokens in all layers, ``value_bytes`` each."""
+        """The bytes of the keys and values of ``positions`` tokens in all layers, at ``value_bytes`` per value."""
         return 2 * value_bytes * self.num_layers * positions * self.num_kv_heads * self.head_dim
 
 
 @dataclass(frozen=True)
 class MobileVLMConfig:
-    """A whole MobileVLM V2: tower, LDPv2, language model, and the ids that begin and end a text."""
+    """A complete MobileVLM V2: tower, LDPv2, language model, and the ids that begin and end a text."""
 
     vision: VisionConfig = field(default_factory=VisionConfig)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
@@ -174,12 +174,12 @@ class MobileVLMConfig:
 
     @property
     def image_tokens(self) -> int:
-        """Tokens an image takes in the prompt: LDPv2 pools the patch grid two by two (576 → 144)."""
+        """The number of tokens of an image in the prompt: LDPv2 pools the patch grid two by two (576 → 144)."""
         return (self.vision.grid // 2) ** 2
 
     @property
     def pad_color(self) -> tuple[int, int, int]:
-        """The RGB colour, 0 to 255, that pads a picture to a square: the tower's mean (122, 116, 104)."""
+        """The RGB color, 0 to 255, that pads an image to a square: the tower's mean (122, 116, 104)."""
         red, green, blue = (int(mean * 255) for mean in self.vision.image_mean)
         return red, green, blue
 
@@ -205,7 +205,7 @@ class MobileVLMConfig:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The published ``config.json`` of this model; the tower's sizes stand in ``vision_config``."""
+        """The published ``config.json`` of this model, with the tower's sizes in ``vision_config``."""
         return {
             "_name_or_path": self.name,
             "architectures": ["MobileLlamaForCausalLM"],
@@ -234,7 +234,7 @@ class MobileVLMConfig:
         }
 
     def vision_json(self) -> dict[str, Any]:
-        """The tower's sizes under transformers' ``CLIPVisionConfig`` names, with its normalisation."""
+        """The tower's sizes under transformers' ``CLIPVisionConfig`` names, with its normalization."""
         return {
             "model_type": "clip_vision_model",
             "image_size": self.vision.image_size,

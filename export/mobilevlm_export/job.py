@@ -1,4 +1,4 @@
-"""What to export, how, and where to. No torch here: commands read their choices and defaults from this file."""
+"""The settings of an export. Doesn't import torch, because commands read their choices and defaults from this module."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from mobilevlm_export.quantize.recipe import RECIPES, Recipe
 BACKENDS = ("executorch", "coreml")
 CACHE_UPDATES = ("slice", "one-hot")  # how Core ML's KV cache is written
 DEFAULT_RECIPE = "int4"
-# Tokens, or what the model has where that is less.
+# In tokens; the model's maximum applies if it is less.
 DEFAULT_MAX_CONTEXT, DEFAULT_MAX_PREFILL = 1024, 512
 
 
 @dataclass(frozen=True)
 class ExportJob:
-    """What to export, how, and where to; checked once, never changed."""
+    """The settings of an export; checked on creation, immutable."""
 
     checkpoint: str | Path
     output: Path
     recipe: Recipe = field(default_factory=lambda: RECIPES[DEFAULT_RECIPE])
     backends: tuple[str, ...] = BACKENDS[:1]
-    calibration: Path | None = None  # a folder of pictures
+    calibration: Path | None = None  # a folder of images
     max_context: int | None = None
     coreml_cache_update: str = CACHE_UPDATES[0]
     vision_tower: Path | None = None

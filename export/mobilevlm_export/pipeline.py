@@ -35,7 +35,7 @@ def export_bundle(job: ExportJob, progress: Progress = silent) -> Bundle:
     """Make the bundle ``job.output`` and open it.
 
     Raises:
-        MobileVLMError: one of its kinds says which step failed and why; nothing is left behind.
+        MobileVLMError: a step failed; nothing is left behind.
     """
     with exported(job, progress):
         pass
@@ -44,10 +44,10 @@ def export_bundle(job: ExportJob, progress: Progress = silent) -> Bundle:
 
 @contextmanager
 def exported(job: ExportJob, progress: Progress = silent) -> Iterator[Bundle]:
-    """The bundle of ``job`` before it is put in its place: the caller may ask it, and add files to it. Errors as :func:`export_bundle`."""
+    """The bundle of ``job`` before it is moved into place: the caller may ask it and add files. Errors as :func:`export_bundle`."""
     begin = time.monotonic()
     if "coreml" in job.backends and importlib.util.find_spec("coremltools") is None:
-        raise LoweringError("backend: coreml needs Core ML Tools, which isn't installed here: pip install coremltools")
+        raise LoweringError("backend: coreml needs Core ML Tools, which is not installed: pip install coremltools")
     with new_bundle(job.output, zipped=job.zipped, force=job.force, progress=progress) as new:
         checkpoint = resolve_checkpoint(job.checkpoint, progress)
         config = read_config(checkpoint, job.vision_tower)
@@ -55,11 +55,11 @@ def exported(job: ExportJob, progress: Progress = silent) -> Iterator[Bundle]:
         tokenizer.write_plain(new.folder / "tokenizer.model")
         make_tokenizer_json(new.folder / "tokenizer.model", new.folder / "tokenizer.json")
         source = {"name": config.name, "sha256": checkpoint_sha256(checkpoint, progress)}
-        # Weights stay as they are stored, mostly half precision, until each is quantized.
+        # Weights keep their stored type, mostly half precision, until each is quantized.
         model = load_checkpoint(checkpoint, vision_tower=job.vision_tower, dtype=None, progress=progress)
         quantized = quantize(model, job.recipe, progress, _calibration(model, tokenizer, job, progress))
         artifacts = _lower(model, job, new.folder, source["sha256"], progress)
-        del model  # what answers from the bundle next needs as much
+        del model  # running the bundle next needs as much memory
         collect()
         values = _manifest(config, tokenizer, source, quantized, artifacts)
         yield new.seal(values | {"export_s": round(time.monotonic() - begin, 1)})
@@ -68,7 +68,7 @@ def exported(job: ExportJob, progress: Progress = silent) -> Iterator[Bundle]:
 def _lower(
     model: MobileVLM, job: ExportJob, folder: Path, source_sha256: str, progress: Progress
 ) -> dict[str, dict[str, Any]]:
-    """The artifact of each backend, in the order of ``BACKENDS``; ExecuTorch's is made last, as it takes the most memory."""
+    """The artifact of each backend, in the order of ``BACKENDS``; ExecuTorch's is made last, because it takes the most memory."""
     lowered = {}
     if "coreml" in job.backends:
         lowered["coreml"] = _lower_coreml(model, job, folder, source_sha256, progress)
@@ -87,7 +87,7 @@ def _calibration(model: MobileVLM, tokenizer: Tokenizer, job: ExportJob, progres
 
 
 def _lower_executorch(model: MobileVLM, job: ExportJob, path: Path, progress: Progress) -> dict[str, Any]:
-    from mobilevlm_export.lower.executorch import lower_executorch  # seconds to import, so only when it is asked for
+    from mobilevlm_export.lower.executorch import lower_executorch  # takes seconds to import
 
     info = lower_executorch(model, job.recipe, path, max_context=job.max_context, progress=progress)
     memory = memory_need(model.config, info.bytes, info.max_context, info.max_prefill)
@@ -122,7 +122,7 @@ def _tokenizer(folder: Path, config: MobileVLMConfig) -> Tokenizer:
             f"{tokenizer.path}: got {tokenizer.vocab_size} pieces, expected at most the model's {config.llm.vocab_size}"
         )
     if (got := tokenizer.piece(tokenizer.eos_id)) != prompt.STOP_TEXT:
-        raise CheckpointError(f"{tokenizer.path}: got {got!r} as the end of a text, expected {prompt.STOP_TEXT!r}")
+        raise CheckpointError(f"{tokenizer.path}: got {got!r} as end of text, expected {prompt.STOP_TEXT!r}")
     ids = (tokenizer.bos_id, tokenizer.eos_id)
     if ids != (config.bos_id, config.eos_id):
         raise CheckpointError(f"{tokenizer.path}: got BOS and EOS {ids}, expected {(config.bos_id, config.eos_id)}")
@@ -163,7 +163,7 @@ def _manifest(
         "tokenizer": {"model": "tokenizer.model", "json": "tokenizer.json"},
         "quantization": quantized.to_json(),
         "artifacts": artifacts,
-        # What holds for every artifact; each says its own too.
+        # Limits that hold for every artifact; each also has its own.
         "context": {key: min(made[key] for made in artifacts.values()) for key in ("max_context", "max_prefill")},
         "memory": max((made["memory"] for made in artifacts.values()), key=lambda memory: memory["bytes"]),
     }

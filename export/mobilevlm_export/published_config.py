@@ -1,7 +1,7 @@
-"""The published ``config.json`` → :class:`MobileVLMConfig`. What would compute another model is refused by its key.
+"""The published ``config.json`` → :class:`MobileVLMConfig`. Keys that describe another model are rejected by name.
 
-:mod:`config_keys` lists every key. Beside ``config.json``, the tower's sizes may be in ``vision_config.json``, its normalization in
-``preprocessor_config.json``, and the end of a text in ``generation_config.json``.
+:mod:`config_keys` lists every key. In addition to ``config.json``, the tower's sizes may be in ``vision_config.json``, its
+normalization in ``preprocessor_config.json``, and the end-of-text id in ``generation_config.json``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def read_config(folder: Path, vision_tower: Path | None = None) -> MobileVLMConf
 
     The tower's sizes come from ``vision_tower`` (a CLIP folder) if given, else from ``vision_config.json``, else from ``vision_config``
     in ``config.json``, else from the tower's name. Its normalization comes from a ``preprocessor_config.json`` next to the
-    weights, else it is CLIP's.
+    weights, else CLIP's is used.
 
     Raises:
         ConfigError: a file or key is missing, malformed, or describes something that is not MobileVLM V2.
@@ -51,7 +51,7 @@ def read_config(folder: Path, vision_tower: Path | None = None) -> MobileVLMConf
 
 
 def config_from_json(published: Mapping[str, Any], source: Path) -> MobileVLMConfig:
-    """The inverse of :meth:`MobileVLMConfig.to_json`, as manifests hold it; ``source`` is named in errors.
+    """The inverse of :meth:`MobileVLMConfig.to_json`, for manifests; ``source`` is named in errors.
 
     Raises:
         ConfigError: a key is missing, malformed, or describes something that is not MobileVLM V2.
@@ -83,8 +83,8 @@ def _require_model_type(published: Mapping[str, Any], path: Path) -> None:
     got = published.get("model_type", _MODEL_TYPE)
     if got != _MODEL_TYPE:
         raise ConfigError(
-            f"{path}: model_type: got {got!r:.60}, expected {_MODEL_TYPE!r}: MobileVLM V2 as its authors publish it "
-            "(1.7B, 3B, 7B), or fine-tuned from that"
+            f"{path}: model_type: got {got!r:.60}, expected {_MODEL_TYPE!r}: MobileVLM V2 as published by its authors "
+            "(1.7B, 3B, 7B), or fine-tuned from it"
         )
 
 
@@ -134,7 +134,7 @@ def _llama_from_json(published: Mapping[str, Any], path: Path) -> LlamaConfig:
 
 
 def _rope_theta(published: Mapping[str, Any], path: Path) -> float:
-    """RoPE's base: ``rope_theta`` by itself, or in ``rope_parameters`` (transformers 5) or ``rope_scaling``, which may scale nothing."""
+    """RoPE's base: ``rope_theta``, directly or in ``rope_parameters`` (transformers 5) or ``rope_scaling``; scaling is rejected."""
     found = {"rope_theta": _number(published, "rope_theta", path)} if published.get("rope_theta") is not None else {}
     for key in ("rope_parameters", "rope_scaling"):
         values = published.get(key) or {}
@@ -148,7 +148,7 @@ def _rope_theta(published: Mapping[str, Any], path: Path) -> float:
             found[f"{key}.rope_theta"] = _number(values, "rope_theta", path)
     if len(set(found.values())) > 1:
         shown = ", ".join(f"{key} {theta:g}" for key, theta in found.items())
-        raise ConfigError(f"{path}: got {shown}, expected one base of RoPE")
+        raise ConfigError(f"{path}: got {shown}, expected a single base for RoPE")
     return next(iter(found.values()), 10000.0)
 
 
@@ -174,11 +174,11 @@ def _vision_from_folder(
 def _tower_sizes(
     folder: Path, published: Mapping[str, Any], path: Path, vision_tower: Path | None
 ) -> tuple[dict[str, Any], Path]:
-    """The tower's keys, and the file that they are from."""
+    """The tower's keys and the file that contains them."""
     if vision_tower is not None:
         own = vision_tower / "config.json"
         sizes = read_json_object(own)
-        nested = sizes.get("vision_config")  # of a whole CLIP
+        nested = sizes.get("vision_config")  # in the config of a complete CLIP
         return (dict(nested) if isinstance(nested, Mapping) else sizes), own
     own = folder / "vision_config.json"
     if own.is_file():
@@ -190,7 +190,7 @@ def _tower_sizes(
     known = TOWERS.get(name.rstrip("/").rsplit("/", 1)[-1])
     if known is None:
         raise ConfigError(
-            f"{path}: mm_vision_tower: got {name!r:.60}, whose sizes are not known; expected one of "
+            f"{path}: mm_vision_tower: got {name!r:.60}, whose sizes are unknown; expected one of "
             f"{', '.join(TOWERS)}, a vision_config.json next to it, or --vision-tower DIR"
         )
     sizes = MobileVLMConfig(vision=known).vision_json()
@@ -199,7 +199,7 @@ def _tower_sizes(
 
 def _vision_from_json(values: Mapping[str, Any], published: Mapping[str, Any], path: Path) -> VisionConfig:
     VISION.require_fixed(values, path)
-    # transformers leaves out what equals its defaults, which are those of CLIP ViT-B/32.
+    # transformers omits values equal to its defaults, which are those of CLIP ViT-B/32.
     try:
         return VisionConfig(
             image_size=_integer(values, "image_size", path, 224),
@@ -218,7 +218,7 @@ def _vision_from_json(values: Mapping[str, Any], published: Mapping[str, Any], p
 
 
 def _require_same_end(path: Path, config: MobileVLMConfig) -> None:
-    """Generation, as ``generation_config.json`` (which may be missing) sets it for the reference, ends and goes as here."""
+    """Require that ``generation_config.json``, which the reference reads if present, asks for the same end and greedy generation."""
     if not path.is_file():
         return
     values = read_json_object(path)
@@ -249,7 +249,7 @@ def _is_number(value: Any) -> bool:
 def _integer(values: Mapping[str, Any], key: str, path: Path, default: int | None = None) -> int:
     number = _number(values, key, path, default)
     if not number.is_integer():
-        raise ConfigError(f"{path}: {key}: got {number}, expected a whole number")
+        raise ConfigError(f"{path}: {key}: got {number}, expected an integer")
     return int(number)
 
 

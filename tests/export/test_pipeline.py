@@ -72,7 +72,7 @@ def test_a_part_without_its_hash_is_refused(coreml: Bundle, tmp_path: Path, part
     values: dict[str, Any] = json.loads((coreml.path / MANIFEST).read_text())
     values["artifacts"]["coreml"][part][key] = "another"
     (tmp_path / MANIFEST).write_text(json.dumps(values))
-    with pytest.raises(BundleError, match=rf"artifacts\.coreml\.{part}: 'another.*' isn't in files"):
+    with pytest.raises(BundleError, match=rf"artifacts\.coreml\.{part}: got 'another.*', which is not in files"):
         read_manifest(tmp_path / MANIFEST)
 
 
@@ -118,6 +118,6 @@ def test_missing_core_ml_tools_are_reported_before_anything_is_read(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     job = ExportJob(tmp_path / "absent", tmp_path / "x.mvlm", backends=("executorch", "coreml"))
-    with pytest.raises(LoweringError, match="coreml needs Core ML Tools, which isn't installed here"):
+    with pytest.raises(LoweringError, match="coreml needs Core ML Tools, which is not installed"):
         export_bundle(job)
     assert list(tmp_path.iterdir()) == []

@@ -1,1 +1,1 @@
-"""What a phone loads: artifacts, tokenizer and manifest, in a folder or a zip."""
+"""Bundles, which phones load: artifacts, tokenizer and manifest in a folder or a zip."""

@@ -1,4 +1,4 @@
-"""A bundle as a zip: written byte for byte the same each time, unpacked without leaving its folder or filling the disk."""
+"""Zipped bundles: reproducible byte for byte, and unpacked without leaving their folder or filling the disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHUNK = 1 << 22
 
 
 def zip_folder(folder: Path, output: Path, stage: str, progress: Progress) -> None:
-    """Write all of ``folder`` as the zip ``output``; ``stage`` names it in ``progress``. The same files give the same bytes."""
+    """Write all of ``folder`` to the zip ``output``; ``stage`` is its name in ``progress``. The same files give the same bytes."""
     files = sorted(item for item in folder.rglob("*") if item.is_file())
     total, done = sum(file.stat().st_size for file in files), 0
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -31,7 +31,7 @@ def zip_folder(folder: Path, output: Path, stage: str, progress: Progress) -> No
 
 
 def unzip(path: Path, folder: Path) -> None:
-    """Unpack the manifest, then only the files it lists, each exactly as long as it says, if the disk has room for all of them."""
+    """Unpack the manifest, then exactly the files that it lists with the sizes that it gives, if the disk has room for them."""
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
@@ -43,12 +43,12 @@ def unzip(path: Path, folder: Path) -> None:
             if (room := shutil.disk_usage(folder).free) < manifest.total_bytes:
                 raise BundleError(
                     f"{path}: got {megabytes(room)} free in {folder.parent}, expected {megabytes(manifest.total_bytes)} to "
-                    "unpack it (TMPDIR names another place)"
+                    "unpack it (TMPDIR selects another folder)"
                 )
             for entry in manifest.files:
                 _unpack(archive, entry.path, folder, entry.bytes, path)
     except (*ZIP_FAULTS, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a seek to where no file has bytes
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a seek to an invalid offset
             raise
         raise BundleError(f"{path}: got a damaged archive ({error!s:.100}), expected a zipped bundle") from None
 
@@ -73,5 +73,5 @@ def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, limit: int, path:
         while chunk := source.read(min(_CHUNK, left + 1)):
             left -= len(chunk)
             if left < 0:
-                raise BundleError(f"{path}: {name}: got more than the {limit} bytes that it may have")
+                raise BundleError(f"{path}: {name}: got more than {limit} bytes, expected at most that")
             file.write(chunk)

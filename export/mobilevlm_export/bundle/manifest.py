@@ -1,6 +1,6 @@
-"""``manifest.json``: all that a phone must know of a bundle. Schema version 2, described in ``docs/reference/bundle-format.md``.
+"""``manifest.json``: everything that a phone must know about a bundle. Schema version 2, see ``docs/reference/bundle-format.md``.
 
-``tests/golden/manifests`` holds good and bad ones, for every reader in every language.
+``tests/golden/manifests`` contains good and bad manifests for the readers in all languages.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from mobilevlm_export.prompt import QUESTION, STOP_TEXT, Template
 from mobilevlm_export.published_config import config_from_json
 
 FORMAT_VERSION = 2
-# The first format whose ExecuTorch programs are right on phones; before, delegates held constants that phones free.
+# The first format whose ExecuTorch programs work on phones; before, delegates contained constants that phones free.
 EXECUTORCH_SINCE = 2
 MANIFEST = "manifest.json"
 RESAMPLE = "pillow-bicubic-8bit"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 _LONGEST_PATH = 200
-_LARGEST_FILE = 1 << 40  # bytes; a sum over all files that a manifest can list fits 64 bits in every language
+_LARGEST_FILE = 1 << 40  # bytes; the sum over all files that a manifest can list fits 64 bits in every language
 _KINDS: dict[type, str] = {str: "a text", int: "a number", float: "a number", dict: "an object", list: "a list"}
-# What every reader relies on; a list's items are of the second type.
+# The fields that every reader needs; the second type is that of a list's items.
 _FIELDS: dict[str, type | tuple[type, type]] = {
     "kit_version": str,
     "source": dict,
@@ -60,7 +60,7 @@ _FIELDS: dict[str, type | tuple[type, type]] = {
     "memory.bytes": int,
     "files": list,
 }
-# What those rely on who run Core ML's artifacts, if there are any.
+# The fields that readers of Core ML artifacts need, if there are any.
 _COREML = "artifacts.coreml"
 _COREML_FIELDS: dict[str, type | tuple[type, type]] = {
     "vision_encoder": dict,
@@ -106,12 +106,12 @@ class Manifest:
 
     @property
     def format_version(self) -> int:
-        """The version of the schema that it was written in."""
+        """The schema version of the manifest."""
         return int(self.values["format_version"])
 
     @property
     def total_bytes(self) -> int:
-        """The size of all files but the manifest."""
+        """The total size of all files except the manifest."""
         return sum(entry.bytes for entry in self.files)
 
     @property
@@ -141,7 +141,7 @@ def read_manifest(path: Path) -> Manifest:
 
     Raises:
         BundleError: it is missing, malformed, of a newer format, names a path outside the bundle, or names a file without
-            its hash.
+            a hash.
     """
     try:
         values = read_json(path)
@@ -181,7 +181,7 @@ def require_inside(name: str, where: Path) -> None:
 
 
 def _require_fit(values: dict[str, Any], config: MobileVLMConfig, path: Path) -> None:
-    """What the manifest says beside the model is what the model was made for: no reader answers from another picture or end."""
+    """Raise BundleError unless the image, prompt and ids in the manifest match the model, so that no reader uses wrong ones."""
     expected = {
         "image.size": config.vision.image_size,
         "image.tokens": config.image_tokens,
@@ -195,20 +195,20 @@ def _require_fit(values: dict[str, Any], config: MobileVLMConfig, path: Path) ->
     }
     for field, value in expected.items():
         if (got := _at(values, field)) != value:
-            raise BundleError(f"{path}: {field}: got {got!r:.60}, expected {value!r:.60}, as the model has it")
+            raise BundleError(f"{path}: {field}: got {got!r:.60}, expected {value!r:.60}, as in the model")
     for field in ("prompt.after_image", "prompt.follow_up"):
         if QUESTION not in (got := _at(values, field)):
             raise BundleError(f"{path}: {field}: got {got!r:.60}, expected a text with {QUESTION}")
 
 
 def _require_plain(name: str, where: Path) -> None:
-    """Raise BundleError unless ``name``, a path in the manifest ``where``, is one inside the bundle that every system and shell takes as
-    it is spelled: parts of ASCII letters, digits, ``.``, ``_`` and ``-``.
+    """Raise BundleError unless ``name``, a path in the manifest ``where``, is inside the bundle and literal on every system and in every
+    shell: parts of ASCII letters, digits, ``.``, ``_`` and ``-``.
     """
     plain = len(name) <= _LONGEST_PATH and _PLAIN_PATH.fullmatch(name)
     if not plain or any(set(part) == {"."} for part in name.split("/")):
         raise BundleError(
-            f"{where}: files: got the path {name!r:.80}, expected one inside the bundle of letters, digits, '.', '_' and '-'"
+            f"{where}: files: got the path {name!r:.80}, expected one inside the bundle with letters, digits, '.', '_' and '-' only"
         )
 
 
@@ -219,7 +219,7 @@ def _require_lengths(values: dict[str, Any], path: Path) -> None:
 
 
 def _at(values: dict[str, Any], field: str) -> Any:
-    """What stands at the dotted ``field`` of objects, or None."""
+    """The value of the dotted ``field`` in nested objects, or None."""
     got: Any = values
     for name in field.split("."):
         got = got.get(name)
@@ -250,11 +250,11 @@ def _file_entry(entry: Any, manifest: Path) -> FileEntry:
 
 
 def _require_listed(manifest: Manifest, path: Path) -> None:
-    """Every file that a reader would open has its hash, once."""
+    """Raise BundleError unless every file that a reader would open is listed with its hash exactly once."""
     values, listed = manifest.values, {entry.path for entry in manifest.files}
     places: set[str] = set()
     for entry in manifest.files:
-        # A phone's shared storage takes upper and lower case for the same.
+        # A phone's shared storage is case-insensitive.
         if (place := entry.path.lower()) in places:
             raise BundleError(f"{path}: files: got {entry.path!r:.80} twice, expected it once")
         places.add(place)
@@ -270,17 +270,17 @@ def _require_listed(manifest: Manifest, path: Path) -> None:
                 named[f"artifacts.{backend}.{part}"] = made["file"]
     for field, name in named.items():
         if name not in listed:
-            raise BundleError(f"{path}: {field}: {name!r} isn't in files, expected its hash there")
+            raise BundleError(f"{path}: {field}: got {name!r}, which is not in files, expected its hash there")
 
 
 def _require_coreml(values: dict[str, Any], path: Path) -> None:
-    """How the Core ML programs are to be driven is said, and fits together."""
+    """Raise BundleError unless the parameters for running the Core ML programs are present and consistent."""
     for field, kind in _COREML_FIELDS.items():
         _require(values, f"{_COREML}.{field}", kind, path)
     made = values["artifacts"]["coreml"]
     for field, choices in _COREML_CHOICES.items():
         got = _at(made, field)
-        # A manifest from before the output head had a type of its own says nothing of it.
+        # Older manifests, from before the output head had its own type, lack it.
         if got not in choices and not (field == "types.lm_head" and got is None):
             raise BundleError(f"{path}: {_COREML}.{field}: got {got!r:.60}, expected {' or '.join(choices)}")
     context, chunk, positions = (int(made[key]) for key in ("max_context", "prefill_chunk", "cache_positions"))

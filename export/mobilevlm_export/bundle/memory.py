@@ -1,4 +1,4 @@
-"""How much memory a phone needs to run a bundle."""
+"""The memory that a phone needs to run a bundle."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def memory_need(
     cache_bytes: int = 4,
     value_bytes: int = 4,
 ) -> dict[str, int]:
-    """Bytes a phone needs: the program, the KV cache, and the widest activations of either half, with the sum.
+    """The bytes that a phone needs: the program, the KV cache, the widest activations of either half, and the sum.
 
-    A cached value takes ``cache_bytes`` and an activation ``value_bytes``: float32 unless told. XNNPACK packs weights into
-    memory of its own while the file stays mapped, so the program counts once.
+    A cached value takes ``cache_bytes`` and an activation ``value_bytes``, float32 by default. XNNPACK packs weights into
+    separate memory while the file stays mapped, so the program counts once.
     """
     llm, vision = config.llm, config.vision
     kv_cache = llm.kv_cache_bytes(max_context, cache_bytes)

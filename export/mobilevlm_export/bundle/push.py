@@ -14,7 +14,7 @@ from mobilevlm_export.errors import BundleError
 from mobilevlm_export.progress import Bytes, Progress, silent
 
 APP_ID = "org.mobilevlmkit.app"
-# The one folder that both adb and an app without storage permission can reach.
+# The only folder that both adb and an app without storage permission can access.
 APP_FOLDER = f"/sdcard/Android/data/{APP_ID}/files/bundles"
 _ADB_TIMEOUT_S = 30
 
@@ -22,18 +22,18 @@ _ADB_TIMEOUT_S = 30
 def push_bundle(path: Path, serial: str | None = None, progress: Progress = silent) -> str:
     """Verify the bundle at ``path`` and copy it to the phone; returns its folder there.
 
-    Files go to a temporary folder that is renamed when all have arrived, so the app never sees half a bundle. Only what the manifest
-    lists is copied.
+    Files go to a temporary folder that is renamed once all are copied, so the app never sees an incomplete bundle. Only the files in
+    the manifest are copied.
 
     Raises:
-        BundleError: the bundle is damaged or has no program for the app, adb is not installed, or no phone (or more than one)
-            answers.
+        BundleError: the bundle is damaged or has no program for the app, adb is not installed, or not exactly one phone is
+            connected.
     """
     adb = [_adb(), *(("-s", serial) if serial else ())]
     _require_phone(adb)
     with Bundle.open(path, progress=progress) as bundle:
         bundle.artifact("executorch")
-        # Not ".", nor "..": on the phone they name the folder that holds all bundles, and the one above it.
+        # Neither "." nor "..", which on the phone would be the folder of all bundles and its parent.
         name = os.path.basename(os.path.abspath(path)).removesuffix(".zip")
         target, incoming = PurePosixPath(APP_FOLDER, name), PurePosixPath(APP_FOLDER, f".incoming-{name}")
         files = [*(entry.path for entry in bundle.manifest.files), MANIFEST]
@@ -68,7 +68,7 @@ def _require_phone(adb: list[str]) -> None:
 
 
 def _shell(adb: list[str], *commands: list[str]) -> None:
-    """Run ``commands`` in the phone's shell, one after the other, until one fails; every word arrives as it is here."""
+    """Run ``commands`` in the phone's shell, in order, until one fails; arguments are passed on literally."""
     _run(adb, "shell", " && ".join(map(shlex.join, commands)))
 
 
@@ -76,7 +76,7 @@ def _run(adb: list[str], *arguments: str, timeout: int | None = _ADB_TIMEOUT_S) 
     try:
         done = subprocess.run([*adb, *arguments], capture_output=True, text=True, check=False, timeout=timeout)
     except subprocess.TimeoutExpired:
-        raise BundleError(f"adb: {arguments[0]} gave no answer in {timeout} s, expected a connected phone") from None
+        raise BundleError(f"adb: {arguments[0]} timed out after {timeout} s, expected a connected phone") from None
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise BundleError(f"adb: {lines[-1] if lines else f'exit code {done.returncode}'}")

@@ -1,4 +1,4 @@
-"""A bundle: artifacts, tokenizer and ``manifest.json`` in a folder ``NAME.mvlm``, or the same zipped. It is verified when opened."""
+"""Open and verify a bundle: artifacts, tokenizer and ``manifest.json`` in a folder ``NAME.mvlm``, or the same zipped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHUNK = 1 << 22
 
 
 class Bundle:
-    """An opened, verified bundle. A zipped one lives in a temporary folder until it is closed, or nothing refers to it any more."""
+    """An opened, verified bundle. A zipped one is in a temporary folder until it is closed or garbage-collected."""
 
     def __init__(self, path: Path, manifest: Manifest, temporary: ScratchFolder | None = None) -> None:
         self.path, self.manifest = path, manifest
@@ -60,20 +60,20 @@ class Bundle:
         """The program of ``backend``.
 
         Raises:
-            BundleError: the bundle has none for it, or one for ExecuTorch of format 1: phones free constants that it reads.
+            BundleError: the bundle has none, or an ExecuTorch program of format 1, which reads constants that phones free.
         """
         artifacts = self.manifest.values["artifacts"]
         if backend not in artifacts:
             raise BundleError(f"{self.path}: got artifacts for {', '.join(artifacts) or 'nothing'}, expected {backend}")
         if backend == "executorch" and self.manifest.format_version < EXECUTORCH_SINCE:
             raise BundleError(
-                f"{self.path}: got an ExecuTorch program of bundle format {self.manifest.format_version}, which answers wrongly "
+                f"{self.path}: got an ExecuTorch program of bundle format {self.manifest.format_version}, which gives wrong answers "
                 f"on phones, expected format {EXECUTORCH_SINCE}: export it again"
             )
         return self.path / str(artifacts[backend]["file"])
 
     def tokenizer(self, kind: str = "model") -> Path:
-        """The tokenizer's file: ``model`` is SentencePiece's, ``json`` the same for the tokenizers library."""
+        """The tokenizer's file: ``model`` for SentencePiece, ``json`` for the tokenizers library."""
         return self.path / str(self.manifest.values["tokenizer"][kind])
 
     def close(self) -> None:
@@ -115,8 +115,8 @@ def _verified(folder: Path, progress: Progress) -> Manifest:
 
 
 def _require_own(file: Path, root: Path) -> None:
-    """Raise BundleError if ``file`` is elsewhere than in the bundle ``root``, by a link of its own or of its folder."""
+    """Raise BundleError if ``file``, or its folder, is a link out of the bundle ``root``."""
     if not (real := file.resolve()).is_relative_to(root):
         raise BundleError(
-            f"{file}: got a link to {real}, expected a file in the bundle (cp -rL copies a bundle with what its links name)"
+            f"{file}: got a link to {real}, expected a file in the bundle (cp -rL copies a bundle with its linked files)"
         )

@@ -1,4 +1,4 @@
-"""Write a bundle: complete or not at all, as a folder and, if asked for, a zip."""
+"""Write a bundle, completely or not at all, as a folder and optionally a zip."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from mobilevlm_export.progress import Progress, silent
 
 
 class NewBundle:
-    """A bundle in the making: ``folder`` is for its files, :meth:`seal` gives it a manifest."""
+    """A bundle being written: ``folder`` is for its files, :meth:`seal` writes its manifest."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._values: dict[str, Any] | None = None
 
     def seal(self, values: Mapping[str, Any]) -> Bundle:
-        """Write the manifest, ``values`` and the files in the folder, and return the bundle, to be asked before anyone else sees it.
+        """Write the manifest from ``values`` and the files in the folder, and return the bundle, which can be run before it is in place.
 
-        Files that are added later are listed too, when :func:`new_bundle` ends.
+        Files added later are listed when :func:`new_bundle` ends.
         """
         self._values = {"format_version": FORMAT_VERSION, **values}
         return Bundle(self.folder, self._write_manifest())
 
     def finish(self) -> None:
-        """List the files that were added since :meth:`seal`."""
-        assert self._values is not None, "a bundle is sealed before it is put in its place"
+        """Add the files written since :meth:`seal` to the manifest."""
+        assert self._values is not None, "a bundle must be sealed before it is moved into place"
         listed = {entry["path"] for entry in self._values["files"]}
         if listed != {file.relative_to(self.folder).as_posix() for file in self._files()}:
             self._write_manifest()
@@ -63,10 +63,10 @@ class NewBundle:
 def new_bundle(
     output: Path, *, zipped: bool = False, force: bool = False, progress: Progress = silent
 ) -> Iterator[NewBundle]:
-    """Make the bundle ``output``, and its zip if ``zipped``: the caller fills it, and seals it at the end.
+    """Create the bundle ``output``, and its zip if ``zipped``; the caller adds its files and then seals it.
 
-    All of it happens in a folder next to ``output`` that is renamed at the end; if anything fails, nothing half-written stays. An
-    existing ``output`` or zip is an error unless ``force``, and is then replaced only once the new ones are complete.
+    It is written to a folder next to ``output`` that is renamed at the end; if anything fails, nothing incomplete is left. An existing
+    ``output`` or zip is an error unless ``force``, and is then replaced only once the new one is complete.
 
     Raises:
         BundleError: ``output`` or the zip exists, or can't be written.
@@ -78,24 +78,24 @@ def new_bundle(
         new.finish()
         for archive in archives:
             zip_folder(bundle.new, archive.new, f"writing {archive.output.name}", progress)
-            archive.withdraw()  # a bundle is never next to the zip of another
+            archive.withdraw()  # so that a bundle is never next to another bundle's zip
         bundle.put()
         for archive in archives:
             archive.put()
 
 
 def zip_of(output: Path) -> Path:
-    """Where the bundle ``output`` is written as a zip."""
+    """The path of the zip of the bundle ``output``."""
     return output.with_name(output.name + ".zip")
 
 
 @contextmanager
 def _places(output: Path, zipped: bool, force: bool) -> Iterator[list[Staged]]:
-    """Of the bundle, and of its zip if there is to be one."""
+    """The places of the bundle and, if ``zipped``, of its zip."""
 
     def replaceable(path: Path) -> None:
         if not force:
-            raise BundleError(f"{path}: exists already; --force replaces it")
+            raise BundleError(f"{path}: already exists; --force replaces it")
         if not (path.is_file() if path == zip_of(output) else (path / MANIFEST).is_file()):
             raise BundleError(f"{path}: isn't a bundle, so --force doesn't replace it")
 
@@ -106,11 +106,10 @@ def _places(output: Path, zipped: bool, force: bool) -> Iterator[list[Staged]]:
 
 @contextmanager
 def rewritten_bundle(path: Path, *, without: str, progress: Progress = silent) -> Iterator[Bundle]:
-    """Replace the bundle ``path`` (a folder) by one without its folder ``without``, to which the caller may add files; its other
-    files stay.
+    """Replace the bundle ``path`` (a folder) with one that lacks the folder ``without`` and to which the caller may add files.
 
     Raises:
-        BundleError: ``path`` is no folder, is damaged, or can't be written.
+        BundleError: ``path`` is not a folder, is damaged, or can't be written.
     """
     if not path.is_dir():
         raise BundleError(f"{path}: got no folder, expected a bundle NAME.mvlm (unpack a zipped one first)")
@@ -123,7 +122,7 @@ def rewritten_bundle(path: Path, *, without: str, progress: Progress = silent) -
 
 
 def _link(source: Path, target: Path) -> None:
-    """``target`` becomes ``source`` too: the same bytes, without a copy where the file system allows it."""
+    """Make ``target`` a hard link to ``source``, or a copy where the file system has no hard links."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)

@@ -1,4 +1,4 @@
-"""What a checkpoint is and what a bundle of it would need, from its configuration and its weights' headers."""
+"""Describe a checkpoint, and what a bundle of it would need, from its configuration and its weights' headers."""
 
 from __future__ import annotations
 

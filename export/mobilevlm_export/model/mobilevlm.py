@@ -87,7 +87,7 @@ class MobileVLM(nn.Module):
             return image
         return segment[None]
 
-    def likeliest(self, logits: Tensor) -> int:
+    def most_likely(self, logits: Tensor) -> int:
         """The id of the highest of ``logits`` [V], among the ids that the tokenizer has a piece for."""
         return int(logits[: self.tokenizer.vocab_size if self.tokenizer else None].argmax())
 
@@ -108,7 +108,7 @@ class MobileVLM(nn.Module):
         for _ in range(max_new_tokens):
             logits = self.text_decoder(embeds, torch.tensor([position]))
             position += embeds.shape[1]
-            token = self.likeliest(logits[0, -1])
+            token = self.most_likely(logits[0, -1])
             if token == self.config.eos_id:
                 return
             yield token

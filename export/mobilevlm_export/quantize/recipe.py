@@ -1,6 +1,6 @@
-"""Named quantization recipes, with a knob each for language model, its head, vision encoder, projector and embedding.
+"""Named quantization recipes, with knobs for the language model, its head, vision encoder, projector and embedding.
 
-No torch here: commands list recipes before anything heavy is loaded.
+Doesn't import torch, so that commands can list recipes quickly.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ KNOBS = {
     "projector": ("fp32", "int8", "int4"),
     "embedding": ("fp32", "int8", "int4"),
 }
-# Bytes a weight takes in an artifact: int8 and a scale a row; int4, and a scale of two bytes a group of 32.
+# Bytes per weight in an artifact: int8 with one scale per row; int4 with a two-byte scale per group of 32.
 WEIGHT_BYTES = {"fp32": 4.0, "int8": 1.0, "int4": 0.5 + 2 / 32, CALIBRATED: 0.5 + 2 / 32}
 _LAYERS = re.compile(r"([0-9]{1,4})-([0-9]{1,4})=([a-z0-9-]+)")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A precision for each part: ``llm`` is the decoder's layers, ``vision`` CLIP's tower, ``projector`` LDPv2.
+    """A scheme for each part: ``llm`` is the decoder's layers, ``vision`` CLIP's tower, ``projector`` LDPv2.
 
-    ``llm_layers`` gives some of the decoder's layers another than ``llm``: ``0-5=int8,18-23=int8``, both ends included.
+    ``llm_layers`` overrides ``llm`` for some of the decoder's layers: ``0-5=int8,18-23=int8``, with inclusive ranges.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Recipe:
         return _parse_layers(self.llm_layers)
 
     def scheme(self, part: str, path: str) -> str:
-        """The scheme of the weight that is at ``path`` in ``part``, one of :data:`KNOBS`."""
+        """The scheme of the weight at ``path`` in ``part``, one of :data:`KNOBS`."""
         if part == "llm" and path.startswith("layers."):
             return self.layer_schemes.get(int(path.split(".")[1]), self.llm)
         return str(getattr(self, part))
@@ -62,16 +62,16 @@ class Recipe:
         return {self.llm, self.lm_head, *self.layer_schemes.values()}
 
     def to_json(self) -> dict[str, str]:
-        """The recipe as the bundle's manifest has it."""
+        """The recipe as stored in the bundle's manifest."""
         layers = {"llm_layers": self.llm_layers} if self.llm_layers else {}
         return {"name": self.name} | {knob: getattr(self, knob) for knob in KNOBS} | layers
 
 
 def _parse_layers(text: str) -> dict[int, str]:
-    """The scheme of each layer that ``text`` names, such as ``0-5=int8``.
+    """Parse the schemes of layers, such as ``0-5=int8``.
 
     Raises:
-        QuantizeError: it is written otherwise, names no scheme, or names a layer twice.
+        QuantizeError: ``text`` has another form, an unknown scheme, or the same layer twice.
     """
     schemes: dict[int, str] = {}
     for item in text.split(",") if text else ():
@@ -95,10 +95,10 @@ RECIPES = {
 
 
 def make_recipe(name: str, **knobs: str | None) -> Recipe:
-    """The recipe ``name`` with ``knobs`` (see ``KNOBS``) set otherwise; a knob of None keeps the recipe's value.
+    """The recipe ``name``, with ``knobs`` (see ``KNOBS``) overriding its values; a knob of None keeps the recipe's value.
 
-    ``lm_head`` goes with ``llm``, as in the recipe named like ``llm``'s scheme, unless it is set itself. A recipe that differs from
-    the named one is called ``name+knob=value…``.
+    Unless it is set, ``lm_head`` follows ``llm``, as in the recipe with the name of ``llm``'s scheme. A recipe that differs from the
+    named one gets the name ``name+knob=value…``.
 
     Raises:
         QuantizeError: no such recipe, knob or value.

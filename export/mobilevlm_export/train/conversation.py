@@ -23,7 +23,7 @@ _PLACEHOLDER = "<image>"
 
 
 @dataclass(frozen=True)
-class Conversation:
+class TrainingSample:
     """One image (a file name, or None for text only) and the turns of a conversation about it."""
 
     image: str | None
@@ -39,7 +39,7 @@ class Tokens:
     image_at: int | None
 
 
-def read_conversations(path: Path) -> list[Conversation]:
+def read_conversations(path: Path) -> list[TrainingSample]:
     """The samples of a JSON list in LLaVA's format: ``image`` and ``conversations`` of ``from`` and ``value``.
 
     Raises:
@@ -60,7 +60,7 @@ def read_conversations(path: Path) -> list[Conversation]:
     return [_sample(entry, f"{path}: entry {index}") for index, entry in enumerate(entries)]
 
 
-def _sample(entry: Any, where: str) -> Conversation:
+def _sample(entry: Any, where: str) -> TrainingSample:
     if not isinstance(entry, dict):
         raise TrainError(f"{where}: got {type(entry).__name__}, expected an object")
     image, messages = entry.get("image"), entry.get("conversations")
@@ -73,7 +73,7 @@ def _sample(entry: Any, where: str) -> Conversation:
         question = _text(messages[index], "human", f"{where}: conversations[{index}]").replace(_PLACEHOLDER, "").strip()
         answer = _text(messages[index + 1], "gpt", f"{where}: conversations[{index + 1}]").strip()
         turns.append(prompt.Turn(question or "Describe the image.", answer))
-    return Conversation(image, tuple(turns))
+    return TrainingSample(image, tuple(turns))
 
 
 def _text(message: Any, speaker: str, where: str) -> str:
@@ -86,20 +86,20 @@ def _text(message: Any, speaker: str, where: str) -> str:
     return value
 
 
-def tokenize(tokenizer: Tokenizer, sample: Conversation, template: TemplateName, max_tokens: int) -> Tokens:
+def tokenize(tokenizer: Tokenizer, sample: TrainingSample, template: TemplateName, max_tokens: int) -> Tokens:
     """Ids and labels of ``sample``, truncated to ``max_tokens`` (not counting the image's tokens)."""
     tokens = _plain(tokenizer, sample) if template == "plain" else _v1(tokenizer, sample)
     return Tokens(tokens.ids[:max_tokens], tokens.labels[:max_tokens], tokens.image_at)
 
 
-def _plain(tokenizer: Tokenizer, sample: Conversation) -> Tokens:
+def _plain(tokenizer: Tokenizer, sample: TrainingSample) -> Tokens:
     """BOS, image, caption, end; the question is not used."""
     answers = [turn.answer or "" for turn in sample.turns]
     learned = [*tokenizer.encode("\n".join(answers)), tokenizer.eos_id]
     return Tokens([tokenizer.bos_id, *learned], [IGNORED, *learned], 1 if sample.image else None)
 
 
-def _v1(tokenizer: Tokenizer, sample: Conversation) -> Tokens:
+def _v1(tokenizer: Tokenizer, sample: TrainingSample) -> Tokens:
     """The prompt as in inference; an answer is learned from the token after ``ASSISTANT:`` to its end."""
     ids = [tokenizer.bos_id]
     labels = [IGNORED]

@@ -9,7 +9,7 @@ from mobilevlm_export.errors import TrainError
 from mobilevlm_export.images.reference_image import open_as_reference
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_export.train.conversation import Conversation, TemplateName, tokenize
+from mobilevlm_export.train.conversation import TemplateName, TrainingSample, tokenize
 from mobilevlm_export.train.stage import Example
 
 
@@ -22,7 +22,7 @@ class ImageConversations:
 
     def __init__(
         self,
-        samples: list[Conversation],
+        samples: list[TrainingSample],
         images: Path,
         config: MobileVLMConfig,
         tokenizer: Tokenizer,

@@ -25,7 +25,7 @@ from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_export.train.contrastive import ContrastiveConfig, is_camera, train_tower
-from mobilevlm_export.train.conversation import Conversation, TemplateName, tokenize
+from mobilevlm_export.train.conversation import TemplateName, TrainingSample, tokenize
 from mobilevlm_export.train.model_card import Accuracy, model_card
 from mobilevlm_export.train.stage import Example, StageConfig, train_stage
 
@@ -164,7 +164,7 @@ class DemoExamples:
         else:
             asked = questions(scene, seed, count=Random(f"turns {seed}").choice((1, 4, 8, 8)))
             turns = [prompt.Turn(qa.question, qa.answer) for qa in asked]
-        tokens = tokenize(self.tokenizer, Conversation(str(seed), tuple(turns)), self.template, 400)
+        tokens = tokenize(self.tokenizer, TrainingSample(str(seed), tuple(turns)), self.template, 400)
         return preprocess(image, self.config), tokens
 
 

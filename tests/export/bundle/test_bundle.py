@@ -185,7 +185,7 @@ def test_an_existing_output_is_kept_unless_forced(tiny_bundle: Bundle, tmp_path:
     output = tmp_path / "out.mvlm"
     _write(output, _fill_from(tiny_bundle.path))
     (output / "mark").touch()
-    with pytest.raises(BundleError, match="exists already; --force replaces it"):
+    with pytest.raises(BundleError, match="already exists; --force replaces it"):
         _write(output, _fill_from(tiny_bundle.path))
     assert (output / "mark").exists()
     _write(output, _fill_from(tiny_bundle.path), force=True)
@@ -202,7 +202,7 @@ def test_an_existing_zip_is_kept_unless_forced_and_never_replaced_by_another_bun
 ) -> None:
     output, zipped = tmp_path / "out.mvlm", tmp_path / "out.mvlm.zip"
     zipped.write_bytes(b"old")
-    with pytest.raises(BundleError, match=r"out\.mvlm\.zip: exists already; --force replaces it"):
+    with pytest.raises(BundleError, match=r"out\.mvlm\.zip: already exists; --force replaces it"):
         _write(output, _never, zipped=True)
     _write(output, _fill_from(tiny_bundle.path))
     seen: list[tuple[bool, bytes]] = []
@@ -240,7 +240,7 @@ def test_the_second_of_two_concurrent_exports_fails(tiny_bundle: Bundle, tmp_pat
         (output / "mark").touch()
         return dict(_fill_from(tiny_bundle.path)(beside))
 
-    with pytest.raises(BundleError, match=r"out\.mvlm: exists already; --force replaces it"):
+    with pytest.raises(BundleError, match=r"out\.mvlm: already exists; --force replaces it"):
         _write(output, meanwhile)
     assert (output / "mark").exists()
     with Bundle.open(tmp_path / "out.mvlm.zip"):

@@ -14,13 +14,13 @@ from mobilevlm_export import prompt
 from mobilevlm_export.errors import TrainError
 from mobilevlm_export.prompt import Turn
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_export.train.conversation import IGNORED, Conversation, group_by_length, read_conversations, tokenize
+from mobilevlm_export.train.conversation import IGNORED, TrainingSample, group_by_length, read_conversations, tokenize
 
 TURNS = (Turn("What color is it?", "It is red."), Turn("Is it red?", "yes"))
 
 
 def test_plain_learns_only_the_caption_after_the_image(tokenizer: Tokenizer) -> None:
-    tokens = tokenize(tokenizer, Conversation("a.png", TURNS[:1]), "plain", 100)
+    tokens = tokenize(tokenizer, TrainingSample("a.png", TURNS[:1]), "plain", 100)
     caption = tokenizer.encode("It is red.")
     assert tokens.ids == [tokenizer.bos_id, *caption, tokenizer.eos_id]
     assert tokens.labels == [IGNORED, *caption, tokenizer.eos_id]
@@ -28,7 +28,7 @@ def test_plain_learns_only_the_caption_after_the_image(tokenizer: Tokenizer) -> 
 
 
 def test_v1_learns_only_answers_and_their_ends(tokenizer: Tokenizer) -> None:
-    tokens = tokenize(tokenizer, Conversation("a.png", TURNS), "v1", 500)
+    tokens = tokenize(tokenizer, TrainingSample("a.png", TURNS), "v1", 500)
     system = "A chat between a curious user and an artificial intelligence assistant. "
     system += "The assistant gives helpful, detailed, and polite answers to the user's questions."
     before = [tokenizer.bos_id, *tokenizer.encode(f"{system} USER: ")]
@@ -51,26 +51,26 @@ def test_v1_learns_only_answers_and_their_ends(tokenizer: Tokenizer) -> None:
 
 
 def test_v1_ids_equal_the_inference_prompt(tokenizer: Tokenizer) -> None:
-    tokens = tokenize(tokenizer, Conversation("a.png", TURNS), "v1", 500)
+    tokens = tokenize(tokenizer, TrainingSample("a.png", TURNS), "v1", 500)
     before, _, after = prompt.encode_segments(tokenizer, [TURNS[0], Turn("Is it red?")])
     asked = [*before, *after]  # type: ignore[misc]
     assert tokens.ids[: len(asked)] == asked
 
 
 def test_text_only_samples_have_no_image(tokenizer: Tokenizer) -> None:
-    tokens = tokenize(tokenizer, Conversation(None, TURNS[:1]), "v1", 500)
+    tokens = tokenize(tokenizer, TrainingSample(None, TURNS[:1]), "v1", 500)
     assert tokens.image_at is None
     assert tokenizer.decode([label for label in tokens.labels if label != IGNORED]).strip() == "It is red."
 
 
 def test_long_samples_are_cut(tokenizer: Tokenizer) -> None:
-    tokens = tokenize(tokenizer, Conversation("a.png", TURNS), "v1", 20)
+    tokens = tokenize(tokenizer, TrainingSample("a.png", TURNS), "v1", 20)
     assert len(tokens.ids) == len(tokens.labels) == 20
 
 
 def test_image_placeholder_moves_to_the_front(data: Path) -> None:
     samples = read_conversations(data)
-    assert samples[0] == Conversation("red.png", (Turn("What color is it?", "It is red."),))
+    assert samples[0] == TrainingSample("red.png", (Turn("What color is it?", "It is red."),))
     assert len(samples) == 7
     assert samples[-1].image is None
 

@@ -21,7 +21,7 @@ from mobilevlm_export.errors import ImageError, TrainError
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.prompt import Turn
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_export.train.conversation import Conversation
+from mobilevlm_export.train.conversation import TrainingSample
 from mobilevlm_export.train.images import ImageConversations
 from mobilevlm_export.train.stage import STAGES, StageConfig
 from mobilevlm_export.train.train_checkpoint import TrainConfig, train
@@ -135,7 +135,7 @@ def test_images_are_opened_as_by_the_authors(
     turned = Image.Exif()
     turned[0x0112] = 6
     stored.save(tmp_path / "a.png", exif=turned, icc_profile=display_p3())
-    samples = [Conversation("a.png", (Turn("What is this?", "noise"),))]
+    samples = [TrainingSample("a.png", (Turn("What is this?", "noise"),))]
     pixels, _ = ImageConversations(samples, tmp_path, small_config, tokenizer, "v1", 256)[0]
     assert pixels is not None
     assert torch.equal(pixels, preprocess(stored, small_config))
