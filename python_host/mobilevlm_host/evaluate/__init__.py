@@ -1,1 +1,1 @@
-"""The paper's benchmarks, on a checkpoint or a bundle."""
+"""Run the paper's benchmarks on a checkpoint or a bundle."""

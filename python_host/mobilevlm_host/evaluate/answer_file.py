@@ -1,7 +1,7 @@
-"""A system's answers to a benchmark, in a JSON Lines file: the first line says whose and to what, then one answer a line.
+"""A system's answers to a benchmark in a JSON Lines file: a header line that identifies both, then one answer per line.
 
-Answers are appended as they come, so a run that was killed goes on where it stopped; a last line that was cut short is
-dropped. The first line keeps answers of two systems, or to two sets of questions, out of one file.
+Answers are appended as they are given, so a killed run resumes where it stopped; an incomplete last line is dropped. The
+header prevents mixing the answers of two systems, or to two sets of questions, in one file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from mobilevlm_export.files.strict_json import JsonError, parse_json
 from mobilevlm_host.evaluate.benchmark import Benchmark
 
 _BEGIN = b'{"benchmark"'
-_ANOTHER = "name another file with --predictions"
+_ANOTHER = "choose another file with --predictions"
 
 
 @dataclass(frozen=True)
 class Header:
-    """The first line. ``questions`` counts the whole benchmark, of which a file may hold a part; ``questions_sha256`` is over
-    its ids, pictures, prompts and longest answer; ``system_sha256`` over all that decides the system's answers.
+    """The first line. ``questions`` counts the whole benchmark, of which a file may contain a part; ``questions_sha256`` hashes
+    its ids, images, prompts and maximum answer length; ``system_sha256`` everything that determines the system's answers.
     """
 
     benchmark: str
@@ -44,7 +44,7 @@ class Header:
         return cls(benchmark.name, len(benchmark.items), digest, system, system_sha256)
 
     def require_questions(self, path: Path, expected: Header) -> None:
-        """Raise EvaluateError if the file ``path`` with this header answers other questions than ``expected``."""
+        """Raise EvaluateError if this header, of the file ``path``, is for other questions than ``expected``."""
         if self.benchmark != expected.benchmark:
             raise EvaluateError(f"{path}: got answers to {self.benchmark}, expected {expected.benchmark}; {_ANOTHER}")
         if self.questions_sha256 != expected.questions_sha256:
@@ -54,7 +54,7 @@ class Header:
             )
 
     def require_system(self, path: Path, expected: Header) -> None:
-        """Raise EvaluateError if the file ``path`` with this header holds answers of another system than ``expected``."""
+        """Raise EvaluateError if this header, of the file ``path``, is for another system than ``expected``."""
         if self.system_sha256 != expected.system_sha256:
             raise EvaluateError(
                 f"{path}: got answers of {self.system} ({self.system_sha256[:12]}…), "
@@ -63,7 +63,7 @@ class Header:
 
 
 def has_header(path: Path) -> bool:
-    """Whether ``path`` begins as a predictions file of ``mvlm evaluate`` does; false if it can't be read."""
+    """Whether ``path`` starts like a predictions file of ``mvlm evaluate``; false if it can't be read."""
     try:
         with path.open("rb") as file:
             return file.read(len(BOM_UTF8) + len(_BEGIN)).removeprefix(BOM_UTF8).startswith(_BEGIN)
@@ -87,14 +87,14 @@ def read_answer_file(path: Path) -> tuple[Header, dict[str, str]]:
 
 
 class AnswerFile:
-    """A predictions file open for more answers; a context manager that one process at a time may hold."""
+    """A predictions file opened for appending; a context manager that locks the file for one process."""
 
     def __init__(self, path: Path, header: Header) -> None:
-        """Open ``path``, or begin it with ``header``; what was cut short at its end goes.
+        """Open ``path``, or start it with ``header``; an incomplete last line is dropped.
 
         Raises:
-            EvaluateError: it can't be written, isn't a predictions file, belongs to other questions or another system, or
-                another run holds it.
+            EvaluateError: it can't be written, isn't a predictions file, is for other questions or another system, or is
+                locked by another run.
         """
         self.path = path
         self._file = _open_locked(path)
@@ -113,7 +113,7 @@ class AnswerFile:
             raise
 
     def add(self, id: str, answer: str) -> None:
-        """Append one answer; it is with the system when this returns, so the process may be killed."""
+        """Append one answer; when this returns, the answer is safe even if the process is killed."""
         if id in self.answers:
             raise EvaluateError(f"{self.path}: got a second answer to {id}, expected one")
         self._write({"id": id, "answer": answer, "crc32": _crc32(id, answer)})
@@ -136,17 +136,17 @@ def _open_locked(path: Path) -> IO[bytes]:
     try:
         file = path.open("a+b")
     except OSError as error:
-        raise EvaluateError(f"{path}: {error.strerror}, expected a place to write predictions") from None
+        raise EvaluateError(f"{path}: {error.strerror}, expected a path that can be written") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
-        raise EvaluateError(f"{path}: another run is writing it, expected a file of its own") from None
+        raise EvaluateError(f"{path}: in use by another run, expected a separate file") from None
     return file
 
 
 def _parse(path: Path, content: bytes) -> tuple[Header | None, dict[str, str], int]:
-    """Header (None in an empty file), answers, and the bytes of whole lines."""
+    """Header (None for an empty file), answers, and the number of bytes in complete lines."""
     sound = content.rfind(b"\n") + 1
     header: Header | None = None
     answers: dict[str, str] = {}
@@ -157,11 +157,11 @@ def _parse(path: Path, content: bytes) -> tuple[Header | None, dict[str, str], i
             continue
         match values:
             case {"id": str(id), "answer": str(answer)}:
-                # Files from before answers had a sum of their own lack it.
+                # Older files have no checksums.
                 if values.get("crc32", expected := _crc32(id, answer)) != expected:
                     raise EvaluateError(
-                        f"{path}, line {number}: got an answer to {id!r:.60} with another CRC-32, expected the one it was written "
-                        "with: it is damaged"
+                        f"{path}, line {number}: got an answer to {id!r:.60} with a wrong CRC-32, expected the one in the file: it is "
+                        "damaged"
                     )
                 if id in answers:
                     raise EvaluateError(f"{path}, line {number}: got a second answer to {id}, expected one")
@@ -170,7 +170,7 @@ def _parse(path: Path, content: bytes) -> tuple[Header | None, dict[str, str], i
                 raise EvaluateError(f"{path}, line {number}: got {line[:60]!r}, expected an object with id and answer")
     begin = content.removeprefix(BOM_UTF8)
     if header is None and not (begin.startswith(_BEGIN) or _BEGIN.startswith(begin)):
-        raise EvaluateError(f"{path}: got something else, expected predictions of mvlm evaluate")
+        raise EvaluateError(f"{path}: got another kind of file, expected predictions of mvlm evaluate")
     return header, answers, sound
 
 
@@ -178,7 +178,9 @@ def _header(path: Path, values: Any) -> Header:
     kinds = {"questions": int}
     names = [field.name for field in fields(Header)]
     if not isinstance(values, dict) or any(not isinstance(values.get(name), kinds.get(name, str)) for name in names):
-        raise EvaluateError(f"{path}: got something else, expected predictions of mvlm evaluate ({', '.join(names)})")
+        raise EvaluateError(
+            f"{path}: got another kind of file, expected predictions of mvlm evaluate ({', '.join(names)})"
+        )
     return Header(**{name: values[name] for name in names})
 
 

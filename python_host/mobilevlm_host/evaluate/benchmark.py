@@ -1,4 +1,4 @@
-"""What every benchmark is made of: questions about pictures, and a way to score answers."""
+"""The interface of a benchmark: questions about images, and a way to score answers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mobilevlm_export.errors import EvaluateError
 @dataclass(frozen=True)
 class Item:
     """One question. ``id`` is unique in its benchmark; items with the same ``picture`` are about the same image;
-    ``prompt`` is the user's turn without the image, as the authors ask it. Where the authors' files give one
-    ``question_id`` to all questions about a picture, it is kept: there the prompt tells them apart.
+    ``prompt`` is the user's turn without the image, worded like the authors'. ``question_id`` is kept where the authors' files
+    have the same one for all questions about an image, which only the prompt distinguishes.
     """
 
     id: str
@@ -27,8 +27,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Scores:
-    """``metrics``: name → figure, the headline first, each in the unit that the paper prints; ``by_item``: item id → what its answer
-    earned, from 0 to 1, which pairs two systems question by question; ``plain``: metrics that are points or counts, not percentages.
+    """``metrics``: name → figure, the main one first, in the paper's units; ``by_item``: item id → score of its answer, from 0 to 1,
+    by which two systems are compared question by question; ``plain``: metrics that are points or counts, not percentages.
     """
 
     metrics: Mapping[str, float]
@@ -38,8 +38,8 @@ class Scores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A system's answers to a benchmark (item id → text) and their scores; ``asked`` of them were not in the file ``predictions``
-    before.
+    """A system's answers to a benchmark (item id → text) and their scores; ``asked`` of the answers are new in the file
+    ``predictions``.
     """
 
     system: str
@@ -51,33 +51,33 @@ class Evaluation:
 
 
 class Benchmark(Protocol):
-    """A benchmark read from its folder; immutable, and cheap to read again in another process."""
+    """A benchmark read from its folder; immutable, and cheap to read in another process."""
 
     @property
     def name(self) -> str:
-        """As on the command line."""
+        """Its name on the command line."""
         ...
 
     @property
     def items(self) -> Sequence[Item]:
-        """The questions, in the order of the official file."""
+        """The questions in the order of the official file."""
         ...
 
     @property
     def max_new_tokens(self) -> int:
-        """The longest answer that the authors' scripts allow."""
+        """The maximum length of answers in the authors' scripts, in tokens."""
         ...
 
     def about(self, pictures: Collection[str]) -> Benchmark:
-        """The same benchmark with the questions about ``pictures`` only, and scores over those."""
+        """This benchmark restricted to questions about ``pictures``, in scores too."""
         ...
 
     def missing(self) -> Sequence[str]:
-        """Pictures that the items name and the folder lacks; nothing is decoded to find out."""
+        """The images of items that are missing in the folder; images aren't decoded."""
         ...
 
     def image(self, picture: str) -> Image:
-        """The picture (RGB), opened as the reference opens it.
+        """The image (RGB), opened as in the reference.
 
         Raises:
             EvaluateError: it can't be read.
@@ -85,7 +85,7 @@ class Benchmark(Protocol):
         ...
 
     def score(self, answers: Mapping[str, str]) -> Scores:
-        """Score ``answers``: item id → text, as the official scorer does it.
+        """Score ``answers`` (item id → text) like the official scorer.
 
         Raises:
             EvaluateError: an item has no answer, or an answer has no item.
@@ -94,41 +94,43 @@ class Benchmark(Protocol):
 
 
 def given_answers(items: Sequence[Item], answers: Mapping[str, str]) -> dict[str, str]:
-    """``answers`` in the order of ``items``, without the blanks around them, as the authors' scripts write them down.
+    """``answers`` in the order of ``items``, stripped of surrounding whitespace like in the authors' scripts.
 
     Raises:
         EvaluateError: an item has no answer, or an answer has no item.
     """
     ids = {item.id for item in items}
     if missing := [item.id for item in items if item.id not in answers]:
-        raise EvaluateError(f"answers: got none for {some(missing)} of {len(items)} questions, expected one each")
+        raise EvaluateError(f"answers: got none for {some(missing)} of {len(items)} questions, expected one for each")
     if unknown := [id for id in answers if id not in ids]:
-        raise EvaluateError(f"answers: got {some(unknown)} that no question has, expected answers to these questions")
+        raise EvaluateError(
+            f"answers: got {some(unknown)} with unknown ids, expected answers to this benchmark's questions"
+        )
     return {item.id: answers[item.id].strip() for item in items}
 
 
 def items_about(items: Sequence[Item], pictures: Collection[str]) -> list[Item]:
-    """Those of ``items`` that are about ``pictures``, in their order."""
+    """The ``items`` about ``pictures``, in the same order."""
     kept = frozenset(pictures)
     return [item for item in items if item.picture in kept]
 
 
 def first_pictures(items: Sequence[Item], count: int) -> list[str]:
-    """The first ``count`` pictures that ``items`` name."""
+    """The first ``count`` images of ``items``."""
     return list(dict.fromkeys(item.picture for item in items))[:count]
 
 
 def answered_pictures(items: Sequence[Item], answers: Collection[str]) -> list[str]:
-    """The pictures of ``items`` all of whose items have their id in ``answers``."""
+    """The images for which all ``items`` have their id in ``answers``."""
     left = {item.picture for item in items if item.id not in answers}
     return [picture for picture in dict.fromkeys(item.picture for item in items) if picture not in left]
 
 
 def percent(earned: Collection[float]) -> float:
-    """The mean of ``earned`` (each from 0 to 1, at least one) in percent."""
+    """The mean of ``earned`` (at least one score from 0 to 1) in percent."""
     return 100 * sum(earned) / len(earned)
 
 
 def some(ids: Sequence[str]) -> str:
-    """How many ``ids`` there are, and the first of them, for a message."""
+    """The number of ``ids`` and the first of them, for a message."""
     return f"{len(ids)} ({', '.join(ids[:3])}{', …' if len(ids) > 3 else ''})"

@@ -1,4 +1,4 @@
-"""Two systems on the same questions: how far apart their scores are, whether that may be chance, and which answers flipped."""
+"""Compare two systems on the same questions: the difference in scores, its significance, and the answers that flipped."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mobilevlm_host.evaluate.benchmark import Evaluation, Item
 
 _RESAMPLES = 9999
 _CONFIDENCE = 0.95
-_BATCH_VALUES = 4_000_000  # what the bootstrap holds in memory at once
+_BATCH_VALUES = 4_000_000  # the most values that the bootstrap holds in memory at once
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A question that one system earns more on than the other; what each earned is from 0 to 1."""
+    """A question on which the two systems score differently; scores are from 0 to 1."""
 
     item: Item
     answer: str
@@ -28,12 +28,12 @@ class Flip:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One system against another.
+    """One system compared with another.
 
-    ``difference`` is of the mean that a question earned, in percentage points, the other's subtracted; ``interval`` its 95 %
-    confidence interval, None if there is one picture only; ``gained`` and ``lost`` count the questions on which it earned more and less,
-    ``p_value`` is of the exact sign test on them (for right-or-wrong questions McNemar's exact test); ``changed`` counts answers
-    of another text, right or wrong.
+    ``difference`` is the mean score per question minus the other's, in percentage points; ``interval`` its 95 % confidence interval,
+    None if there is only one image; ``gained`` and ``lost`` count the questions with a higher and a lower score, ``p_value`` is from
+    the exact sign test on them (McNemar's exact test if scores are 0 or 1); ``changed`` counts answers with another text, correct or
+    not.
     """
 
     difference: float
@@ -47,9 +47,9 @@ class Comparison:
 
 
 def compare(items: Sequence[Item], system: Evaluation, against: Evaluation, *, seed: int = 0) -> Comparison:
-    """Pair the answers of two systems to ``items``, question by question. ``seed`` is the bootstrap's.
+    """Compare the answers of two systems to ``items``, question by question. ``seed`` is for the bootstrap.
 
-    Questions about one picture aren't independent, so pictures are resampled, each with all its questions.
+    Questions about one image aren't independent, so images are resampled, each with all its questions.
     """
     ours, theirs = system.scores.by_item, against.scores.by_item
     flips = tuple(
@@ -75,7 +75,7 @@ def compare(items: Sequence[Item], system: Evaluation, against: Evaluation, *, s
 def _interval(
     items: Sequence[Item], differences: Mapping[str, float], pictures: Sequence[str], seed: int
 ) -> tuple[float, float] | None:
-    """Percentile bootstrap of the mean difference over ``pictures``, in percentage points."""
+    """The percentile bootstrap interval of the mean difference over ``pictures``, in percentage points."""
     if len(pictures) < 2:
         return None
     place = {picture: index for index, picture in enumerate(pictures)}

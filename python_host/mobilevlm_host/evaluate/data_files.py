@@ -1,4 +1,4 @@
-"""Reads benchmark files: JSON, JSON lines and pictures; whatever is wrong is said in one line with file, line and field."""
+"""Read benchmark files: JSON, JSON Lines and images; errors are one line with file, line and field."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mobilevlm_export.images.reference_image import open_as_reference
 from mobilevlm_host.evaluate.benchmark import Item, items_about
 
 T = TypeVar("T")
-_NAMES = {str: "text", int: "a whole number", list: "a list", dict: "an object", bool: "true or false"}
+_NAMES = {str: "text", int: "an integer", list: "a list", dict: "an object", bool: "true or false"}
 
 
 @dataclass(frozen=True)
-class Record:
-    """An object of a data file, which knows where it stands: ``where`` is "FILE, line 3" or "FILE: KEY"."""
+class DataRecord:
+    """An object in a data file with its location ``where``, such as "FILE, line 3" or "FILE: KEY"."""
 
     where: str
     values: Mapping[str, Any]
@@ -30,7 +30,7 @@ class Record:
         """The value of ``field``.
 
         Raises:
-            EvaluateError: there is none, or it isn't of this ``kind``.
+            EvaluateError: it is missing, or not of this ``kind``.
         """
         if field not in self.values:
             raise EvaluateError(f"{self.where}: {field}: got nothing, expected {_NAMES[kind]}")
@@ -40,7 +40,7 @@ class Record:
         return value
 
     def id(self, field: str) -> str:
-        """The value of ``field`` that names the record: text or a whole number, as text."""
+        """The value of ``field`` that identifies the record: text or an integer, as text."""
         value = self.values.get(field)
         if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
             raise EvaluateError(f"{self.where}: {field}: got {value!r:.60}, expected an id")
@@ -55,7 +55,7 @@ class Record:
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a file in UTF-8; ``what`` it should be is for the error.
+    """The text of a UTF-8 file; ``what`` describes the expected contents in errors.
 
     Raises:
         EvaluateError: the file can't be read, or isn't UTF-8.
@@ -69,10 +69,10 @@ def read_text(path: Path, what: str) -> str:
 
 
 def read_json(path: Path, kind: type[T], what: str) -> T:
-    """The value of a JSON file, a ``kind`` (dict or list); ``what`` it should be is for the error.
+    """The value of a JSON file, of type ``kind`` (dict or list); ``what`` describes the expected contents in errors.
 
     Raises:
-        EvaluateError: the file is missing, isn't JSON or holds something else or nothing.
+        EvaluateError: the file is missing, isn't JSON, or has an empty value or one of another type.
     """
     text = read_text(path, what)
     try:
@@ -85,7 +85,7 @@ def read_json(path: Path, kind: type[T], what: str) -> T:
     return value
 
 
-def read_json_object(path: Path, what: str) -> dict[str, Record]:
+def read_json_object(path: Path, what: str) -> dict[str, DataRecord]:
     """A JSON object of objects: key → record.
 
     Raises:
@@ -94,8 +94,8 @@ def read_json_object(path: Path, what: str) -> dict[str, Record]:
     return {key: _record(f"{path}: {key}", value) for key, value in read_json(path, dict, what).items()}
 
 
-def read_json_list(path: Path, what: str, values: list[Any] | None = None) -> list[Record]:
-    """A JSON list of objects (``values``, if the list has been read from within the file already).
+def read_json_list(path: Path, what: str, values: list[Any] | None = None) -> list[DataRecord]:
+    """A JSON list of objects (``values``, if the list is part of a file that was already read).
 
     Raises:
         EvaluateError: as ``read_json``, or an entry isn't an object.
@@ -104,11 +104,11 @@ def read_json_list(path: Path, what: str, values: list[Any] | None = None) -> li
     return [_record(f"{path}: entry {index}", value) for index, value in enumerate(entries)]
 
 
-def read_json_lines(path: Path, what: str) -> list[Record]:
-    """The objects of a JSON Lines file, one a line; empty lines are passed over.
+def read_json_lines(path: Path, what: str) -> list[DataRecord]:
+    """The objects of a JSON Lines file, one per line; empty lines are skipped.
 
     Raises:
-        EvaluateError: the file is missing, holds no line, or a line isn't a JSON object.
+        EvaluateError: the file is missing or empty, or a line isn't a JSON object.
     """
     records = []
     for number, line in enumerate(read_text(path, what).split("\n"), 1):
@@ -121,15 +121,15 @@ def read_json_lines(path: Path, what: str) -> list[Record]:
             raise EvaluateError(f"{where}: got {error}, expected {what}") from None
         records.append(_record(where, value))
     if not records:
-        raise EvaluateError(f"{path}: got no line, expected {what}")
+        raise EvaluateError(f"{path}: got no lines, expected {what}")
     return records
 
 
-def unique(pairs: Iterable[tuple[str, Record]], field: str) -> Iterator[tuple[str, Record]]:
-    """``pairs`` of id and record as they are.
+def unique(pairs: Iterable[tuple[str, DataRecord]], field: str) -> Iterator[tuple[str, DataRecord]]:
+    """Pass on ``pairs`` of id and record.
 
     Raises:
-        EvaluateError: an id comes twice; the message names the second's place.
+        EvaluateError: an id occurs twice; the message has the location of the second.
     """
     seen = set()
     for id, record in pairs:
@@ -140,7 +140,7 @@ def unique(pairs: Iterable[tuple[str, Record]], field: str) -> Iterator[tuple[st
 
 
 def numbered(ids: Sequence[str]) -> list[str]:
-    """``ids`` that repeat, made unique in their order: a, a, b → a#1, a#2, b#1."""
+    """``ids`` made unique with a count: a, a, b → a#1, a#2, b#1."""
     seen: Counter[str] = Counter()
     unique_ids = []
     for id in ids:
@@ -151,16 +151,16 @@ def numbered(ids: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Pictures by their names in the question file, relative to ``root``."""
+    """Images by their names in the question file, relative to ``root``."""
 
     root: Path
 
     def missing(self, names: Iterable[str]) -> list[str]:
-        """Those of ``names`` that are no file here, once each, in order."""
+        """Those of ``names`` without a file here, once each, in order."""
         return [name for name in dict.fromkeys(names) if not self._path(name).is_file()]
 
     def open(self, name: str) -> Image.Image:
-        """The picture as RGB.
+        """The image as RGB.
 
         Raises:
             EvaluateError: it is missing or damaged, or its name leaves the folder.
@@ -170,27 +170,27 @@ class ImageFolder:
     def _path(self, name: str) -> Path:
         relative = PurePosixPath(name)
         if relative.is_absolute() or ".." in relative.parts:
-            raise EvaluateError(f"{self.root}: got a picture named {name!r}, expected a name inside this folder")
+            raise EvaluateError(f"{self.root}: got an image named {name!r}, expected a name inside this folder")
         return self.root / relative
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderBenchmark:
-    """What the benchmarks with a folder of pictures have in common."""
+    """Base class of benchmarks with a folder of images."""
 
     items: Sequence[Item]
     images: ImageFolder
 
     def about(self, pictures: Collection[str]) -> Self:
-        """The same with the questions about ``pictures`` only."""
+        """This benchmark restricted to questions about ``pictures``."""
         return replace(self, items=items_about(self.items, pictures))
 
     def missing(self) -> Sequence[str]:
-        """Pictures that the folder lacks."""
+        """Images that are missing in the folder."""
         return self.images.missing(item.picture for item in self.items)
 
     def image(self, picture: str) -> Image.Image:
-        """The picture as RGB.
+        """The image as RGB.
 
         Raises:
             EvaluateError: it is missing or damaged.
@@ -199,10 +199,10 @@ class FolderBenchmark:
 
 
 def open_rgb(source: Any, name: str) -> Image.Image:
-    """A picture as the authors' scripts open it (:func:`open_as_reference`).
+    """An image, opened like in the authors' scripts (:func:`open_as_reference`).
 
     Raises:
-        EvaluateError: it is missing or not a whole picture.
+        EvaluateError: it is missing or not a complete image.
     """
     try:
         return open_as_reference(source, name)
@@ -210,7 +210,7 @@ def open_rgb(source: Any, name: str) -> Image.Image:
         raise EvaluateError(str(error)) from None
 
 
-def _record(where: str, value: Any) -> Record:
+def _record(where: str, value: Any) -> DataRecord:
     if not isinstance(value, dict):
         raise EvaluateError(f"{where}: got {type(value).__name__}, expected an object")
-    return Record(where, value)
+    return DataRecord(where, value)

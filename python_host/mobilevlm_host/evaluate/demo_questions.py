@@ -1,4 +1,4 @@
-"""The demo model's own benchmark: questions about generated scenes that no training and no choice has seen; needs no data."""
+"""The demo model's benchmark: questions about generated scenes used neither in training nor in development; needs no data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mobilevlm_export.demo.questions import KINDS, QA, is_right
 from mobilevlm_export.demo.scenes import HELD_OUT_SEEDS
 from mobilevlm_host.evaluate.benchmark import Item, Scores, given_answers, items_about, percent
 
-SEEDS = HELD_OUT_SEEDS[len(HELD_OUT_SEEDS) // 2 :]  # the first half is looked at while models and recipes are made
+SEEDS = HELD_OUT_SEEDS[len(HELD_OUT_SEEDS) // 2 :]  # the first half is used while developing models and recipes
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Scenes of ``SEEDS`` (a picture is named by its seed), four questions each."""
+    """Scenes of ``SEEDS`` (an image's name is its seed), with four questions each."""
 
     items: Sequence[Item]
     truths: Mapping[str, QA]
@@ -26,19 +26,19 @@ class Demo:
     max_new_tokens: int = 80
 
     def about(self, pictures: Collection[str]) -> Demo:
-        """The same with the questions about ``pictures`` only."""
+        """This benchmark restricted to questions about ``pictures``."""
         return replace(self, items=items_about(self.items, pictures))
 
     def missing(self) -> Sequence[str]:
-        """None: scenes are drawn when they are needed."""
+        """None, because scenes are drawn on demand."""
         return ()
 
     def image(self, picture: str) -> Image:
-        """The scene, drawn."""
+        """The drawn scene."""
         return scene_image(int(picture))
 
     def score(self, answers: Mapping[str, str]) -> Scores:
-        """``right`` in percent, then that of each kind of question; what is right is ``is_right``'s to say."""
+        """``right`` in percent, then for each kind of question; ``is_right`` judges the answers."""
         given = given_answers(self.items, answers)
         right = {
             id: float(is_right(answer, self.truths[id].answer, self.truths[id].kind)) for id, answer in given.items()

@@ -1,4 +1,4 @@
-"""What ``mvlm evaluate`` prints: scores, and how they compare with another system's."""
+"""The output of ``mvlm evaluate``: scores, and a comparison with another system's."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mobilevlm_host.terminal.output import print_facts, print_table
 _SHOWN_FLIPS = 20
 _SHOWN_CHARACTERS = 120
 
-Compared = Sequence[tuple[Evaluation, Comparison]]  # the other system, and how it compares; none or one
+Compared = Sequence[tuple[Evaluation, Comparison]]  # the other system and the comparison with it; none or one
 
 
 def to_json(found: Evaluation, comparisons: Compared) -> dict[str, Any]:
-    """One object for scripts; with a comparison, ``against`` has all flips."""
+    """One JSON object for scripts; with a comparison, ``against`` contains all flips."""
     values = _evaluation(found)
     for other, comparison in comparisons:
         values["against"] = _evaluation(other) | {
@@ -44,7 +44,7 @@ def to_json(found: Evaluation, comparisons: Compared) -> dict[str, Any]:
 
 
 def print_evaluation(found: Evaluation, comparisons: Compared) -> None:
-    """A table of metrics, side by side with the other system's; then what the comparison found."""
+    """Print a table of metrics, next to the other system's, then the comparison."""
     others = [other for other, _ in comparisons]
     names = [found.system, *(other.system for other in others)]
     rows = [
@@ -57,16 +57,16 @@ def print_evaluation(found: Evaluation, comparisons: Compared) -> None:
 
 
 def _print_comparison(found: Evaluation, other: Evaluation, comparison: Comparison) -> None:
-    span = "one picture, so no interval"
+    span = "one image, so no interval"
     if comparison.interval:
         low, high = comparison.interval
-        span = f"95 % interval {low:+.2f} to {high:+.2f}, over {comparison.pictures} pictures"
+        span = f"95 % interval {low:+.2f} to {high:+.2f}, over {comparison.pictures} images"
     print_facts(
         f"{found.system} against {other.system}",
         {
             "difference": f"{comparison.difference:+.2f} percentage points in the questions' average score ({span})",
             "flips": f"{comparison.gained} gained, {comparison.lost} lost; McNemar's exact test: p = {comparison.p_value:.3g}",
-            "answers": f"{comparison.changed} of {len(found.answers)} are of another text",
+            "answers": f"{comparison.changed} of {len(found.answers)} differ in text",
         },
     )
     if comparison.flips:
@@ -107,6 +107,6 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _line(text: str) -> str:
-    """``text`` on one line, cut to what a table can hold."""
+    """``text`` on one line, truncated to fit a table."""
     flat = " ".join(text.split())
     return flat if len(flat) <= _SHOWN_CHARACTERS else f"{flat[: _SHOWN_CHARACTERS - 1]}…"

@@ -1,7 +1,7 @@
 """GQA: open and yes/no questions about real photographs, on the balanced test-dev split; the figure is exact-match accuracy.
 
-Source: the authors' ``scripts/benchmark/gqa.sh``: LLaVA's question file, its conversion of answers (full stops at the end go, lower
-case), and GQA's official ``eval.py``, which counts an answer that equals the annotation to the letter.
+Source: the authors' ``scripts/benchmark/gqa.sh``: LLaVA's question file, its conversion of answers (final periods removed, lower
+case), and GQA's official ``eval.py``, which counts an answer that exactly equals the annotation.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores, given_answers, percent
 from mobilevlm_host.evaluate.data_files import (
+    DataRecord,
     FolderBenchmark,
     ImageFolder,
-    Record,
     read_json_lines,
     read_json_object,
     unique,
@@ -26,8 +26,8 @@ ANNOTATIONS = "testdev_balanced_questions.json"
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What the official file says of a question: ``open`` ones ask for a word, the others for yes, no or one of two."""
+class GQATruth:
+    """The official annotation of a question: ``open`` ones ask for a word, the others for yes, no or one of two choices."""
 
     answer: str
     open: bool
@@ -37,7 +37,7 @@ class Truth:
 class GQA(FolderBenchmark):
     """The balanced test-dev questions (12,578 in the official files)."""
 
-    truths: Mapping[str, Truth]
+    truths: Mapping[str, GQATruth]
     name: str = "gqa"
     max_new_tokens: int = 128
 
@@ -56,9 +56,9 @@ def load(folder: Path) -> Benchmark:
     """Read ``folder``: the question file, the official annotations and ``images/``.
 
     Raises:
-        EvaluateError: a file is missing or malformed, or the two don't belong together.
+        EvaluateError: a file is missing or malformed, or the two don't match.
     """
-    asked = read_json_lines(folder / QUESTIONS, "LLaVA's GQA questions, one JSON object a line")
+    asked = read_json_lines(folder / QUESTIONS, "LLaVA's GQA questions, one JSON object per line")
     items = [
         Item(id, record.get("image", str), record.get("text", str))
         for id, record in unique(((record.id("question_id"), record) for record in asked), "question_id")
@@ -69,16 +69,16 @@ def load(folder: Path) -> Benchmark:
     if unasked := [id for id in truths if id not in ids]:
         raise EvaluateError(
             f"{folder / QUESTIONS}: got no line for {len(unasked)} of {len(truths)} balanced questions "
-            f"({', '.join(unasked[:3])}), expected one each"
+            f"({', '.join(unasked[:3])}), expected one for each"
         )
     if unknown := [id for id in ids if id not in truths]:
         raise EvaluateError(
-            f"{folder / ANNOTATIONS}: got no balanced question {', '.join(sorted(unknown)[:3])} ({len(unknown)} of "
-            f"{len(ids)} asked), expected every question of {QUESTIONS}"
+            f"{folder / ANNOTATIONS}: got no balanced question {', '.join(sorted(unknown)[:3])} ({len(unknown)} missing of "
+            f"{len(ids)}), expected every question of {QUESTIONS}"
         )
     return GQA(items=items, truths=truths, images=ImageFolder(folder / "images"))
 
 
-def _truth(record: Record) -> Truth:
-    types = Record(f"{record.where}: types", record.get("types", dict))
-    return Truth(record.get("answer", str), types.get("structural", str) == "query")
+def _truth(record: DataRecord) -> GQATruth:
+    types = DataRecord(f"{record.where}: types", record.get("types", dict))
+    return GQATruth(record.get("answer", str), types.get("structural", str) == "query")

@@ -1,4 +1,4 @@
-"""Which benchmarks there are, by their names on the command line."""
+"""The available benchmarks by their names on the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BENCHMARKS = (*PAPER_BENCHMARKS, DEMO)
 
 
 def load_benchmark(name: str, folder: Path | None) -> Benchmark:
-    """Read the benchmark ``name`` (one of ``BENCHMARKS``) from its own ``folder``; the demo's needs none.
+    """Read the benchmark ``name`` (one of ``BENCHMARKS``) from its ``folder``; the demo benchmark needs none.
 
     Raises:
         EvaluateError: there is no such benchmark or folder, or a file in it is missing or malformed.
@@ -27,7 +27,7 @@ def load_benchmark(name: str, folder: Path | None) -> Benchmark:
     module = import_module(f"mobilevlm_host.evaluate.{'demo_questions' if name == DEMO else name}")
     if name == DEMO:
         if folder is not None:
-            raise EvaluateError(f"{folder}: got a folder, expected none: the scenes of {DEMO} are generated")
+            raise EvaluateError(f"{folder}: got a folder, expected none, because the scenes of {DEMO} are generated")
         generated: Benchmark = module.load()
         return generated
     if folder is None:

@@ -1,9 +1,9 @@
-"""MMBench: multiple-choice questions, each asked with its choices in every rotation; right only if right in all (circular evaluation).
+"""MMBench: multiple-choice questions, each asked with all rotations of its choices; correct only if all are (circular evaluation).
 
 Source: the authors' ``scripts/benchmark/mmbench.sh`` and ``mobilevlm/eval/model_vqa_mmbench.py`` (``--lang en --single-pred-prompt``), and
 OpenCompass's ``tools/eval_mmbench.py``. The rotations are rows of the official file (index + 1,000,000, + 2,000,000, …), so each row
-is asked once. That the paper's figure is the circular one is read off its table, whose LLaVA-1.5 row is the official server's. Where
-the official rules find no choice in an answer, it asks a GPT model; here that answer is wrong, and ``unmatched`` counts them.
+is asked once. The paper's figure must be the circular one, because its table's LLaVA-1.5 row is the official server's. If the official
+rules find no choice in an answer, the official scorer asks a GPT model; here the answer is wrong, and ``unmatched`` counts it.
 """
 
 from __future__ import annotations
@@ -26,23 +26,25 @@ from mobilevlm_host.evaluate.data_files import open_rgb
 TABLE = "mmbench_dev_en_20231003.tsv"
 SUFFIX = "\nAnswer with the option's letter from the given choices directly."
 LETTERS = "ABCD"
-ROTATION = 1_000_000  # added to a question's index by each rotation of its choices
+ROTATION = 1_000_000  # added to a question's index for each rotation of its choices
 _NEEDED = ("index", "question", "hint", *LETTERS, "answer", "image", "l2-category")
-_MAX_FIELD = 1 << 30  # characters: pictures are base64 inside the table
+_MAX_FIELD = 1 << 30  # characters: images are base64 inside the table
 _NO_VALUES = "#N/A #NA -1.#IND -1.#QNAN -NaN -nan 1.#IND 1.#QNAN <NA> N/A NA NULL NaN None n/a nan null"
-_EMPTY = frozenset(("", "#N/A N/A", *_NO_VALUES.split()))  # what pandas, and so the authors' script, reads as no value
+_EMPTY = frozenset(
+    ("", "#N/A N/A", *_NO_VALUES.split())
+)  # what pandas, and so the authors' script, reads as a missing value
 _MARKS = (  # around a letter, in the official scorer's order
     ("", ""),
     *(("", mark) for mark in (".", ",", ":", ")", ").")),
     *(("(", mark) for mark in (")", ").")),
     *((":", mark) for mark in ("", ",", ".", ")", ").")),
 )
-_FEW_WORDS = 3  # in a longer answer a lone A may be the article
+_FEW_WORDS = 3  # in longer answers, an A may be the article
 
 
 @dataclass(frozen=True)
 class MMBench:
-    """The rows of the dev split. ``rows``: id → the row's columns but the picture; ``pictures``: picture → base64."""
+    """The rows of the dev split. ``rows``: id → the row's columns without the image; ``pictures``: image name → base64."""
 
     items: Sequence[Item]
     columns: Sequence[str]
@@ -53,15 +55,15 @@ class MMBench:
     max_new_tokens: int = 1024
 
     def about(self, pictures: Collection[str]) -> MMBench:
-        """The same with the questions about ``pictures`` only."""
+        """This benchmark restricted to questions about ``pictures``."""
         return replace(self, items=items_about(self.items, pictures))
 
     def missing(self) -> Sequence[str]:
-        """Nothing: the pictures are in the table."""
+        """None, because the images are in the table."""
         return []
 
     def image(self, picture: str) -> Image:
-        """The picture as RGB."""
+        """The image as RGB."""
         name = f"{self.table}: index {picture}: image"
         try:
             data = base64.b64decode(self.pictures[picture])
@@ -70,9 +72,9 @@ class MMBench:
         return open_rgb(io.BytesIO(data), name)
 
     def score(self, answers: Mapping[str, str]) -> Scores:
-        """``accuracy`` by circular evaluation in percent, then that of each ``l2-category``; ``unmatched`` answers are a number.
+        """``accuracy`` by circular evaluation in percent, then for each ``l2-category``; ``unmatched`` is a count.
 
-        A row's answer earns by itself in ``by_item``: 1 if it is right in its own rotation.
+        In ``by_item`` each row is scored alone: 1 if it is correct in its own rotation.
         """
         given = given_answers(self.items, answers)
         chosen = {id: chosen_letter(answer, choices(self.rows[id])) for id, answer in given.items()}
@@ -90,14 +92,14 @@ class MMBench:
 
 
 def choices(row: Mapping[str, str]) -> dict[str, str]:
-    """Letter → choice, of those that the row has."""
+    """Letter → choice, for the choices that the row has."""
     return {letter: row[letter] for letter in LETTERS if row[letter] not in _EMPTY}
 
 
 def chosen_letter(answer: str, options: Mapping[str, str]) -> str | None:
-    """The letter that ``answer`` names by the official rules: a lone letter, a letter with a mark, or one choice's text; else None.
+    """The letter that ``answer`` names by the official rules: a single letter, a marked letter, or one choice's text; else None.
 
-    The official scorer reads answers from a workbook by pandas: one that pandas takes for no value, such as "None", is ``nan`` to it.
+    The official scorer reads answers from a workbook with pandas, which turns answers such as "None" into ``nan``.
     """
     answer = "nan" if answer in _EMPTY else answer
     words = answer.split()
@@ -118,21 +120,21 @@ def load(folder: Path) -> Benchmark:
     table = folder / TABLE
     items: list[Item] = []
     rows: dict[str, Mapping[str, str]] = {}
-    pictures: dict[str, str] = {}  # base64 → picture: rotations have the same
+    pictures: dict[str, str] = {}  # base64 → image name; rotations share the image
     columns, records = read_table(table)
     for where, row in records:
         id = row["index"]
         if not id.isdecimal() or id in rows:
-            raise EvaluateError(f"{where}: index: got {id!r:.40}, expected a whole number that no other row has")
+            raise EvaluateError(f"{where}: index: got {id!r:.40}, expected an integer that no other row has")
         if row["answer"] not in choices(row):
             raise EvaluateError(f"{where}: answer: got {row['answer']!r:.40}, expected the letter of a choice")
         image = row.pop("image")
         if image in _EMPTY:
-            raise EvaluateError(f"{where}: image: got nothing, expected a picture in base64")
+            raise EvaluateError(f"{where}: image: got nothing, expected an image in base64")
         items.append(Item(id, pictures.setdefault(image, id), _prompt(row)))
         rows[id] = row
     if not rows:
-        raise EvaluateError(f"{table}: got no row, expected questions")
+        raise EvaluateError(f"{table}: got no rows, expected questions")
     for id in rows:
         if str(int(id) % ROTATION) not in rows:
             raise EvaluateError(f"{table}: got index {id}, a rotation, expected index {int(id) % ROTATION} too")
@@ -141,10 +143,10 @@ def load(folder: Path) -> Benchmark:
 
 
 def read_table(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
-    """The columns of the official table, and its rows: where one stands, and its values by column.
+    """The columns of the official table, and its rows, each with its location and values by column.
 
     Raises:
-        EvaluateError: the table is missing, cut short, or lacks a column.
+        EvaluateError: the table is missing, truncated, or lacks a column.
     """
     csv.field_size_limit(_MAX_FIELD)
     rows = []
@@ -164,7 +166,7 @@ def read_table(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]
         raise EvaluateError(f"{path}: got {error.reason}, expected MMBench's table in UTF-8") from None
     except csv.Error as error:
         raise EvaluateError(
-            f"{path}, line {reader.reader.line_num}: got {error}, expected a whole row of MMBench's"
+            f"{path}, line {reader.reader.line_num}: got {error}, expected a complete row of MMBench's table"
         ) from None
     except OSError as error:
         raise EvaluateError(f"{path}: {error.strerror}, expected MMBench's table") from None

@@ -1,6 +1,6 @@
-"""MME: two yes/no questions about each picture, one for each answer; the paper's figure is the perception score (of 2,000).
+"""MME: two yes/no questions about each image, one for each answer; the paper's figure is the perception score (of 2,000).
 
-Source: the authors' ``scripts/benchmark/mme.sh``, LLaVA's ``convert_answer_to_mme.py`` (which annotation belongs to a prompt) and MME's
+Source: the authors' ``scripts/benchmark/mme.sh``, LLaVA's ``convert_answer_to_mme.py`` (which maps prompts to annotations) and MME's
 official ``calculation.py``.
 """
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores, given_answers, percent
 from mobilevlm_host.evaluate.data_files import (
+    DataRecord,
     FolderBenchmark,
     ImageFolder,
-    Record,
     numbered,
     read_json_lines,
     read_text,
@@ -41,8 +41,8 @@ _YES_OR_NO = "Please answer yes or no."
 
 
 @dataclass(frozen=True)
-class Truth:
-    """The ``answer`` to a question, "yes" or "no"; ``pair`` names the two questions of a picture."""
+class MMETruth:
+    """The ``answer`` to a question, "yes" or "no"; ``pair`` identifies the two questions about an image."""
 
     subtask: str
     pair: str
@@ -53,16 +53,16 @@ class Truth:
 class MME(FolderBenchmark):
     """The questions of the fourteen subtasks (2,374 in the official files)."""
 
-    truths: Mapping[str, Truth]
+    truths: Mapping[str, MMETruth]
     name: str = "mme"
     max_new_tokens: int = 128
 
     def score(self, answers: Mapping[str, str]) -> Scores:
-        """``perception``, ``cognition`` and their subtasks: each the sum of its accuracy and accuracy+ (both questions of a picture right)
-        in percent, which follow.
+        """``perception``, ``cognition`` and their subtasks: each the sum of its accuracy and accuracy+ (both questions about an image
+        correct) in percent, which follow.
         """
         given = given_answers(self.items, answers)
-        right = {id: float(said(answer) == self.truths[id].answer) for id, answer in given.items()}
+        right = {id: float(yes_or_no(answer) == self.truths[id].answer) for id, answer in given.items()}
         pairs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for id, earned in right.items():
             pairs[self.truths[id].subtask][self.truths[id].pair].append(earned)
@@ -81,57 +81,57 @@ class MME(FolderBenchmark):
         return Scores(totals | sums | parts, right, plain=frozenset(totals | sums))
 
 
-def said(answer: str) -> str:
-    """What the official scorer takes ``answer`` for: yes or no if its first four characters hold the word, else "other"."""
+def yes_or_no(answer: str) -> str:
+    """The official scorer's reading of ``answer``: yes or no if its first four characters contain the word, else "other"."""
     start = answer.lower()[:4]
     return "yes" if "yes" in start else "no" if "no" in start else "other"
 
 
 def load(folder: Path) -> Benchmark:
-    """Read ``folder``: LLaVA's questions, and MME's release as ``images/``: SUBTASK with pictures and annotations (.txt) side by side, or
+    """Read ``folder``: LLaVA's questions, and MME's release as ``images/``: SUBTASK with images and annotations (.txt) together, or
     in ``SUBTASK/images`` and ``SUBTASK/questions_answers_YN``.
 
     Raises:
-        EvaluateError: a file is missing or malformed, a question has no annotation, a picture hasn't two questions, or a
+        EvaluateError: a file is missing or malformed, a question has no annotation, an image doesn't have two questions, or a
             subtask is missing.
     """
-    asked = read_json_lines(folder / QUESTIONS, "LLaVA's MME questions, one JSON object a line")
+    asked = read_json_lines(folder / QUESTIONS, "LLaVA's MME questions, one JSON object per line")
     annotations = _Annotations(folder / "images")
     question_ids = [record.id("question_id") for record in asked]
     items: list[Item] = []
-    truths: dict[str, Truth] = {}
-    pairs: dict[str, list[Record]] = defaultdict(list)
+    truths: dict[str, MMETruth] = {}
+    pairs: dict[str, list[DataRecord]] = defaultdict(list)
     for id, question_id, record in zip(numbered(question_ids), question_ids, asked, strict=True):
         subtask, pair = question_id.split("/")[0], _pair(question_id)
         if subtask not in PERCEPTION + COGNITION:
             raise EvaluateError(f"{record.where}: question_id: got {question_id!r}, expected SUBTASK/PICTURE")
         items.append(Item(id, record.get("image", str), record.get("text", str), question_id))
-        truths[id] = Truth(subtask, pair, annotations.answer(pair, record))
+        truths[id] = MMETruth(subtask, pair, annotations.answer(pair, record))
         pairs[pair].append(record)
     for pair, records in pairs.items():
         if len(records) != 2:
             raise EvaluateError(f"{records[-1].where}: got {len(records)} questions about {pair}, expected two")
     present = {truth.subtask for truth in truths.values()}
     if absent := [subtask for subtask in PERCEPTION + COGNITION if subtask not in present]:
-        raise EvaluateError(f"{folder / QUESTIONS}: got no question of {', '.join(absent)}, expected all subtasks")
+        raise EvaluateError(f"{folder / QUESTIONS}: got no questions of {', '.join(absent)}, expected all subtasks")
     return MME(items=items, truths=truths, images=ImageFolder(folder / "images"))
 
 
 def _pair(question_id: str) -> str:
-    """SUBTASK/NAME of a picture, without its kind: what its annotation is called."""
+    """SUBTASK/NAME of an image without its suffix, which is also the name of its annotation."""
     parts = question_id.split("/")
     return f"{parts[0]}/{parts[-1].split('.')[0]}"
 
 
 class _Annotations:
-    """MME's annotation files, each read once: question, tab, Yes or No on a line."""
+    """MME's annotation files, each read once; lines contain a question, a tab, and Yes or No."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._read: dict[str, dict[str, str]] = {}
 
-    def answer(self, pair: str, record: Record) -> str:
-        """The answer to the question of ``record``, which LLaVA's file words without MME's request for yes or no."""
+    def answer(self, pair: str, record: DataRecord) -> str:
+        """The answer to the question of ``record``, which in LLaVA's file lacks MME's request for yes or no."""
         if pair not in self._read:
             self._read[pair] = self._file(pair)
         question = record.get("text", str).replace(_HOW_TO_ANSWER, "").strip()
@@ -149,7 +149,7 @@ class _Annotations:
     def _file(self, pair: str) -> dict[str, str]:
         path = self._path(pair)
         answers = {}
-        for number, line in enumerate(read_text(path, "MME's annotation of a picture").split("\n"), 1):
+        for number, line in enumerate(read_text(path, "MME's annotation of an image").split("\n"), 1):
             if not line.strip():
                 continue
             question, tab, answer = line.strip().partition("\t")

@@ -1,4 +1,4 @@
-"""ScienceQA: multiple-choice school questions, those of the test split that have a picture; the figure is their accuracy.
+"""ScienceQA: multiple-choice school questions, those of the test split that have an image; the figure is their accuracy.
 
 Source: the authors' ``scripts/benchmark/sqa.sh`` and ``mobilevlm/eval/model_vqa_science.py`` (``--single-pred-prompt``), and LLaVA's
 ``eval_science_qa.py``, whose "IMG-Accuracy" this is.
@@ -16,9 +16,9 @@ from PIL import Image
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores, given_answers, percent
 from mobilevlm_host.evaluate.data_files import (
+    DataRecord,
     FolderBenchmark,
     ImageFolder,
-    Record,
     read_json,
     read_json_list,
     read_json_object,
@@ -27,16 +27,16 @@ from mobilevlm_host.evaluate.data_files import (
 
 QUESTIONS, PROBLEMS, SPLITS = "llava_test_CQM-A.json", "problems.json", "pid_splits.json"
 SUFFIX = "\nAnswer with the option's letter from the given choices directly."
-VIEW = 336  # pixels: what the reference's CLIP processor makes of a picture
+VIEW = 336  # pixels: the output of the reference's CLIP processor
 _LETTERS = "ABCDE"
-_SENTENCE = re.compile(r"The answer is ([A-Z]).")  # as in the official scorer: any character must follow
+_SENTENCE = re.compile(r"The answer is ([A-Z]).")  # as in the official scorer, where the period matches any character
 
 
 @dataclass(frozen=True, kw_only=True)
 class SQA(FolderBenchmark):
-    """The test questions with a picture (2,017 in the official files).
+    """The test questions with an image (2,017 in the official files).
 
-    ``truths``: id → right letter and number of choices; ``without_picture``: the test questions that aren't asked.
+    ``truths``: id → correct letter and number of choices; ``without_picture``: the test questions that aren't asked.
     """
 
     truths: Mapping[str, tuple[str, int]]
@@ -45,14 +45,14 @@ class SQA(FolderBenchmark):
     max_new_tokens: int = 1024
 
     def image(self, picture: str) -> Image.Image:
-        """The picture as the authors' script shows it: RGB, the middle square of 336 x 336 pixels.
+        """The image as in the authors' script: RGB, the center square of 336 x 336 pixels.
 
-        On this benchmark alone they don't pad to a square: CLIP's own processor makes the shorter side 336 and crops the middle.
+        Only for this benchmark, the script doesn't pad to a square: CLIP's own processor resizes the shorter side to 336 and crops.
         """
         return middle_square(self.images.open(picture))
 
     def score(self, answers: Mapping[str, str]) -> Scores:
-        """``accuracy`` in percent; answers to test questions without a picture are passed over, as in IMG-Accuracy."""
+        """``accuracy`` in percent; answers to test questions without an image are ignored, as in IMG-Accuracy."""
         asked = {id: answer for id, answer in answers.items() if id not in self.without_picture}
         right = {}
         for id, answer in given_answers(self.items, asked).items():
@@ -62,7 +62,7 @@ class SQA(FolderBenchmark):
 
 
 def chosen_letter(answer: str, choices: int) -> str | None:
-    """The letter that ``answer`` names, as the official scorer finds it; None if there is none, or it isn't a choice."""
+    """The letter that the official scorer finds in ``answer``; None if there is none, or it isn't a choice."""
     if answer and answer in tuple(_LETTERS):
         letter = answer
     elif answer[:1] in tuple(_LETTERS) and answer[1:3] == ". ":
@@ -74,7 +74,7 @@ def chosen_letter(answer: str, choices: int) -> str | None:
 
 
 def middle_square(image: Image.Image) -> Image.Image:
-    """``image`` with its shorter side made 336 pixels (bicubic) and the longer cropped to its middle 336."""
+    """``image`` with its shorter side resized to 336 pixels (bicubic) and the longer one center-cropped to 336."""
     width, height = image.size
     short = min(width, height)
     size = (int(VIEW * width / short), int(VIEW * height / short))
@@ -87,11 +87,13 @@ def load(folder: Path) -> Benchmark:
     """Read ``folder``: LLaVA's questions, ScienceQA's problems and splits, and ``images/test/``.
 
     Raises:
-        EvaluateError: a file is missing or malformed, or they don't belong together.
+        EvaluateError: a file is missing or malformed, or the files don't match.
     """
     asked = read_json_list(folder / QUESTIONS, "LLaVA's ScienceQA questions: a list of objects")
     problems = read_json_object(folder / PROBLEMS, "ScienceQA's problems: an object of objects")
-    splits = Record(str(folder / SPLITS), read_json(folder / SPLITS, dict, "ScienceQA's splits: an object of lists"))
+    splits = DataRecord(
+        str(folder / SPLITS), read_json(folder / SPLITS, dict, "ScienceQA's splits: an object of lists")
+    )
     test = set(splits.texts("test"))
     items, truths, without_picture = [], {}, set()
     for id, record in unique(((record.id("id"), record) for record in asked), "id"):
@@ -103,19 +105,19 @@ def load(folder: Path) -> Benchmark:
         items.append(Item(id, record.get("image", str), _question(record) + SUFFIX))
         truths[id] = _truth(problems[id])
     if not items:
-        raise EvaluateError(f"{folder / QUESTIONS}: got no question with an image, expected some")
+        raise EvaluateError(f"{folder / QUESTIONS}: got no questions with an image, expected some")
     images = ImageFolder(folder / "images" / "test")
     return SQA(items=items, truths=truths, without_picture=without_picture, images=images)
 
 
-def _question(record: Record) -> str:
+def _question(record: DataRecord) -> str:
     turns = record.get("conversations", list)
     if not turns or not isinstance(turns[0], dict):
         raise EvaluateError(f"{record.where}: conversations: got {turns!r:.60}, expected the question's turn first")
-    return Record(f"{record.where}: conversations[0]", turns[0]).get("value", str).replace("<image>", "").strip()
+    return DataRecord(f"{record.where}: conversations[0]", turns[0]).get("value", str).replace("<image>", "").strip()
 
 
-def _truth(problem: Record) -> tuple[str, int]:
+def _truth(problem: DataRecord) -> tuple[str, int]:
     choices, answer = problem.texts("choices"), problem.get("answer", int)
     if not 0 <= answer < len(choices) <= len(_LETTERS):
         raise EvaluateError(

@@ -1,4 +1,4 @@
-"""Writes MMBench answers as the workbook that the official server takes."""
+"""Write MMBench answers as the workbook that the official server accepts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mobilevlm_host.evaluate.benchmark import given_answers
 from mobilevlm_host.evaluate.mmbench import MMBench
 
 _LEFT_OUT = frozenset(("hint", "category", "source", "image", "comment", "l2-category"))
-_PREDICTION_AT = 6  # the column where the community's converter puts the answers: after index, question, A, B, C, D
+_PREDICTION_AT = 6  # the column of answers in the community's converter: after index, question, A, B, C, D
 
 
 def write_submission(benchmark: MMBench, answers: Mapping[str, str], path: Path) -> None:
     """Write ``answers`` (item id → text) to ``path`` (.xlsx), row by row of the official table.
 
-    Source: LLaVA's ``convert_mmbench_for_submission.py``: the table's columns without hint, categories, source, picture and comment.
+    Source: LLaVA's ``convert_mmbench_for_submission.py``: the table's columns without hint, categories, source, image and comment.
 
     Raises:
-        EvaluateError: openpyxl isn't installed, the path is taken or no .xlsx, or the answers aren't those of the items.
+        EvaluateError: openpyxl isn't installed, the path exists or isn't .xlsx, or the answers don't match the items.
     """
     check_submission(path)
     from openpyxl import Workbook
@@ -41,27 +41,27 @@ def write_submission(benchmark: MMBench, answers: Mapping[str, str], path: Path)
             elif value:
                 cell = sheet.cell(line, at)
                 cell.value = ILLEGAL_CHARACTERS_RE.sub("", value)
-                cell.data_type = "s"  # text, also where it begins with an equals sign
-    with atomic_file(path, error=EvaluateError, replaceable=_taken) as beside:
+                cell.data_type = "s"  # text, even if it starts with an equals sign
+    with atomic_file(path, error=EvaluateError, replaceable=_refuse_existing) as beside:
         workbook.save(beside)
 
 
 def check_submission(path: Path) -> None:
-    """Raise what ``write_submission`` would about its file, before any work is done.
+    """Check in advance that ``write_submission`` can write its file.
 
     Raises:
-        EvaluateError: openpyxl isn't installed, or ``path`` is taken, no .xlsx, or in no folder.
+        EvaluateError: openpyxl isn't installed, or ``path`` exists, isn't .xlsx, or is in a missing folder.
     """
     try:
         import openpyxl  # noqa: F401
     except ImportError:
         raise EvaluateError("a submission needs openpyxl: pip install 'mobilevlm-kit[mmbench]'") from None
     if path.suffix != ".xlsx":
-        raise EvaluateError(f"{path}: got {path.suffix or 'no ending'}, expected a file that ends in .xlsx")
+        raise EvaluateError(f"{path}: got {path.suffix or 'no suffix'}, expected a file name that ends in .xlsx")
     if not path.parent.is_dir():
         raise EvaluateError(f"{path.parent}: no such folder, expected one for {path.name}")
-    require_place(path, error=EvaluateError, replaceable=_taken)
+    require_place(path, error=EvaluateError, replaceable=_refuse_existing)
 
 
-def _taken(path: Path) -> None:
-    raise EvaluateError(f"{path}: is there already, expected a new file")
+def _refuse_existing(path: Path) -> None:
+    raise EvaluateError(f"{path}: already exists, expected a new file")

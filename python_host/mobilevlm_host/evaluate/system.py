@@ -1,4 +1,4 @@
-"""What is evaluated: a bundle, or the fp32 model of a checkpoint."""
+"""The evaluated system: a bundle, or the fp32 model of a checkpoint."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from mobilevlm_host.engines.torch_methods import TorchMethods
 
 @dataclass(frozen=True)
 class Source:
-    """A system as a user names it: plain data that any process can open. ``threads`` is for the answers; None: as many as the
-    engine takes. ``backend`` is which of a bundle's artifacts answers; None: executorch if it is there, else what is.
+    """A system as named by the user: plain data that any process can open. ``threads`` is for answering; None: the engine's
+    choice. ``backend`` selects a bundle's artifact; None: executorch if present, else the other.
     """
 
     name: str
@@ -40,15 +40,15 @@ class Source:
     backend: str | None = None
 
     def absolute(self) -> Source:
-        """The same, for a process with another current folder."""
+        """The same with an absolute path, for a process with another current folder."""
         name = str(Path(self.name).absolute()) if Path(self.name).exists() else self.name
         return replace(self, name=name, vision_tower=self.vision_tower and self.vision_tower.absolute())
 
 
 @dataclass(frozen=True)
 class System:
-    """An opened system. ``sha256`` is over everything that decides its answers; ``load`` loads its weights for a conversation;
-    ``note`` explains what its answers show and what they can't, where that is needed.
+    """An opened system. ``sha256`` hashes everything that determines its answers; ``load`` loads its weights for a conversation;
+    ``note`` explains, where necessary, what its answers can and can't show.
     """
 
     source: Source
@@ -59,7 +59,7 @@ class System:
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """The name given by the user."""
         return self.source.name
 
 
@@ -68,9 +68,9 @@ def open_system(source: Source, progress: Progress = silent) -> Iterator[System]
     """Open the bundle or checkpoint ``source``; a bundle is verified, a checkpoint hashed.
 
     Raises:
-        EvaluateError: it is a checkpoint, and ``backend`` says which artifact of a bundle.
-        BundleError: it is a damaged bundle, or one without the artifact that is asked for.
-        CheckpointError: it is neither a bundle nor a checkpoint that can be read.
+        EvaluateError: it is a checkpoint, but ``backend`` selects an artifact of a bundle.
+        BundleError: it is a damaged bundle, or one without the requested artifact.
+        CheckpointError: it is neither a bundle nor a readable checkpoint.
     """
     path = Path(source.name)
     if path.suffix in (".mvlm", ".zip") or (path / MANIFEST).is_file():
@@ -79,7 +79,7 @@ def open_system(source: Source, progress: Progress = silent) -> Iterator[System]
     else:
         if source.backend:
             raise EvaluateError(
-                f"{source.name}: got a checkpoint and the backend {source.backend}, expected a bundle for that"
+                f"{source.name}: got a checkpoint with the backend {source.backend}, expected a bundle for a backend"
             )
         yield _checkpoint_system(source, resolve_checkpoint(source.name, progress), progress)
 
@@ -87,7 +87,7 @@ def open_system(source: Source, progress: Progress = silent) -> Iterator[System]
 def _bundle_system(source: Source, bundle: Bundle) -> System:
     manifest, backend = bundle.manifest, chosen_backend(bundle, source.backend)
     by, tokenizer_file = computed_by(backend), str(bundle.tokenizer().relative_to(bundle.path))
-    # Not golden/, nor another backend's program: they say nothing else to a question.
+    # Neither golden/ nor another backend's program, which don't affect answers.
     hashes = [
         entry.sha256
         for entry in manifest.files

@@ -1,7 +1,7 @@
-"""TextVQA: read the text in a picture; the figure is VQA accuracy against ten people's answers.
+"""TextVQA: read the text in an image; the figure is VQA accuracy with ten people's answers as the reference.
 
-Source: the authors' ``scripts/benchmark/textvqa.sh``, LLaVA's ``eval_textvqa.py`` (which annotation belongs to a prompt) and MMF's
-``TextVQAAccuracyEvaluator``. Questions carry OCR tokens as a reference, as the authors ask them.
+Source: the authors' ``scripts/benchmark/textvqa.sh``, LLaVA's ``eval_textvqa.py`` (which maps prompts to annotations) and MMF's
+``TextVQAAccuracyEvaluator``. As in the authors' questions, prompts contain OCR tokens as a reference.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmark import Benchmark, Item, Scores, given_answers, percent
 from mobilevlm_host.evaluate.data_files import (
+    DataRecord,
     FolderBenchmark,
     ImageFolder,
-    Record,
     numbered,
     read_json,
     read_json_lines,
@@ -45,9 +45,9 @@ class TextVQA(FolderBenchmark):
 
 
 def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
-    """What ``answer`` earns: each person is left out in turn, and k others who said the same give min(1, k / 3).
+    """The score of ``answer``: the mean, over leaving out each person, of min(1, k / 3) for k other people with the same answer.
 
-    Both in normal form.
+    Both must be in normal form.
     """
     same = Counter(people)[answer]
     left_out = [same - (person == answer) for person in people]
@@ -60,9 +60,9 @@ def load(folder: Path) -> Benchmark:
     Raises:
         EvaluateError: a file is missing or malformed, or a question has no annotation.
     """
-    asked = read_json_lines(folder / QUESTIONS, "LLaVA's TextVQA questions, one JSON object a line")
+    asked = read_json_lines(folder / QUESTIONS, "LLaVA's TextVQA questions, one JSON object per line")
     what = "TextVQA's annotations: an object with a list, data"
-    whole = Record(str(folder / ANNOTATIONS), read_json(folder / ANNOTATIONS, dict, what))
+    whole = DataRecord(str(folder / ANNOTATIONS), read_json(folder / ANNOTATIONS, dict, what))
     annotations = {
         (record.id("image_id"), record.get("question", str).lower()): record
         for record in read_json_list(folder / ANNOTATIONS, what, whole.get("data", list))
@@ -73,17 +73,17 @@ def load(folder: Path) -> Benchmark:
         prompt = record.get("text", str)
         annotation = annotations.get((question_id, asked_question(prompt, record.where).lower()))
         if annotation is None:
-            raise EvaluateError(f"{record.where}: got a question that {ANNOTATIONS} doesn't have for {question_id!r}")
+            raise EvaluateError(f"{record.where}: got a question that {ANNOTATIONS} lacks for {question_id!r}")
         items.append(Item(id, record.get("image", str), prompt, question_id))
         people[id] = _people(annotation)
     return TextVQA(items=items, people=people, images=ImageFolder(folder / "train_images"))
 
 
 def asked_question(prompt: str, where: str) -> str:
-    """The bare question in ``prompt``: its line before, or after, the OCR tokens, in the forms that LLaVA writes.
+    """The question alone in ``prompt``: its line before or after the OCR tokens, in LLaVA's formats.
 
     Raises:
-        EvaluateError: the prompt has another form; ``where`` it stands is for the message.
+        EvaluateError: the prompt has another form; ``where`` is its location, for the message.
     """
     lines = prompt.split("\n")
     if prompt.startswith("OCR tokens: "):
@@ -96,7 +96,7 @@ def asked_question(prompt: str, where: str) -> str:
     raise EvaluateError(f"{where}: text: got {prompt!r:.60}, expected a question, its OCR tokens and how to answer")
 
 
-def _people(annotation: Record) -> list[str]:
+def _people(annotation: DataRecord) -> list[str]:
     answers = annotation.texts("answers")
     if len(answers) != PEOPLE:
         raise EvaluateError(f"{annotation.where}: answers: got {len(answers)}, expected {PEOPLE}")

@@ -1,6 +1,6 @@
-"""The normal form in which VQA scorers compare short answers: no articles, digits for number words, apostrophes put back.
+"""The normal form in which VQA scorers compare short answers: no articles, digits for number words, apostrophes restored.
 
-Source: the EvalAI answer processor of the VQA and TextVQA challenges, as MMF and LLaVA have it; its oddities are the metric's and kept.
+Source: the EvalAI answer processor of the VQA and TextVQA challenges, as in MMF and LLaVA; its quirks are part of the metric and kept.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _NUMBERS = "zero one two three four five six seven eight nine ten"
 _DIGITS = {word: str(value) for value, word in enumerate(_NUMBERS.split())} | {"none": "0"}
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`!'
 _PERIOD = re.compile(r"\.(?!\d)")  # keeps the point of 2.5
-_MOST_PERIODS = 32  # the reference passes a flag where re.sub takes a count, and so removes no more
+_MOST_PERIODS = 32  # the reference passes a flag as re.sub's count, which limits the removals
 _CONTRACTIONS = """
     ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've he's
     how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've needn't not've o'clock

@@ -36,7 +36,7 @@ def test_a_damaged_answer_is_not_scored(tmp_path: Path) -> None:
     path = _begin(tmp_path / "a.jsonl", ("1", "a red circle"), ("2", "two"))
     path.write_bytes(path.read_bytes().replace(b"a red circle", b"a rad circle"))
     for opens in (read_answer_file, lambda damaged: AnswerFile(damaged, HEADER)):
-        with pytest.raises(EvaluateError, match=r"a\.jsonl, line 2: got an answer to '1' with another CRC-32,"):
+        with pytest.raises(EvaluateError, match=r"a\.jsonl, line 2: got an answer to '1' with a wrong CRC-32,"):
             opens(path)
     lines = [line.split(b', "crc32"')[0] + b"}" for line in path.read_bytes().splitlines()]
     path.write_bytes(path.read_bytes().splitlines()[0] + b"\n" + b"\n".join(lines[1:]) + b"\n")
@@ -95,10 +95,10 @@ def test_another_runs_file_is_refused_and_left_alone(tmp_path: Path, header: Hea
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a user's notes", "got something else, expected predictions"),
-        (b'{"id": "1", "answer": "a"}\n', "got something else, expected predictions"),
-        (b'{"benchmark": 3, "questions": "8"}\n', "got something else, expected predictions"),
-        (b"[" * 100_000 + b"\n", "got something else, expected predictions"),
+        (b"a user's notes", "got another kind of file, expected predictions"),
+        (b'{"id": "1", "answer": "a"}\n', "got another kind of file, expected predictions"),
+        (b'{"benchmark": 3, "questions": "8"}\n', "got another kind of file, expected predictions"),
+        (b"[" * 100_000 + b"\n", "got another kind of file, expected predictions"),
     ],
 )
 def test_what_is_no_predictions_file_is_left_alone(tmp_path: Path, content: bytes, message: str) -> None:
@@ -131,7 +131,7 @@ def test_nothing_is_counted_twice_and_one_run_writes(tmp_path: Path) -> None:
         file.add("1", "a")
         with pytest.raises(EvaluateError, match="got a second answer to 1"):
             file.add("1", "a")
-        with pytest.raises(EvaluateError, match="another run is writing it"):
+        with pytest.raises(EvaluateError, match="in use by another run"):
             AnswerFile(path, HEADER)
     assert read_answer_file(path)[1] == {"1": "a"}
     with pytest.raises(EvaluateError, match="No such file or directory, expected a predictions file"):

@@ -96,7 +96,7 @@ def test_a_picture_that_kills_every_worker_ends_the_run_and_loses_nothing(
     benchmark = deadly_demo(tmp_path / "log", deaths=2)
     path = tmp_path / "ray.jsonl"
     with open_system(Source(str(tiny_checkpoint), threads=2)) as system:  # one worker at a time
-        with pytest.raises(EvaluateError, match=r"got workers that died 2 times over one picture"):
+        with pytest.raises(EvaluateError, match=r"got workers that died 2 times on one image"):
             run(benchmark, benchmark, system, path, answer_on(address))
         kept = read_answer_file(path)[1]
         found = run(benchmark, benchmark, system, path, answer_on(address))  # the third opening does no harm

@@ -98,7 +98,7 @@ def test_cut_to_its_first_pictures(folder: Path) -> None:
     [
         ([], "got no row"),
         ([mmbench_row(1, ["a"], "B", "red", "x")], "line 3: answer: got 'B', expected the letter of a choice"),
-        ([MMBENCH_ROWS[0], MMBENCH_ROWS[0]], "line 5: index: got '1', expected a whole number that no other row has"),
+        ([MMBENCH_ROWS[0], MMBENCH_ROWS[0]], "line 5: index: got '1', expected an integer that no other row has"),
         ([["one", *MMBENCH_ROWS[0][1:]]], "index: got 'one'"),
         ([MMBENCH_ROWS[3]], "got index 1000001, a rotation, expected index 1 too"),
         ([MMBENCH_ROWS[0][:9]], "line 3: got 9 of 14 fields"),
@@ -132,9 +132,7 @@ def test_bad_tables_are_named(folder: Path) -> None:
         load_benchmark("mmbench", folder)
 
 
-@pytest.mark.parametrize(
-    ("image", "message"), [("@", "base64|picture"), ("aGVsbG8=", "expected JPEG, PNG or the like")]
-)
+@pytest.mark.parametrize(("image", "message"), [("@", "base64|image"), ("aGVsbG8=", "expected JPEG, PNG or the like")])
 def test_a_bad_picture_is_named(tmp_path: Path, image: str, message: str) -> None:
     write_mmbench(tmp_path, [[*MMBENCH_ROWS[0][:9], image, *MMBENCH_ROWS[0][10:]]])
     with pytest.raises(EvaluateError, match=rf"index 1: image: got .*({message})"):

@@ -8,7 +8,7 @@ from benchmark_folders import mme_right_answers, write_mme
 from mobilevlm_export.errors import EvaluateError
 from mobilevlm_host.evaluate.benchmark import first_pictures
 from mobilevlm_host.evaluate.known_benchmarks import load_benchmark
-from mobilevlm_host.evaluate.mme import said
+from mobilevlm_host.evaluate.mme import yes_or_no
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_score_by_hand(folder: Path) -> None:
     ],
 )
 def test_what_an_answer_is_taken_for(answer: str, taken_for: str) -> None:
-    assert said(answer) == taken_for
+    assert yes_or_no(answer) == taken_for
 
 
 def test_a_picture_with_one_question_is_refused(folder: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_picture_with_one_question_is_refused(folder: Path) -> None:
 def test_a_missing_subtask_is_named(folder: Path) -> None:
     file = folder / "llava_mme.jsonl"
     file.write_text("\n".join(line for line in file.read_text().splitlines() if "OCR" not in line))
-    with pytest.raises(EvaluateError, match=r"llava_mme.jsonl: got no question of OCR, expected all subtasks"):
+    with pytest.raises(EvaluateError, match=r"llava_mme.jsonl: got no questions of OCR, expected all subtasks"):
         load_benchmark("mme", folder)
 
 

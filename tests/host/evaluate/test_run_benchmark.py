@@ -23,7 +23,7 @@ from mobilevlm_host.cli.mvlm import main
 from mobilevlm_host.evaluate import demo_questions as demo
 from mobilevlm_host.evaluate.answer_file import read_answer_file
 from mobilevlm_host.evaluate.benchmark import Benchmark, Item, first_pictures
-from mobilevlm_host.evaluate.run_benchmark import Shown, answer_here, by_picture, cut_short, run
+from mobilevlm_host.evaluate.run_benchmark import ImageItems, answer_here, by_picture, cut_short, run
 from mobilevlm_host.evaluate.system import Source, System, open_system
 
 
@@ -44,15 +44,15 @@ def system(tiny_checkpoint: Path) -> Iterator[System]:
 
 def test_questions_about_a_picture_come_together() -> None:
     items = [Item(id, picture, "?") for id, picture in (("1", "b"), ("2", "a"), ("3", "b"), ("4", "c"), ("5", "a"))]
-    groups = [(shown.picture, [item.id for item in shown.items]) for shown in by_picture(items)]
+    groups = [(image_items.picture, [item.id for item in image_items.items]) for image_items in by_picture(items)]
     assert groups == [("b", ["1", "3"]), ("a", ["2", "5"]), ("c", ["4"])]
 
 
 def test_a_broken_run_goes_on_and_asks_nothing_twice(system: System, tmp_path: Path) -> None:
     whole, asked = demo.load(12), []
 
-    def engine(system: System, benchmark: Benchmark, shown: Sequence[Shown]) -> Iterator[tuple[str, str]]:
-        for id, answer in answer_here(system, benchmark, shown):
+    def engine(system: System, benchmark: Benchmark, image_items: Sequence[ImageItems]) -> Iterator[tuple[str, str]]:
+        for id, answer in answer_here(system, benchmark, image_items):
             if len(asked) == 5:
                 raise EvaluateError("the sixth picture is damaged")
             asked.append(id)
@@ -90,7 +90,7 @@ def test_missing_pictures_are_named_before_anything_is_asked(system: System, tmp
     def never(*_: Any) -> Iterator[tuple[str, str]]:
         raise AssertionError("asked")
 
-    with pytest.raises(EvaluateError, match=r"12 of 20 pictures are missing: 0.jpg, .*, 9.jpg and 2 more$"):
+    with pytest.raises(EvaluateError, match=r"12 of 20 images are missing: 0.jpg, .*, 9.jpg and 2 more$"):
         run(whole, whole, system, tmp_path / "a.jsonl", never)
     assert not (tmp_path / "a.jsonl").exists()
 
@@ -106,7 +106,7 @@ def test_prompts_beyond_the_context_are_told_and_asked_as_far_as_they_go(system:
     line = cut_short(asked, system)
     assert line is not None
     assert line.startswith("2 of 4 prompts leave less than 80 of 256 tokens for the answer")
-    assert line.endswith(f"{cut.id}, {beyond.id}; 1 don't fit at all and are answered with nothing")
+    assert line.endswith(f"{cut.id}, {beyond.id}; 1 don't fit at all and get an empty answer")
     assert cut_short(demo.load(3), system) is None
     answers = run(asked, asked, system, tmp_path / "a.jsonl", answer_here).answers
     assert answers[beyond.id] == ""
@@ -150,11 +150,11 @@ def test_a_bundle_against_its_checkpoint_and_against_a_file(
     tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     evaluate = ("evaluate", tiny_bundle.path, "--benchmark", "demo", "--limit", 3)
-    shown = _mvlm(*evaluate, "--against", tiny_checkpoint)
-    assert shown.exit_code == 0, shown.stderr
-    assert "tiny.mvlm against tiny" in shown.stdout.replace(str(tiny_bundle.path.parent), "").replace("/", "").replace(
-        str(tiny_checkpoint.parent).replace("/", ""), ""
-    )
+    image_items = _mvlm(*evaluate, "--against", tiny_checkpoint)
+    assert image_items.exit_code == 0, image_items.stderr
+    assert "tiny.mvlm against tiny" in image_items.stdout.replace(str(tiny_bundle.path.parent), "").replace(
+        "/", ""
+    ).replace(str(tiny_checkpoint.parent).replace("/", ""), "")
     files = sorted(file.name for file in tmp_path.glob("tiny-*.demo.jsonl"))
     assert len(files) == 2
     for file in files:
@@ -191,13 +191,13 @@ def test_what_is_answered_of_an_unfinished_run_is_scored(tiny_checkpoint: Path) 
     Path("a.jsonl").write_text("\n".join(lines[:-1]) + "\n")  # the second picture lacks an answer
     done = _mvlm("score", *asked)
     assert done.exit_code == 0, done.output
-    assert done.stderr == "Scored are 4 of 1000 questions: of 1 pictures all are answered\n"
+    assert done.stderr == "Scored 4 of 1000 questions: those about images with all answers (1)\n"
     assert "demo: 4 questions" in done.stdout
     assert " %" in done.stdout
     Path("a.jsonl").write_text("\n".join(lines[:2]) + "\n")
     done = _mvlm("score", *asked)
     assert done.exit_code == 1
-    assert "a.jsonl: got all answers to no picture, expected at least one to be scored" in done.stderr
+    assert "a.jsonl: got all answers for no image, expected them for at least one" in done.stderr
 
 
 def test_an_unfinished_file_is_nothing_to_compare_with(tiny_checkpoint: Path) -> None:
@@ -206,4 +206,4 @@ def test_an_unfinished_file_is_nothing_to_compare_with(tiny_checkpoint: Path) ->
         == 0
     )
     done = _mvlm("evaluate", tiny_checkpoint, "--benchmark", "demo", "--limit", 2, "--against", "a.jsonl")
-    assert "a.jsonl: got answers to 4 of 8 questions, expected all: finish that run first" in done.stderr
+    assert "a.jsonl: got answers to 4 of 8 questions, expected all; finish that run first" in done.stderr

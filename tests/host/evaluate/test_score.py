@@ -103,7 +103,7 @@ def test_the_prompt_tells_mme_questions_apart(tmp_path: Path) -> None:
     lines[1]["prompt"] = lines[0]["prompt"]
     result = score("mme", tmp_path, lines)
     assert result.exit_code == 1
-    assert "got more than one answer to 1 (commonsense_reasoning/0001.jpg#1), expected one each" in result.output
+    assert "got more than one answer to 1 (commonsense_reasoning/0001.jpg#1), expected one for each" in result.output
     lines[1]["prompt"] = "Is it?"
     assert "got none for 1 (commonsense_reasoning/0001.jpg#2) of 56" in score("mme", tmp_path, lines).output
 
@@ -124,13 +124,13 @@ def test_a_textvqa_question_asked_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (KIT[:1], "answers: got none for 3 (202, 203, 204) of 4 questions, expected one each"),
-        ([*KIT, *KIT], "got more than one answer to 4 (201, 202, 203, …), expected one each"),
-        ([*KIT, {"id": "9", "answer": ""}], "answers: got 1 (9) that no question has"),
+        (KIT[:1], "answers: got none for 3 (202, 203, 204) of 4 questions, expected one for each"),
+        ([*KIT, *KIT], "got more than one answer to 4 (201, 202, 203, …), expected one for each"),
+        ([*KIT, {"id": "9", "answer": ""}], "answers: got 1 (9) with unknown ids"),
         ([{"id": "201", "answer": 3}], "line 1: answer: got 3, expected text"),
         ([{"id": "201"}], "line 1: question_id: got None, expected an id"),
         ([{"question_id": "201"}], "line 1: text: got nothing, expected text"),
-        ([], "got no line, expected answers"),
+        ([], "got no lines, expected answers"),
     ],
 )
 def test_answers_that_are_refused(gqa_folder: Path, lines: list[dict[str, Any]], message: str) -> None:
@@ -177,15 +177,15 @@ def test_submissions_that_are_refused(mmbench_folder: Path, gqa_folder: Path) ->
     taken = mmbench_folder / "taken.xlsx"
     taken.write_text("mine")
     for path, message in (
-        (taken, "is there already, expected a new file"),
-        (mmbench_folder / "up.csv", "got .csv, expected a file that ends in .xlsx"),
+        (taken, "already exists, expected a new file"),
+        (mmbench_folder / "up.csv", "got .csv, expected a file name that ends in .xlsx"),
         (mmbench_folder / "none" / "up.xlsx", "none: no such folder"),
     ):
         result = score("mmbench", mmbench_folder, MMBENCH, "--submission", str(path))
         assert (result.exit_code, message in result.output) == (1, True), result.output
     assert taken.read_text() == "mine"
     result = score("gqa", gqa_folder, KIT, "--submission", "up.xlsx")
-    assert (result.exit_code, "--submission is MMBench's" in result.output) == (2, True)
+    assert (result.exit_code, "--submission is only for MMBench" in result.output) == (2, True)
 
 
 def test_a_submission_without_openpyxl(mmbench_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

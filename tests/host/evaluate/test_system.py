@@ -18,7 +18,7 @@ from mobilevlm_host.ask.conversation import Conversation
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.engines.executorch import ExecuTorchMethods
 from mobilevlm_host.evaluate.benchmark import Benchmark, Item
-from mobilevlm_host.evaluate.run_benchmark import Shown, answer_image
+from mobilevlm_host.evaluate.run_benchmark import ImageItems, answer_image
 from mobilevlm_host.evaluate.system import Source, open_system
 
 QUESTIONS = ("What is this?", "a " * 60, "How many?", "这是什么？ 😀", "What is this?")
@@ -87,7 +87,7 @@ def test_the_end_of_the_context_ends_an_answer(kind: str, tiny_bundle: Bundle, t
         questions = ["What is this?", fits, "a " * system.spec.max_context, "What is this?"]
         items = tuple(Item(str(at), "a.png", each) for at, each in enumerate(questions))
         with system.load() as conversation:
-            given = dict(answer_image(conversation, cast(Benchmark, _OneImage()), Shown("a.png", items)))
+            given = dict(answer_image(conversation, cast(Benchmark, _OneImage()), ImageItems("a.png", items)))
             assert given["1"] == _ask(conversation, fits, room)
         assert given["2"] == ""
         assert given["0"] == given["3"] != ""

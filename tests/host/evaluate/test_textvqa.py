@@ -83,7 +83,7 @@ def test_another_form_of_prompt_is_refused(prompt: str) -> None:
 @pytest.mark.parametrize(
     ("annotations", "message"),
     [
-        ({"data": []}, r"line 1: got a question that TextVQA_0.5.1_val.json doesn't have for 'a1'"),
+        ({"data": []}, r"line 1: got a question that TextVQA_0.5.1_val.json lacks for 'a1'"),
         (
             {"data": [textvqa_annotation("a1", "What brand is it?", ["nike"] * 9)]},
             "entry 0: answers: got 9, expected 10",
