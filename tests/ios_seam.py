@@ -34,7 +34,7 @@ from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.demo.built_in import DEMO
 from mobilevlm_export.job import ExportJob
 from mobilevlm_export.quantize.recipe import make_recipe
-from mobilevlm_host.ask.kv_cache import Shown
+from mobilevlm_host.ask.kv_cache import PromptImage
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.cli.mvlm import main as mvlm
 from mobilevlm_host.engines.coreml import CoreMLMethods, EvaluatedPackage, core_ml_is_here
@@ -69,9 +69,9 @@ def held(runner: Runner, methods: CoreMLMethods) -> dict[str, Any]:
     """The inputs in the runner's KV cache, in the form of :attr:`Programs.fed`."""
     assert runner._cache is not None
     cached = runner._cache._cached or []
-    (at,) = (index for index, part in enumerate(cached) if isinstance(part, Shown))
+    (at,) = (index for index, part in enumerate(cached) if isinstance(part, PromptImage))
     shown = cached[at]
-    assert isinstance(shown, Shown)
+    assert isinstance(shown, PromptImage)
     image = methods.vision_encoder(shown.pixels[None])[0][0]
     before, after = (methods.token_embedding(torch.tensor(ids)) for ids in (cached[:at], cached[at + 1 :]))
     rows = [_bytes(row.half()) for row in torch.cat([before, image, after])]

@@ -1,1 +1,1 @@
-"""Android's own engine, the library that the app packs, inside a JVM on a desktop: the app's own code around it."""
+"""Android's engine, the library in the app, run by the app's own code in a JVM on a desktop."""

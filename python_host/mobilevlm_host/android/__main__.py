@@ -1,4 +1,4 @@
-"""``python -m mobilevlm_host.android``: how fast Android's engine is with a bundle, and what it holds, in a JVM on this machine."""
+"""``python -m mobilevlm_host.android``: the speed and memory of Android's engine with a bundle, in a JVM on this machine."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_facts, print_json, print_table
 
 _FIGURES = {
-    "load_s": "load, files in the file cache",
+    "load_s": "load, with files in the file cache",
     "very_first_token_s": "first token, right after loading",
     "image_encode_s": "picture",
     "first_token_s": "first token",
-    "prepared_first_token_s": "first token, picture prepared",
+    "prepared_first_token_s": "first token, image prepared",
 }
 
 
@@ -32,12 +32,14 @@ _FIGURES = {
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--engine", type=click.Path(path_type=Path), metavar="AAR", help="Another engine than make apk packs.")
+@click.option(
+    "--engine", type=click.Path(path_type=Path), metavar="AAR", help="Another engine. [default: the one in make apk]"
+)
 @json_option
 def main(bundle: Path, engine: Path | None, as_json: bool) -> None:
-    """Measure BUNDLE by Android's engine: seconds, tokens a second, and memory less the JVM's.
+    """Measure BUNDLE with Android's engine: seconds, tokens per second, and memory without the JVM's.
 
-    Private memory is what the system can't take back; mapped is the program's file, whose pages can go and come back.
+    Private memory can't be reclaimed by the system; mapped memory is the program's file, whose pages can be evicted and reloaded.
     """
     from mobilevlm_export.bundle.read import Bundle
 
@@ -63,12 +65,12 @@ def main(bundle: Path, engine: Path | None, as_json: bool) -> None:
     ]
     print_table(str(bundle), ("figure", "here"), speeds)
     rows = [(at["at"], megabytes(at["private_bytes"]), megabytes(at["file_bytes"])) for at in figures["memory"]]
-    print_table("memory, less the JVM's", ("after", "private", "mapped"), rows)
-    print_facts("need", {"that the manifest says": megabytes(figures["needed_bytes"])})
+    print_table("memory, without the JVM's", ("after", "private", "mapped"), rows)
+    print_facts("need", {"according to the manifest": megabytes(figures["needed_bytes"])})
 
 
 def less_the_jvm(figures: dict[str, Any]) -> dict[str, Any]:
-    """``figures`` with memory counted from the JVM with nothing loaded, which is the first entry."""
+    """``figures`` with memory relative to the JVM with nothing loaded, which is the first entry."""
     empty, *later = figures["memory"]
     kinds = ("private_bytes", "file_bytes")
     return figures | {"memory": [{"at": at["at"]} | {kind: at[kind] - empty[kind] for kind in kinds} for at in later]}

@@ -1,4 +1,4 @@
-"""The engine of a bundle's ``model.pte`` that Android phones have, driven by the app's own code."""
+"""Run a bundle's ``model.pte`` with the engine of Android phones, called by the app's own code."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mobilevlm_host.engines.methods_process import MethodsProcess
 
 
 class AndroidMethods:
-    """The :class:`mobilevlm_host.engines.methods.Methods` by the app's ``ExecuTorchMethods``, and the app's own check by its
-    ``ExecuTorchEngine``; use it as a context manager.
+    """:class:`mobilevlm_host.engines.methods.Methods` through the app's ``ExecuTorchMethods``, and the app's own check with its
+    ``ExecuTorchEngine``; a context manager.
     """
 
     def __init__(self, bundle: Bundle, host: AndroidHost, progress: Progress = silent) -> None:
-        """Serve ``bundle`` by ``host``.
+        """Run ``bundle`` on ``host``.
 
         Raises:
             BundleError: the bundle has no ExecuTorch program.
@@ -32,7 +32,7 @@ class AndroidMethods:
         self._process = MethodsProcess(command, "android", host.machine)
 
     def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Image embeddings [1, tokens, D]; the features, which the app doesn't read, are empty."""
+        """Image embeddings [1, tokens, D]; features are empty, because the app doesn't read them."""
         return self._process.call("vision_encoder", pixels)[0], torch.empty(0)
 
     def token_embedding(self, ids: Tensor) -> Tensor:
@@ -44,21 +44,21 @@ class AndroidMethods:
         return self._process.call("text_decoder", embeds, torch.tensor([position]))[0]
 
     def check(self) -> dict[str, list[dict[str, Any]]]:
-        """What "Check this phone" finds of each golden record: by picture, ``stage``, ``same`` and ``detail``.
+        """The findings of "Check this phone" for each golden record, by image: ``stage``, ``same`` and ``detail``.
 
         Raises:
             EngineError: the app or its engine failed.
         """
         found: dict[str, list[dict[str, Any]]] = {}
-        for finding in self._asked("check")["findings"]:
+        for finding in self._call("check")["findings"]:
             found.setdefault(finding["picture"], []).append(finding)
         return found
 
     def bench(self) -> dict[str, Any]:
-        """Speed and memory, as ``EngineBench`` takes them; errors as :meth:`check`."""
-        return dict(self._asked("bench"))
+        """Speed and memory, measured by ``EngineBench``; errors as :meth:`check`."""
+        return dict(self._call("bench"))
 
-    def _asked(self, call: str) -> Any:
+    def _call(self, call: str) -> Any:
         return json.loads(self._process.call(call)[0].numpy().tobytes())
 
     def close(self) -> None:

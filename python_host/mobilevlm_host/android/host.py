@@ -1,4 +1,4 @@
-"""Prepares the JVM with Android's engine: the work is done by ``scripts/engine_host.sh`` of the kit's repository."""
+"""Prepare the JVM with Android's engine, using ``scripts/engine_host.sh`` of the kit's repository."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SERVER = "org.mobilevlmkit.enginehost.EngineServer"
 
 @dataclass(frozen=True)
 class AndroidHost:
-    """Which engine is run, and on what: the locked one on x86-64 unless told.
+    """The engine to run, and the machine: by default the locked engine on x86-64.
 
-    ``arm64`` takes the library for phones, on an emulated CPU; ``engine`` is an Android library (.aar) of ExecuTorch.
+    ``arm64`` uses the library for phones on an emulated CPU; ``engine`` is an Android library (.aar) of ExecuTorch.
     """
 
     arm64: bool = False
@@ -26,11 +26,11 @@ class AndroidHost:
 
     @property
     def machine(self) -> str:
-        """What errors and reports call it."""
+        """The machine's name in errors and reports."""
         return f"an emulated {DEFAULT_CPU}" if self.arm64 else "x86-64"
 
     def command(self, progress: Progress = silent, repository: Path = _REPOSITORY) -> list[str]:
-        """The command that serves a bundle, whose folder comes behind it.
+        """The command that runs a bundle, whose folder must be appended.
 
         Raises:
             EngineError: this is no checkout of the kit's repository, a tool is missing, or the engine can't be had or built.
@@ -38,7 +38,7 @@ class AndroidHost:
         script = repository / "scripts" / "engine_host.sh"
         if not script.is_file():
             raise EngineError(
-                f"android: got no {script}, expected the kit's repository, whose Android app is run: "
+                f"android: got no {script}, expected the kit's repository with its Android app: "
                 "git clone it, then pip install -e ."
             )
         progress("preparing Android's engine", 0, 0)

@@ -1,1 +1,1 @@
-"""A bundle's program on the phone's instruction set: ExecuTorch's ARM library under user-mode emulation."""
+"""Run a bundle's program on a phone's instruction set: ExecuTorch's ARM library under user-mode emulation."""

@@ -1,4 +1,4 @@
-"""A bundle's ``model.pte`` on an emulated ARM CPU, with the kernels that phones use."""
+"""Run a bundle's ``model.pte`` on an emulated ARM CPU, with the kernels of phones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mobilevlm_host.engines.methods_process import MethodsProcess
 
 
 class Arm64Methods:
-    """The :class:`~mobilevlm_host.engines.methods.Methods` there; use it as a context manager."""
+    """:class:`~mobilevlm_host.engines.methods.Methods` on an emulated ARM CPU; a context manager."""
 
     def __init__(
         self, bundle: Bundle, cpu: str = DEFAULT_CPU, *, program: Path | None = None, progress: Progress = silent
@@ -62,12 +62,12 @@ class Arm64Methods:
 
 
 def process_on(emulator: str, cpu: str, program: Path, model: Path) -> MethodsProcess:
-    """``program``, which is ``run_methods``, on an emulated ``cpu`` with the .pte ``model``."""
+    """Start ``program`` (``run_methods``) on an emulated ``cpu`` with the .pte ``model``."""
     return MethodsProcess(toolchain.emulated(emulator, cpu, str(program), str(model)), "arm64", cpu)
 
 
 def require_sound(emulator: str, cpu: str, progress: Progress = silent) -> None:
-    """Refuse a ``cpu`` that the emulator doesn't have, or whose SME multiplies wrongly.
+    """Check that the emulator has ``cpu`` and computes its SME correctly.
 
     Raises:
         EngineError: says which, and what to use.
@@ -76,7 +76,7 @@ def require_sound(emulator: str, cpu: str, progress: Progress = silent) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 1 and not done.stderr:
         raise EngineError(
-            f"arm64: {Path(emulator).name}: got wrong sums from SMOPA on {cpu}, as QEMU before 8.2.3 gives, expected right "
+            f"arm64: {Path(emulator).name}: got wrong sums from SMOPA on {cpu}, as in QEMU before 8.2.3, expected correct "
             "ones; use a newer QEMU, or a CPU without SME: --cpu max,sme=off"
         )
     if done.returncode:

@@ -1,7 +1,7 @@
-"""Builds the ARM programs of this folder against ExecuTorch's own ARM library, and finds the emulator.
+"""Build the ARM programs of this folder with ExecuTorch's own ARM library, and find the emulator.
 
-The library is that of ExecuTorch's wheel for aarch64: the version that is installed here, fetched by pip once and checked. What
-is fetched and built is kept in ``~/.cache/mobilevlm-kit/arm64`` (or under ``XDG_CACHE_HOME``).
+The library is from ExecuTorch's wheel for aarch64, in the installed version, downloaded once by pip and verified. Downloads and
+programs are cached in ``~/.cache/mobilevlm-kit/arm64`` (or under ``XDG_CACHE_HOME``).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from mobilevlm_export.progress import Progress, silent
 SOURCES = Path(__file__).parent
 COMPILER = "aarch64-linux-gnu-g++"
 EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
-# Debian's cross toolchain brings the ARM C and C++ libraries that programs load.
+# Debian's cross toolchain includes the ARM C and C++ libraries that the programs load.
 ROOT = Path("/usr/aarch64-linux-gnu")
 _PACKAGES = "g++-aarch64-linux-gnu qemu-user-static"
-# The library is in C++ and the same for every Python.
+# The library is C++ and the same for every Python version.
 _WHEELS = {"1.5.1": "8ee02348a3ea80ddf770822911ebf78da616b73afce0fbaaa79f23311c88c66a"}
 _PLATFORM, _PYTHON = "manylinux_2_28_aarch64", "3.11"
 _UNPACKED = ("executorch/lib/", "executorch/include/")
@@ -49,7 +49,7 @@ def emulator() -> str:
 
 
 def build_methods(sources: Path = SOURCES, progress: Progress = silent) -> Path:
-    """The program ``run_methods``, built from ``run_methods.cpp`` and ``llama_ops.cpp`` in ``sources`` unless it is there already.
+    """The program ``run_methods``, built from ``run_methods.cpp`` and ``llama_ops.cpp`` in ``sources`` unless cached.
 
     Raises:
         EngineError: a tool is missing, the wheel can't be had, or the sources don't compile.
@@ -65,7 +65,7 @@ def build_methods(sources: Path = SOURCES, progress: Progress = silent) -> Path:
 
 
 def build_smopa(progress: Progress = silent) -> Path:
-    """The program ``smopa``, which tells whether a CPU's SME can be trusted; errors as :func:`build_methods`."""
+    """The program ``smopa``, which tests a CPU's SME; errors as :func:`build_methods`."""
     _require_compiler()
     return _build("smopa", [SOURCES / "smopa.cpp"], (), progress)
 
@@ -80,7 +80,7 @@ def _missing(tool: str) -> EngineError:
 
 
 def _build(name: str, sources: list[Path], flags: tuple[str, ...], progress: Progress) -> Path:
-    """Compile ``sources`` to a program in a folder named by all that it is made from."""
+    """Compile ``sources`` to a program in a folder whose name is a hash of all inputs."""
     compiler = subprocess.run([COMPILER, "--version"], capture_output=True, check=True).stdout
     parts = [compiler, *(source.read_bytes() for source in sources), "\0".join((*_FLAGS, *flags)).encode()]
     key = hashlib.sha256(b"\0\0".join(parts)).hexdigest()[:16]
@@ -97,7 +97,7 @@ def _build(name: str, sources: list[Path], flags: tuple[str, ...], progress: Pro
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no message"]
             raise EngineError(f"arm64: {COMPILER} can't build {name} ({lines[0].strip()})")
-        _put(made.parent, program.parent)
+        _move_into_place(made.parent, program.parent)
     return program
 
 
@@ -106,18 +106,18 @@ def _library(progress: Progress) -> Path:
     wanted = version("executorch")
     if wanted not in _WHEELS:
         raise EngineError(
-            f"arm64: got executorch {wanted}, expected {' or '.join(_WHEELS)}, whose wheel for ARM is known"
+            f"arm64: got executorch {wanted}, expected {' or '.join(_WHEELS)}, whose wheels for ARM are known"
         )
     folder = cache_folder("arm64") / f"executorch-{wanted}-{_WHEELS[wanted][:16]}"
     if not folder.is_dir():
-        progress("fetching ExecuTorch for ARM (18 MB)", 0, 0)
+        progress("downloading ExecuTorch for ARM (18 MB)", 0, 0)
         cache_folder("arm64").mkdir(parents=True, exist_ok=True)
         with ScratchFolder(cache_folder("arm64")) as temporary:
             wheel = _download(wanted, temporary)
             with zipfile.ZipFile(wheel) as archive:
                 names = [name for name in archive.namelist() if name.startswith(_UNPACKED)]
                 archive.extractall(temporary, names)
-            _put(temporary / "executorch", folder)
+            _move_into_place(temporary / "executorch", folder)
     return folder
 
 
@@ -137,8 +137,8 @@ def _download(wanted: str, folder: Path) -> Path:
     return wheels[0]
 
 
-def _put(made: Path, place: Path) -> None:
-    """Move the folder ``made`` to ``place``, unless another process was first."""
+def _move_into_place(made: Path, place: Path) -> None:
+    """Move the folder ``made`` to ``place``, unless another process was faster."""
     try:
         made.rename(place)
     except OSError:

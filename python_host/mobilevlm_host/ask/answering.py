@@ -1,4 +1,4 @@
-"""One answer in the making: the engine works in a thread of its own, ahead of whoever reads the answer."""
+"""Generate one answer in a separate thread, so that the engine works ahead of the reader."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Request:
 
 
 class Answering:
-    """Iterate over it, once, for the answer's tokens with the times at which they came (``time.perf_counter``, seconds).
+    """Iterate over it once for the answer's tokens and the times at which they were generated (``time.perf_counter``, seconds).
 
-    The end of text is the last of them if the answer ends with it. Call :meth:`end` at the end, whatever happened.
+    If the answer ends with the end-of-text token, it is included. Always call :meth:`end` at the end, even after an error.
     """
 
-    image_s = 0.0  # seconds that the prompt's image took, 0 if it was cached; known at the end
+    image_s = 0.0  # seconds for the prompt's image, 0 if it was cached; valid at the end
 
     def __init__(self, cache: KVCache, request: Request) -> None:
         """Start the engine."""
         self._tokens: queue.SimpleQueue[tuple[int, float] | BaseException | None] = queue.SimpleQueue()
         self._request = request
         self._thread = threading.Thread(target=self._work, args=(cache,), name="mvlm-generate", daemon=True)
-        atexit.register(self.end)  # the process is aborted if it ends while a thread is inside C++
+        atexit.register(self.end)  # exiting while a thread is inside C++ would abort the process
         self._thread.start()
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
@@ -50,12 +50,12 @@ class Answering:
             if isinstance(token, MobileVLMError):
                 raise token
             if isinstance(token, BaseException):
-                said = str(token).splitlines()
-                raise RunnerError(f"engine: {said[0] if said else type(token).__name__}") from token
+                lines = str(token).splitlines()
+                raise RunnerError(f"engine: {lines[0] if lines else type(token).__name__}") from token
             yield token
 
     def end(self) -> None:
-        """Stop the engine if it still works, and wait until it has. From any thread."""
+        """Stop the engine if it is running, and wait for it. May be called from any thread."""
         self._request.stopped.set()
         self._thread.join()
         atexit.unregister(self.end)
@@ -65,7 +65,7 @@ class Answering:
 
         def on_token(token: int) -> bool:
             nonlocal is_over
-            if not is_over:  # an engine may hand on one more
+            if not is_over:  # an engine may return one more
                 self._tokens.put((token, time.perf_counter()))
                 is_over = token == request.eos_id or request.stopped.is_set()
             return not is_over

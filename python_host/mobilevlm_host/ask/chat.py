@@ -1,4 +1,4 @@
-"""``mvlm ask`` on a terminal: one answer as it comes, or a conversation about one picture."""
+"""``mvlm ask`` on a terminal: one streamed answer, or a conversation about one image."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mobilevlm_host.ask.runner import Runner
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a question is asked with."""
+class AskOptions:
+    """The options of ``mvlm ask`` that apply to every question."""
 
     bundle: Path
     backend: str | None
@@ -39,7 +39,7 @@ class Asked:
         return Runner(bundle, threads=self.threads, backend=self.backend)
 
     def to_json(self, runner: Runner) -> dict[str, Any]:
-        """The finished answer, as ``mvlm ask --json`` prints it."""
+        """The finished answer, as printed by ``mvlm ask --json``."""
         return {
             "answer": runner.answer.text,
             "token_ids": runner.answer.token_ids,
@@ -52,13 +52,13 @@ class Asked:
 
 
 def begun(pieces: Iterator[str]) -> Iterator[str]:
-    """``pieces``, of which the first has come."""
+    """``pieces``, with the first one already available."""
     first = next(pieces, "")
     return chain((first,), pieces)
 
 
 def stream_answer(pieces: Iterable[str]) -> None:
-    """Print ``pieces`` as they come, then end the line; a note on stderr if there was nothing to print."""
+    """Print ``pieces`` as they arrive, then a newline; print a note on stderr if the answer is empty."""
     empty = True
     for piece in pieces:
         empty = empty and not piece.strip()
@@ -69,21 +69,21 @@ def stream_answer(pieces: Iterable[str]) -> None:
         click.echo("(the model's answer is empty)", err=True)
 
 
-def chat(runner: Runner, asked: Asked) -> None:
-    """Read a question a line and answer it; the picture that ``runner`` has prepared and all before stay in the KV cache.
+def chat(runner: Runner, options: AskOptions) -> None:
+    """Read one question per line and answer it; the image prepared in ``runner`` and the conversation stay in the KV cache.
 
-    An error in one question ends that question only.
+    After an error in one question, the conversation continues.
     """
     interactive = sys.stdin.isatty()
     if interactive:
         with suppress(ImportError):
-            import readline  # noqa: F401 — from now on input() edits lines and remembers them
-        click.echo("One question a line. An empty line or Ctrl-D ends the conversation.", err=True)
+            import readline  # noqa: F401 — enables line editing and history in input()
+        click.echo("Type one question per line. An empty line or Ctrl-D ends the conversation.", err=True)
     first = True
     while (question := _next_question(interactive)) is not None:
         try:
             ask = runner.ask_prepared if first else runner.follow_up
-            stream_answer(ask(question, max_new_tokens=asked.max_new_tokens, temperature=asked.temperature))
+            stream_answer(ask(question, max_new_tokens=options.max_new_tokens, temperature=options.temperature))
             first = False
         except (PromptError, RunnerError) as error:
             click.echo(f"Error: {error}", err=True)

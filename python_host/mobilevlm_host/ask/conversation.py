@@ -1,7 +1,7 @@
-"""A conversation about an image with any engine: questions, follow-ups, answers that stream and can be stopped.
+"""A conversation about an image with any engine: questions, follow-ups, and answers that are streamed and can be stopped.
 
-Token ids go in, so the prompt is the reference's; pieces of single tokens come out. A conversation is a prompt that grows: the
-engine's KV cache is mirrored (:mod:`mobilevlm_host.ask.kv_cache`), so that only what is new in it is fed.
+The engine is fed token ids, so that the prompt equals the reference's, and returns pieces of single tokens. A conversation is a
+growing prompt: the engine's KV cache is mirrored (:mod:`mobilevlm_host.ask.kv_cache`), so that only the new part is fed.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from mobilevlm_export.errors import MobileVLMError, RunnerError
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.ask.answering import Answering, Request
-from mobilevlm_host.ask.kv_cache import KVCache, Part, Shown, token_count
+from mobilevlm_host.ask.kv_cache import KVCache, Part, PromptImage, token_count
 from mobilevlm_host.ask.text_stream import TextStream
 from mobilevlm_host.engines.generation import Generation
 
 StopReason = Literal["eos", "length", "stopped"]
-_BUSY = "runner: it is still answering, expected its answer to be read to the end or dropped"
+_BUSY = "runner: got a call during an answer, expected the answer to be read to its end or dropped"
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What asking a model takes beside its engine. ``max_context`` is its longest conversation, ``max_prefill`` the most of it
-    that is fed in one call, both in tokens.
+    """Everything but the engine that is needed to ask a model. ``max_context`` is the longest conversation, ``max_prefill`` the
+    most that is fed in one call, both in tokens.
     """
 
     tokenizer: Tokenizer
@@ -46,21 +46,21 @@ class ModelSpec:
 
     @classmethod
     def of(cls, bundle: Bundle) -> ModelSpec:
-        """As the manifest of ``bundle`` has it."""
+        """The specification in the manifest of ``bundle``."""
         manifest = bundle.manifest
         return cls(
             Tokenizer(bundle.tokenizer()), bundle.config, manifest.max_context, manifest.max_prefill, manifest.template
         )
 
     def room(self, question: str) -> int:
-        """Tokens that the context leaves for the answer to the first ``question`` about an image; negative if it is too long."""
+        """The tokens that the context leaves for an answer to the first ``question`` about an image; negative if it is too long."""
         before, after = prompt.first_turn_ids(self.tokenizer, question, self.template)
         return self.max_context - len(before) - self.config.image_tokens - len(after)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A finished answer. ``token_ids`` are without the end of text."""
+    """A finished answer. ``token_ids`` exclude the end of text."""
 
     text: str
     token_ids: list[int] | None
@@ -71,9 +71,9 @@ class Answer:
 class Stats:
     """Seconds, tokens and bytes of the last answer.
 
-    ``image_encode_s`` is the time to encode the image and put its embeddings through the text decoder (0 if it was cached for an
-    earlier answer), ``prefill_s`` the rest of the time to the first token, ``ttft_s`` the two together; ``peak_rss_bytes`` is
-    the whole process's.
+    ``image_encode_s`` is the time to encode the image and feed its embeddings to the text decoder (0 if it was cached by an
+    earlier answer), ``prefill_s`` the rest of the time to the first token, ``ttft_s`` the sum; ``peak_rss_bytes`` is for the
+    whole process.
     """
 
     load_s: float
@@ -87,7 +87,7 @@ class Stats:
 
 
 def require_limits(max_new_tokens: int, temperature: float) -> None:
-    """Refuse what no answer can be generated with.
+    """Check the limits of an answer.
 
     Raises:
         RunnerError: ``max_new_tokens`` is below 1, or ``temperature`` is not from 0 to 1.
@@ -99,32 +99,32 @@ def require_limits(max_new_tokens: int, temperature: float) -> None:
 
 
 class Conversation:
-    """Questions to a model, one at a time; use it as a context manager."""
+    """Questions to a model and its answers, one at a time; a context manager."""
 
     def __init__(self, engine: Generation, spec: ModelSpec, *, load_s: float = 0.0) -> None:
-        """``load_s`` is what loading ``engine`` took, for :attr:`stats`."""
+        """``load_s`` is the time to load ``engine``, for :attr:`stats`."""
         self.spec, self.config, self.tokenizer = spec, spec.config, spec.tokenizer
         self._cache: KVCache | None = KVCache(engine, spec.max_prefill)  # None: closed
         self._load_s = load_s
         self._before_image = prompt.before_image_ids(self.tokenizer, spec.template)
-        self._conversation: list[Part] = []  # what a follow-up follows, cached or not
-        self._prepare_s = 0.0  # seconds of a prepared image that no answer has reported
+        self._conversation: list[Part] = []  # the conversation so far, cached or not
+        self._prepare_s = 0.0  # seconds for a prepared image, not yet reported by an answer
         self._busy = threading.Lock()
         self._answering: Answering | None = None  # the latest, running or not
-        self._stopped = threading.Event()  # ends the answer that was asked for last
+        self._stopped = threading.Event()  # stops the latest answer
         self._answer: Answer | None = None
         self._stats: Stats | None = None
 
     def answer_ids(self, image: Image, question: str, max_new_tokens: int) -> list[int]:
-        """The greedy answer to ``question`` about ``image`` (RGB) as token ids, without the end of text; errors as :meth:`ask`."""
+        """The greedy answer to ``question`` about ``image`` (RGB) as token ids without the end of text; errors as :meth:`ask`."""
         for _ in self.ask(image, question, max_new_tokens=max_new_tokens):
             pass
         return list(self.answer.token_ids or ())
 
     def prepare(self, image: Image) -> None:
-        """Put the constant prompt and ``image`` (RGB) into the KV cache before a question is known; forgets all before."""
+        """Put the constant prompt and ``image`` (RGB) into the KV cache before a question is known; drops the conversation."""
         with self._alone() as cache:
-            self._conversation = self._shown(image)
+            self._conversation = self._prompt_before_question(image)
             self._prepare_s = cache.hold(self._conversation)
 
     def ask(
@@ -132,38 +132,38 @@ class Conversation:
     ) -> Generator[str, None, None]:
         """Answer ``question`` about ``image`` (RGB) piece by piece. The first token is always the most likely one.
 
-        Nothing runs before the first piece is asked for. Until the pieces are read to their end, or the generator is closed or
-        dropped, the runner does nothing else.
+        Nothing runs before the first piece is requested. Until the pieces are read to their end, or the generator is closed or
+        dropped, the runner can't do anything else.
 
         Raises:
             PromptError: the question is empty.
-            RunnerError: it doesn't fit the context, ``max_new_tokens`` is below 1, ``temperature`` isn't from 0 to 1, the runner is
-                closed, or it is answering already. While pieces are read: the engine fails.
+            RunnerError: the prompt doesn't fit the context, ``max_new_tokens`` is below 1, ``temperature`` isn't from 0 to 1, the
+                runner is closed, or another answer is running; while reading pieces: the engine fails.
         """
         stopped = self._begin()
-        return self._ask(self._shown(image), question, max_new_tokens, temperature, stopped)
+        return self._ask(self._prompt_before_question(image), question, max_new_tokens, temperature, stopped)
 
     def ask_prepared(
         self, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0
     ) -> Generator[str, None, None]:
-        """As :meth:`ask`, about the image given to :meth:`prepare`; a conversation since then is forgotten."""
+        """Like :meth:`ask`, about the image given to :meth:`prepare`; any conversation since then is dropped."""
         stopped = self._begin()
         if not self._conversation:
-            raise RunnerError("ask_prepared: got no image, expected prepare(image) before")
+            raise RunnerError("ask_prepared: got no image, expected a call of prepare(image) before")
         shown = self._conversation[: len(self._before_image) + 1]
         return self._ask(shown, question, max_new_tokens, temperature, stopped)
 
     def follow_up(
         self, question: str, *, max_new_tokens: int = 128, temperature: float = 0.0
     ) -> Generator[str, None, None]:
-        """As :meth:`ask`, in the same conversation: the image and all before stay in the KV cache."""
+        """Like :meth:`ask`, in the same conversation, which stays in the KV cache with its image."""
         stopped = self._begin()
         if len(self._conversation) <= len(self._before_image) + 1:
-            raise RunnerError("follow_up: got no finished answer, expected ask() before")
+            raise RunnerError("follow_up: got no finished answer, expected a call of ask() before")
         return self._ask(self._conversation, question, max_new_tokens, temperature, stopped)
 
     def stop(self) -> None:
-        """End the answer that was asked for last after its current token; may be called from any thread, and at any time."""
+        """Stop the latest answer after its current token. May be called from any thread at any time."""
         self._stopped.set()
 
     @property
@@ -174,37 +174,37 @@ class Conversation:
             RunnerError: none is finished.
         """
         if self._answer is None:
-            raise RunnerError("answer: none is finished yet, expected the pieces of ask() to be read to their end")
+            raise RunnerError("answer: got no finished answer, expected the pieces of ask() to be read to their end")
         return self._answer
 
     @property
     def stats(self) -> Stats:
-        """Figures of the last finished answer; errors as :attr:`answer`."""
+        """The figures of the last finished answer; errors as :attr:`answer`."""
         if self._stats is None:
-            raise RunnerError("stats: no answer is finished yet, expected the pieces of ask() to be read to their end")
+            raise RunnerError("stats: got no finished answer, expected the pieces of ask() to be read to their end")
         return self._stats
 
     @contextmanager
-    def lent_engine(self) -> Iterator[Generation]:
-        """What this runner drives, to measure it: meanwhile nothing can be asked; afterwards the conversation goes on as before.
+    def exclusive_engine(self) -> Iterator[Generation]:
+        """The engine, for measurements. No question can be asked within this context; afterwards the conversation continues.
 
         Raises:
-            RunnerError: the runner is closed, or still answering.
+            RunnerError: the runner is closed, or an answer is running.
         """
-        with self._alone() as cache, cache.lent() as engine:
+        with self._alone() as cache, cache.exclusive_engine() as engine:
             yield engine
 
     def forget(self) -> None:
-        """Trust nothing in the engine's KV cache: another user of the engine has written to it.
+        """Discard the mirror of the engine's KV cache, because the engine was used from outside.
 
         Raises:
             RunnerError: the conversation is closed, or an answer is running.
         """
-        with self.lent_engine():
+        with self.exclusive_engine():
             pass
 
     def close(self) -> None:
-        """Stop a running answer and free the engine. The bundle stays open for whoever opened it."""
+        """Stop a running answer and free the engine. The bundle stays open."""
         self._cache = None
         self.stop()
         if self._answering:
@@ -220,7 +220,7 @@ class Conversation:
 
     @contextmanager
     def _alone(self) -> Iterator[KVCache]:
-        """The engine, with every other caller kept out, from this thread and others."""
+        """The engine, locked against all other calls from this and other threads."""
         if not self._busy.acquire(blocking=False):
             raise RunnerError(_BUSY)
         try:
@@ -230,27 +230,27 @@ class Conversation:
 
     def _require_open(self) -> KVCache:
         if self._cache is None:
-            raise RunnerError("runner: it is closed, expected an open one")
+            raise RunnerError("runner: got a closed runner, expected an open one")
         return self._cache
 
     def _begin(self) -> threading.Event:
-        """Another question comes: what stops its answer, from now on."""
+        """Start another answer: returns the event that stops it."""
         self._require_open()
         if self._busy.locked():
             raise RunnerError(_BUSY)
         self._stopped = stopped = threading.Event()
         return stopped
 
-    def _shown(self, image: Image) -> list[Part]:
-        """The prompt up to ``image``."""
-        return [*self._before_image, Shown(preprocess(image, self.config), self.config.image_tokens)]
+    def _prompt_before_question(self, image: Image) -> list[Part]:
+        """The prompt up to and including ``image``."""
+        return [*self._before_image, PromptImage(preprocess(image, self.config), self.config.image_tokens)]
 
     def _ask(
         self, before: list[Part], question: str, max_new_tokens: int, temperature: float, stopped: threading.Event
     ) -> Generator[str, None, None]:
-        """Answer ``question`` after ``before``, which ends with an image or with an answer."""
+        """Answer ``question`` after ``before``, which ends with an image or an answer."""
         require_limits(max_new_tokens, temperature)
-        if isinstance(before[-1], Shown):
+        if isinstance(before[-1], PromptImage):
             ids = prompt.after_image_ids(self.tokenizer, question, self.spec.template)
         else:
             ids = prompt.follow_up_ids(self.tokenizer, question, self.spec.template)
@@ -269,17 +269,17 @@ class Conversation:
             self._answer = self._stats = None
             begin = time.perf_counter()
             self._answering = answering = Answering(cache, request)
-            del cache  # for close to free it
-            said = list(request.prompt)
+            del cache  # so that close can free it
+            tokens_so_far = list(request.prompt)
             ids, times = list[int](), list[float]()
             stream, text = TextStream(self.tokenizer.specials), ""
             try:
                 for token, came_s in answering:
                     times.append(came_s)
-                    self._conversation = said
+                    self._conversation = tokens_so_far
                     if token == request.eos_id:
                         continue
-                    said.append(token)
+                    tokens_so_far.append(token)
                     ids.append(token)
                     if new := stream.add(self.tokenizer.piece(token)):
                         text += new
@@ -300,7 +300,7 @@ class Conversation:
     def _measured(
         self, image_s: float, begin: float, times: list[float], request: Request, generated_tokens: int
     ) -> Stats:
-        """The figures of an answer whose tokens came at ``times``, asked at ``begin``; its image took ``image_s`` since then."""
+        """The figures of an answer that was requested at ``begin``, with tokens at ``times`` and ``image_s`` spent on its image."""
         first, last = (times[0], times[-1]) if times else (time.perf_counter(), 0.0)
         image_encode_s, self._prepare_s = image_s or self._prepare_s, 0.0
         prefill_s = first - begin - image_s

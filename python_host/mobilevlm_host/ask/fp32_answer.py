@@ -1,4 +1,4 @@
-"""What the fp32 model answers: the oracle that bundles are compared with."""
+"""The fp32 model's answers, the reference for bundles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask a bundle on the desktop: its ExecuTorch program by the C++ multimodal runner, its Core ML programs by an engine for those."""
+"""Ask a bundle on the desktop: its ExecuTorch program with the C++ multimodal runner, its Core ML programs with an engine for these."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Runner(Conversation):
-    """An opened bundle that answers questions, one at a time; use it as a context manager."""
+    """An opened bundle that answers questions, one at a time; a context manager."""
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, backend: str | None = None) -> None:
         """Load the program of ``bundle`` for ``backend`` (default: executorch if present, else coreml); ``threads`` sets the
@@ -27,7 +27,7 @@ class Runner(Conversation):
 
         Raises:
             BundleError: the bundle has no such artifact.
-            MilError: a Core ML program is damaged, lacks a function, or has operations that the evaluator doesn't know.
+            MilError: a Core ML program is damaged, lacks a function, or has operations that the evaluator doesn't support.
             RunnerError: the engine can't load it.
         """
         begin = time.perf_counter()
@@ -50,7 +50,7 @@ class Runner(Conversation):
         super().__init__(engine, spec, load_s=time.perf_counter() - begin)
 
     def methods(self) -> Methods:
-        """The program's methods, with a KV cache of their own; of a closed runner too.
+        """The program's methods, with their own KV cache; available on a closed runner too.
 
         Raises:
             RunnerError: the runtime can't load it.
@@ -59,5 +59,5 @@ class Runner(Conversation):
 
     @property
     def computed_by(self) -> ComputedBy:
-        """What computes here, and what that shows."""
+        """The engine on this machine, and what its results show."""
         return computed_by(self.backend)

@@ -1,4 +1,4 @@
-"""Pieces of tokens → text as it comes: whole characters only."""
+"""Token pieces → streamed text in complete characters."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 class TextStream:
-    """Assembles SentencePiece pieces, each one token's.
+    """Assembles the SentencePiece pieces of single tokens.
 
-    A piece ``<0xE4>`` is a byte of a character that the vocabulary lacks: it waits for the rest of the character; bytes that never
-    become one are shown as U+FFFD. The space in front of the first word belongs to the prompt and is dropped. Special tokens add nothing.
+    A piece such as ``<0xE4>`` is one byte of a character that the vocabulary lacks: it waits for the rest of the character; bytes that
+    never form one become U+FFFD. The space before the first word belongs to the prompt and is dropped. Special tokens add no text.
     """
 
     def __init__(self, specials: Set[str]) -> None:
@@ -24,7 +24,7 @@ class TextStream:
         self._started = False
 
     def add(self, piece: str) -> str:
-        """The text that ``piece`` completes, perhaps none."""
+        """The text that ``piece`` completes, possibly none."""
         if piece in self._specials:
             return ""
         spelled = _BYTE.fullmatch(piece)
@@ -32,7 +32,7 @@ class TextStream:
         return self._shown(self._decoder.decode(encoded))
 
     def finish(self) -> str:
-        """What is left of a character that was cut short."""
+        """The replacement text for an incomplete last character."""
         return self._shown(self._decoder.decode(b"", final=True))
 
     def _shown(self, text: str) -> str:

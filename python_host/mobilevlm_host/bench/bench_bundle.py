@@ -26,7 +26,7 @@ def bench(
     threads: Sequence[int] = (),
     repeats: int = 5,
     backend: str | None = None,
-    called: str = "",
+    display_name: str = "",
     progress: Progress = silent,
 ) -> BenchReport:
     """Measure the verified ``bundle`` on this machine: ``repeats`` rounds for each number of ``threads``, interleaved.
@@ -45,7 +45,7 @@ def bench(
     load_average = os.getloadavg()[0]
     found = interleaved({name: each.in_child for name, each in sessions.items()}, repeats, progress)
     return BenchReport(
-        bundle=called or str(bundle.path),
+        bundle=display_name or str(bundle.path),
         backend=backend,
         recipe=str(bundle.manifest.values["quantization"]["recipe"].get("name", "")),
         image=str(image) if image else f"the demo's {picture.name}",

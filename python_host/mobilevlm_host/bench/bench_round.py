@@ -63,7 +63,7 @@ def measure(session: Session) -> dict[str, float]:
         figures |= {"peak_memory_bytes": peak_bytes, "imports_memory_bytes": imports_bytes}
         figures |= {"threads": thread_count() if session.backend == "executorch" else torch.get_num_threads()}
         # C++ prints at each call. Hide its output once for all calls, not within the timed ones.
-        with runner.lent_engine() as engine, native_output_hidden():
+        with runner.exclusive_engine() as engine, native_output_hidden():
             figures |= dict(_prefill(runner, engine))
             figures |= dict(_decode(runner, engine))
     return figures | dict(_methods(runner, image))

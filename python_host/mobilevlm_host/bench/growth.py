@@ -80,7 +80,7 @@ def measure(bundle: str) -> dict[str, float]:
     folder = Path(bundle)
     with Runner(Bundle(folder, read_manifest(folder / MANIFEST)), threads=1) as runner, native_output_hidden():
         pictures = dict(_pictures(runner))
-        with runner.lent_engine() as engine:
+        with runner.exclusive_engine() as engine:
             return dict(
                 chain(pictures.items(), _prefill(runner, engine), _answer(runner, engine), _context(runner, engine))
             )

@@ -28,7 +28,7 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json
 @click.option("--temperature", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="0 is greedy.")
 @click.option("--threads", type=THREADS, help="CPU threads. [default: the engine's choice]")
 @click.option(
-    "--capture", type=click.Path(path_type=Path), help="Keep what each stage gave in this zip, for mvlm replay."
+    "--capture", type=click.Path(path_type=Path), help="Save each stage's results to this zip, for mvlm replay."
 )
 @json_option
 def ask(
@@ -44,42 +44,42 @@ def ask(
 ) -> None:
     """Ask BUNDLE a QUESTION about IMAGE (a file, or - for standard input).
 
-    Without a QUESTION it is a conversation: one question a line, an empty line or Ctrl-D ends it.
+    Without a QUESTION this starts a conversation: one question per line; an empty line or Ctrl-D ends it.
     """
     from mobilevlm_export.pixels import open_image
     from mobilevlm_export.prompt import Turn
-    from mobilevlm_host.ask.chat import Asked, begun, chat, stream_answer
+    from mobilevlm_host.ask.chat import AskOptions, begun, chat, stream_answer
 
     if question is not None:
-        Turn(question)  # refuses what can't be asked before anything is loaded
+        Turn(question)  # rejects an invalid question before anything is loaded
     if question is None and as_json:
-        raise click.UsageError("--json answers one question: give one after the image")
+        raise click.UsageError("--json is for a single question: give it after the image")
     if question is None and image == "-":
         raise click.UsageError("a conversation reads its questions from standard input: give the image as a file")
     if capture and (question is None or temperature):
-        raise click.UsageError("--capture keeps one greedy answer: give a question, and no temperature")
+        raise click.UsageError("--capture saves one greedy answer: give a question, and no temperature")
     if capture:
         from mobilevlm_host.records.capture import require_capture_place
 
         require_capture_place(capture)
-    asked = Asked(bundle, backend, max_new_tokens, temperature, threads)
+    options = AskOptions(bundle, backend, max_new_tokens, temperature, threads)
     picture = open_image(sys.stdin.buffer if image == "-" else image)
     with drawn_progress() as progress:
-        runner = asked.open_runner(progress)
+        runner = options.open_runner(progress)
     with runner:
         if runner.computed_by.shows and not as_json:
             click.echo(runner.computed_by.shows, err=True)
         with drawn_progress() as progress:
-            progress("reading the picture", 0, 0)
+            progress("reading the image", 0, 0)
             if question is None:
                 runner.prepare(picture)
             else:
                 ask = runner.ask(picture, question, max_new_tokens=max_new_tokens, temperature=temperature)
                 pieces = iter(list(ask)) if as_json else begun(ask)
         if question is None:
-            chat(runner, asked)
+            chat(runner, options)
         elif as_json:
-            print_json(asked.to_json(runner))
+            print_json(options.to_json(runner))
         else:
             stream_answer(pieces)
         if capture and question is not None:

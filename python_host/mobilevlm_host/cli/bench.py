@@ -1,4 +1,4 @@
-"""``mvlm bench``: how fast a bundle answers here, and in how much memory."""
+"""``mvlm bench``: a bundle's speed and memory on this machine."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json
     )
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--image", type=click.Path(path_type=Path), help="The picture that is asked about. [default: the demo's]")
+@click.option("--image", type=click.Path(path_type=Path), help="The image to ask about. [default: the demo's]")
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
     multiple=True,
-    help="CPU threads; given several times, their rounds alternate. [default: the engine's choice]",
+    help="CPU threads; may be repeated, rounds then alternate. [default: the engine's choice]",
 )
 @click.option(
     "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds, each in a fresh process."
@@ -33,7 +33,7 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json
     "--report",
     "report_file",
     type=click.Path(path_type=Path),
-    help="Write one HTML file with curves; an older report there is replaced, no other file.",
+    help="Write one HTML file with charts; replaces an older report, but no other file.",
 )
 @backend_option
 @json_option
@@ -46,16 +46,16 @@ def bench(
     backend: str | None,
     as_json: bool,
 ) -> None:
-    """Measure BUNDLE on this machine: load, picture, time to the first token, prefill, decode, memory, and each method's share.
+    """Measure BUNDLE on this machine: load, image, time to the first token, prefill, decode, memory, and each method's share.
 
-    Medians and quartiles over rounds. Measure on an otherwise idle machine, and take ratios, not seconds, to another one.
+    Prints medians and quartiles over rounds. Measure on an otherwise idle machine; across machines, compare ratios, not seconds.
     """
     from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_host.bench.bench_bundle import bench as measure
     from mobilevlm_host.bench.bench_report import PAGE, print_report, write_report
 
     if report_file:
-        PAGE.require_place(report_file)  # before the work, not after it
+        PAGE.require_place(report_file)  # checked before the work
     with drawn_progress() as progress, Bundle.open(bundle, progress=progress) as opened:
         report = measure(
             opened,
@@ -63,7 +63,7 @@ def bench(
             threads=threads,
             repeats=repeats,
             backend=backend,
-            called=str(bundle),
+            display_name=str(bundle),
             progress=progress,
         )
     if report_file:

@@ -1,4 +1,4 @@
-"""What ``mvlm evaluate`` and ``mvlm score`` have in common: options, and how they end."""
+"""Common to ``mvlm evaluate`` and ``mvlm score``: options, and the final output."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def benchmark_options(command: _Command) -> _Command:
-    """What both commands take."""
+    """The options of both commands."""
     submission = click.option(
-        "--submission", type=click.Path(path_type=Path), help="Write MMBench's workbook (.xlsx) for its server."
+        "--submission", type=click.Path(path_type=Path), help="Write a workbook (.xlsx) for MMBench's server."
     )
     folder = click.option(
-        "--data", "folder", type=click.Path(path_type=Path), help="The benchmark's own folder; demo needs none."
+        "--data", "folder", type=click.Path(path_type=Path), help="The benchmark's data folder; demo needs none."
     )
     name = click.option("--benchmark", "name", required=True, type=click.Choice(BENCHMARKS))
     return name(folder(submission(command)))
 
 
 def require_submission_place(name: str, submission: Path | None) -> None:
-    """Refuse a submission that couldn't be written, before anything is asked or scored."""
+    """Check that a submission can be written before anything is asked or scored."""
     if submission is None:
         return
     if name != "mmbench":
-        raise click.UsageError("--submission is MMBench's: give --benchmark mmbench")
+        raise click.UsageError("--submission is only for MMBench: give --benchmark mmbench")
     from mobilevlm_host.evaluate.submission import check_submission
 
     check_submission(submission)

@@ -1,4 +1,4 @@
-"""``mvlm demo``: the whole job on the built-in model."""
+"""``mvlm demo``: export and run the built-in model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json, say
 )
 @json_option
 def demo(output: Path, recipe_name: str, questions: int, as_json: bool) -> None:
-    """Export the built-in demo model, ask it about sample pictures, and compare it with fp32."""
+    """Export the built-in demo model, ask it about sample images, and compare it with fp32."""
     from mobilevlm_host.demo import run_demo
 
     with drawn_progress() as progress:

@@ -1,4 +1,4 @@
-"""The options of commands that can run a bundle on an emulated ARM CPU, or by Android's engine."""
+"""The options of commands that can run a bundle on an emulated ARM CPU, or with Android's engine."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from mobilevlm_host.engines.emulated_cpu import DEFAULT_CPU
 
 
 def arm64_options(command: Callable[..., None]) -> Callable[..., None]:
-    """``--arm64`` and ``--cpu``, handed to ``command`` as ``arm64_cpu``: the CPU to emulate, or None."""
+    """``--arm64`` and ``--cpu``, passed to ``command`` as ``arm64_cpu``: the CPU to emulate, or None."""
 
-    @click.option("--arm64", is_flag=True, help="Run BUNDLE on an emulated ARM CPU, by the kernels of phones.")
-    @click.option("--cpu", metavar="CPU", help=f"Which one, as QEMU names it. [default: {DEFAULT_CPU}]")
+    @click.option("--arm64", is_flag=True, help="Run BUNDLE on an emulated ARM CPU, with the kernels of phones.")
+    @click.option("--cpu", metavar="CPU", help=f"QEMU's name of the CPU to emulate. [default: {DEFAULT_CPU}]")
     @functools.wraps(command)
     def wrapped(arm64: bool, cpu: str | None, **given: Any) -> None:
         if cpu and not arm64:
-            raise click.UsageError("--cpu names the CPU that --arm64 emulates: give both")
+            raise click.UsageError("--cpu selects the CPU that --arm64 emulates: give both")
         command(arm64_cpu=(cpu or DEFAULT_CPU) if arm64 else None, **given)
 
     return wrapped
 
 
 def android_options(command: Callable[..., None]) -> Callable[..., None]:
-    """``--android`` and ``--engine``, handed to ``command`` as ``android``: the host, or None. Goes above ``arm64_options``."""
+    """``--android`` and ``--engine``, passed to ``command`` as ``android``: the host, or None. Put it above ``arm64_options``."""
 
     @click.option(
-        "--android", is_flag=True, help="Run BUNDLE by Android's own engine and the app's code, in a JVM here."
+        "--android", is_flag=True, help="Run BUNDLE with Android's engine and the app's code, in a JVM on this machine."
     )
     @click.option(
         "--engine",
         type=click.Path(path_type=Path),
         metavar="AAR",
-        help="Another engine for --android, such as executorch-android-1.5.1.aar. [default: the one that make apk packs]",
+        help="Another engine for --android, such as executorch-android-1.5.1.aar. [default: the one in make apk]",
     )
     @functools.wraps(command)
     def wrapped(android: bool, engine: Path | None, arm64_cpu: str | None, **given: Any) -> None:
         if engine and not android:
-            raise click.UsageError("--engine names the engine that --android runs: give both")
+            raise click.UsageError("--engine selects the engine that --android runs: give both")
         if android and arm64_cpu not in (None, DEFAULT_CPU):
-            raise click.UsageError(f"--android emulates a {DEFAULT_CPU}: leave --cpu out")
+            raise click.UsageError(f"--android emulates a {DEFAULT_CPU}: omit --cpu")
         host = AndroidHost(arm64=arm64_cpu is not None, engine=engine) if android else None
         command(android=host, arm64_cpu=None if android else arm64_cpu, **given)
 

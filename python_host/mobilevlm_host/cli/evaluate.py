@@ -32,15 +32,17 @@ if TYPE_CHECKING:
 @click.option(
     "--predictions",
     type=click.Path(path_type=Path),
-    help="Where answers are kept and resumed from. [default: NAME-HASH.BENCHMARK.jsonl here]",
+    help="The file to save answers to and resume from. [default: NAME-HASH.BENCHMARK.jsonl]",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="Only the questions about the first N pictures, in the file's order."
+    "--limit", type=click.IntRange(min=1), help="Only the questions about the first N images, in the file's order."
 )
-@click.option("--against", help="Compare with another bundle or checkpoint, or the predictions (.jsonl) of one.")
-@click.option("--ray", "ray_address", metavar="ADDRESS", help="Spread over a Ray cluster: its address, auto, or local.")
-@click.option("--threads", type=THREADS, help="CPU threads. [default: the engine's choice; with --ray 1 a worker]")
-@click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
+@click.option("--against", help="Compare with another bundle or checkpoint, or its predictions (.jsonl).")
+@click.option("--ray", "ray_address", metavar="ADDRESS", help="Use a Ray cluster: its address, auto, or local.")
+@click.option("--threads", type=THREADS, help="CPU threads. [default: the engine's choice; with --ray, 1 per worker]")
+@click.option(
+    "--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without a tower."
+)
 @backend_option
 @json_option
 def evaluate(
@@ -57,20 +59,20 @@ def evaluate(
     backend: str | None,
     as_json: bool,
 ) -> None:
-    """Ask BUNDLE_OR_CHECKPOINT every question of a benchmark and score the answers as its official scorer does.
+    """Ask BUNDLE_OR_CHECKPOINT every question of a benchmark and score the answers like its official scorer.
 
-    Answers are kept as they come: started again, a stopped run goes on. A checkpoint answers in fp32.
+    Answers are saved as they are given: a stopped run resumes when it is started again. A checkpoint answers in fp32.
     """
     from mobilevlm_host.evaluate.benchmark import first_pictures
     from mobilevlm_host.evaluate.known_benchmarks import load_benchmark
     from mobilevlm_host.evaluate.predictions import read_evaluation
-    from mobilevlm_host.evaluate.run_benchmark import Engine, answer_here, cut_short, default_predictions, run
+    from mobilevlm_host.evaluate.run_benchmark import AnswerFunction, answer_here, cut_short, default_predictions, run
     from mobilevlm_host.evaluate.system import Source, open_system
 
     if submission and limit:
-        raise click.UsageError("--submission is for all questions: leave out --limit")
+        raise click.UsageError("--submission is for all questions: omit --limit")
     require_submission_place(name, submission)
-    engine: Engine = answer_here
+    engine: AnswerFunction = answer_here
     if ray_address is not None:
         from mobilevlm_host.evaluate.cluster import answer_on
 
@@ -82,7 +84,7 @@ def evaluate(
     asked_for = [Source(system, vision_tower, threads, backend)]
     if against and not kept:
         asked_for.append(Source(against, vision_tower, threads))
-    # What can be wrong with either system is found before the first question is asked.
+    # Problems with either system are reported before the first question is asked.
     with drawn_progress() as progress, ExitStack() as stack:
         systems = [stack.enter_context(open_system(each, progress)) for each in asked_for]
         for opened in systems:

@@ -1,4 +1,4 @@
-"""``mvlm export``: a checkpoint becomes a bundle."""
+"""``mvlm export``: make a bundle from a checkpoint."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "backends",
     default=BACKENDS[0],
     show_default=True,
-    help="What to lower to: executorch (Android, this machine), coreml (iOS), or both: executorch,coreml.",
+    help="Backends: executorch (Android, this machine), coreml (iOS), or both: executorch,coreml.",
 )
 @click.option(
     "--recipe",
@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),
-    help="A folder of pictures that int4-calibrated is fitted to. [default: generated scenes]",
+    help="A folder of images to calibrate int4-calibrated with. [default: generated scenes]",
 )
 @click.option("--llm", type=click.Choice(KNOBS["llm"]), help="The text decoder's weights, instead of the recipe's.")
 @click.option(
-    "--lm-head", type=click.Choice(KNOBS["lm_head"]), help="The decoder's last linear. [default: goes with --llm]"
+    "--lm-head", type=click.Choice(KNOBS["lm_head"]), help="The decoder's last linear. [default: follows --llm]"
 )
 @click.option("--vision", type=click.Choice(KNOBS["vision"]), help="The vision tower's weights.")
 @click.option("--projector", type=click.Choice(KNOBS["projector"]), help="LDPv2's weights.")
@@ -61,15 +61,17 @@ if TYPE_CHECKING:
     type=click.Choice(CACHE_UPDATES),
     default=CACHE_UPDATES[0],
     show_default=True,
-    help="How Core ML's KV cache is written; one-hot is for the Neural Engine, and not tried on one.",
+    help="How Core ML's KV cache is written; one-hot is for the Neural Engine, but untested on one.",
 )
-@click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
-@click.option("--zip", "zipped", is_flag=True, help="Write OUTPUT.zip beside the bundle too, for a phone.")
-@click.option("--force", is_flag=True, help="Replace OUTPUT, once the new bundle is complete.")
+@click.option(
+    "--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without a tower."
+)
+@click.option("--zip", "zipped", is_flag=True, help="Also write OUTPUT.zip, for a phone.")
+@click.option("--force", is_flag=True, help="Replace OUTPUT once the new bundle is complete.")
 @click.option(
     "--golden/--no-golden",
     default=True,
-    help="Ask the bundle and keep its answers in it; slow for a large Core ML program alone. [default: golden]",
+    help="Ask the bundle and store its answers in it; slow for a large bundle with only Core ML. [default: golden]",
 )
 @json_option
 def export(
@@ -93,10 +95,10 @@ def export(
     """
     names = parsed_backends(backends)
     if coreml_cache_update != CACHE_UPDATES[0] and "coreml" not in names:
-        raise click.UsageError("--coreml-cache-update is of --backend coreml")
+        raise click.UsageError("--coreml-cache-update requires --backend coreml")
     recipe = chosen_recipe(recipe_name, knobs)
     if calibration and CALIBRATED not in recipe.decoder_schemes:
-        raise click.UsageError(f"--calibration is of recipes with {CALIBRATED}, got {recipe.name}")
+        raise click.UsageError(f"--calibration requires a recipe with {CALIBRATED}, got {recipe.name}")
     job = ExportJob(
         checkpoint=checkpoint,
         output=output,
@@ -121,7 +123,7 @@ def export(
 
 
 def parsed_backends(text: str) -> tuple[str, ...]:
-    """The backends that ``text`` names, with commas between them."""
+    """The backends in the comma-separated ``text``."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in BACKENDS:
@@ -130,23 +132,23 @@ def parsed_backends(text: str) -> tuple[str, ...]:
 
 
 def chosen_recipe(name: str, knobs: dict[str, str | None]) -> Recipe:
-    """The recipe ``name``, or the one in the file of that name, with ``knobs`` set."""
+    """The recipe ``name``, or the one in the file ``name``, with ``knobs`` set."""
     given = {knob: scheme for knob, scheme in knobs.items() if scheme}
     if not name.endswith(".toml"):
         return make_recipe(name, **given)
     if given:
-        raise click.UsageError(f"{name} sets every part: change it there, not by --{next(iter(given))}")
+        raise click.UsageError(f"{name} sets every part: change it there, not with --{next(iter(given))}")
     return read_recipe(Path(name))
 
 
 def summary(job: ExportJob, manifest: Manifest) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """The output of ``--json``."""
     kept = {key: manifest.values[key] for key in ("source", "quantization", "context", "memory", "export_s")}
     return {"bundle": str(job.output), "bytes": manifest.total_bytes, **kept}
 
 
 def rows(job: ExportJob, manifest: Manifest) -> list[tuple[str, str]]:
-    """What the table shows: sizes, the scheme of each part, and what stays unquantized."""
+    """The rows of the table: sizes, the scheme of each part, and the unquantized rest."""
     from mobilevlm_export.bundle.write import zip_of
 
     values = manifest.values
@@ -155,7 +157,7 @@ def rows(job: ExportJob, manifest: Manifest) -> list[tuple[str, str]]:
         **({"zip": f"{zip_of(job.output)}, {megabytes(zip_of(job.output).stat().st_size)}"} if job.zipped else {}),
         "programs": ", ".join(f"{name} {megabytes(made['bytes'])}" for name, made in values["artifacts"].items()),
         "memory need": megabytes(values["memory"]["bytes"]),
-        "context": f"{manifest.max_context} tokens, {manifest.config.image_tokens} of them an image's",
+        "context": f"{manifest.max_context} tokens, {manifest.config.image_tokens} of them for an image",
         "time": f"{values['export_s']:.0f} s",
     }
     facts |= {part["component"]: part["scheme"] for part in values["quantization"]["components"]}

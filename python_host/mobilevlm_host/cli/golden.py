@@ -1,4 +1,4 @@
-"""``mvlm golden``: keep what each stage gave here, or check this machine against it."""
+"""``mvlm golden``: store golden records in a bundle, or check this machine against them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json, print_tab
     )
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--check", is_flag=True, help="Change nothing: compare this machine with the records that BUNDLE holds.")
+@click.option("--check", is_flag=True, help="Change nothing; compare this machine with the records in BUNDLE.")
 @arm64_options
 @android_options
 @json_option
 def golden(bundle: Path, check: bool, android: AndroidHost | None, arm64_cpu: str | None, as_json: bool) -> None:
-    """Ask BUNDLE about a few pictures and keep in it what each stage gave, for phones to check themselves against."""
+    """Ask BUNDLE about a few images and store each stage's results in it, for phones to check themselves against."""
     from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_host.records import golden
 
     if (arm64_cpu or android) and not check:
         given = "--android" if android else "--arm64"
-        raise click.UsageError(f"{given} checks another engine against the records: give --check too")
+        raise click.UsageError(f"{given} checks another engine against the records: also give --check")
     with drawn_progress() as progress:
         if not check:
             golden.remake_golden(bundle, progress)
@@ -49,6 +49,6 @@ def golden(bundle: Path, check: bool, android: AndroidHost | None, arm64_cpu: st
             (name, record.question, record.answer, *((replays[name].differs,) if check else ()))
             for name, _, record in records
         ]
-        print_table(str(bundle), ("picture", "question", "answer", *(["differs here"] if check else [])), rows)
+        print_table(str(bundle), ("image", "question", "answer", *(["differs here"] if check else [])), rows)
     if any(replay.differs != "none" for replay in replays.values()):
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""``mvlm inspect``: what a checkpoint is, and what a bundle of it would need."""
+"""``mvlm inspect``: describe a checkpoint, and what a bundle of it would need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from mobilevlm_host.terminal.output import drawn_progress, print_facts, print_js
 
 @click.command(epilog=examples("mvlm inspect demo", "mvlm inspect ./MobileVLM_V2-1.7B --json"))
 @click.argument("checkpoint")
-@click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
+@click.option(
+    "--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without a tower."
+)
 @json_option
 def inspect(checkpoint: str, vision_tower: Path | None, as_json: bool) -> None:
     """Print the sizes, parameters and dtypes of CHECKPOINT, and what a bundle of it would need."""

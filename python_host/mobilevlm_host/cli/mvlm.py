@@ -1,4 +1,4 @@
-"""``mvlm``: the command and its list of commands."""
+"""The command ``mvlm`` and its subcommands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from mobilevlm_host.terminal.command import OneLineErrors, examples, hide_librar
 )
 @click.version_option(__version__, prog_name="mvlm")
 def main() -> None:
-    """Take a MobileVLM V2 checkpoint to phones, and prove that it answers there as it does here."""
+    """Take a MobileVLM V2 checkpoint to phones, and verify that it gives the same answers there."""
     hide_library_warnings()
 
 

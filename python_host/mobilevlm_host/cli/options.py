@@ -11,5 +11,5 @@ THREADS = click.IntRange(min=1, max=1024)
 backend_option = click.option(
     "--backend",
     type=click.Choice(BACKENDS),
-    help="Which of BUNDLE's artifacts. [default: executorch if it is there, else coreml]",
+    help="The artifact of BUNDLE to use. [default: executorch if present, else coreml]",
 )

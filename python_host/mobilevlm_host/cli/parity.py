@@ -1,4 +1,4 @@
-"""``mvlm parity``: a bundle against the fp32 model, stage by stage."""
+"""``mvlm parity``: compare a bundle with the fp32 model, stage by stage."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="A folder of pictures. [default: the demo's scenes and a dozen more]",
+    help="A folder of images. [default: the demo's scenes and a dozen more]",
 )
-@click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
+@click.option(
+    "--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without a tower."
+)
 @click.option(
     "--report",
     "report_file",
     type=click.Path(path_type=Path),
-    help="Write one HTML file that shows it all; an older report there is replaced, no other file.",
+    help="Write one HTML file with all results; replaces an older report, but no other file.",
 )
 @backend_option
-@click.option("--layers", is_flag=True, help="Measure each layer of the ExecuTorch program too.")
+@click.option("--layers", is_flag=True, help="Also measure each layer of the ExecuTorch program.")
 @click.option("--force", is_flag=True, help="Compare even if BUNDLE was made from another checkpoint.")
 @arm64_options
 @json_option
@@ -54,20 +56,20 @@ def parity(
     arm64_cpu: str | None,
     as_json: bool,
 ) -> None:
-    """Compare BUNDLE with the fp32 model of CHECKPOINT, stage by stage; exit code 1 names the first that diverges."""
+    """Compare BUNDLE with the fp32 model of CHECKPOINT, stage by stage; exits with 1 and names the first stage that diverges."""
     if arm64_cpu and backend == "coreml":
-        raise click.UsageError("--arm64 runs ExecuTorch's program: leave out --backend coreml")
+        raise click.UsageError("--arm64 runs ExecuTorch's program: omit --backend coreml")
     if arm64_cpu and layers:
-        raise click.UsageError("--layers opens the program on this machine, not on the emulated CPU: leave out --arm64")
+        raise click.UsageError("--layers runs the program on this machine, not on the emulated CPU: omit --arm64")
     from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
     from mobilevlm_host.parity.check import check_parity, print_report
     from mobilevlm_host.parity.parity_page import PAGE, write_report
 
     if layers and backend == "coreml":
-        raise click.UsageError("--layers opens the ExecuTorch program: leave --backend coreml out")
+        raise click.UsageError("--layers runs the ExecuTorch program: omit --backend coreml")
     if report_file:
-        PAGE.require_place(report_file)  # before the work, not after it
+        PAGE.require_place(report_file)  # checked before the work
     with drawn_progress() as progress:
         opened = Bundle.open(bundle, progress=progress)
         report = check_parity(
@@ -76,7 +78,7 @@ def parity(
             images=images,
             vision_tower=vision_tower,
             force=force,
-            called=str(bundle),
+            display_name=str(bundle),
             backend=backend,
             layers=layers,
             arm64_cpu=arm64_cpu,

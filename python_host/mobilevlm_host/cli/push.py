@@ -1,4 +1,4 @@
-"""``mvlm push``: a bundle to a phone."""
+"""``mvlm push``: copy a bundle to a phone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mobilevlm_host.terminal.output import drawn_progress
 
 @click.command(epilog=examples("mvlm push demo.mvlm", "mvlm push demo.mvlm --serial emulator-5554"))
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--serial", help="Which phone, if several are connected (see adb devices).")
+@click.option("--serial", help="The phone to use, if several are connected (see adb devices).")
 def push(bundle: Path, serial: str | None) -> None:
     """Copy BUNDLE to the app on a phone connected by USB."""
     from mobilevlm_export.bundle.push import push_bundle
 
     with drawn_progress() as progress:
         target = push_bundle(bundle, serial, progress)
-    click.echo(f"{bundle} is on the phone as {target}")
+    click.echo(f"Copied {bundle} to {target} on the phone")

@@ -1,4 +1,4 @@
-"""``mvlm replay``: compute a capture again."""
+"""``mvlm replay``: recompute a capture."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from mobilevlm_host.terminal.output import drawn_progress, print_facts, print_js
 @click.option(
     "--backend",
     type=click.Choice(BACKENDS),
-    help="Which of BUNDLE's artifacts. [default: the one that CAPTURE names, else executorch if it is there, else coreml]",
+    help="The artifact of BUNDLE to use. [default: the one named in CAPTURE, else executorch if present, else coreml]",
 )
-@click.option("--checkpoint", help="Say what the fp32 model of this checkpoint answers too.")
+@click.option("--checkpoint", help="Also show the answer of this checkpoint's fp32 model.")
 @click.option("--force", is_flag=True, help="Replay even if CAPTURE was made with another bundle.")
 @json_option
 def replay(
     capture: Path, bundle: Path, backend: str | None, checkpoint: str | None, force: bool, as_json: bool
 ) -> None:
-    """Compute CAPTURE, made on a phone or another machine, again with BUNDLE; exit code 1 names the stage that differs."""
+    """Recompute CAPTURE, from a phone or another machine, with BUNDLE; exits with 1 and names the stage that differs."""
     from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
     from mobilevlm_host.engines.choose import computed_by
@@ -50,7 +50,7 @@ def replay(
     if as_json:
         print_json({"capture": str(capture), "bundle": str(bundle), "answer": captured.record.answer} | found.to_json())
     else:
-        marks = {True: "same", False: "DIFFERS", None: "not known"}
+        marks = {True: "same", False: "DIFFERS", None: "unknown"}
         rows = [(each.stage, marks[each.same], each.detail) for each in found.findings]
         print_table(str(capture), ("stage", "", "this machine"), rows)
         answers = {"captured answer": captured.record.answer}

@@ -1,4 +1,4 @@
-"""``mvlm score``: answers that were made elsewhere."""
+"""``mvlm score``: score answers from elsewhere."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 def score(
     name: str, folder: Path | None, submission: Path | None, predictions: Path, against: Path | None, as_json: bool
 ) -> None:
-    """Score answers made elsewhere as the benchmark's official scorer does.
+    """Score answers from elsewhere like the benchmark's official scorer.
 
-    Every question needs exactly one answer; of an unfinished run of mvlm evaluate, or one with --limit, the pictures are scored
-    that have all their answers. Pictures aren't opened.
+    Every question needs exactly one answer. For an unfinished run of mvlm evaluate, or one with --limit, only images with all
+    their answers are scored. Images aren't opened.
     """
     from mobilevlm_host.evaluate.known_benchmarks import load_benchmark
     from mobilevlm_host.evaluate.predictions import answered_part, read_evaluation
@@ -52,7 +52,7 @@ def score(
             raise click.UsageError("--submission is for all questions: finish that run first")
         pictures = len({item.picture for item in benchmark.items})
         say(
-            f"Scored are {len(benchmark.items)} of {len(whole.items)} questions: of {pictures} pictures all are answered",
+            f"Scored {len(benchmark.items)} of {len(whole.items)} questions: those about images with all answers ({pictures})",
             err=True,
         )
     found, *others = (read_evaluation(path, whole, benchmark) for path in paths)

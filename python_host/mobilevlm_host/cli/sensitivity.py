@@ -1,4 +1,4 @@
-"""``mvlm sensitivity``: what quantizing each part saves and costs, and a recipe for a budget."""
+"""``mvlm sensitivity``: the savings and costs of quantizing each part, and a recipe for a budget."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ if TYPE_CHECKING:
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="A folder of pictures. [default: the demo's scenes and a dozen more]",
+    help="A folder of images. [default: the demo's scenes and a dozen more]",
 )
-@click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without one.")
-@click.option("--budget", help="Propose the recipe of least KL whose weights take at most so much, like 900MB.")
+@click.option(
+    "--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without a tower."
+)
+@click.option("--budget", help="Propose the recipe with the least KL whose weights take at most this size, like 900MB.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Write the proposed recipe here (NAME.toml, not there yet), for mvlm export --recipe.",
+    help="Write the proposed recipe to this new file (NAME.toml), for mvlm export --recipe.",
 )
-@click.option("--chart", type=click.Path(path_type=Path), help="Write one HTML file; an older chart there is replaced.")
+@click.option("--chart", type=click.Path(path_type=Path), help="Write one HTML file; replaces an older chart.")
 @json_option
 def sensitivity(
     checkpoint: str,
@@ -48,7 +50,7 @@ def sensitivity(
     chart: Path | None,
     as_json: bool,
 ) -> None:
-    """Quantize CHECKPOINT part by part, and say what each saves and costs in divergence and changed answers."""
+    """Quantize CHECKPOINT part by part, and show the bytes saved, the divergence and the changed answers."""
     from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
     from mobilevlm_export.files.atomic_file import atomic_file, new_only
     from mobilevlm_export.quantize.recipe_file import recipe_text
@@ -56,7 +58,7 @@ def sensitivity(
     from mobilevlm_host.sensitivity.budget import parse_bytes
     from mobilevlm_host.sensitivity.sensitivity_page import PAGE, write_chart
 
-    limit = None if budget is None else parse_bytes(budget)  # what can be refused is refused before the work
+    limit = None if budget is None else parse_bytes(budget)  # checked before the work
     if output and limit is None:
         raise click.UsageError("-o writes the recipe that --budget proposes: give a budget")
     if output:

@@ -1,4 +1,4 @@
-"""``mvlm synth``: a random-weight checkpoint of true size."""
+"""``mvlm synth``: write a random-weight checkpoint of full size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mobilevlm_host.terminal.output import drawn_progress
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the random weights.")
 def synth(size: str, output: Path, seed: int) -> None:
-    """Write a checkpoint of true SIZE with random weights, to try and measure without the real ones."""
+    """Write a checkpoint of full SIZE with random weights, for tests and measurements without the real ones."""
     from mobilevlm_export.checkpoint.synth import synth_checkpoint
 
     with drawn_progress() as progress:

@@ -1,4 +1,4 @@
-"""``mvlm train``: the demo model from nothing, or a checkpoint on real data by the paper's two stages."""
+"""``mvlm train``: train the demo model from scratch, or a checkpoint on real data in the paper's two stages."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def train_group() -> None:
 
 @train_group.command(epilog=examples("mvlm train demo -o demo-checkpoint", "mvlm train demo -o other --seed 1 --json"))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The checkpoint folder to write.")
-@click.option("--seed", default=0, show_default=True, help="Decides the weights' beginning and the order of the data.")
+@click.option("--seed", default=0, show_default=True, help="Determines the initial weights and the order of the data.")
 @json_option
 def demo(output: Path, seed: int, as_json: bool) -> None:
-    """Train the demo model from nothing on generated scenes.
+    """Train the demo model from scratch on generated scenes.
 
-    Takes an hour or two on two cores. Ctrl-C keeps what is done in OUTPUT.training: run it again to continue.
+    Takes an hour or two on two cores. Ctrl-C saves the progress in OUTPUT.training: run the command again to continue.
     """
     from mobilevlm_export.train.model_card import accuracy_rows
     from mobilevlm_export.train.train_demo import train_demo, training_folder
@@ -47,12 +47,12 @@ def demo(output: Path, seed: int, as_json: bool) -> None:
 
 @contextmanager
 def _resumable(kept: Path) -> Iterator[None]:
-    """Say how to go on if the run is interrupted and ``kept`` holds what it has done."""
+    """Explain how to resume if the run is interrupted and its progress is saved in ``kept``."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         if kept.exists():
-            click.echo(f"\nStopped. What is done is kept in {kept}: run the same command again to continue.", err=True)
+            click.echo(f"\nStopped. Progress is saved in {kept}; run the same command again to continue.", err=True)
         raise
 
 
@@ -61,18 +61,22 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.option("--data", required=True, type=click.Path(path_type=Path), help="JSON list of conversations."),
-            click.option("--images", required=True, type=click.Path(path_type=Path), help="Folder of its pictures."),
-            click.option("--checkpoint", required=True, help="What to begin with: a folder, a model id, or demo."),
+            click.option("--images", required=True, type=click.Path(path_type=Path), help="Folder of its images."),
+            click.option("--checkpoint", required=True, help="Initial checkpoint: a folder, a model id, or demo."),
             click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Checkpoint to write."),
-            click.option("--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, if it has no tower."),
-            click.option("--epochs", type=click.IntRange(min=1), help="Times over the data. [default: 1]"),
+            click.option(
+                "--vision-tower",
+                type=click.Path(path_type=Path),
+                help="A CLIP folder, for a checkpoint without a tower.",
+            ),
+            click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data. [default: 1]"),
             click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps, instead of epochs."),
-            click.option("--batch-size", type=click.IntRange(min=1), help="Samples of a step, over all processes."),
+            click.option("--batch-size", type=click.IntRange(min=1), help="Samples per step, over all processes."),
             click.option("--micro-batch-size", type=click.IntRange(min=1), help="Samples a process runs at once."),
             click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="The LLM's peak rate."),
             click.option("--projector-learning-rate", type=click.FloatRange(min=0, min_open=True)),
             click.option("--max-tokens", type=click.IntRange(min=64), help="Longest sample. [default: 2048]"),
-            click.option("--workers", type=click.IntRange(min=0), help="Processes that open pictures. [default: 2]"),
+            click.option("--workers", type=click.IntRange(min=0), help="Processes that open images. [default: 2]"),
             click.option("--save-every", type=click.IntRange(min=1), help="Steps between saved states. [default: 200]"),
             click.option("--seed", type=int, help="Order of the data. [default: 0]"),
             click.option("--bf16/--fp32", "bf16", default=None, help="Precision of the arithmetic. [default: bf16]"),
@@ -94,8 +98,8 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
 def stage1(**options: Any) -> None:
     """Pre-train on captions: projector and LLM, plain template, batch 256, rates 1e-3 and 2e-5.
 
-    --data is a JSON list as LLaVA and ShareGPT4V have it. Ctrl-C keeps what is done in OUTPUT.state: run it again
-    to continue.
+    --data is a JSON list in the format of LLaVA and ShareGPT4V. Ctrl-C saves the progress in OUTPUT.state: run the
+    command again to continue.
     """
     _train("stage1", **options)
 
@@ -110,8 +114,8 @@ def stage1(**options: Any) -> None:
 def stage2(**options: Any) -> None:
     """Train on questions and answers: projector and LLM, v1 template, batch 128, rate 4e-5.
 
-    --data is a JSON list as LLaVA and ShareGPT4V have it. Ctrl-C keeps what is done in OUTPUT.state: run it again
-    to continue.
+    --data is a JSON list in the format of LLaVA and ShareGPT4V. Ctrl-C saves the progress in OUTPUT.state: run the
+    command again to continue.
     """
     _train("stage2", **options)
 

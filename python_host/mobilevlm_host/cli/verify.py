@@ -1,4 +1,4 @@
-"""``mvlm verify``: every byte of a bundle against its manifest."""
+"""``mvlm verify``: check every byte of a bundle against its manifest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json
 @click.argument("bundle", type=click.Path(path_type=Path))
 @json_option
 def verify(bundle: Path, as_json: bool) -> None:
-    """Check every file of BUNDLE against its manifest, and that its ExecuTorch program holds nothing that phones free."""
+    """Check every file of BUNDLE against its manifest, and its ExecuTorch program for constants that phones free."""
     from mobilevlm_export.bundle.read import Bundle
     from mobilevlm_export.lower.unpacked_constants import require_no_unpacked_constants
 
@@ -27,4 +27,4 @@ def verify(bundle: Path, as_json: bool) -> None:
     if as_json:
         print_json({"bundle": str(bundle), "verified": True, "files": len(files), "bytes": total})
     else:
-        click.echo(f"{bundle}: {len(files)} files, {megabytes(total)}, all as the manifest says")
+        click.echo(f"{bundle}: {len(files)} files, {megabytes(total)}, all match the manifest")

@@ -1,1 +1,1 @@
-"""What computes a bundle's programs on this machine."""
+"""The engines that compute a bundle's programs on this machine."""

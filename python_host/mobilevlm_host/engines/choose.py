@@ -1,4 +1,4 @@
-"""Which of a bundle's artifacts is run here, and by which engine."""
+"""Choose the artifact of a bundle to run on this machine, and its engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mobilevlm_host.engines.methods import ComputedBy, Methods
 
 
 def chosen_backend(bundle: Bundle, backend: str | None = None) -> str:
-    """``backend``, or if it is None the first of ``BACKENDS`` that ``bundle`` was made for.
+    """``backend``, or if None the first of ``BACKENDS`` that ``bundle`` has an artifact for.
 
     Raises:
         BundleError: the bundle has no such artifact.
@@ -21,7 +21,7 @@ def chosen_backend(bundle: Bundle, backend: str | None = None) -> str:
 
 
 def computed_by(backend: str) -> ComputedBy:
-    """What computes ``backend`` on this machine."""
+    """The engine that computes ``backend`` on this machine."""
     if backend != "coreml":
         return ComputedBy(backend)
     from mobilevlm_host.engines import coreml
@@ -30,7 +30,7 @@ def computed_by(backend: str) -> ComputedBy:
 
 
 def open_methods(bundle: Bundle, backend: str | None = None, threads: int | None = None) -> Methods:
-    """Those of ``bundle`` for ``backend`` (see :func:`chosen_backend`); ``threads`` sets the engine's CPU threads, of the whole process.
+    """The methods of ``bundle`` for ``backend`` (see :func:`chosen_backend`); ``threads`` sets the engine's CPU threads, process-wide.
 
     Raises:
         BundleError: the bundle has no such artifact.

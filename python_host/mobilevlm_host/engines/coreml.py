@@ -1,7 +1,7 @@
-"""The methods of a bundle's Core ML programs: by this kit's evaluator on any desktop, by Core ML itself on a Mac that can.
+"""The methods of a bundle's Core ML programs: with this kit's evaluator on any desktop, or with Core ML itself on a recent Mac.
 
-The saved packages themselves are run, as the app runs them: a picture in, ``prefill`` for chunks of a prompt with the last one
-padded, ``decode`` for single tokens, both over one state.
+The saved packages themselves are run, like in the app: an image in, ``prefill`` for chunks of a prompt with the last one padded,
+``decode`` for single tokens, both with one state.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mobilevlm_host.engines.executorch import require_threads
 from mobilevlm_host.engines.methods import ComputedBy
 from mobilevlm_host.mil import Program
 
-_LEAST_MACOS = 15  # the first whose Core ML keeps states
+_LEAST_MACOS = 15  # the first whose Core ML supports states
 
 EVALUATED = ComputedBy(
     "mobilevlm_host.mil",
@@ -37,41 +37,41 @@ PREDICTED = ComputedBy(
 )
 
 
-class Package(Protocol):
-    """One package that can be run: inputs and outputs by name, states opaque."""
+class RunnablePackage(Protocol):
+    """A package that can be run, with inputs and outputs by name, and opaque states."""
 
     def run(self, function: str, inputs: Mapping[str, Tensor], state: Any = None) -> dict[str, Tensor]:
-        """Outputs of ``function``; ``state`` is changed."""
+        """The outputs of ``function``; ``state`` is updated."""
         ...
 
     def make_state(self) -> Any:
-        """A state of zeros, for all functions."""
+        """A zero state for all functions."""
         ...
 
 
 class EvaluatedPackage:
-    """By :mod:`mobilevlm_host.mil`, rounding to fp16 where the program does."""
+    """A package run with :mod:`mobilevlm_host.mil`, which rounds to fp16 where the program does."""
 
     def __init__(self, path: Path, functions: Sequence[str]) -> None:
         """Open ``functions`` of the package ``path``.
 
         Raises:
-            MilError: it can't be read, or a function is missing or has operations that the evaluator doesn't know.
+            MilError: it can't be read, or a function is missing or has operations that the evaluator doesn't support.
         """
         self._program = Program.open(path)
         self._functions = {name: self._program.function(name) for name in functions}
 
     def run(self, function: str, inputs: Mapping[str, Tensor], state: Any = None) -> dict[str, Tensor]:
-        """See :class:`Package`; errors as :meth:`mobilevlm_host.mil.Function.run`."""
+        """See :class:`RunnablePackage`; errors as :meth:`mobilevlm_host.mil.Function.run`."""
         return self._functions[function].run(inputs, state)
 
     def make_state(self) -> Any:
-        """See :class:`Package`."""
+        """See :class:`RunnablePackage`."""
         return self._program.make_state()
 
 
 class PredictedPackage:
-    """By Core ML's own ``predict``, called by way of ``coremltools.models.MLModel``."""
+    """A package run with Core ML's own ``predict``, through ``coremltools.models.MLModel``."""
 
     def __init__(self, path: Path, functions: Sequence[str]) -> None:
         """Load ``functions`` of the package ``path``.
@@ -87,11 +87,11 @@ class PredictedPackage:
                 name: ct.models.MLModel(str(path), compute_units=ct.ComputeUnit.CPU_AND_GPU, function_name=name)
                 for name in functions
             }
-        except Exception as error:  # what Core ML Tools raises is often no more special
+        except Exception as error:  # Core ML Tools often raises nothing more specific
             raise RunnerError(f"{path}: Core ML can't load it ({_first_line(error)})") from error
 
     def run(self, function: str, inputs: Mapping[str, Tensor], state: Any = None) -> dict[str, Tensor]:
-        """See :class:`Package`.
+        """See :class:`RunnablePackage`.
 
         Raises:
             RunnerError: Core ML can't run the function.
@@ -104,7 +104,7 @@ class PredictedPackage:
         return {name: torch.from_numpy(np.asarray(value)) for name, value in outputs.items()}
 
     def make_state(self) -> Any:
-        """See :class:`Package`; the functions of one package may share it."""
+        """See :class:`RunnablePackage`; the functions of one package may share it."""
         return next(iter(self._functions.values())).make_state()
 
 
@@ -116,7 +116,7 @@ class CoreMLMethods:
 
         Raises:
             BundleError: the bundle has none for Core ML.
-            MilError: a program is damaged, lacks a function, or has operations that the evaluator doesn't know.
+            MilError: a program is damaged, lacks a function, or has operations that the evaluator doesn't support.
         """
         bundle.artifact("coreml")
         made: Any = bundle.manifest.values["artifacts"]["coreml"]
@@ -124,13 +124,15 @@ class CoreMLMethods:
         table = bundle.path / made["token_embedding"]["file"]
         self._chunk, self._context = int(made["prefill_chunk"]), int(made["max_context"])
         self._where = text
-        opened: Callable[[Path, Sequence[str]], Package] = PredictedPackage if core_ml_is_here() else EvaluatedPackage
+        opened: Callable[[Path, Sequence[str]], RunnablePackage] = (
+            PredictedPackage if core_ml_is_here() else EvaluatedPackage
+        )
         self._vision, self._decoder = opened(vision, ("main",)), opened(text, ("prefill", "decode"))
         self._table = read_token_table(table)
         self._state = self._decoder.make_state()
 
     def with_own_cache(self) -> CoreMLMethods:
-        """The same programs and weights with another KV cache."""
+        """The same programs and weights with a separate KV cache."""
         other = copy.copy(self)
         other._state = self._decoder.make_state()
         return other
@@ -148,7 +150,7 @@ class CoreMLMethods:
         """See :class:`~mobilevlm_host.engines.methods.Methods`.
 
         Raises:
-            RunnerError: more tokens than the program's state has room for.
+            RunnerError: there are more tokens than fit the program's state.
         """
         tokens = embeds.shape[1]
         if not 0 < position + tokens <= self._context:

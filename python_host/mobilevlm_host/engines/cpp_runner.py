@@ -17,18 +17,18 @@ from mobilevlm_host.engines.program_check import require_sound
 
 
 class CppGeneration:
-    """ExecuTorch's C++ multimodal runner, the one of phones. It prints much: none of it is shown."""
+    """ExecuTorch's C++ multimodal runner, the same as on Android phones. It prints a lot, which is hidden."""
 
     def __init__(self, bundle: Bundle, tokenizer: Tokenizer, threads: int | None) -> None:
-        """Load the program of ``bundle``; ``threads`` sets ExecuTorch's CPU threads of the whole process.
+        """Load the program of ``bundle``; ``threads`` sets ExecuTorch's CPU threads, process-wide.
 
         Raises:
             BundleError: the bundle has none for ExecuTorch.
             RunnerError: the runner can't load it.
         """
         self._program = bundle.artifact("executorch")
-        require_sound(self._program)  # the runner itself believes what a file says
-        # The runner hands out pieces, not ids.
+        require_sound(self._program)  # the runner itself doesn't verify files
+        # The runner returns pieces, not ids.
         self._ids = {tokenizer.piece(token): token for token in range(tokenizer.vocab_size)}
         import_engine()
         with native_output_hidden():
@@ -42,7 +42,7 @@ class CppGeneration:
                 raise RunnerError(f"{self._program}: the engine can't load it ({str(error).splitlines()[0]})") from None
 
     def reset(self, keep: int = 0) -> int:
-        """See :class:`Generation`; the runner can only start over."""
+        """See :class:`Generation`; the runner can only be cleared completely."""
         with native_output_hidden():
             self._runner.reset()
         return 0
@@ -64,7 +64,7 @@ class CppGeneration:
     def generate(
         self, ids: list[int], max_new_tokens: int, temperature: float, on_token: Callable[[int], bool]
     ) -> None:
-        """See :class:`Generation`; where the first token was to be the last, one more comes: told to stop there, the runner forgets it."""
+        """See :class:`Generation`. If the first token is to be the last, one more is generated: a runner stopped there would drop it."""
         from executorch.extension.llm.runner import GenerationConfig, make_token_input
 
         def on_piece(piece: str) -> None:
@@ -85,7 +85,7 @@ class CppGeneration:
 
 
 def import_engine() -> None:
-    """Load ExecuTorch's libraries into this process, if they aren't there yet."""
+    """Load ExecuTorch's libraries into this process, if not yet loaded."""
     with native_output_hidden():
         register_operators()
         import executorch.extension.llm.runner  # noqa: F401

@@ -1,4 +1,4 @@
-"""The phone's CPU that is emulated unless another is named."""
+"""The phone CPU that is emulated by default."""
 
 from __future__ import annotations
 

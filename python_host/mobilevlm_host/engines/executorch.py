@@ -70,8 +70,8 @@ def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[...,
             try:
                 return [output.clone() for output in methods[name].execute(inputs)]
             except RuntimeError as error:
-                said = str(error).splitlines()[0]
-                raise RunnerError(f"{program}: {name}: the runtime can't run it ({said})") from None
+                reason = str(error).splitlines()[0]
+                raise RunnerError(f"{program}: {name}: the runtime can't run it ({reason})") from None
 
     return {name: partial(call, name) for name in methods}
 

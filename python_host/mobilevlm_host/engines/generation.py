@@ -1,4 +1,4 @@
-"""One conversation in a KV cache, fed and continued token by token: what :class:`~mobilevlm_host.ask.runner.Runner` drives."""
+"""The engine's side of a :class:`~mobilevlm_host.ask.runner.Runner`: feed a KV cache, and generate token by token."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from mobilevlm_host.engines.methods import Methods, prefill
 
 
 class Generation(Protocol):
-    """Everything is appended at the cache's end; :meth:`reset` goes back to its beginning.
+    """One conversation in a KV cache. Everything is appended to the cache; :meth:`reset` truncates it.
 
-    All but :meth:`reset` raise RunnerError, or another MobileVLMError, if the engine fails.
+    All methods but :meth:`reset` raise RunnerError, or another MobileVLMError, if the engine fails.
     """
 
     def reset(self, keep: int = 0) -> int:
-        """Forget all that was fed but the first ``keep`` tokens: how many are left, none where an engine can only start over."""
+        """Drop everything but the first ``keep`` tokens; returns how many are left, 0 for an engine that can only be cleared."""
         ...
 
     def feed(self, ids: list[int]) -> None:
-        """Token ids, at most the bundle's max_prefill."""
+        """Append token ids, at most the bundle's max_prefill."""
         ...
 
     def show(self, pixels: Tensor) -> None:
-        """An image's pixels, uint8 [3, S, S]."""
+        """Append an image, given as pixels uint8 [3, S, S]."""
         ...
 
     def generate(
         self, ids: list[int], max_new_tokens: int, temperature: float, on_token: Callable[[int], bool]
     ) -> None:
-        """Feed ``ids``, at most max_prefill, and hand each new token to ``on_token``: the most likely first, then sampled at
-        ``temperature`` (0: the most likely), until that returns False or there are ``max_new_tokens``.
+        """Feed ``ids``, at most max_prefill, and pass each new token to ``on_token``, until it returns False or there are
+        ``max_new_tokens``. The first token is the most likely one; later ones are sampled at ``temperature`` (0: the most likely).
 
-        A token is fed when the next one is computed: the last one never is.
+        A token is fed only when the next one is computed, so the last one never is.
         """
         ...
 
 
 class MethodsGeneration:
-    """The same by a bundle's three methods, for engines without a runner of their own."""
+    """:class:`Generation` with a bundle's three methods, for engines without their own runner."""
 
     def __init__(self, methods: Methods, *, pieces: int, max_prefill: int) -> None:
-        """Only the first ``pieces`` rows of the vocabulary are chosen from: those that the tokenizer has a piece for."""
+        """Tokens are chosen from the first ``pieces`` rows of the vocabulary: those that the tokenizer has a piece for."""
         self._methods, self._pieces, self._max_prefill = methods, pieces, max_prefill
         self._position = 0
 
     def reset(self, keep: int = 0) -> int:
-        """See :class:`Generation`; what stays in the cache behind them is overwritten before it is read."""
+        """See :class:`Generation`; later entries of the cache are overwritten before they are read."""
         self._position = keep
         return keep
 

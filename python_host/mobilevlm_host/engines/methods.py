@@ -1,4 +1,4 @@
-"""The methods of a bundle's program, called one by one from Python: the contract, and what can be done with any of them."""
+"""The interface to the methods of a bundle's program, called one by one from Python, and a prefill for all of them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ComputedBy:
-    """What computes a bundle's answers on this machine: a name for scripts, and for readers what that shows and what it can't
-    (empty where there is nothing to add).
+    """The engine that computes a bundle's answers on this machine: its name for scripts, and a description of what its results
+    can and can't show, which may be empty.
     """
 
     engine: str
     shows: str = ""
 
     def to_json(self) -> dict[str, str]:
-        """Plain data for ``--json``: nothing where there is nothing to say."""
+        """Plain data for ``--json``; empty without a description."""
         return {"engine": self.engine, "shows": self.shows} if self.shows else {}
 
 
@@ -34,7 +34,7 @@ class Methods(Protocol):
         ...
 
     def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
-        """[1, T, D] at cache ``position`` → logits [V] that follow the last; T is at most the bundle's max_prefill."""
+        """[1, T, D] at cache ``position`` → logits [V] after the last; T is at most the bundle's max_prefill."""
         ...
 
 

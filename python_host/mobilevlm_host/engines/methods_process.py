@@ -1,4 +1,4 @@
-"""A program in a process of its own that keeps the KV cache, asked by pipes. The protocol is in ``run_methods.cpp``."""
+"""A program in a separate process that keeps the KV cache, called through pipes. The protocol is in ``run_methods.cpp``."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 
 
 class MethodsProcess:
-    """A running ``run_methods``, or what speaks as it does: calls one method at a time."""
+    """A running ``run_methods``, or another process with its protocol; calls one method at a time."""
 
     def __init__(self, command: list[str], engine: str, machine: str) -> None:
-        """Start ``command``; a fault shows at the first call. ``engine`` and ``machine`` are what errors name."""
+        """Start ``command``; failures show at the first call. ``engine`` and ``machine`` are names for errors."""
         self._engine, self._machine = engine, machine
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log)
 
     def call(self, method: str, *inputs: Tensor) -> list[Tensor]:
-        """The outputs of ``method``; tensors of uint8, int64 and float32 go in and out.
+        """The outputs of ``method``; tensors may be uint8, int64 or float32.
 
         Raises:
             EngineError: the method failed, or the process ended.
@@ -78,9 +78,9 @@ class MethodsProcess:
         return got
 
     def _last_words(self) -> str:
-        """What the process said last on standard error, or the signal that a JVM names there, and how it ended."""
+        """The last line of the process on standard error, or the signal named there by a JVM, and its exit code."""
         code = self._process.wait()
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        said = next((line for line in lines if line.startswith("#  SIG")), lines[-1] if lines else "nothing")
-        return f"got {said.strip('# ')!r} and exit code {code}"
+        last = next((line for line in lines if line.startswith("#  SIG")), lines[-1] if lines else "nothing")
+        return f"got {last.strip('# ')!r} and exit code {code}"

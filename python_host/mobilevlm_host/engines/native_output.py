@@ -1,4 +1,4 @@
-"""Keep what C++ prints away from the user's terminal, while Python goes on printing there."""
+"""Hide C++ output from the user's terminal, while Python can still print there."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from contextlib import contextmanager, redirect_stderr
 from typing import TextIO
 
 _lock = threading.RLock()
-_inside = False  # whether the thread that has the lock is nested
+_inside = False  # whether the thread that holds the lock is nested
 
 
 @contextmanager
 def native_output_hidden() -> Iterator[None]:
-    """Point file descriptors 1 and 2 at nothing; ``sys.stdout`` and ``sys.stderr`` keep writing where they did.
+    """Redirect file descriptors 1 and 2 to the null device; ``sys.stdout`` and ``sys.stderr`` keep writing to their targets.
 
-    Descriptors belong to the whole process: only one thread may be inside at a time, others wait.
+    Descriptors are process-wide: only one thread may be inside at a time, others wait.
     """
     global _inside
     with _lock:
-        if _inside:  # hidden already
+        if _inside:  # already hidden
             yield
             return
         streams = {1: sys.stdout, 2: sys.stderr}
@@ -38,7 +38,7 @@ def native_output_hidden() -> Iterator[None]:
             yield
         finally:
             _inside = False
-            ctypes.CDLL(None).fflush(None)  # what C++ still holds back must not come out later
+            ctypes.CDLL(None).fflush(None)  # buffered C++ output must not appear later
             _flush(sys.stdout)
             _flush(sys.stderr)
             sys.stdout, sys.stderr = streams[1], streams[2]
@@ -50,13 +50,13 @@ def native_output_hidden() -> Iterator[None]:
 
 @contextmanager
 def runtime_output_hidden() -> Iterator[None]:
-    """The same, and nothing of Python's stderr is shown either: ExecuTorch's runtime logs by way of it."""
+    """Like :func:`native_output_hidden`, and hide Python's stderr too, which ExecuTorch's runtime logs to."""
     with native_output_hidden(), redirect_stderr(io.StringIO()):
         yield
 
 
 def _elsewhere(stream: TextIO, descriptor: int, copy: int) -> TextIO:
-    """``stream`` itself, or, if it writes to ``descriptor``, one like it that writes to ``copy``."""
+    """``stream`` itself, or, if it writes to ``descriptor``, an equivalent stream that writes to ``copy``."""
     try:
         if stream.fileno() != descriptor:
             return stream

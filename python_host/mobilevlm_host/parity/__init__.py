@@ -1,1 +1,1 @@
-"""Compare what is in a bundle with the fp32 model, stage by stage, on the same inputs."""
+"""Compare a bundle with the fp32 model, stage by stage, on the same inputs."""

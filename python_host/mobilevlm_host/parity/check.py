@@ -1,4 +1,4 @@
-"""``mvlm parity``: a checkpoint against a bundle made from it."""
+"""``mvlm parity``: compare a bundle with the checkpoint that it was made from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mobilevlm_host.parity.two_machines import TwoMachines
 from mobilevlm_host.terminal.output import print_table
 
 _QUESTION = "Describe the image."
-_ARM64_STRIDE = 2  # emulation is slow: about five seconds a sample
+_ARM64_STRIDE = 2  # emulation is slow: about five seconds per sample
 
 
 def check_parity(
@@ -40,36 +40,36 @@ def check_parity(
     images: Path | None = None,
     vision_tower: Path | None = None,
     force: bool = False,
-    called: str | None = None,
+    display_name: str | None = None,
     backend: str | None = None,
     layers: bool = False,
     arm64_cpu: str | None = None,
     progress: Progress = silent,
 ) -> ParityReport:
-    """Compare ``bundle`` with the fp32 model in the folder ``checkpoint``, over the pictures in ``images``.
+    """Compare ``bundle`` with the fp32 model in the folder ``checkpoint``, over the images in the folder ``images``.
 
-    ``called`` is the name of the bundle in the report (a zipped one lies in a temporary folder).
-    ``backend`` says which of its artifacts (default: as :func:`~mobilevlm_host.engines.choose.chosen_backend`).
-    ``layers``: measure each layer of ``model.pte`` too.
-    Without ``images`` the demo's scenes are shown, and a dozen drawn pictures unlike each other.
-    With ``arm64_cpu`` its ExecuTorch program runs on that emulated ARM CPU, and is compared with itself here too; of the samples
-    that there are without ``images``, every second is shown.
+    ``display_name`` is the bundle's name in the report (a zipped bundle is in a temporary folder).
+    ``backend`` selects its artifact (default: as :func:`~mobilevlm_host.engines.choose.chosen_backend`).
+    ``layers``: also measure each layer of ``model.pte``.
+    Without ``images``, the samples are the demo's scenes and a dozen diverse drawn images.
+    With ``arm64_cpu`` the ExecuTorch program runs on that emulated ARM CPU, and is also compared with itself on this machine;
+    without ``images``, only every second sample is used.
 
     Raises:
-        ParityError: the bundle was made from another checkpoint (unless ``force``), ``images`` holds no picture, or nothing
-            here can emulate ``arm64_cpu``.
-        BundleError: the bundle has no such artifact, or none for ExecuTorch and ``layers`` are asked for.
+        ParityError: the bundle was made from another checkpoint (unless ``force``), ``images`` contains no image, or
+            ``arm64_cpu`` can't be emulated on this machine.
+        BundleError: the bundle has no such artifact, or ``layers`` is set and it has none for ExecuTorch.
         CheckpointError: the checkpoint can't be read.
         RunnerError: the engine can't load the bundle.
     """
     if layers:
-        bundle.artifact("executorch")  # refused now, not after the comparison
+        bundle.artifact("executorch")  # checked before the comparison
     samples = read_samples(images) if images is not None else default_samples()[:: _ARM64_STRIDE if arm64_cpu else 1]
     got = checkpoint_sha256(checkpoint, progress)
     if not force and got != bundle.manifest.source_sha256:
         raise ParityError(
             f"{bundle.path}: made from checkpoint {bundle.manifest.source_sha256[:16]}…, "
-            f"got {checkpoint} with {got[:16]}…; --force compares them all the same"
+            f"got {checkpoint} with {got[:16]}…; --force compares them anyway"
         )
     recipe = bundle.manifest.values["quantization"]["recipe"]
     thresholds.require_known(recipe, bundle.path)
@@ -97,7 +97,7 @@ def check_parity(
         from mobilevlm_host.parity.layers import measure_layers
 
         report = replace(report, layers=measure_layers(model, tokenizer, bundle, samples, progress))
-    subject = _subject(checkpoint, got, runner, called or str(bundle.path))
+    subject = _subject(checkpoint, got, runner, display_name or str(bundle.path))
     if not machines:
         return replace(report, subject=subject)
     stages = machines.stages(recipe, [sample.name for sample in samples])
@@ -105,14 +105,14 @@ def check_parity(
     return replace(report, stages=report.stages + stages, subject=subject)
 
 
-def _subject(checkpoint: Path, sha256: str, runner: Runner, called: str) -> Subject:
+def _subject(checkpoint: Path, sha256: str, runner: Runner, display_name: str) -> Subject:
     bundle, values = runner.bundle, cast(Any, runner.manifest.values)
     made: dict[str, str] = values["artifacts"][runner.backend]["versions"]
     here = {name: importlib.metadata.version(name) for name in made}
     return Subject(
         checkpoint="demo" if checkpoint == DEMO_CHECKPOINT else str(checkpoint),
         checkpoint_sha256=sha256,
-        bundle=called,
+        bundle=display_name,
         manifest_sha256=file_sha256(bundle.path / MANIFEST),
         source_sha256=bundle.manifest.source_sha256,
         recipe_name=values["quantization"]["recipe"]["name"],
@@ -128,7 +128,7 @@ def _versions(kit: str, tools: dict[str, str]) -> str:
 
 
 def default_samples() -> list[Sample]:
-    """The demo's scenes with their questions, and a dozen pictures unlike each other."""
+    """The demo's scenes with their questions, and a dozen diverse images."""
     listed = json.loads((DEMO_SAMPLES / "samples.json").read_text(encoding="utf-8"))["samples"]
     samples = [
         Sample(f"{entry['image']}: {qa['question']}", image, qa["question"])
@@ -140,17 +140,17 @@ def default_samples() -> list[Sample]:
 
 
 def read_samples(folder: Path) -> list[Sample]:
-    """Every picture in ``folder``, by name, with one question."""
+    """Every image in ``folder``, sorted by name, with one question."""
     if not folder.is_dir():
-        raise ParityError(f"{folder}: no such folder, expected pictures")
+        raise ParityError(f"{folder}: no such folder, expected images")
     samples = [Sample(path.name, image, _QUESTION) for path, image in open_images(folder)]
     if not samples:
-        raise ParityError(f"{folder}: got no picture that can be opened, expected at least one")
+        raise ParityError(f"{folder}: got no image that can be opened, expected at least one")
     return samples
 
 
 def print_report(report: ParityReport, title: str) -> None:
-    """A line a stage, and the verdict."""
+    """Print one line per stage, and the verdict."""
     rows = [
         (
             stage.name,

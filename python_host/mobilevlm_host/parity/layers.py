@@ -1,7 +1,7 @@
-"""``mvlm parity --layers``: each layer of the vision encoder and the text decoder in the very program that ships.
+"""``mvlm parity --layers``: check each layer of the vision encoder and the text decoder in the program that ships.
 
-Each layer is judged by what it adds to its input, against the fp32 layer fed the *bundle's* input: a layer that is wrong stands out, and
-those behind it don't. Beside it stands how far the states are from the fp32 model's own, where errors have summed up.
+Each layer is judged by what it adds to its input, compared with the fp32 layer fed the *bundle's* input: a wrong layer stands out, and
+later ones don't. The report also has the distance of the states from the fp32 model's own, in which errors accumulate.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from mobilevlm_host.parity.stages import Stage
 from mobilevlm_host.parity.tap import write_tapped
 from mobilevlm_host.parity.thresholds import layer_limits
 
-Found = tuple[Distance, float]  # of a layer's states to the fp32 model's; signal to noise of what it adds
+LayerFigures = tuple[Distance, float]  # of a layer's states to the fp32 model's; signal to noise of what the layer adds
 
 
 @torch.inference_mode()
 def measure_layers(
     model: MobileVLM, tokenizer: Tokenizer, bundle: Bundle, samples: Sequence[Sample], progress: Progress = silent
 ) -> tuple[Stage, ...]:
-    """Every layer of ``bundle``'s ``model.pte``, in the order of the data path, over each picture of ``samples`` once.
+    """Every layer of ``bundle``'s ``model.pte``, in the order of the data path, over each image of ``samples`` once.
 
-    The text decoder is fed the fp32 model's embeddings of the prompt, as much as one prefill takes.
+    The text decoder is fed the fp32 model's embeddings of the prompt, up to the length of one prefill.
 
     Raises:
         BundleError: the bundle has no program for ExecuTorch.
-        ParityError: the program isn't built as this kit builds it.
+        ParityError: the program doesn't have the structure of this kit's programs.
     """
     pictures = list({id(sample.image): sample for sample in reversed(samples)}.values())[::-1]
     tower, decoder = model.vision_encoder.tower, model.text_decoder
-    found: dict[str, list[Found]] = {}
+    found: dict[str, list[LayerFigures]] = {}
     with ScratchFolder() as folder:
         program = folder / "tapped.pte"
         write_tapped(bundle.artifact("executorch"), program, len(tower.layers), len(decoder.layers))
@@ -68,7 +68,7 @@ def measure_layers(
 
 
 def _walk(layers: nn.ModuleList, call: Callable[[], Tensor]) -> tuple[Tensor, list[Tensor], list[Any]]:
-    """What ``call`` gives, the states before and between ``layers`` on the way, and each layer's further arguments."""
+    """The result of ``call``, the states before and between ``layers``, and each layer's other arguments."""
     states: list[Tensor] = []
     rest: list[Any] = []
 
@@ -96,7 +96,7 @@ def _compare(
         found.setdefault(f"{method}.layers.{at}", []).append((distance(ours[at + 1], got), added.snr_db))
 
 
-def _stage(name: str, found: list[Found], limit: Any, names: list[str]) -> Stage:
+def _stage(name: str, found: list[LayerFigures], limit: Any, names: list[str]) -> Stage:
     worst = min(range(len(found)), key=lambda at: found[at][1])
     states = [each for each, _ in found]
     metrics = {

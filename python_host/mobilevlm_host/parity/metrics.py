@@ -1,4 +1,4 @@
-"""How far two tensors, and two distributions over the vocabulary, are apart."""
+"""Distances between two tensors, and between two distributions over the vocabulary."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Distance:
-    """``actual`` against ``reference``: largest differences, absolute and relative to the reference's largest value;
-    cosine of the two as vectors; signal to noise in dB (infinite if they are equal).
+    """``actual`` compared with ``reference``: the largest difference, absolute and relative to the reference's largest value;
+    the cosine of the two as vectors; the signal-to-noise ratio in dB (infinite if they are equal).
     """
 
     max_abs: float
@@ -22,7 +22,7 @@ class Distance:
 
 
 def distance(reference: Tensor, actual: Tensor) -> Distance:
-    """Compare two tensors of one shape; values that are no numbers, or another shape, are infinitely far."""
+    """Compare two tensors of one shape; NaN values or another shape give an infinite distance."""
     if reference.shape != actual.shape or not bool(torch.isfinite(actual.float()).all()):
         return Distance(math.inf, math.inf, 0.0, -math.inf)
     wide, noise = reference.double().flatten(), (actual.double() - reference.double()).flatten()
@@ -39,8 +39,8 @@ def distance(reference: Tensor, actual: Tensor) -> Distance:
 
 @dataclass(frozen=True)
 class LogitDistance:
-    """Two sets of logits, position by position: Kullback-Leibler divergence in nats, reference first; 1 where the likeliest
-    token is the same, else 0; and which share of the five likeliest is.
+    """Two sets of logits, position by position: Kullback-Leibler divergence from the reference in nats; 1 where the most likely
+    token is the same, else 0; and the fraction of the five most likely tokens that is the same.
     """
 
     kl: tuple[float, ...]
@@ -54,7 +54,7 @@ class LogitDistance:
 
 
 def logit_distance(reference: Tensor, actual: Tensor) -> LogitDistance:
-    """Compare logits [T, V]; values that are no numbers, or another shape, are infinitely far."""
+    """Compare logits [T, V]; NaN values or another shape give an infinite distance."""
     count = len(reference)
     if reference.shape != actual.shape or not bool(torch.isfinite(actual).all()):
         return LogitDistance((math.inf,) * count, (0.0,) * count, (0.0,) * count)

@@ -1,6 +1,6 @@
 """``mvlm parity --report``: one HTML file that shows what was compared, where it differs and by how much.
 
-Nothing is fetched and nothing runs: styles, drawings and pictures are in the file, and its policy forbids the rest.
+It fetches and runs nothing: styles, charts and images are in the file, and its content security policy forbids the rest.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from mobilevlm_host.parity.two_machines import COMPARED as ARM64_COMPARED
 PAGE = Page("parity", "parity report")
 _MAPS, _EXAMPLES = 3, 4
 _THUMBNAIL = (480, 480)
-_WIDEST_DB = 40.0  # the chart of stages shows this much room and no more
+_WIDEST_DB = 40.0  # the most room that the chart of stages shows
 COMPARED = {
-    "pixels": "preprocessing by the checkpoint's config and by the manifest",
+    "pixels": "preprocessing with the checkpoint's config and with the manifest",
     "vision_encoder": "CLIP's features",
     "projector": "LDPv2 over the bundle's own features",
     "token_ids": "SentencePiece and tokenizer.json, with the manifest's prompt",
     "token_embedding": "the rows of the prompt's tokens",
     "prefill": "logits after the prompt, fed the fp32 embeddings",
-    "decode": "logits of the steps after it, fed the fp32 model's likeliest tokens; and the bundle's own prefill",
-    "answer": "greedy answers, the bundle's by its runner",
+    "decode": "logits of the following steps, fed the fp32 model's most likely tokens; and the bundle's own prefill",
+    "answer": "greedy answers, the bundle's from its runner",
     **ARM64_COMPARED,
 }
 _METRICS = {
@@ -47,16 +47,16 @@ _METRICS = {
     "median_snr_db": "signal to noise, median",
     "mean_kl": "mean KL",
     "max_kl": "largest KL",
-    "top1": "same likeliest token",
-    "top5": "shared of the five likeliest",
-    "own_prefill_snr_db": "to its own prefill",
+    "top1": "same most likely token",
+    "top5": "shared of the five most likely",
+    "own_prefill_snr_db": "compared with its own prefill",
     "same": "equal",
     "flips": "samples that differ",
 }
 
 
 def write_report(report: ParityReport, path: Path) -> None:
-    """Write ``path`` (HTML), whole or not at all; an older report there is replaced.
+    """Write ``path`` (HTML) atomically, replacing an older report.
 
     Raises:
         ParityError: as :meth:`Page.require_place`.
@@ -103,13 +103,13 @@ def _limit(limit: Limit, got: float) -> dict[str, Any]:
         "limit": "equal" if math.isinf(limit.room_db(limit.value)) else f"{sides} {_figure(limit.metric, limit.value)}",
         "reason": limit.reason,
         "passed": limit.holds(got),
-        "width": round(50 * min(abs(room), _WIDEST_DB) / _WIDEST_DB, 1),  # per cent of the chart
+        "width": round(50 * min(abs(room), _WIDEST_DB) / _WIDEST_DB, 1),  # percent of the chart
         "room": ("no error" if room > 0 else "none allowed") if math.isinf(room) else f"{room:+.1f} dB",
     }
 
 
 def _figure(metric: str, value: float) -> str:
-    """``value`` with its unit, for people."""
+    """``value`` with its unit, for display."""
     if metric in ("top1", "top5", "same"):
         return f"{100 * value:.4g} %"
     if metric.endswith("_db"):
@@ -118,7 +118,7 @@ def _figure(metric: str, value: float) -> str:
 
 
 def _kl(report: ParityReport) -> dict[str, Any]:
-    """KL by step: median and worst over the samples that got so far, and the limit."""
+    """KL by step: the median and the worst of the samples with this many steps, and the limit."""
     steps = [list(step) for step in _by_step([each.logits.kl for each in report.measured])]
     limit = next(limit for stage in report.stages if stage.name == "decode" for limit in stage.limits if limit.at_most)
     lines = [
@@ -143,7 +143,7 @@ def _by_step(rows: Sequence[Sequence[float]]) -> Iterator[list[float]]:
 
 
 def _maps(measured: Sequence[Measured]) -> dict[str, Any]:
-    """The pictures whose tokens are worst, each once, on one scale."""
+    """The images with the worst tokens, each once, on the same scale."""
     pictures = {id(each.pixels): each for each in measured if each.token_errors}
     worst = sorted(pictures.values(), key=lambda each: -statistics.fmean(each.token_errors))[:_MAPS]
     finite = [error for each in worst for error in each.token_errors if math.isfinite(error)]
@@ -165,7 +165,7 @@ def _maps(measured: Sequence[Measured]) -> dict[str, Any]:
 
 
 def _worst_answers(measured: Sequence[Measured]) -> list[Measured]:
-    """Answers that differ first, then those whose logits are furthest apart."""
+    """Measurements with different answers first, then those with the largest distance of logits."""
     return sorted(measured, key=lambda each: (each.same_answer, -each.logits.mean_kl))[:_EXAMPLES]
 
 

@@ -1,6 +1,6 @@
-"""A dozen drawn pictures unlike each other, in shape, colour, detail and light: what a camera may show, for any model.
+"""A dozen drawn images that differ in shape, color, detail and light, like a camera's, for any model.
 
-They are drawn when asked for, the same every time, so nothing but this file is shipped.
+They are drawn on demand and deterministic, so only this file is shipped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 def pictures() -> dict[str, Image.Image]:
-    """Each picture (RGB) by name; sizes and sides' ratios differ."""
+    """Each image (RGB) by name; sizes and aspect ratios differ."""
     return {name.replace("_", " "): draw() for name, draw in _DRAWN.items()}
 
 
@@ -34,7 +34,7 @@ def _grid(width: int, height: int) -> tuple[Floats, Floats]:
 
 
 def _noise(width: int, height: int, seed: int) -> Floats:
-    """Smooth noise in [0, 1]: octaves of random grids, each finer and fainter."""
+    """Smooth noise in [0, 1]: octaves of random grids, each finer and weaker than the last."""
     random, total = np.random.default_rng(seed), np.zeros((height, width))
     for octave in range(1, 7):
         cells = Image.fromarray(random.random((2**octave + 1, 2**octave + 1)).astype(np.float32))
@@ -92,7 +92,7 @@ def _street_sign() -> Image.Image:
 
 
 def _night() -> Image.Image:
-    """Dark, with grain: what a small sensor makes of a lamp."""
+    """Dark and grainy, like a small sensor's photo of a lamp."""
     x, y = _grid(512, 384)
     lamp = np.exp(-(((x - 0.3) ** 2) + (y - 0.4) ** 2) * 60)[..., None] * np.array([1, 0.8, 0.4])
     grain = np.random.default_rng(1).normal(0, 0.03, (384, 512, 3))
@@ -100,7 +100,7 @@ def _night() -> Image.Image:
 
 
 def _tiles() -> Image.Image:
-    """A floor of tiles in perspective: fine detail that a careless resize turns into stripes."""
+    """A tiled floor in perspective: fine detail that a poor resize turns into stripes."""
     x, y = _grid(500, 500)
     depth = 1 / (y + 0.08)
     light = (np.floor((x - 0.5) * depth * 14) + np.floor(depth * 20)) % 2

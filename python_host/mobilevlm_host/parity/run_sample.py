@@ -1,9 +1,9 @@
-"""One sample through the fp32 model and a bundle, side by side, stage by stage.
+"""Run one sample through the fp32 model and a bundle, and compare them stage by stage.
 
-Every stage is fed what the fp32 model was fed, so that a fault shows where it is and not in all that follows. LDPv2 runs
-in one method with the tower: its reference is the fp32 LDPv2 over the features that the bundle itself computed.
-Decoding is held against the bundle's own prefill too: a position that is off by one, or a cache write that is lost, can
-hide behind the noise of quantization, but not there.
+Every stage is fed the fp32 model's input, so that a fault shows where it is and not in all later stages. LDPv2 runs in
+one method with the tower: its reference is the fp32 LDPv2 over the features that the bundle itself computed. Decoding
+is also compared with the bundle's own prefill: a position off by one, or a lost cache write, can hide in the noise of
+quantization, but not there.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ DECODE_STEPS = 32  # after prefill
 _MAX_NEW_TOKENS = 48
 _OWN_PREFILL_AFTER = (2, DECODE_STEPS)  # decoded tokens
 
-# Greedy token ids of the answer to a question about an image (RGB), of at most so many tokens.
+# Greedy token ids of the answer to a question about an image (RGB); the last argument is the maximum number of tokens.
 Answers = Callable[[Image, str, int], list[int]]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture (RGB) with its name, and a question about it."""
+    """An image (RGB) with its name, and a question about it."""
 
     name: str
     image: Image
@@ -44,9 +44,9 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What both made of one picture, whatever is asked about it: the ``pixels`` uint8 [3, S, S] that were encoded, the fp32 model's
-    ``embeds`` [P / 4, D], and the distances and token errors of :class:`Measured`.
+class ComparedImage:
+    """The comparison of one image, for all questions about it: the encoded ``pixels`` uint8 [3, S, S], the fp32 model's ``embeds``
+    [P / 4, D], and the distances and token errors as in :class:`Measured`.
     """
 
     pixels: Tensor
@@ -57,7 +57,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class ComparedAnswer:
-    """Greedy token ids and their text, cut in three: before, at and after the first token that the other model's answer hasn't."""
+    """Greedy token ids and their text, split into three: before, at and after the first token that differs from the other answer."""
 
     ids: tuple[int, ...]
     before: str
@@ -72,11 +72,11 @@ class ComparedAnswer:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one sample gave. ``pixels``, uint8 [3, S, S], are what the vision encoders were fed. ``tensors`` has a distance for pixels,
-    vision_encoder, projector, token_embedding, prefill and, if anything was decoded, decode (of all logits as one tensor);
-    ``logits`` are of the prompt's last token and of each decoded one;
-    ``own_prefill_snr_db`` is the least of decoded logits to the bundle's own prefill (None if nothing was decoded);
-    ``token_errors`` is, for each image token, the error of the embedding that the text decoder gets, relative to its length.
+    """The results for one sample. ``pixels``, uint8 [3, S, S], are the vision encoders' input. ``tensors`` has a distance for pixels,
+    vision_encoder, projector, token_embedding, prefill and, if anything was decoded, decode (all logits as one tensor);
+    ``logits`` are for the prompt's last token and each decoded one;
+    ``own_prefill_snr_db`` is the lowest of decoded logits compared with the bundle's own prefill (None if nothing was decoded);
+    ``token_errors`` is, for each image token, the error of its embedding relative to the embedding's length.
     """
 
     sample: Sample
@@ -96,8 +96,8 @@ class Measured:
 
 
 @torch.inference_mode()
-def see(model: MobileVLM, methods: Methods, phone: PhoneInputs, image: Image) -> Seen:
-    """Compare what ``methods`` and ``phone`` make of ``image`` (RGB) with the fp32 ``model``."""
+def compare_image(model: MobileVLM, methods: Methods, phone: PhoneInputs, image: Image) -> ComparedImage:
+    """Compare the results of ``methods`` and ``phone`` for ``image`` (RGB) with the fp32 ``model``."""
     pixels = preprocess(image, model.config)
     features, (shown, their_features) = model.vision_features(pixels[None]), methods.vision_encoder(pixels[None])
     projector = model.vision_encoder.projector
@@ -107,7 +107,7 @@ def see(model: MobileVLM, methods: Methods, phone: PhoneInputs, image: Image) ->
         "vision_encoder": distance(features, their_features),
         "projector": distance(projector(their_features), shown),
     }
-    return Seen(pixels, embeds, tensors, _token_errors(embeds, shown[0]))
+    return ComparedImage(pixels, embeds, tensors, _token_errors(embeds, shown[0]))
 
 
 @torch.inference_mode()
@@ -118,12 +118,12 @@ def measure(
     answer: Answers,
     phone: PhoneInputs,
     sample: Sample,
-    seen: Seen,
+    seen: ComparedImage,
     *,
     max_context: int,
     max_prefill: int,
 ) -> Measured:
-    """Compare ``methods``, ``answer`` and ``phone`` with the fp32 ``model`` on ``sample``, whose picture was ``seen``.
+    """Compare ``methods``, ``answer`` and ``phone`` with the fp32 ``model`` on ``sample``, whose image gave ``seen``.
 
     Raises:
         ParityError: the sample leaves no room for an answer in ``max_context`` tokens.
@@ -158,40 +158,40 @@ def measure(
 
 
 @dataclass(frozen=True)
-class Walk:
-    """The fp32 model after a prompt, fed its own likeliest tokens: embeddings [1, T + steps - 1, D] of prompt and tokens, logits
-    [steps, V], those tokens' ids, and the greedy answer's (without end-of-text).
+class GreedyRun:
+    """The fp32 model's greedy decoding of a prompt: embeddings [1, T + steps - 1, D] of prompt and tokens, logits [steps, V], the
+    tokens' ids, and the ids of the answer (without end-of-text).
     """
 
     embeds: Tensor
     logits: Tensor
-    likeliest: list[int]
+    greedy_ids: list[int]
     answer: list[int]
 
 
 @torch.inference_mode()
-def walk(model: MobileVLM, embeds: Tensor, steps: int, new_tokens: int) -> Walk:
-    """Go on for ``steps`` tokens after the prompt ``embeds`` [1, T, D], and further while the answer does, up to ``new_tokens``."""
+def greedy_run(model: MobileVLM, embeds: Tensor, steps: int, new_tokens: int) -> GreedyRun:
+    """Decode ``steps`` tokens after the prompt ``embeds`` [1, T, D], and more until the answer ends, up to ``new_tokens``."""
     eos, length = model.config.eos_id, embeds.shape[1]
     model.text_decoder.setup_cache()
     logits = [model.text_decoder(embeds, torch.tensor([0]))[0, -1]]
-    likeliest = [model.likeliest(logits[-1])]
+    greedy_ids = [model.most_likely(logits[-1])]
     for step in range(1, max(steps, new_tokens)):
-        if step >= steps and (eos in likeliest or step == new_tokens):
+        if step >= steps and (eos in greedy_ids or step == new_tokens):
             break
-        following, position = model.embed([likeliest[-1:]]), length + step - 1
+        following, position = model.embed([greedy_ids[-1:]]), length + step - 1
         after = model.text_decoder(following, torch.tensor([position]))[0, -1]
-        likeliest.append(model.likeliest(after))
+        greedy_ids.append(model.most_likely(after))
         if step < steps:
             logits.append(after)
             embeds = torch.cat([embeds, following], dim=1)
-    answer = itertools.takewhile(lambda token: token != eos, likeliest[:new_tokens])
-    return Walk(embeds, torch.stack(logits), likeliest, list(answer))
+    answer = itertools.takewhile(lambda token: token != eos, greedy_ids[:new_tokens])
+    return GreedyRun(embeds, torch.stack(logits), greedy_ids, list(answer))
 
 
 @dataclass(frozen=True)
 class _Decoded:
-    """Logits [steps, V] of both; how far those of the methods are from their own prefill of the same text; the fp32 model's greedy ids."""
+    """Logits [steps, V] of both; the methods' logits compared with their own prefill of the same text; the fp32 model's greedy ids."""
 
     ours: Tensor
     theirs: Tensor
@@ -202,21 +202,23 @@ class _Decoded:
 def _decode(
     model: MobileVLM, methods: Methods, embeds: Tensor, steps: int, new_tokens: int, max_prefill: int
 ) -> _Decoded:
-    """Both after the prompt ``embeds`` [1, T, D], fed the fp32 model's likeliest tokens, which are its greedy answer too."""
-    walked, length = walk(model, embeds, steps, new_tokens), embeds.shape[1]
+    """Decode with both after the prompt ``embeds`` [1, T, D], feeding both the fp32 model's greedy tokens."""
+    run, length = greedy_run(model, embeds, steps, new_tokens), embeds.shape[1]
     theirs = [prefill(methods, embeds, max_prefill)]
-    theirs += [methods.text_decoder(walked.embeds[:, at : at + 1], at) for at in range(length, length + steps - 1)]
-    embeds = walked.embeds
+    theirs += [methods.text_decoder(run.embeds[:, at : at + 1], at) for at in range(length, length + steps - 1)]
+    embeds = run.embeds
     own = [
         distance(prefill(methods, embeds[:, : length + decoded], max_prefill), theirs[decoded])
-        for decoded in sorted({min(decoded, steps - 1) for decoded in _OWN_PREFILL_AFTER})  # a shift shows best early
+        for decoded in sorted(
+            {min(decoded, steps - 1) for decoded in _OWN_PREFILL_AFTER}
+        )  # a shift is most visible early
         if decoded > 0
     ]
-    return _Decoded(walked.logits, torch.stack(theirs), own, walked.answer)
+    return _Decoded(run.logits, torch.stack(theirs), own, run.answer)
 
 
 def _answer(tokenizer: Tokenizer, ids: list[int], other: list[int]) -> ComparedAnswer:
-    # A piece of another tokenizer has no id, and a model may have more rows than pieces: they say nothing.
+    # A piece of another tokenizer has no id, and a model may have more rows than pieces: these give no text.
     ids = [token for token in ids if 0 <= token < tokenizer.vocab_size]
     shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(ids, other, strict=False)))
     before, through, text = (tokenizer.decode(ids[:end]) for end in (shared, shared + 1, len(ids)))
@@ -224,7 +226,7 @@ def _answer(tokenizer: Tokenizer, ids: list[int], other: list[int]) -> ComparedA
 
 
 def _token_errors(reference: Tensor, actual: Tensor) -> tuple[float, ...]:
-    """Of each row of two [N, D]: the error's length relative to the reference's; without a shape in common, nothing."""
+    """For each row of two [N, D]: the error's length relative to the reference's; empty if the shapes differ."""
     if reference.shape != actual.shape:
         return ()
     errors = (actual - reference).norm(dim=1) / reference.norm(dim=1).clamp(min=1e-12)

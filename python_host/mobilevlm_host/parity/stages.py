@@ -15,7 +15,7 @@ from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.ask.phone_inputs import PhoneInputs
 from mobilevlm_host.engines.methods import ComputedBy, Methods
 from mobilevlm_host.parity import thresholds
-from mobilevlm_host.parity.run_sample import Answers, Measured, Sample, Seen, measure, see
+from mobilevlm_host.parity.run_sample import Answers, ComparedImage, Measured, Sample, compare_image, measure
 from mobilevlm_host.parity.thresholds import Limit
 
 STAGES = (
@@ -23,12 +23,12 @@ STAGES = (
 )  # fmt: skip
 
 _LAYERS_OF = {"vision_encoder": "vision_encoder", "text_decoder": "prefill"}  # the stage that runs a method's layers
-Found = tuple[dict[str, float], str]  # a stage's figures, and its worst sample
+StageFigures = tuple[dict[str, float], str]  # a stage's figures, and its worst sample
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage over all samples: its figures, the limits they are held to, and the worst sample."""
+    """One stage over all samples: its figures, their limits, and the worst sample."""
 
     name: str
     metrics: dict[str, float]
@@ -48,9 +48,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Subject:
-    """What was compared: a checkpoint and a bundle with their SHA-256 (the bundle's is its manifest's; ``source_sha256`` is the
-    checkpoint it was made from), its recipe, the kit and the tools that made it and that compared it; which of its artifacts, and
-    what computed it here.
+    """What was compared: a checkpoint and a bundle with their SHA-256 (the bundle's is its manifest's; ``source_sha256`` is that of
+    its checkpoint), its recipe, the versions of the kit and tools that made and compared it, its artifact, and the engine that
+    computed it here.
     """
 
     checkpoint: str
@@ -67,7 +67,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """All stages in the order of the data path, and what each sample gave."""
+    """All stages in the order of the data path, and the results for each sample."""
 
     recipe: dict[str, str]
     stages: tuple[Stage, ...]
@@ -77,12 +77,12 @@ class ParityReport:
 
     @property
     def samples(self) -> int:
-        """How many were compared."""
+        """The number of samples compared."""
         return len(self.measured)
 
     @property
     def decode_steps(self) -> int:
-        """How many decoded tokens each sample was compared on, at least: fewer than asked for only if the context ends."""
+        """The number of decoded tokens compared in every sample, limited only by the context."""
         return min(len(each.logits.kl) for each in self.measured) - 1
 
     @property
@@ -94,7 +94,7 @@ class ParityReport:
 
     @property
     def changed_answers(self) -> str:
-        """How many of the greedy answers are not the fp32 model's, in words."""
+        """How many of the greedy answers differ from the fp32 model's, in words."""
         changed = sum(not each.same_answer for each in self.measured)
         return f"{changed or 'none'} of {self.samples} answers differ{'s' * (changed < 2)} from fp32's"
 
@@ -104,7 +104,7 @@ class ParityReport:
         return next((layer.name for layer in self.layers if not layer.passed), None)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for ``--json``; what is infinite is null."""
+        """Plain data for ``--json``; infinite values are null."""
         layers = {"first_layer": self.first_layer, "layers": _plain(self.layers)} if self.layers else {}
         return {
             "verdict": "fail" if self.first_divergence else "pass",
@@ -148,17 +148,17 @@ def compare(
     ``recipe`` gives the scheme of each part (llm, vision, projector, embedding), which sets the limits.
 
     Raises:
-        ParityError: there is no sample, or one that leaves no room for an answer.
+        ParityError: there is no sample, or one leaves no room for an answer.
     """
     if not samples:
-        raise ParityError("parity: got no samples, expected at least one picture with a question")
+        raise ParityError("parity: got no samples, expected at least one image with a question")
     measured: list[Measured] = []
-    seen: dict[int, Seen] = {}  # several questions may share a picture
+    seen: dict[int, ComparedImage] = {}  # several questions may share an image
     for sample in samples:
         progress("parity", len(measured), len(samples))
         picture = id(sample.image)
         if picture not in seen:
-            seen[picture] = see(model, methods, phone, sample.image)
+            seen[picture] = compare_image(model, methods, phone, sample.image)
         measured.append(
             measure(
                 model,
@@ -177,7 +177,7 @@ def compare(
 
 
 def judge(measured: Sequence[Measured], recipe: dict[str, str]) -> ParityReport:
-    """The stages over all ``measured`` samples, held to the limits of ``recipe``.
+    """The stages over all ``measured`` samples, with the limits for ``recipe``.
 
     Raises:
         ParityError: no sample had room for a second token.
@@ -195,7 +195,7 @@ def judge(measured: Sequence[Measured], recipe: dict[str, str]) -> ParityReport:
     return ParityReport(dict(recipe), stages, tuple(measured))
 
 
-def _tensors(measured: Sequence[Measured], name: str) -> Found:
+def _tensors(measured: Sequence[Measured], name: str) -> StageFigures:
     found = [(each.tensors[name], each.sample.name) for each in measured if name in each.tensors]
     worst, sample = min(found, key=lambda pair: pair[0].snr_db)
     metrics = {
@@ -207,21 +207,21 @@ def _tensors(measured: Sequence[Measured], name: str) -> Found:
     return metrics, sample if worst.snr_db < math.inf else ""
 
 
-def _logits(measured: Sequence[Measured], name: str, steps: slice) -> Found:
-    """Over the positions ``steps`` of all samples: one unsure token of one sample says nothing."""
+def _logits(measured: Sequence[Measured], name: str, steps: slice) -> StageFigures:
+    """Figures over the positions ``steps`` of all samples, because a single uncertain token is not significant."""
     kl = [value for each in measured for value in each.logits.kl[steps]]
     top1 = [value for each in measured for value in each.logits.top1[steps]]
     top5 = [value for each in measured for value in each.logits.top5[steps]]
     if not kl:
-        raise ParityError("decode: got no position to compare, expected a context with room for two tokens")
+        raise ParityError("decode: got no positions to compare, expected a context with room for two tokens")
     worst = max(measured, key=lambda each: _mean(each.logits.kl[steps])).sample.name
     metrics = {"mean_kl": _mean(kl), "max_kl": max(kl), "top1": _mean(top1), "top5": _mean(top5)}
     return metrics | _tensors(measured, name)[0], worst
 
 
-def _decoding(measured: Sequence[Measured]) -> Found:
-    """Decoded logits, and what they are to the engine's own prefill: a value rounded the other way can make one sample noisy,
-    so the median counts.
+def _decoding(measured: Sequence[Measured]) -> StageFigures:
+    """Decoded logits, also compared with the engine's own prefill. The latter uses the median, because a value rounded the other
+    way can make one sample noisy.
     """
     metrics, worst = _logits(measured, "decode", slice(1, None))
     snr_db = [each.own_prefill_snr_db for each in measured if each.own_prefill_snr_db is not None]
@@ -232,6 +232,6 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _share(same: list[bool], names: list[str]) -> Found:
+def _share(same: list[bool], names: list[str]) -> StageFigures:
     metrics = {"same": sum(same) / len(same), "flips": float(same.count(False))}
     return metrics, names[same.index(False)] if False in same else ""

@@ -1,8 +1,8 @@
-"""How far a sound bundle may be from the fp32 model, by the scheme of the part that a stage runs, and why just so far.
+"""Limits on how far a correct bundle may be from the fp32 model, by the scheme of the part that a stage runs, with reasons.
 
-Each limit lies between what sound bundles of the demo model and of random tiny models give and what the faults in
-``tests/host/parity`` give. Rounding to b bits leaves a signal-to-noise ratio of about 6 dB a bit below the largest value of a
-group; activations that are rounded too, layer upon layer, take the rest. Pixels and token ids are integers: equal or wrong.
+Each limit lies between the figures of correct bundles, of the demo model and random tiny models, and those of the faults in
+``tests/host/parity``. Rounding to b bits leaves a signal-to-noise ratio of about 6 dB per bit below the largest value of a
+group; rounding activations in every layer reduces it further. Pixels and token ids are integers: equal or wrong.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from mobilevlm_export.errors import ParityError
 
 @dataclass(frozen=True)
 class Limit:
-    """What ``metric`` must be: at least ``value``, or at most; and why there. Metrics in ``_db`` are decibels, ``mean_kl`` is nats,
-    ``top1`` and ``same`` are shares of one.
+    """A limit on ``metric``: at least ``value``, or at most; and the reason for it. Metrics in ``_db`` are in decibels, ``mean_kl`` is
+    in nats, ``top1`` and ``same`` are fractions.
     """
 
     metric: str
@@ -30,8 +30,8 @@ class Limit:
         return got <= self.value if self.at_most else got >= self.value
 
     def room_db(self, got: float) -> float:
-        """How far within the limit ``got`` is, in decibels, negative beyond it: of noise, of divergence, or of the share that is not
-        as it should be. Infinite where nothing is wrong, or nothing may be and something is.
+        """How far ``got`` is within the limit, in decibels of noise, divergence or the fraction of errors; negative beyond the limit.
+        Infinite without any error, and minus infinite with an error where none is allowed.
         """
         if self.metric.endswith("_db"):
             return got - self.value
@@ -43,7 +43,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class DecoderLimits:
-    """The limits of a text decoder: of prefill's and decode's logits, of decoding to the own prefill, of whole answers."""
+    """The limits of a text decoder: for prefill's and decode's logits, for decoding compared with its own prefill, for answers."""
 
     mean_kl: Limit
     top1: Limit
@@ -60,17 +60,17 @@ def _decoder(
 ) -> DecoderLimits:
     return DecoderLimits(
         mean_kl=Limit("mean_kl", *mean_kl, at_most=True),
-        top1=Limit("top1", top1, "two tokens about as likely may change places; a wrong model changes most of them"),
+        top1=Limit("top1", top1, "two about equally likely tokens may swap ranks; a wrong model changes most of them"),
         own_prefill=Limit("own_prefill_snr_db", *own_prefill),
         same_answers=Limit(
-            "same", same_answers, "one near tie changes all that follows it; the stages before are what finds faults"
+            "same", same_answers, "one near tie changes all that follows; the earlier stages are what finds faults"
         ),
     )
 
 
 # Over 32 samples of the demo unless another model is named; the worst sample counts.
 EMBEDDING = {
-    "fp32": _snr(120, "a table is looked up, not computed: equal, but for a last bit"),
+    "fp32": _snr(120, "a lookup, not a computation: equal, except for the last bit"),
     "int8": _snr(35, "rows rounded to 8 bits leave 43 dB; a scale that is 5 % off leaves 26"),
     "int4": _snr(15, "groups rounded to 4 bits leave about 20 dB, so only a scale that is 20 % off shows here"),
 }
@@ -78,24 +78,24 @@ VISION = {
     "fp32": _snr(70, "float32 sums in another order leave 123 dB; CLIP's full tower has four times the layers"),
     "int8": _snr(
         15,
-        "weights and activations of 8 bits leave 38 dB here; CLIP's full tower has four times the layers, and outliers",
+        "8-bit weights and activations leave 38 dB here; CLIP's full tower has four times the layers, and outliers",
     ),
-    "int4": _snr(8, "weights of 4 bits leave 21 dB here, and CLIP's full tower is deeper; two layers swapped leave 3"),
+    "int4": _snr(8, "4-bit weights leave 21 dB here, and CLIP's full tower is deeper; two layers swapped leave 3"),
 }
 PROJECTOR = {
     "fp32": _snr(70, "float32 sums in another order leave 138 dB"),
-    "int8": _snr(25, "two linears of 8 bits leave 46 dB; without the residual nothing like the reference is left"),
-    "int4": _snr(15, "two linears of 4 bits leave 24 dB; a scale that is 20 % off leaves 7"),
+    "int8": _snr(25, "two 8-bit linears leave 46 dB; without the residual the result is unrelated to the reference"),
+    "int4": _snr(15, "two 4-bit linears leave 24 dB; a scale that is 20 % off leaves 7"),
 }
 # Image embeddings of one bundle on two machines.
 MACHINES = {
     "fp32": _snr(70, "float32 sums in another order"),
     "int8": _snr(
-        25, "some activations are rounded the other way: 44 dB between x86 and ARM kernels at CLIP's true width"
+        25, "some activations are rounded the other way: 44 dB between x86 and ARM kernels at CLIP's full width"
     ),
-    "int4": _snr(25, "as int8: activations are rounded likewise"),
+    "int4": _snr(25, "as int8: activations are rounded in the same way"),
 }
-# Logits of one bundle on two machines, fed alike; the cache, too, is the machine's own.
+# Logits of one bundle on two machines with the same input; each has its own cache.
 MACHINE_LOGITS = {
     "fp32": Limit("median_snr_db", 70, "float32 sums in another order"),
     "int8": Limit("median_snr_db", 35, "some activations are rounded the other way"),
@@ -116,7 +116,7 @@ DECODER = {
         0.85,
     ),
     "int4-calibrated": _decoder(
-        (0.05, "as int4: calibration makes less of the same error, on pictures like those it saw"),
+        (0.05, "as int4: calibration reduces the same error, on images like those used for it"),
         0.9,
         _OWN_ROUNDED,
         0.75,
@@ -130,11 +130,11 @@ TOKEN_IDS = Limit("same", 1, "integers made by one rule on both sides: equal or 
 
 
 def require_known(recipe: Mapping[str, object], where: object) -> None:
-    """Raise ParityError unless ``recipe``, in the manifest of the bundle ``where``, gives each part a scheme that has limits here."""
+    """Raise ParityError unless ``recipe``, from the manifest of the bundle ``where``, gives each part a scheme with known limits."""
     layers = recipe.get("llm_layers", "")
     if not isinstance(layers, str):
-        raise ParityError(f"{where}: quantization.recipe.llm_layers: got {layers!r:.60}, expected a text")
-    # Older manifests have no lm_head: it went with llm.
+        raise ParityError(f"{where}: quantization.recipe.llm_layers: got {layers!r:.60}, expected a string")
+    # Older manifests have no lm_head: it followed llm.
     parts: dict[str, Collection[str]] = {
         "llm": DECODER,
         "lm_head": DECODER,
@@ -167,7 +167,7 @@ def limits(recipe: Mapping[str, str]) -> dict[str, tuple[Limit, ...]]:
 
 
 def decoder_limits(recipe: Mapping[str, str]) -> DecoderLimits:
-    """Those of the coarsest of ``recipe``'s llm, its layers and lm_head. Older manifests have no lm_head: it went with llm."""
+    """The limits for the coarsest of ``recipe``'s llm, its layers and lm_head. Older manifests have no lm_head: it followed llm."""
     layers = [item.partition("=")[2] for item in recipe.get("llm_layers", "").split(",") if item]
     schemes = (recipe["llm"], recipe.get("lm_head", recipe["llm"]), *layers)
     return DECODER[max(schemes, key=list(DECODER).index)]
@@ -177,12 +177,12 @@ _ADDED = {
     "fp32": (60, "float32 sums in another order leave 124 dB; two layers that changed places leave less than 0"),
     "int8": (12, "8-bit weights and activations leave 36 to 45 dB; two layers that changed places leave less than 0"),
     "int4": (8, "4-bit weights leave 20 to 23 dB; two layers that changed places leave less than 0"),
-    "int4-calibrated": (8, "as int4: calibration makes less of the same error"),
+    "int4-calibrated": (8, "as int4: calibration reduces the same error"),
 }
 
 
 def machine_limits(recipe: Mapping[str, str]) -> tuple[Limit, ...]:
-    """How far one bundle's vision encoder, projector, token embedding, text decoder and answers may be apart on two machines."""
+    """The limits for one bundle's vision encoder, projector, token embedding, text decoder and answers on two machines."""
     return (
         MACHINES[recipe["vision"]],
         MACHINES[recipe["projector"]],
@@ -193,7 +193,7 @@ def machine_limits(recipe: Mapping[str, str]) -> tuple[Limit, ...]:
 
 
 def layer_limits(recipe: Mapping[str, str]) -> dict[str, Limit]:
-    """The limit of what each layer adds to its input, by method, for ``recipe``."""
+    """The limit for what each layer adds to its input, by method, for ``recipe``."""
     return {
         method: Limit("added_snr_db", *_ADDED[recipe[part]])
         for method, part in {"vision_encoder": "vision", "text_decoder": "llm"}.items()

@@ -1,4 +1,4 @@
-"""The ARM program compared with this machine's: every call that parity makes is made on both, and their distances are kept."""
+"""Compare the ARM program with this machine's: every call of parity is made on both, and the distances are recorded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mobilevlm_host.engines.generation import MethodsGeneration
 from mobilevlm_host.engines.methods import Methods
 from mobilevlm_host.parity import thresholds
 from mobilevlm_host.parity.metrics import Distance, distance
-from mobilevlm_host.parity.stages import Found, Stage
+from mobilevlm_host.parity.stages import Stage, StageFigures
 
 COMPARED = {
     "arm64 vision_encoder": "CLIP's features, on the ARM CPU and on this machine",
@@ -28,7 +28,7 @@ STAGES = tuple(COMPARED)
 
 
 class TwoMachines:
-    """:class:`Methods` and answers that are those of ``arm``; each call is made on this machine too, and the results are compared."""
+    """The :class:`Methods` and answers of ``arm``; each call is repeated on this machine, and the results are compared."""
 
     def __init__(self, arm: Methods, here: Runner) -> None:
         """``arm`` are the methods of the bundle that ``here`` runs."""
@@ -42,20 +42,20 @@ class TwoMachines:
         """See :class:`Methods`."""
         embeds, features = self._arm.vision_encoder(pixels)
         expected, expected_features = self._here.vision_encoder(pixels)
-        self._keep("arm64 vision_encoder", expected_features, features)
-        self._keep("arm64 projector", expected, embeds)
+        self._record("arm64 vision_encoder", expected_features, features)
+        self._record("arm64 projector", expected, embeds)
         return embeds, features
 
     def token_embedding(self, ids: Tensor) -> Tensor:
         """See :class:`Methods`."""
         embeds = self._arm.token_embedding(ids)
-        self._keep("arm64 token_embedding", self._here.token_embedding(ids), embeds)
+        self._record("arm64 token_embedding", self._here.token_embedding(ids), embeds)
         return embeds
 
     def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
         """See :class:`Methods`."""
         logits = self._arm.text_decoder(embeds, position)
-        self._keep("arm64 text_decoder", self._here.text_decoder(embeds, position), logits)
+        self._record("arm64 text_decoder", self._here.text_decoder(embeds, position), logits)
         return logits
 
     def answer(self, image: Image, question: str, max_new_tokens: int) -> list[int]:
@@ -66,9 +66,9 @@ class TwoMachines:
         return answer
 
     def stages(self, recipe: Mapping[str, str], names: Sequence[str]) -> tuple[Stage, ...]:
-        """How far the two machines are apart over the samples called ``names``, in the order of ``STAGES``, held to ``recipe``'s limits.
+        """The distances of the two machines over the samples ``names``, in the order of ``STAGES``, with the limits for ``recipe``.
 
-        The worst call counts; of the text decoder the median one, as a value rounded the other way can make one noisy.
+        The worst call counts, but for the text decoder the median, because a value rounded the other way can make one call noisy.
         """
         found = [self._distances(stage, names) for stage in STAGES[:-1]] + [self._answers(names)]
         return tuple(
@@ -76,7 +76,7 @@ class TwoMachines:
             for stage, limit, (metrics, worst) in zip(STAGES, thresholds.machine_limits(recipe), found, strict=True)
         )
 
-    def _distances(self, stage: str, names: Sequence[str]) -> Found:
+    def _distances(self, stage: str, names: Sequence[str]) -> StageFigures:
         sample, worst = min(self._found[stage], key=lambda found: found[1].snr_db)
         found = [each for _, each in self._found[stage]]
         metrics = {
@@ -87,9 +87,9 @@ class TwoMachines:
         }
         return metrics, names[sample] if worst.snr_db < math.inf else ""
 
-    def _answers(self, names: Sequence[str]) -> Found:
+    def _answers(self, names: Sequence[str]) -> StageFigures:
         metrics = {"same": sum(self._same) / len(self._same), "flips": float(self._same.count(False))}
         return metrics, names[self._same.index(False)] if False in self._same else ""
 
-    def _keep(self, stage: str, expected: Tensor, got: Tensor) -> None:
+    def _record(self, stage: str, expected: Tensor, got: Tensor) -> None:
         self._found[stage].append((len(self._same), distance(expected, got)))

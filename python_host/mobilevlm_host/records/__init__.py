@@ -1,1 +1,1 @@
-"""What the stages gave on one machine, kept, and computed again."""
+"""Record the results of each stage on one machine, and recompute them on another."""

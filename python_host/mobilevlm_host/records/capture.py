@@ -1,7 +1,7 @@
-"""A capture: what a machine computed for one question, in a zip that another machine can replay.
+"""A capture: a machine's results for one question, in a zip that another machine can replay.
 
-``capture.json`` (format version 1): ``manifest_id``, ``backend``, ``device``, ``stats`` and ``record``; ``pixels.png``: what the
-vision encoder was fed; ``picture.png``: the picture it was made from, if its owner let it out. Apps write the same.
+``capture.json`` (format version 1): ``manifest_id``, ``backend``, ``device``, ``stats`` and ``record``; ``pixels.png``: the vision
+encoder's input; ``picture.png``: the image that it was made from, if the user included it. The apps write the same format.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from mobilevlm_host.records.record import Record, make_record, pixels_sha256
 
 FORMAT_VERSION = 1
 _JSON, _PIXELS, _PICTURE = "capture.json", "pixels.png", "picture.png"
-_LARGEST = {_JSON: 1 << 20, _PIXELS: 1 << 24, _PICTURE: 1 << 28}  # bytes of each when unpacked
+_LARGEST = {_JSON: 1 << 20, _PIXELS: 1 << 24, _PICTURE: 1 << 28}  # maximum unpacked sizes in bytes
 
 
 @dataclass(frozen=True)
 class Capture:
-    """``pixels`` uint8 [3, S, S] and the ``record`` made from them; ``picture`` (RGB) is what the pixels were made from;
-    ``backend``, one of ``BACKENDS``, says which artifact answered, None if the capture doesn't tell.
+    """``pixels`` uint8 [3, S, S] and the ``record`` made from them; ``picture`` (RGB) is the image that the pixels were made from;
+    ``backend``, one of ``BACKENDS``, is the artifact that answered, None if unknown.
     """
 
     manifest_id: str
@@ -55,12 +55,12 @@ class Capture:
 
 
 def manifest_id(bundle: Bundle) -> str:
-    """What tells one bundle from another: SHA-256 of its ``manifest.json``."""
+    """The identity of a bundle: SHA-256 of its ``manifest.json``."""
     return file_sha256(bundle.path / MANIFEST)
 
 
 def make_capture(runner: Runner, image: Image.Image, question: str, max_new_tokens: int) -> Capture:
-    """Ask ``question`` about ``image`` (RGB) and keep what each stage gave on this machine.
+    """Ask ``question`` about ``image`` (RGB) and record the results of each stage on this machine.
 
     Raises:
         RunnerError: the question and ``max_new_tokens`` don't fit the bundle's context.
@@ -74,16 +74,16 @@ def make_capture(runner: Runner, image: Image.Image, question: str, max_new_toke
 
 
 def require_capture_place(path: Path) -> None:
-    """Raise the CaptureError that :func:`write_capture` would raise of ``path``, before the question is asked."""
+    """Check, before the question is asked, that :func:`write_capture` can write ``path``; raises CaptureError if not."""
     require_place(path, error=CaptureError, replaceable=_refuse)
 
 
 def _refuse(path: Path) -> None:
-    raise CaptureError(f"{path}: exists already; name another file")
+    raise CaptureError(f"{path}: already exists; choose another file")
 
 
 def write_capture(capture: Capture, path: Path) -> None:
-    """Write ``path``, a zip, whole or not at all.
+    """Write the zip ``path`` atomically.
 
     Raises:
         CaptureError: ``path`` exists, or can't be written.
@@ -110,7 +110,7 @@ def read_capture(path: Path) -> Capture:
     """Read the capture ``path``.
 
     Raises:
-        CaptureError: it is missing, damaged, of a newer format, or its pixels are not those of its record.
+        CaptureError: it is missing, damaged, of a newer format, or its pixels don't match its record.
     """
     try:
         with zipfile.ZipFile(path) as archive:

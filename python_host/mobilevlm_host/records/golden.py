@@ -1,4 +1,4 @@
-"""A bundle's own golden records: a few pictures with what each stage gave here, for any machine to check itself against."""
+"""A bundle's golden records: a few images with each stage's results on this machine, for other machines to check themselves."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from mobilevlm_host.records.replay import Finding, Replay, replay
 FOLDER, INDEX = "golden", "golden.json"
 _MAX_NEW_TOKENS = 32
 _LEAST_NEW_TOKENS = 4
-# A square, a wide and a tall picture: boxes are left, upper, right, lower in the sample's pixels.
+# A square, a wide and a tall image; boxes are left, upper, right, lower in the sample's pixels.
 _PICTURES = (
     ("word-and-shapes", (0, 0, 448, 448), "Describe the image."),
     ("three-things", (0, 0, 448, 301), "How many objects are there?"),
@@ -47,7 +47,7 @@ _PICTURES = (
 
 
 def add_golden(bundle: Bundle, progress: Progress = silent) -> None:
-    """Fill the folder ``golden`` of ``bundle``: pictures as PNG, ``golden.json`` with a record of each.
+    """Fill the folder ``golden`` of ``bundle``: images as PNG, and ``golden.json`` with a record for each.
 
     Raises:
         RunnerError: the engine can't load the bundle, or its context leaves no room for an answer.
@@ -71,27 +71,27 @@ def add_golden(bundle: Bundle, progress: Progress = silent) -> None:
 
 
 def export_with_golden(job: ExportJob, progress: Progress = silent) -> Bundle:
-    """As :func:`~mobilevlm_export.pipeline.export_bundle`, with golden records in the bundle; errors as there and as :func:`add_golden`."""
+    """Like :func:`~mobilevlm_export.pipeline.export_bundle`, with golden records in the bundle; also errors as :func:`add_golden`."""
     with exported(job, progress) as bundle:
         add_golden(bundle, progress)
     return Bundle.open(job.output, progress=progress)
 
 
 def remake_golden(path: Path, progress: Progress = silent) -> None:
-    """Make the golden records of the bundle ``path`` (a folder) anew; the rest of it stays as it is.
+    """Remake the golden records of the bundle ``path`` (a folder) without changing the rest.
 
     Raises:
-        BundleError: it is no folder, or damaged.
+        BundleError: it is not a folder, or is damaged.
         RunnerError: as :func:`add_golden`.
     """
     if path.is_dir():
-        chosen_backend(Bundle(path, read_manifest(path / MANIFEST)))  # refused before anything is copied
+        chosen_backend(Bundle(path, read_manifest(path / MANIFEST)))  # checked before anything is copied
     with rewritten_bundle(path, without=FOLDER, progress=progress) as bundle:
         add_golden(bundle, progress)
 
 
 def read_golden(bundle: Bundle) -> list[tuple[str, Image, Record]]:
-    """Picture's name, picture (RGB) and record of each.
+    """The image's name, the image (RGB) and the record of each.
 
     Raises:
         CaptureError: the bundle has none, or they can't be read.
@@ -121,10 +121,10 @@ def read_golden(bundle: Bundle) -> list[tuple[str, Image, Record]]:
 def check_golden(
     bundle: Bundle, progress: Progress = silent, *, arm64_cpu: str | None = None, android: AndroidHost | None = None
 ) -> dict[str, Replay]:
-    """Compute each golden record of ``bundle`` again on this machine: by picture, what differs.
+    """Recompute each golden record of ``bundle`` on this machine, and return the differences by image.
 
-    On the emulated ``arm64_cpu`` instead, or by ``android``: then the stages are what the app's own check finds, and what its
-    engine's methods give one by one.
+    With ``arm64_cpu``, recompute on that emulated CPU; with ``android``, run the app's own check and call its engine's methods one
+    by one.
 
     Raises:
         CaptureError: as :func:`read_golden`.
@@ -151,20 +151,20 @@ def check_golden(
             progress("golden records", len(replays), len(golden))
             capture = Capture(here, record, phone.pixels(picture), picture, device={}, stats={})
             found = replay(capture, methods, phone, bundle, tokenizer)
-            replays[name] = Replay(_by_the_app(found, app[name]) if android else found, backend)
+            replays[name] = Replay(_with_app_results(found, app[name]) if android else found, backend)
         progress("golden records", len(golden), len(golden))
     return replays
 
 
-def _by_the_app(found: tuple[Finding, ...], app: list[dict[str, Any]]) -> tuple[Finding, ...]:
-    """``found``, with pixels and token ids as the app makes them, and the answer of its runner at the end."""
-    said = {finding["stage"]: Finding(finding["stage"], finding["same"], finding["detail"]) for finding in app}
-    stages = [said.get(finding.stage, finding) if finding.stage != "decoder" else finding for finding in found]
-    return (*stages, replace(said["decoder"], stage="answer"))
+def _with_app_results(found: tuple[Finding, ...], app: list[dict[str, Any]]) -> tuple[Finding, ...]:
+    """``found``, with the app's own results for pixels and token ids, and its runner's answer at the end."""
+    by_stage = {finding["stage"]: Finding(finding["stage"], finding["same"], finding["detail"]) for finding in app}
+    stages = [by_stage.get(finding.stage, finding) if finding.stage != "decoder" else finding for finding in found]
+    return (*stages, replace(by_stage["decoder"], stage="answer"))
 
 
 def _engine(runner: Runner) -> dict[str, str]:
-    """What made the records, with its version."""
+    """The engine that made the records, with its version."""
     if runner.backend == "executorch":
         return {"executorch": version("executorch")}
     return {runner.computed_by.engine: version("coremltools") if runner.computed_by.engine == "coreml" else __version__}
@@ -176,6 +176,6 @@ def _room(bundle: Bundle, phone: PhoneInputs, question: str) -> int:
     if room < _LEAST_NEW_TOKENS:
         raise RunnerError(
             f"context: got {bundle.manifest.max_context} tokens, expected at least {prompt + _LEAST_NEW_TOKENS}: "
-            "a question about an image and the beginning of its answer"
+            "a question about an image and the start of its answer"
         )
     return min(_MAX_NEW_TOKENS, room)

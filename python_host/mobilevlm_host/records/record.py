@@ -1,7 +1,7 @@
-"""What one question's way through a bundle gave, stage by stage, small enough to keep: a golden record, a phone's capture.
+"""The results of each stage for one question to a bundle, small enough to store: in a golden record or a phone's capture.
 
-Image embeddings are kept as a sketch (norm and 64 values spread evenly over the flattened tensor), the first step's logits
-as their ten largest. Another machine computes the same and compares.
+Image embeddings are stored as a sketch (norm and 64 values spread evenly over the flattened tensor), the first step's logits
+as the ten largest. Another machine recomputes and compares them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Sketch:
 
     @classmethod
     def of(cls, tensor: Tensor) -> Sketch:
-        """The sketch of ``tensor``; figures to six digits."""
+        """The sketch of ``tensor``, with figures to six digits."""
         flat = tensor.detach().double().flatten()
         picked = [int(index) * flat.numel() // SKETCH_VALUES for index in range(SKETCH_VALUES)]
         return cls(tuple(tensor.shape), _rounded(float(flat.norm())), tuple(_rounded(float(flat[i])) for i in picked))
@@ -50,14 +50,14 @@ class TopLogits:
 
     @classmethod
     def of(cls, logits: Tensor) -> TopLogits:
-        """Of ``logits`` [V]."""
+        """The ten largest of ``logits`` [V]."""
         values, ids = logits.topk(min(TOP_LOGITS, logits.numel()))
         return cls(tuple(ids.tolist()), tuple(_rounded(value) for value in values.tolist()))
 
 
 @dataclass(frozen=True)
 class Record:
-    """One question about one picture. ``answer_ids`` is None where an engine tells only text; hashes are SHA-256."""
+    """One question about one image. ``answer_ids`` is None if the engine only returns text; hashes are SHA-256."""
 
     question: str
     max_new_tokens: int
@@ -71,22 +71,22 @@ class Record:
     stop_reason: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; the same names."""
+        """Plain data with the same names."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Any, where: str) -> Record:
-        """Read what :meth:`to_json` wrote, in the file ``where``.
+        """The record from the values of :meth:`to_json` in the file ``where``.
 
         Raises:
-            CaptureError: a field is missing or of another kind.
+            CaptureError: a field is missing or of another type.
         """
         if not isinstance(values, dict):
             raise CaptureError(f"{where}: got {values!r:.60}, expected an object")
-        take = _Taker(values, where)
+        take = _FieldReader(values, where)
         answer_ids = None if values.get("answer_ids") is None else take.numbers("answer_ids", int)
         embedding, logits = (
-            _Taker(take.an_object(name), f"{where}: {name}") for name in ("image_embedding", "first_logits")
+            _FieldReader(take.object_(name), f"{where}: {name}") for name in ("image_embedding", "first_logits")
         )
         record = cls(
             question=take.text("question"),
@@ -117,7 +117,7 @@ class Record:
 def make_record(
     runner: Runner, methods: Methods, phone: PhoneInputs, image: Image, question: str, max_new_tokens: int
 ) -> Record:
-    """Ask ``question`` about ``image`` (RGB): the answer of the C++ ``runner``, and what each method gave on the way.
+    """Ask ``question`` about ``image`` (RGB): the answer of the C++ ``runner``, and the results of each method.
 
     Raises:
         RunnerError: the question and ``max_new_tokens`` don't fit the bundle's context.
@@ -143,12 +143,12 @@ def make_record(
 
 
 def pixels_sha256(pixels: Tensor) -> str:
-    """SHA-256 of ``pixels`` uint8 [3, S, S]: the bytes of all red, then green, then blue rows."""
+    """SHA-256 of ``pixels`` uint8 [3, S, S]: all red rows, then green, then blue."""
     return hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest()
 
 
 def prompt_embeds(methods: Methods, before: Sequence[int], image: Tensor, after: Sequence[int]) -> Tensor:
-    """Embeddings [1, T, D] of ids, ``image`` [1, N, D] and ids, by ``methods``."""
+    """Embeddings [1, T, D] of the ids ``before``, ``image`` [1, N, D] and the ids ``after``, from ``methods``."""
     texts = [methods.token_embedding(torch.tensor([list(ids)])) for ids in (before, after)]
     return torch.cat([texts[0], image, texts[1]], dim=1)
 
@@ -157,16 +157,16 @@ def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-class _Taker:
-    """Fields of a JSON object, each of the kind asked for, or one line that says which isn't."""
+class _FieldReader:
+    """Reads typed fields of a JSON object; errors name the field."""
 
     def __init__(self, values: dict[str, Any], where: str) -> None:
         self.values, self.where = values, where
 
     def text(self, name: str) -> str:
-        return str(self._typed(name, str, "a text"))
+        return str(self._typed(name, str, "a string"))
 
-    def an_object(self, name: str) -> dict[str, Any]:
+    def object_(self, name: str) -> dict[str, Any]:
         return dict(self._typed(name, dict, "an object"))
 
     def number(self, name: str, kind: type) -> Any:

@@ -1,6 +1,6 @@
-"""Compute a capture again on this machine, and name the stage that differs.
+"""Recompute a capture on this machine, and name the stage that differs.
 
-Each stage is fed what the capture was fed: its picture, its pixels, its token ids, its answer. So one fault shows once.
+Each stage is fed the capture's own data: its image, its pixels, its token ids, its answer. So a fault shows in one stage only.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from mobilevlm_host.records.capture import Capture, manifest_id
 from mobilevlm_host.records.record import Record, Sketch, pixels_sha256, prompt_embeds
 
 STAGES = ("preprocessing", "tokenizer", "vision encoder", "decoder")
-# Two tokens whose log-probabilities are this close (in nats) may be chosen either way by two machines.
+# Two machines may choose differently between tokens whose log-probabilities are this close (in nats).
 NEAR_TIE = 0.1
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Whether one stage gave the same here; None if the capture doesn't hold what is needed to tell."""
+    """Whether one stage gives the same result here; None if the capture lacks the data to decide."""
 
     stage: str
     same: bool | None
@@ -43,8 +43,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Replay:
-    """All findings in the order of the data path; ``fp32_answer`` is the checkpoint's, if one was given; ``backend`` is the
-    artifact that was run.
+    """All findings in the order of the data path; ``fp32_answer`` is the checkpoint's, if given; ``backend`` is the artifact that
+    was run.
     """
 
     findings: tuple[Finding, ...]
@@ -79,7 +79,7 @@ def replay_capture(
     progress: Progress = silent,
 ) -> Replay:
     """Recompute ``capture`` with the artifact of ``bundle`` for ``backend`` (default: the capture's, else the runner's), and with the
-    fp32 model of ``checkpoint`` if there is one.
+    fp32 model of ``checkpoint``, if given.
 
     Raises:
         BundleError: the bundle has no such artifact.
@@ -90,14 +90,14 @@ def replay_capture(
     if not force and capture.manifest_id != (here := manifest_id(bundle)):
         raise CaptureError(
             f"{bundle.path}: got a bundle with the manifest {here[:16]}…, expected the capture's, "
-            f"{capture.manifest_id[:16]}…; --force replays all the same"
+            f"{capture.manifest_id[:16]}…; --force replays it anyway"
         )
     fp32_answer = None
     if checkpoint:
         if not force and (got := checkpoint_sha256(checkpoint, progress)) != bundle.manifest.source_sha256:
             raise ParityError(
                 f"{bundle.path}: made from checkpoint {bundle.manifest.source_sha256[:16]}…, "
-                f"got {checkpoint} with {got[:16]}…; --force compares them all the same"
+                f"got {checkpoint} with {got[:16]}…; --force compares them anyway"
             )
         _require_fitting(capture.record, bundle)
         fp32_answer = _fp32_answer(load_checkpoint(checkpoint, progress=progress), capture)
@@ -110,10 +110,10 @@ def replay_capture(
 def replay(
     capture: Capture, methods: Methods, phone: PhoneInputs, bundle: Bundle, tokenizer: Tokenizer
 ) -> tuple[Finding, ...]:
-    """The findings of all stages, by ``methods`` and ``phone``.
+    """The findings of all stages, computed with ``methods`` and ``phone``.
 
     Raises:
-        CaptureError: the record holds token ids, or more of them, than ``bundle`` has room for.
+        CaptureError: the record has token ids beyond the vocabulary of ``bundle``, or more than fit its context.
     """
     record, recipe = capture.record, bundle.manifest.values["quantization"]["recipe"]
     thresholds.require_known(recipe, bundle.path)
@@ -135,7 +135,7 @@ def replay(
 
 
 def _require_fitting(record: Record, bundle: Bundle) -> None:
-    """An engine ends the process at a token id that it has no row for, and at a position beyond its KV cache."""
+    """Raise CaptureError for a token id without a row, or too many ids for the KV cache: either would crash the engine."""
     vocab_size, room = bundle.config.llm.vocab_size, bundle.manifest.max_context
     prompt = {"ids_before_image": record.ids_before_image, "ids_after_image": record.ids_after_image}
     for name, ids in (prompt | {"answer_ids": record.answer_ids or ()}).items():
@@ -156,7 +156,7 @@ def _require_fitting(record: Record, bundle: Bundle) -> None:
 
 def _preprocessing(capture: Capture, phone: PhoneInputs) -> Finding:
     if capture.picture is None:
-        return Finding("preprocessing", None, "the capture holds no picture")
+        return Finding("preprocessing", None, "the capture contains no image")
     here = phone.pixels(capture.picture)
     if pixels_sha256(here) == capture.record.pixels_sha256:
         return Finding("preprocessing", True, "the same pixels")
@@ -194,16 +194,16 @@ def _vision_encoder(theirs: Sketch, ours: Sketch, scheme: str) -> Finding:
 def _decoder(
     record: Record, methods: Methods, embeds: Tensor, bundle: Bundle, tokenizer: Tokenizer, recipe: dict[str, str]
 ) -> Finding:
-    """The first logits, then every token of the captured answer where it stood: would this machine have chosen it?"""
+    """Compare the first logits, then check for every token of the captured answer whether this machine would choose it too."""
     logits = prefill(methods, embeds, bundle.manifest.max_prefill)
     if wrong := [each for each in record.first_logits.token_ids if not 0 <= each < logits.numel()]:
         return Finding("decoder", False, f"got the token id {wrong[0]}, expected less than {logits.numel()} here")
     ids, values = torch.tensor(record.first_logits.token_ids), torch.tensor(record.first_logits.values)
     kl = _kl(logits[ids], values)
     if not kl <= (limit := thresholds.decoder_limits(recipe).mean_kl.value):
-        return Finding("decoder", False, f"first logits: KL {kl:.2g} nats over the likeliest (at most {limit:.2g})")
+        return Finding("decoder", False, f"first logits: KL {kl:.2g} nats over the most likely (at most {limit:.2g})")
     if record.answer_ids is None:
-        return Finding("decoder", True, f"first logits: KL {kl:.2g} nats over the likeliest; the answer has no ids")
+        return Finding("decoder", True, f"first logits: KL {kl:.2g} nats over the most likely; the answer has no ids")
     expected = [*record.answer_ids, *([tokenizer.eos_id] if record.stop_reason == "eos" else [])]
     position, ties = embeds.shape[1], 0
     for step, token in enumerate(expected):
@@ -211,13 +211,17 @@ def _decoder(
             following = methods.token_embedding(torch.tensor([[expected[step - 1]]]))
             logits = methods.text_decoder(following, position)
             position += 1
-        likeliest = int(logits[: tokenizer.vocab_size].argmax())
-        if likeliest == token:
+        most_likely = int(logits[: tokenizer.vocab_size].argmax())
+        if most_likely == token:
             continue
-        gap = float(logits[likeliest] - logits[token]) if 0 <= token < logits.numel() else math.inf
+        gap = float(logits[most_likely] - logits[token]) if 0 <= token < logits.numel() else math.inf
         if gap > NEAR_TIE:
-            got, ours = (tokenizer.piece(each) if each < tokenizer.vocab_size else each for each in (token, likeliest))
-            detail = f"token {step + 1} of the answer: got {got!r}, expected {ours!r} here ({gap:.2g} nats likelier)"
+            got, ours = (
+                tokenizer.piece(each) if each < tokenizer.vocab_size else each for each in (token, most_likely)
+            )
+            detail = (
+                f"token {step + 1} of the answer: got {got!r}, expected {ours!r} here (more likely by {gap:.2g} nats)"
+            )
             return Finding("decoder", False, detail)
         ties += 1
     tied = f", {ties} of them near ties" if ties else ""

@@ -25,7 +25,7 @@ from mobilevlm_export.quantize.calibration import DecoderInputs, scenes
 from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, RECIPES, Recipe
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.parity.metrics import distance, logit_distance
-from mobilevlm_host.parity.run_sample import DECODE_STEPS, Sample, Walk, walk
+from mobilevlm_host.parity.run_sample import DECODE_STEPS, GreedyRun, Sample, greedy_run
 
 LAYER_GROUPS = 4
 STOCK = tuple(recipe for name, recipe in RECIPES.items() if name != "fp32")
@@ -61,12 +61,12 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class _SampleRun:
-    """A sample's pixels, the ids before and after the image, the fp32 model's walk, and each component's output."""
+    """A sample's pixels, the ids before and after the image, the fp32 reference run, and each component's output."""
 
     pixels: Tensor
     before: list[int]
     after: list[int]
-    walk: Walk
+    reference: GreedyRun
     outputs: dict[str, Tensor]
 
 
@@ -99,7 +99,7 @@ class Samples:
         self._runs: list[_SampleRun] = []
         for done, sample in enumerate(samples):
             progress("fp32 model", done, len(samples))
-            self._runs.append(self._walk(sample))
+            self._runs.append(self._run_reference(sample))
         progress("fp32 model", len(samples), len(samples))
 
     def __len__(self) -> int:
@@ -110,10 +110,10 @@ class Samples:
         model = self.quantized(recipe)
         cosines, kl, flips = [], [], 0
         for each in self._runs:
-            logits, outputs = _run(model, each.pixels, each.before, each.after, each.walk)
-            found = logit_distance(each.walk.logits, logits)
+            logits, outputs = _run(model, each.pixels, each.before, each.after, each.reference)
+            found = logit_distance(each.reference.logits, logits)
             kl.append(found.mean_kl)
-            answered = len(each.walk.answer) + 1
+            answered = len(each.reference.answer) + 1
             flips += 0.0 in found.top1[:answered]
             cosines.append(distance(each.outputs[component], outputs[component]).cosine)
         saved = weight_bytes(self._model) - weight_bytes(model)
@@ -129,7 +129,7 @@ class Samples:
         quantize(model, recipe, inputs=inputs)
         return model
 
-    def _walk(self, sample: Sample) -> _SampleRun:
+    def _run_reference(self, sample: Sample) -> _SampleRun:
         model = self._model
         pixels = preprocess(sample.image, model.config)
         before, after = prompt.first_turn_ids(self._tokenizer, sample.question)
@@ -140,9 +140,9 @@ class Samples:
                 f"{sample.name}: got a prompt of {embeds.shape[1]} tokens, expected room for an answer after it"
             )
         steps = min(_STEPS, room)
-        walked = walk(model, embeds, steps, steps)
-        _, outputs = _run(model, pixels, before, after, walked)
-        return _SampleRun(pixels, before, after, walked, outputs)
+        reference = greedy_run(model, embeds, steps, steps)
+        _, outputs = _run(model, pixels, before, after, reference)
+        return _SampleRun(pixels, before, after, reference, outputs)
 
 
 def weight_bytes(model: MobileVLM) -> int:
@@ -152,9 +152,9 @@ def weight_bytes(model: MobileVLM) -> int:
 
 @torch.inference_mode()
 def _run(
-    model: MobileVLM, pixels: Tensor, before: list[int], after: list[int], walked: Walk
+    model: MobileVLM, pixels: Tensor, before: list[int], after: list[int], reference: GreedyRun
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits [steps, V] over the walk's tokens in one call, and each component's output."""
+    """Logits [steps, V] over the reference tokens in one call, and each component's output."""
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
@@ -172,8 +172,8 @@ def _run(
             parts[name] = decoder.layers[int(name.rpartition("-")[2])]
     hooks = [part.register_forward_hook(keep(name)) for name, part in parts.items()]
     try:
-        steps = len(walked.logits)
-        embeds = model.embed([before, pixels, after + walked.likeliest[: steps - 1]])
+        steps = len(reference.logits)
+        embeds = model.embed([before, pixels, after + reference.greedy_ids[: steps - 1]])
         logits: Tensor = decoder(embeds)[0, -steps:]
     finally:
         for hook in hooks:

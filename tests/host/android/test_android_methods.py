@@ -1,4 +1,4 @@
-"""Android's own engine, untouched, with the app's own code around it, says what the desktop's runner says; and no crash stays unseen."""
+"""Android's own engine, untouched, with with the app's own code, says what the desktop's runner says; and no crash stays unseen."""
 
 from __future__ import annotations
 
@@ -123,13 +123,13 @@ def test_arm64_whole_session(seam: Path) -> None:
 def test_options_that_need_one_another(tmp_path: Path) -> None:
     unchecked = _run("golden", tmp_path, "--android")
     assert unchecked.exit_code == 2
-    assert "--android checks another engine against the records: give --check too" in unchecked.stderr
+    assert "--android checks another engine against the records: also give --check" in unchecked.stderr
     alone = _run("golden", tmp_path, "--check", "--engine", "some.aar")
     assert alone.exit_code == 2
-    assert "--engine names the engine that --android runs: give both" in alone.stderr
+    assert "--engine selects the engine that --android runs: give both" in alone.stderr
     other = _run("golden", tmp_path, "--check", "--android", "--arm64", "--cpu", "neoverse-n1")
     assert other.exit_code == 2
-    assert "--android emulates a cortex-a76: leave --cpu out" in other.stderr
+    assert "--android emulates a cortex-a76: omit --cpu" in other.stderr
 
 
 @pytest.mark.usefixtures("x86_64")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mobilevlm_export.errors import RunnerError
-from mobilevlm_host.ask.kv_cache import KVCache, Part, Shown, token_count
+from mobilevlm_host.ask.kv_cache import KVCache, Part, PromptImage, token_count
 
 _MAX_PREFILL, _IMAGE_TOKENS = 4, 9
 
@@ -55,8 +55,8 @@ class _Tape:
         self.tape += rows
 
 
-def _image() -> Shown:
-    return Shown(torch.zeros(1), tokens=_IMAGE_TOKENS)
+def _image() -> PromptImage:
+    return PromptImage(torch.zeros(1), tokens=_IMAGE_TOKENS)
 
 
 def _generate(cache: KVCache, prompt: Sequence[Part], count: int) -> list[int]:
@@ -87,7 +87,7 @@ def test_the_same_pixels_are_another_image() -> None:
     cache = KVCache(engine, _MAX_PREFILL)
     cache.hold([1, image])
     assert cache.hold([1, image]) == 0
-    assert cache.hold([1, Shown(image.pixels, image.tokens)]) > 0
+    assert cache.hold([1, PromptImage(image.pixels, image.tokens)]) > 0
     assert engine.calls.count("show") == 2
 
 
@@ -109,8 +109,8 @@ def test_what_an_error_or_a_loan_has_spoiled_is_fed_again() -> None:
         _generate(cache, [1, 2, 3, 4], 2)
     engine.is_broken = False
     assert _generate(cache, [1, 2, 3], 2) == expected
-    with cache.lent() as lent:
-        lent.feed([7])
+    with cache.exclusive_engine() as engine:
+        engine.feed([7])
     assert _generate(cache, [1, 2, 3], 2) == expected
 
 

@@ -24,7 +24,7 @@ from mobilevlm_host.ask.conversation import Conversation, ModelSpec
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.engines.generation import MethodsGeneration
 from mobilevlm_host.engines.torch_methods import TorchMethods
-from mobilevlm_host.parity.run_sample import walk
+from mobilevlm_host.parity.run_sample import greedy_run
 
 _QUESTION, _NEW = "What is this?", 12
 
@@ -65,8 +65,8 @@ def test_the_oracles_say_what_the_model_without_the_rows_says(
     assert model.tokenizer is not None
     assert _answer(model, model.tokenizer, image) == expected
     before, after = prompt.first_turn_ids(model.tokenizer, _QUESTION)
-    walked = walk(model, model.embed([before, image, after]), 3, _NEW)
-    assert model.tokenizer.decode(walked.answer) == expected
+    run = greedy_run(model, model.embed([before, image, after]), 3, _NEW)
+    assert model.tokenizer.decode(run.answer) == expected
     engine = MethodsGeneration(TorchMethods(model), pieces=model.tokenizer.vocab_size, max_prefill=128)
     spec = ModelSpec(model.tokenizer, model.config, max_context=256, max_prefill=128)
     with Conversation(engine, spec) as conversation:

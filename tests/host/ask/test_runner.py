@@ -198,7 +198,7 @@ def test_a_stop_before_the_first_token_is_heeded(
         said += prompt.follow_up_ids(runner.tokenizer, "Why?")
         assert runner.answer.token_ids == _eager(runner, _image(1), *said)
     else:
-        with pytest.raises(RunnerError, match="expected ask"):
+        with pytest.raises(RunnerError, match=r"expected a call of ask"):
             runner.follow_up("Why?")
         list(runner.ask_prepared("What is this?", max_new_tokens=NEW))
         assert runner.answer.token_ids == _eager(runner, _image(1), *_ask_ids(runner.tokenizer, "What is this?"))
@@ -248,7 +248,7 @@ def test_only_one_thread_is_let_in(runner: Runner, monkeypatch: pytest.MonkeyPat
         lambda: runner.prepare(_image(2)),
         lambda: next(begun_elsewhere),
     ):
-        with pytest.raises(RunnerError, match="still answering"):
+        with pytest.raises(RunnerError, match="got a call during an answer"):
             call()
     go_on.set()
     other.join()
@@ -268,7 +268,7 @@ def test_an_engine_that_fails_is_one_line_and_loses_nothing(runner: Runner, monk
     monkeypatch.setattr(_engine(runner), "generate", failing)
     with pytest.raises(RunnerError, match=r"^engine: got the sky,$"):
         list(runner.follow_up("Why?", max_new_tokens=5))
-    with pytest.raises(RunnerError, match="none is finished"):
+    with pytest.raises(RunnerError, match="got no finished answer"):
         _ = runner.answer
     monkeypatch.undo()
     list(runner.follow_up("Why?", max_new_tokens=5))
@@ -283,7 +283,7 @@ def test_what_the_cpp_engine_cannot_run_is_one_line(tiny_bundle: Bundle, call: s
         "show": (torch.zeros(3, 20, 20, dtype=torch.uint8),),
         "generate": (too_many, 4, 0.0, lambda token: True),
     }
-    with Runner(tiny_bundle) as runner, runner.lent_engine() as engine:
+    with Runner(tiny_bundle) as runner, runner.exclusive_engine() as engine:
         with pytest.raises(RunnerError, match=r"model.pte: the engine can't run it \(.+\)$") as caught:
             getattr(engine, call)(*given[call])
         assert "\n" not in str(caught.value)
@@ -292,7 +292,7 @@ def test_what_the_cpp_engine_cannot_run_is_one_line(tiny_bundle: Bundle, call: s
 def test_an_unread_answer_ends_when_it_is_dropped(runner: Runner) -> None:
     pieces = runner.ask(_image(1), "What is this?", max_new_tokens=100)
     next(pieces)
-    with pytest.raises(RunnerError, match="still answering"):
+    with pytest.raises(RunnerError, match="got a call during an answer"):
         runner.ask(_image(1), "What is this?")
     pieces.close()
     _expect_right(runner, 2)

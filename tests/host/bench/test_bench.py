@@ -176,9 +176,9 @@ def test_measuring_the_engine_does_not_change_the_conversation(tiny_bundle: Bund
         for is_lent in (False, True):
             list(runner.ask(image, "What is this?", max_new_tokens=6))
             if is_lent:
-                with runner.lent_engine() as engine:
+                with runner.exclusive_engine() as engine:
                     engine.feed([5, 6, 7])
-                    with pytest.raises(RunnerError, match="still answering"):
+                    with pytest.raises(RunnerError, match="got a call during an answer"):
                         runner.follow_up("Why?")
             list(runner.follow_up("Why?", max_new_tokens=6))
             answers.append(runner.answer)

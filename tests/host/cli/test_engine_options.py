@@ -46,16 +46,16 @@ def test_parity_says_where_it_ran_and_how_far_the_machines_are_apart(demo_bundle
 def test_options_that_need_one_another(tmp_path: Path) -> None:
     alone = _run("parity", "demo", tmp_path, "--cpu", "cortex-a76")
     assert alone.exit_code == 2
-    assert "--cpu names the CPU that --arm64 emulates: give both" in alone.stderr
+    assert "--cpu selects the CPU that --arm64 emulates: give both" in alone.stderr
     apple = _run("parity", "demo", tmp_path, "--arm64", "--backend", "coreml")
     assert apple.exit_code == 2
-    assert "--arm64 runs ExecuTorch's program: leave out --backend coreml" in apple.stderr
+    assert "--arm64 runs ExecuTorch's program: omit --backend coreml" in apple.stderr
     layers = _run("parity", "demo", tmp_path, "--arm64", "--layers")
     assert layers.exit_code == 2
-    assert "--layers opens the program on this machine, not on the emulated CPU: leave out --arm64" in layers.stderr
+    assert "--layers runs the program on this machine, not on the emulated CPU: omit --arm64" in layers.stderr
     unchecked = _run("golden", tmp_path, "--arm64")
     assert unchecked.exit_code == 2
-    assert "give --check too" in unchecked.stderr
+    assert "also give --check" in unchecked.stderr
 
 
 def test_without_tools_the_command_says_what_to_install(

@@ -121,10 +121,10 @@ def test_export_writes_a_bundle_that_verifies(tiny_checkpoint: Path, tmp_path: P
     assert summary["quantization"]["recipe"]["llm"] == "int4"
     assert summary["quantization"]["recipe"]["lm_head"] == "int8"
     for path in (output, output.with_name("a.mvlm.zip")):
-        assert "all as the manifest says" in _run("verify", path).stdout
+        assert "all match the manifest" in _run("verify", path).stdout
     again = _run("export", tiny_checkpoint, "-o", output)
     assert again.exit_code == 1
-    assert again.stderr.strip() == f"Error: {output}: exists already; --force replaces it"
+    assert again.stderr.strip() == f"Error: {output}: already exists; --force replaces it"
 
 
 def test_one_bundle_for_both_phones(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_one_bundle_for_both_phones(tiny_checkpoint: Path, tmp_path: Path) -> No
     assert done.exit_code == 0, done.stderr
     assert re.search(r"programs +executorch [\d.]+ [kM]B, coreml [\d.]+ [kM]B", done.stdout)
     for path in (output, output.with_name("both.mvlm.zip")):
-        assert "all as the manifest says" in _run("verify", path).stdout
+        assert "all match the manifest" in _run("verify", path).stdout
     with Bundle.open(output.with_name("both.mvlm.zip")) as bundle:
         values = bundle.manifest.values
     for left in values["quantization"]["unquantized"]:
@@ -153,7 +153,7 @@ def test_one_bundle_for_both_phones(tiny_checkpoint: Path, tmp_path: Path) -> No
     [
         (("--backend", "tflite"), "got 'tflite', expected executorch or coreml"),
         (("--backend", "executorch,"), "got '', expected executorch or coreml"),
-        (("--coreml-cache-update", "one-hot"), "--coreml-cache-update is of --backend coreml"),
+        (("--coreml-cache-update", "one-hot"), "--coreml-cache-update requires --backend coreml"),
     ],
 )
 def test_a_backend_that_is_not_there_is_a_usage_error(
@@ -209,7 +209,7 @@ def test_parity_passes_and_fails_by_its_exit_code(
     other = ("parity", tmp_path / "other", tiny_bundle.path, "--images", picture.parent)
     refused = _run(*other)
     assert refused.exit_code == 1
-    assert "--force compares them all the same" in refused.stderr
+    assert "--force compares them anyway" in refused.stderr
     page = tmp_path / "report.html"
     forced = _run(*other, "--force", "--json", "--report", page)
     assert forced.exit_code == 1
@@ -246,7 +246,7 @@ def test_golden_and_replay_name_what_differs_by_their_exit_code(
     assert "differs: none" in _run("replay", capture, bundle).stdout
     refused = _run("replay", capture, tiny_bundle.path)
     assert refused.exit_code == 1
-    assert "--force replays all the same" in refused.stderr
+    assert "--force replays it anyway" in refused.stderr
     assert _run("ask", bundle, picture, "--capture", capture).exit_code == 2
 
     with zipfile.ZipFile(capture) as archive:

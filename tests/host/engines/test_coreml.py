@@ -245,7 +245,7 @@ def test_evaluate_by_core_ml_against_executorch(both: Bundle, tmp_path: Path, mo
     assert begun[0] == begun[1]
     assert [len(each) for each in begun[0]] == [40] * len(begun[0]) != []
     with (
-        pytest.raises(EvaluateError, match="got a checkpoint and the backend coreml, expected a bundle"),
+        pytest.raises(EvaluateError, match="got a checkpoint with the backend coreml, expected a bundle"),
         open_system(Source("demo", backend="coreml")),
     ):
         pass

@@ -84,7 +84,7 @@ def test_a_users_mistake_is_one_line(model: Path, tmp_path: Path) -> None:
         ((model, "--input", f"x0={tmp_path / 'not.npy'}"), "expected a .npy file, an image, zeros or random"),
         ((model, "--input", f"x0={tmp_path / 'no.png'}"), "expected a .npy file, an image, zeros or random"),
         ((model, "--output", tmp_path / "out.npz"), "--output: got nothing to run"),
-        ((model, "--input", "x0=zeros", "--output", tmp_path / "there.npz"), "exists already, expected a new file"),
+        ((model, "--input", "x0=zeros", "--output", tmp_path / "there.npz"), "already exists, expected a new file"),
     ):
         ran = _run(*args)
         assert ran.exit_code == 1

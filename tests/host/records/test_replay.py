@@ -59,7 +59,7 @@ def test_a_sound_capture_survives_the_zip(capture: Capture, bundle: Bundle, tmp_
     replayed = replay_capture(again, Bundle(bundle.path, bundle.manifest))
     assert replayed.differs == "none"
     assert [finding.same for finding in replayed.findings] == [True] * 4
-    with pytest.raises(CaptureError, match="exists already"):
+    with pytest.raises(CaptureError, match="already exists"):
         write_capture(capture, path)
     assert [item.name for item in tmp_path.iterdir()] == ["capture.zip"]
 
@@ -133,13 +133,13 @@ def test_ids_that_the_engine_has_no_room_for_are_refused(
 def test_the_fp32_model_answers_too(capture: Capture, bundle: Bundle, tiny_checkpoint: Path) -> None:
     opened = Bundle(bundle.path, bundle.manifest)
     assert replay_capture(capture, opened, checkpoint=tiny_checkpoint).fp32_answer
-    with pytest.raises(ParityError, match="--force compares them all the same"):
+    with pytest.raises(ParityError, match="--force compares them anyway"):
         replay_capture(capture, opened, checkpoint=DEMO_CHECKPOINT)
 
 
 def test_a_capture_of_another_bundle_is_refused(capture: Capture, bundle: Bundle) -> None:
     other = replace(capture, manifest_id="f" * 64)
-    with pytest.raises(CaptureError, match=r"expected the capture's, ffff.*; --force replays all the same"):
+    with pytest.raises(CaptureError, match=r"expected the capture's, ffff.*; --force replays it anyway"):
         _differs(other, bundle)
     assert replay_capture(other, Bundle(bundle.path, bundle.manifest), force=True).differs == "none"
 
@@ -202,7 +202,7 @@ def test_bad_captures_are_refused_in_one_line(capture: Capture, tmp_path: Path) 
     }
     record = values["record"]
     for field, value, message in (
-        ("question", 3, "record: question: got 3, expected a text"),
+        ("question", 3, "record: question: got 3, expected a string"),
         ("answer_ids", "x", "record: answer_ids: got 'x', expected a list"),
         ("stop_reason", "why", "stop_reason: got 'why', expected one of eos"),
         ("max_new_tokens", True, "max_new_tokens: got True, expected a number"),

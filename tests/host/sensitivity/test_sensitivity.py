@@ -58,8 +58,8 @@ def test_an_answer_counts_as_changed_where_greedy_decoding_differs(model: Mobile
     quantized = samples.quantized(recipe)
     flips = 0
     for each in samples._runs:
-        given = quantized.generate([each.before, each.pixels, each.after], len(each.walk.answer) + 1)
-        flips += given != each.walk.answer
+        given = quantized.generate([each.before, each.pixels, each.after], len(each.reference.answer) + 1)
+        flips += given != each.reference.answer
     assert samples.cost("lm_head", recipe).flips == flips
 
 

@@ -68,7 +68,7 @@ def test_only_the_answer_is_shown(bundle: Path, picture: Path) -> None:
 
 def test_a_conversation_explains_how_to_end_it_and_lines_can_be_edited(bundle: Path, picture: Path) -> None:
     terminal = Terminal(["ask", bundle, picture, "--max-new-tokens", "3"])
-    terminal.wait_for("One question a line. An empty line or Ctrl-D ends the conversation.")
+    terminal.wait_for("Type one question per line. An empty line or Ctrl-D ends the conversation.")
     terminal.wait_for("> ")
     left = "\x1b[D"
     terminal.type(f"What is ths?{left * 2}i\r")

@@ -1,1 +1,1 @@
-"""Checks what no desktop can run: whether the engine packed in an Android app has all that a bundle's program asks of it."""
+"""Check, without running it, whether the engine in an Android app has everything that a bundle's program needs."""

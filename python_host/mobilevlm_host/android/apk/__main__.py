@@ -1,4 +1,4 @@
-"""``python -m mobilevlm_host.android.apk``: whether an app's engine can run a bundle, as far as its files tell."""
+"""``python -m mobilevlm_host.android.apk``: check statically whether an app's engine can run a bundle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from mobilevlm_export.errors import MobileVLMError
-from mobilevlm_host.android.apk.check_apk import Finding, check_apk
+from mobilevlm_host.android.apk.check_apk import ApkFinding, check_apk
 from mobilevlm_host.terminal.command import hide_library_warnings
 
 _EPILOG = """\b
@@ -26,10 +26,10 @@ Examples:
 @click.argument("bundle", type=click.Path(path_type=Path), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def main(apk: Path, bundle: Path | None, as_json: bool) -> None:
-    """Check the APK: alignment, libraries, and that every native method its classes declare is in one of them.
+    """Check the APK: alignment, libraries, and that every native method declared by its classes is in a library.
 
-    With BUNDLE (a bundle, or a .pte alone), also that every operator and backend of its program is in the engine. Exits with 1 if
-    anything is missing. What the engine computes can only be seen on a phone.
+    With BUNDLE (a bundle or a .pte), also check that every operator and backend of its program is in the engine. Exits with 1 if
+    anything is missing. This doesn't show what the engine computes on a phone.
     """
     hide_library_warnings()
     try:
@@ -55,7 +55,7 @@ def main(apk: Path, bundle: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _check(apk: Path, bundle: Path | None) -> list[Finding]:
+def _check(apk: Path, bundle: Path | None) -> list[ApkFinding]:
     if bundle is None or bundle.suffix == ".pte":
         return check_apk(apk, bundle)
     from mobilevlm_export.bundle.read import Bundle

@@ -1,4 +1,4 @@
-"""An Android app's archive: its files, and where each begins."""
+"""An Android app's archive: its files and their offsets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Apk:
     """An APK, open for reading."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ``ApkError`` if ``path`` is not an archive."""
+        """Open ``path``; raises ``ApkError`` if it is not an archive."""
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
@@ -35,7 +35,7 @@ class Apk:
 
     @property
     def names(self) -> list[str]:
-        """Its entries, in order."""
+        """The names of the entries, in order."""
         return self._zip.namelist()
 
     def read(self, name: str) -> bytes:
@@ -52,7 +52,7 @@ class Apk:
         return found
 
     def misaligned(self) -> list[str]:
-        """Uncompressed entries that don't begin where Android maps them from: libraries at 16 KB, all others at 4 bytes."""
+        """Uncompressed entries without the alignment that Android needs to map them: 16 KB for libraries, 4 bytes for all others."""
         wrong = []
         for info in self._zip.infolist():
             needed = PAGE_BYTES if info.filename.endswith(".so") else 4
@@ -61,7 +61,7 @@ class Apk:
         return wrong
 
     def compressed(self) -> list[str]:
-        """Entries that Android must find uncompressed, and are not."""
+        """Compressed entries that Android requires to be uncompressed."""
         return [
             info.filename
             for info in self._zip.infolist()

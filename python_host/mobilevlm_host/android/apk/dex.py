@@ -1,4 +1,4 @@
-"""Native methods that an app's classes declare, as Debian's ``dexdump`` lists them."""
+"""The native methods declared by an app's classes, from the output of Debian's ``dexdump``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NativeMethod:
 
     @property
     def symbol(self) -> str:
-        """The name under which the runtime looks it up if it isn't registered."""
+        """The exported name that the runtime looks up if the method isn't registered."""
         return f"Java_{_mangled(self.owner)}_{_mangled(self.name)}"
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ def _natives(listing: str) -> list[NativeMethod]:
 
 
 def _mangled(name: str) -> str:
-    """JNI's spelling of a name."""
+    """JNI's mangled form of a name."""
     spelled = {"/": "_", "_": "_1", ";": "_2", "[": "_3"}
     return "".join(
         spelled.get(letter, letter if letter.isascii() and letter.isalnum() else f"_0{ord(letter):04x}")

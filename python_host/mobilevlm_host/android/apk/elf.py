@@ -1,4 +1,4 @@
-"""Reads of a shared library what its loading depends on: segments, needed libraries, exported names, texts."""
+"""Read the parts of a shared library that loading depends on: segments, needed libraries, exported names, strings."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class _Segment:
 
 
 class SharedLibrary:
-    """A 64-bit little-endian ELF file, as Android loads it."""
+    """A 64-bit little-endian ELF file for Android."""
 
     def __init__(self, name: str, data: bytes) -> None:
-        """Raises ``ApkError`` if ``data`` is not such a file."""
+        """Parse ``data``; raises ``ApkError`` if it is not such a file."""
         self.name, self.data = name, data
         if data[:6] != b"\x7fELF\x02\x01":
             raise ApkError(f"{name}: got {data[:6]!r}, expected a 64-bit little-endian ELF file")
@@ -37,7 +37,7 @@ class SharedLibrary:
             self._segments = [self._segment(start + 56 * index) for index in range(count)]
             self._tables = self._dynamic()
         except struct.error as error:
-            raise ApkError(f"{name}: {error}, expected a whole ELF file") from error
+            raise ApkError(f"{name}: {error}, expected a complete ELF file") from error
 
     def _segment(self, at: int) -> _Segment:
         kind, _, offset, address, _, size, _, alignment = struct.unpack_from("<IIQQQQQQ", self.data, at)
@@ -54,22 +54,22 @@ class SharedLibrary:
         for segment in self._segments:
             if segment.kind == _PT_LOAD and segment.address <= address < segment.address + segment.size:
                 return segment.offset + address - segment.address
-        raise ApkError(f"{self.name}: address {address:#x} is in no segment, expected a whole ELF file")
+        raise ApkError(f"{self.name}: got address {address:#x} outside all segments, expected a complete ELF file")
 
     @property
     def alignment(self) -> int:
-        """The least alignment of its loaded segments, in bytes."""
+        """The smallest alignment of its loaded segments, in bytes."""
         return min((segment.alignment for segment in self._segments if segment.kind == _PT_LOAD), default=0)
 
     @cached_property
     def needed(self) -> list[str]:
-        """Libraries that the loader loads with it."""
+        """The libraries that it depends on."""
         strings = self._dynamic_strings()
         return [_text(strings, value) for tag, value in self._tables if tag == _DT_NEEDED]
 
     @cached_property
     def exports(self) -> set[str]:
-        """Names that other code can look up in it."""
+        """The names that it exports."""
         strings = self._dynamic_strings()
         symbols = self._value(_DT_SYMTAB)
         if symbols is None:
@@ -81,8 +81,8 @@ class SharedLibrary:
                 names.add(_text(strings, name))
         return names
 
-    def holds(self, text: str) -> bool:
-        """Whether the C string ``text`` is in it, perhaps as the end of a longer one, as linkers merge them."""
+    def has_string(self, text: str) -> bool:
+        """Whether it contains the C string ``text``, possibly as the end of a longer one, because linkers merge strings."""
         return self.data.find(text.encode() + b"\0") >= 0
 
     def _value(self, tag: int) -> int | None:
@@ -105,7 +105,7 @@ class SharedLibrary:
             kind, _, _, offset, length = struct.unpack_from("<IQQQQ", self.data, table + size * index + 4)
             if kind == _SHT_DYNSYM and offset == begin:
                 return int(offset + length)
-        raise ApkError(f"{self.name}: got no section of dynamic symbols, expected one")
+        raise ApkError(f"{self.name}: got no dynamic symbols, expected a section of them")
 
 
 def _text(strings: bytes, at: int) -> str:

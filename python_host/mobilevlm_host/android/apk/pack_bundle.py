@@ -1,4 +1,4 @@
-"""Packs an APK to be signed: libraries uncompressed at 16 KB, so that phones with large pages map them from the file."""
+"""Pack an APK for signing, with uncompressed libraries aligned to 16 KB so that phones with large pages can map them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mobilevlm_export.files.atomic_file import atomic_file
 from mobilevlm_host.android.apk.archive import PAGE_BYTES
 
 _STORED = (".so", ".arsc", ".png", ".webp", ".zip")
-_ALIGNED = 0xD935  # the extra field that signing tools read and keep
+_ALIGNED = 0xD935  # the extra field for alignment, which signing tools preserve
 _EPOCH = (1981, 1, 1, 1, 1, 2)
 
 
 def pack(out: Path, resources: Path, files: dict[str, Path]) -> None:
-    """Write ``out``: the entries of ``resources`` (aapt2's archive), then ``files`` by their names in the archive."""
+    """Write ``out``: the entries of ``resources`` (aapt2's archive), then ``files`` (name in the archive → path)."""
     with atomic_file(out) as beside, zipfile.ZipFile(beside, "w") as target:
         with zipfile.ZipFile(resources) as source:
             for name in source.namelist():

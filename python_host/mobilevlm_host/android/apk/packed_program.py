@@ -1,4 +1,4 @@
-"""What an ExecuTorch program asks of an engine."""
+"""What an ExecuTorch program requires of an engine."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mobilevlm_export.lower.unpacked_constants import UnpackedConstant, unpacked
 
 @dataclass(frozen=True)
 class Needs:
-    """Operators with overloads, such as ``llama::custom_sdpa.out``; backends, such as ``XnnpackBackend``; and constants that an
-    engine for phones must not free, though all do: a good program has none.
+    """Operators with overloads, such as ``llama::custom_sdpa.out``; backends, such as ``XnnpackBackend``; and constants that
+    engines must not free, although those of phones do: there should be none.
     """
 
     operators: frozenset[str]
@@ -22,7 +22,7 @@ class Needs:
 
 
 def program_needs(path: Path) -> Needs:
-    """What the program in ``path`` needs. Only its tables are read, not the weights behind them.
+    """The needs of the program ``path``. Only its tables are read, not its weights.
 
     Raises ``ApkError`` if it is not an ExecuTorch program.
     """
