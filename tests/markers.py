@@ -24,6 +24,7 @@ NAMES = {
         "tiny_coreml_bundle",
         "export_bundle",
         "exported",
+        "run_demo",
         "export_with_golden",
         "lower_executorch",
         "lower_coreml",
@@ -42,9 +43,16 @@ def add_markers(item: pytest.Item) -> None:
     named: set[str] = set(item.fixturenames)
     if hasattr(item, "callspec"):
         named |= {value for value in item.callspec.params.values() if isinstance(value, str)}
-    fixtures = item._fixtureinfo.name2fixturedefs
-    for function in (item.obj, *(definitions[-1].func for definitions in fixtures.values())):
-        _collect_names(function, named, set())
+    seen: set[Any] = set()
+    _collect_names(item.obj, named, seen)
+    # A fixture is asked for by its name alone, or by getfixturevalue(name).
+    followed: set[str] = set()
+    while waiting := named - followed:
+        followed |= waiting
+        for name in waiting:
+            for definition in item.session._fixturemanager.getfixturedefs(name, item) or ():
+                named.update(definition.argnames)
+                _collect_names(definition.func, named, seen)
     for marker, names in NAMES.items():
         if names & named:
             item.add_marker(marker)
