@@ -68,24 +68,30 @@ class MobileVLM(nn.Module):
         Raises:
             PromptError: there is text and the model has no tokenizer.
         """
-        return torch.cat([self._embed_one(segment, index == 0) for index, segment in enumerate(segments)], dim=1)
+        parts = []
+        for index, segment in enumerate(segments):
+            if isinstance(segment, str):
+                segment = self._encode(segment, is_first=index == 0)
+            elif isinstance(segment, Image):
+                segment = preprocess(segment, self.config)
+            parts.append(self._embed_image(segment) if isinstance(segment, Tensor) else self._embed_ids(segment))
+        return torch.cat(parts, dim=1)
 
-    def _embed_one(self, segment: Segment, first: bool) -> Tensor:
-        if isinstance(segment, str):
-            if self.tokenizer is None:
-                raise PromptError("segments: got text, expected token ids, because this model has no tokenizer")
-            bos = [self.tokenizer.bos_id] if first else []
-            return self._embed_one([*bos, *self.tokenizer.encode(segment)], first)
-        if isinstance(segment, Image):
-            return self._embed_one(preprocess(segment, self.config), first)
-        if not isinstance(segment, Tensor):
-            ids = torch.tensor([list(segment)], dtype=torch.long, device=self.token_embedding.weight.device)
-            embeds: Tensor = self.token_embedding(ids)
-            return embeds
-        if segment.dtype == torch.uint8:
-            image: Tensor = self.vision_encoder(segment[None])
-            return image
-        return segment[None]
+    def _encode(self, text: str, *, is_first: bool) -> list[int]:
+        if self.tokenizer is None:
+            raise PromptError("segments: got text, expected token ids, because this model has no tokenizer")
+        return [*([self.tokenizer.bos_id] if is_first else []), *self.tokenizer.encode(text)]
+
+    def _embed_ids(self, ids: Sequence[int]) -> Tensor:
+        embeds: Tensor = self.token_embedding(
+            torch.tensor([list(ids)], dtype=torch.long, device=self.token_embedding.weight.device)
+        )
+        return embeds
+
+    def _embed_image(self, image: Tensor) -> Tensor:
+        """Pixels uint8 [3, S, S], or embeddings [tokens, D] → [1, tokens, D]."""
+        embeds: Tensor = self.vision_encoder(image[None]) if image.dtype == torch.uint8 else image[None]
+        return embeds
 
     def most_likely(self, logits: Tensor) -> int:
         """The id of the highest of ``logits`` [V], among the ids that the tokenizer has a piece for."""

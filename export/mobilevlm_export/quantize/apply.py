@@ -8,6 +8,7 @@ weight.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -93,39 +94,60 @@ def quantize(
     _require_layers(model, recipe)
     parts = model_parts(model)
     total = sum(1 for part in parts.values() for _ in quantizable(part))
-    done = 0
-    components, unquantized = {}, {}
+    step = itertools.count(1)
+    reports: dict[str, tuple[ComponentReport, list[Unquantized]]] = {}
     for name, part in parts.items():
-        before = after = modules = 0
-        left: list[Unquantized] = []
+        weights = []
         for path, module in quantizable(part):
-            scheme, where = recipe.scheme(name, path), f"{name}.{path}".rstrip(".")
-            float_bytes = _require_float(module, where) * 4
-            bits = _bits(scheme, module)
-            hessian = None
-            if scheme == CALIBRATED and bits == 4:
-                if inputs is None:
-                    raise QuantizeError(f"{where}: got no calibration data, expected texts with images")
-                hessian = inputs.hessian(path)
-            _quantize_module(module, bits, where, hessian)
+            weights.append(_quantize_weight(module, name, path, recipe, inputs))
             trim()
-            before += float_bytes
-            after += shipped_bytes(module.weight)
-            modules += bits < 32
-            if scheme in ("int4", CALIBRATED) and bits == 8:
-                weight = f"{path}.weight".lstrip(".")
-                left.append(Unquantized(name, weight, shipped_bytes(module.weight), _group_reason(module)))
-            done += 1
-            progress("quantize", done, total)
+            progress("quantize", next(step), total)
         widen(part)
-        components[name] = ComponentReport(name, _scheme_name(name, recipe), modules, before, after)
-        unquantized[name] = left + _left_over(name, part)
+        reports[name] = (
+            ComponentReport(
+                name,
+                _scheme_name(name, recipe),
+                sum(weight.bits < 32 for weight in weights),
+                sum(weight.float_bytes for weight in weights),
+                sum(weight.bytes for weight in weights),
+            ),
+            [weight.widened for weight in weights if weight.widened] + _left_over(name, part),
+        )
     return QuantizeReport(
         recipe,
-        tuple(components[name] for name in KNOBS),
-        tuple(left for name in KNOBS for left in unquantized[name]),
+        tuple(reports[name][0] for name in KNOBS),
+        tuple(left for name in KNOBS for left in reports[name][1]),
         calibration=inputs.description if inputs else "",
     )
+
+
+@dataclass(frozen=True)
+class _QuantizedWeight:
+    """Bits of a quantized weight, its bytes in float32 and as shipped, and why it has more bits than the recipe says, if it has."""
+
+    bits: int
+    float_bytes: int
+    bytes: int
+    widened: Unquantized | None
+
+
+def _quantize_weight(
+    module: nn.Linear | nn.Embedding, part: str, path: str, recipe: Recipe, inputs: LinearInputs | None
+) -> _QuantizedWeight:
+    """Quantize the weight of ``module``, at ``path`` in ``part``."""
+    scheme, where = recipe.scheme(part, path), f"{part}.{path}".rstrip(".")
+    float_bytes = _require_float(module, where) * 4
+    bits = _bits(scheme, module)
+    hessian = None
+    if scheme == CALIBRATED and bits == 4:
+        if inputs is None:
+            raise QuantizeError(f"{where}: got no calibration data, expected texts with images")
+        hessian = inputs.hessian(path)
+    _quantize_module(module, bits, where, hessian)
+    shipped, widened = shipped_bytes(module.weight), None
+    if scheme in ("int4", CALIBRATED) and bits == 8:
+        widened = Unquantized(part, f"{path}.weight".lstrip("."), shipped, _group_reason(module))
+    return _QuantizedWeight(bits, float_bytes, shipped, widened)
 
 
 def shipped_bytes(weight: Any) -> int:
