@@ -76,7 +76,7 @@ def _require_compiler() -> None:
 
 
 def _missing(tool: str) -> EngineError:
-    return EngineError(f"arm64: {tool} is not there, expected it on PATH; install it: sudo apt-get install {_PACKAGES}")
+    return EngineError(f"arm64: {tool} not found, expected it on PATH; install it: sudo apt-get install {_PACKAGES}")
 
 
 def _build(name: str, sources: list[Path], flags: tuple[str, ...], progress: Progress) -> Path:
@@ -130,7 +130,7 @@ def _download(wanted: str, folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        raise EngineError(f"arm64: pip can't fetch executorch {wanted} for {_PLATFORM} ({lines[-1].strip()})")
+        raise EngineError(f"arm64: pip can't download executorch {wanted} for {_PLATFORM} ({lines[-1].strip()})")
     got = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
     if got != _WHEELS[wanted]:
         raise EngineError(f"arm64: {wheels[0].name}: got SHA-256 {got[:16]}…, expected {_WHEELS[wanted][:16]}…")
