@@ -99,6 +99,17 @@ def test_file_names_are_unique(modules: dict[str, Path]) -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
+@pytest.mark.parametrize("modules", [EXPORT, HOST], ids=["export", "host"])
+def test_class_names_are_unique(modules: dict[str, Path]) -> None:
+    names = Counter(
+        node.name
+        for file in modules.values()
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 @pytest.mark.parametrize("package", [mobilevlm_export, mobilevlm_host])
 def test_no_module_shadows_a_public_name(package: ModuleType) -> None:
     """An imported module becomes an attribute of its package, so it must not have the name of a public object of the package."""
