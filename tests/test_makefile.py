@@ -14,7 +14,7 @@ _TARGETS = re.findall(r"^([a-z0-9-]+):.* ## ", _MAKEFILE, re.MULTILINE)
 
 def test_every_target_is_listed_in_columns() -> None:
     head, *lines = subprocess.run(
-        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     assert [line.split()[0] for line in lines] == _TARGETS
     (phony,) = re.findall(r"^\.PHONY: (help .*)", _MAKEFILE, re.MULTILINE)

@@ -64,7 +64,7 @@ def test_an_interrupted_run_says_how_it_continues(
     code, output = _run(*command)
     assert code == 1
     kept = tmp_path / "out.state"
-    assert f"Stopped. What is done is kept in {kept}: run the same command again to continue." in output
+    assert f"Stopped. Progress is saved in {kept}; run the same command again to continue." in output
     monkeypatch.undo()
     code, output = _run(*command)
     assert code == 0, output

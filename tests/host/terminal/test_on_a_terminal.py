@@ -97,7 +97,7 @@ def test_every_command_with_a_bar_leaves_only_its_result(
     commands = {
         ("verify", bundle): "3 files, ",
         ("inspect", tiny_checkpoint): "parameters",
-        ("golden", bundle): "How many objects are there?",
+        ("golden", bundle): "How many objects",
         ("parity", tiny_checkpoint, bundle, "--images", pictures, "--layers"): "text_decoder.layers.1 ",
         ("sensitivity", tiny_checkpoint, "--images", pictures, "--budget", "900kB"): "Proposed",
         ("evaluate", bundle, "--benchmark", "demo", "--limit", "1"): "Answers:",
