@@ -14,7 +14,7 @@ CODE = [*APP.rglob("*.swift"), *(ROOT / "ios_app/Sources/MobileVLMApp").rglob("*
 ANDROID = ROOT / "android_app/app/src/main/res"
 LANGUAGES = {"en": "values", "zh-Hans": "values-zh"}
 
-# What stands in the parentheses of a call that says something; such calls may stand in one another.
+# The argument of a call that shows a text; such calls may be nested.
 CALL = r"(?=\b(?:[Ll]ocalized|LocalizedText|PictureNotice|localizedString|self\.init)\(((?:[^()]|\([^()]*\))*))"
 
 # What is said on iOS alone.

@@ -32,7 +32,7 @@ def use_weights_cache(on: bool = True) -> None:
     crashes the process. Without it they stay.
 
     Raises:
-        RunnerError: this ExecuTorch can't be told so.
+        RunnerError: this ExecuTorch has no such setting.
     """
     import_runtime()
     library = LIBRARY.find()

@@ -1,9 +1,10 @@
-"""The program of a bundle, opened: what it computes, and beside it what stands between its layers.
+"""A copy of a bundle's program that also returns the values between its layers.
 
-A delegate tells nothing of its inside. ExecuTorch's own taps for that are set while a model is lowered, so they would show another
-program than the one that ships; and its event tracer sees only what goes in and out of delegates, and ends the process when its
-buffer is full. So the shipped program is read by ExecuTorch's own readers, the values between its layers are declared outputs
-of the delegate and of the method, in memory of their own, and it is written again beside. Operators, weights, kernels: the same.
+A delegate doesn't expose its intermediate values. ExecuTorch's own taps are set while a model is lowered, so they would measure a
+different program from the one that ships; its event tracer sees only the inputs and outputs of delegates, and ends the process
+when its buffer is full. So the shipped program is read with ExecuTorch's own readers, the values between its layers are declared
+outputs of the delegate and of the method, in memory of their own, and the result is written to a new file. Operators, weights
+and kernels stay the same.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _plan(opened: Any, method: str) -> Any:
 
 
 def _tap_text_decoder(plan: Any) -> int:
-    """Between two layers stands one value as large as the method's input; it goes from a delegate to the next."""
+    """Between two layers is one value as large as the method's input, passed from one delegate to the next."""
     given = plan.values[plan.inputs[0]].val.sizes
     states: dict[int, None] = {}
     for argument in (argument for call in _delegate_calls(plan) for argument in call.args):

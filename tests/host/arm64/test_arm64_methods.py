@@ -81,7 +81,7 @@ def with_one_change(tmp_path: Path, before: str, after: str) -> Path:
 
 
 def measured(bundle: Bundle, *, program: Path | None = None, arm: Bundle | None = None) -> ParityReport:
-    """One sample: the ARM program beside this machine's, held to the fp32 demo."""
+    """One sample: the ARM program compared with this machine's and with the fp32 demo."""
     samples = default_samples()[:1]
     recipe = bundle.manifest.values["quantization"]["recipe"]
     with Runner(bundle) as runner, Arm64Methods(arm or bundle, program=program) as emulated:

@@ -31,7 +31,7 @@ HALF, SINGLE, HALF_CACHE = 3e-2, 1e-3, 1e-2
 
 @dataclass(frozen=True)
 class Lowered:
-    """A saved model beside the eager one of the very same weights, each dequantized to float32."""
+    """A saved model and the eager model with the same weights, dequantized to float32."""
 
     folder: Path
     reference: MobileVLM
@@ -136,7 +136,7 @@ def test_prefill_in_chunks_and_decode_equal_the_whole_text(lowered: Lowered) -> 
 
 @torch.inference_mode()
 def test_padding_never_leaks(int4: Lowered) -> None:
-    """Whatever stands in the padding, and however a text is cut into chunks, the answer is the same to the last bit."""
+    """Whatever is in the padding, and however a text is cut into chunks, the answer is the same to the last bit."""
     embeds = embeds_of(int4.reference, 24)
     answers = []
     for padding in (0.0, 1e4, float("inf"), float("nan")):

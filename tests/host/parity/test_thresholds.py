@@ -1,4 +1,4 @@
-"""Which limits a recipe is held to."""
+"""Which limits apply to a recipe."""
 
 from __future__ import annotations
 
