@@ -68,12 +68,12 @@ def test_the_whole_session(seam: Path, pattern: str) -> None:
 
 
 @pytest.mark.usefixtures("x86_64")
-def test_faults_and_bad_moments(seam: Path) -> None:
+def test_engine_faults_at_every_step(seam: Path) -> None:
     assert "OK (12 tests)" in run_tests(seam, "test_engine_host.sh", "x86_64", "EngineFaults")
 
 
 @pytest.mark.usefixtures("x86_64")
-def test_three_hundred_questions_take_no_memory(seam: Path) -> None:
+def test_three_hundred_questions_leak_no_memory(seam: Path) -> None:
     # Interpreted, and with its heap touched from the beginning, the JVM itself stays as large as it is.
     steady = "-Xint -XX:+AlwaysPreTouch"
     said = run_tests(seam, "test_engine_host.sh", "x86_64", "EngineGrowth", JAVA_TOOL_OPTIONS=steady)
@@ -82,7 +82,7 @@ def test_three_hundred_questions_take_no_memory(seam: Path) -> None:
 
 
 @pytest.mark.usefixtures("x86_64")
-def test_a_record_that_differs_is_told(demo_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_record_that_differs_is_reported(demo_bundle: Bundle, tmp_path: Path) -> None:
     copy = shutil.copytree(demo_bundle.path, tmp_path / "copy.mvlm")
     index = copy / "golden" / "golden.json"
     values = json.loads(index.read_text())
@@ -133,7 +133,7 @@ def test_options_that_need_one_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("x86_64")
-def test_an_engine_that_is_none_is_refused(demo_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_engine_is_refused(demo_bundle: Bundle, tmp_path: Path) -> None:
     missing = _run("golden", demo_bundle.path, "--check", "--android", "--engine", tmp_path / "no.aar")
     assert missing.exit_code == 1
     assert missing.stderr.endswith(

@@ -11,7 +11,7 @@ from seam import require_capture_replays, run_tests
 from mobilevlm_host.cli.mvlm import main
 
 
-def test_kotlin_says_what_mvlm_ask_says(seam: Path) -> None:
+def test_kotlin_answers_like_mvlm_ask(seam: Path) -> None:
     assert "OK (1 test)" in run_tests(seam, "test_android.sh", "PipeEndToEnd")
     require_capture_replays(seam)
 

@@ -35,13 +35,13 @@ INSTRUCTIONS = {"sdot": SDOT, "smmla": SMMLA}
 
 
 @pytest.mark.parametrize("cpu", [DEFAULT_CPU, I8MM])
-def test_a_phones_cpu_gives_what_the_golden_records_say(demo_bundle: Bundle, cpu: str) -> None:
+def test_a_phones_cpu_matches_the_golden_records(demo_bundle: Bundle, cpu: str) -> None:
     replays = check_golden(demo_bundle, arm64_cpu=cpu)
     assert [replay.differs for replay in replays.values()] == ["none"] * 3
     assert all(finding.same for replay in replays.values() for finding in replay.findings)
 
 
-def test_a_phone_answers_as_the_runner_does(demo_bundle: Bundle) -> None:
+def test_an_emulated_phone_answers_like_the_runner(demo_bundle: Bundle) -> None:
     spec = ModelSpec.of(demo_bundle)
     with Arm64Methods(demo_bundle) as methods:
         engine = MethodsGeneration(methods, pieces=spec.tokenizer.vocab_size, max_prefill=spec.max_prefill)

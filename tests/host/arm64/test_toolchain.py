@@ -70,7 +70,7 @@ def test_another_wheel_than_the_pinned_one_is_refused(cache: Path, monkeypatch: 
 
 
 @pytest.mark.usefixtures("compiler")
-def test_a_wheel_that_pip_can_not_fetch_is_one_line(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wheel_that_pip_cannot_fetch_is_one_line(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a_wheel(monkeypatch, pip_exits=1, pip_says="WARNING: retrying\nERROR: no network\n")
     with pytest.raises(EngineError, match=r"pip can't download executorch 1.5.1 for \w+ \(ERROR: no network\)$"):
         toolchain.build_methods()

@@ -100,7 +100,7 @@ def test_a_prompt_that_is_stopped_is_resumed() -> None:
     assert engine.calls == ["reset", "feed 4", "feed 4", "feed 2"]
 
 
-def test_what_an_error_or_a_loan_has_spoiled_is_fed_again() -> None:
+def test_the_cache_is_refilled_after_an_error_or_exclusive_use() -> None:
     engine = _Tape()
     cache = KVCache(engine, _MAX_PREFILL)
     expected = _generate(cache, [1, 2, 3], 2)
@@ -114,7 +114,7 @@ def test_what_an_error_or_a_loan_has_spoiled_is_fed_again() -> None:
     assert _generate(cache, [1, 2, 3], 2) == expected
 
 
-def test_an_engine_that_goes_back_keeps_the_image_for_another_question() -> None:
+def test_an_engine_that_can_rewind_keeps_the_image_for_another_question() -> None:
     engine, image = _Tape(goes_back=True), _image()
     cache = KVCache(engine, _MAX_PREFILL)
     cache.hold([1, 2, image])

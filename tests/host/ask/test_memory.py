@@ -19,7 +19,7 @@ _MOST_BYTES = 2_000_000
 _QUESTIONS = ("How many squares are there?", "Describe the image.", "What color is the circle?")
 
 
-def test_a_thousand_questions_leave_nothing_behind(demo_bundle: Bundle) -> None:
+def test_a_thousand_questions_leak_no_memory(demo_bundle: Bundle) -> None:
     noise = np.random.default_rng(0)
     with Runner(demo_bundle, threads=1) as runner:
         for _ in range(_WARM_UP // 4):

@@ -58,7 +58,7 @@ def _answer(model: MobileVLM, tokenizer: Tokenizer, image: Image.Image) -> str:
     return tokenizer.decode(model.generate([before, image, after], _NEW))
 
 
-def test_the_oracles_say_what_the_model_without_the_rows_says(
+def test_the_fp32_model_answers_like_the_model_without_padding_rows(
     checkpoint: Path, image: Image.Image, expected: str
 ) -> None:
     model = load_checkpoint(checkpoint)
@@ -74,7 +74,7 @@ def test_the_oracles_say_what_the_model_without_the_rows_says(
 
 
 @pytest.mark.parametrize("backend", ["executorch", "coreml"])
-def test_a_bundle_says_what_the_model_without_the_rows_says(
+def test_a_bundle_answers_like_the_model_without_padding_rows(
     backend: str, checkpoint: Path, image: Image.Image, expected: str, tmp_path: Path
 ) -> None:
     job = ExportJob(checkpoint, tmp_path / "padded.mvlm", RECIPES["fp32"], backends=(backend,))

@@ -113,7 +113,7 @@ def test_follow_ups_keep_the_conversation(runner: Runner) -> None:
         assert runner.stats.image_encode_s == 0
 
 
-def test_the_texts_are_the_manifests(tiny_bundle: Bundle) -> None:
+def test_the_prompts_texts_come_from_the_manifest(tiny_bundle: Bundle) -> None:
     texts = {"before_image": "A chat. USER: ", "after_image": " {question} ASSISTANT: ", "follow_up": "and {question}"}
     values = dict(tiny_bundle.manifest.values) | {"prompt": tiny_bundle.manifest.values["prompt"] | texts}
     with Runner(Bundle(tiny_bundle.path, replace(tiny_bundle.manifest, values=values))) as runner:
@@ -158,7 +158,7 @@ def test_limits_that_no_answer_can_have_are_refused_before_anything_runs(
     assert str(caught.value) == said
 
 
-def test_a_warm_answer_is_of_pieces_and_ends(runner: Runner) -> None:
+def test_an_answer_streams_pieces_and_ends(runner: Runner) -> None:
     list(runner.ask(_image(1), "What is this?", max_new_tokens=NEW, temperature=1.0))
     ids = runner.answer.token_ids
     assert ids is not None
@@ -178,7 +178,7 @@ def test_stop_from_another_thread(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize(("during", "tokens"), [("ask", 0), ("reset", 0), ("feed", 0), ("show", 0), ("generate", 1)])
-def test_a_stop_before_the_first_token_is_heeded(
+def test_a_stop_before_the_first_token_is_honored(
     runner: Runner, during: str, tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner.forget()  # so that everything is fed
@@ -204,7 +204,7 @@ def test_a_stop_before_the_first_token_is_heeded(
         assert runner.answer.token_ids == _eager(runner, _image(1), *_ask_ids(runner.tokenizer, "What is this?"))
 
 
-def test_an_answer_of_which_nothing_was_read_leaves_the_runner_free(runner: Runner) -> None:
+def test_an_unread_answer_leaves_the_runner_free(runner: Runner) -> None:
     dropped = runner.ask(_image(1), "What is this?")
     del dropped
     runner.ask(_image(1), "What is this?").close()
@@ -214,7 +214,7 @@ def test_an_answer_of_which_nothing_was_read_leaves_the_runner_free(runner: Runn
     assert runner.answer.token_ids == _eager(runner, _image(2), *_ask_ids(runner.tokenizer, "What is this?"))
 
 
-def test_a_follow_up_follows_what_was_read_of_a_dropped_answer(runner: Runner) -> None:
+def test_a_follow_up_continues_what_was_read_of_an_abandoned_answer(runner: Runner) -> None:
     asked = _ask_ids(runner.tokenizer, "What is this?")
     answer = _eager(runner, _image(1), *asked, new=60)
     pieces = runner.ask(_image(1), "What is this?", max_new_tokens=60)
@@ -298,7 +298,7 @@ def test_an_unread_answer_ends_when_it_is_dropped(runner: Runner) -> None:
     _expect_right(runner, 2)
 
 
-def test_the_engines_prints_stay_away(runner: Runner, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_engines_output_is_hidden(runner: Runner, capfd: pytest.CaptureFixture[str]) -> None:
     for piece in runner.ask(_image(1), "What is this?", max_new_tokens=NEW):
         print(f"[{piece}]")
     captured = capfd.readouterr()
@@ -320,7 +320,7 @@ def test_a_closed_runner_answers_nothing(tiny_bundle: Bundle) -> None:
             call()
 
 
-def test_closing_stops_an_answer_that_is_half_read(tiny_bundle: Bundle) -> None:
+def test_closing_stops_a_partly_read_answer(tiny_bundle: Bundle) -> None:
     with Runner(tiny_bundle) as runner:
         pieces = runner.ask(_image(1), "What is this?", max_new_tokens=140)
         first = next(pieces)
@@ -334,7 +334,7 @@ def test_closing_stops_an_answer_that_is_half_read(tiny_bundle: Bundle) -> None:
     del pieces
 
 
-def test_a_process_may_end_in_the_middle_of_an_answer(tiny_bundle: Bundle) -> None:
+def test_a_process_may_end_during_an_answer(tiny_bundle: Bundle) -> None:
     code = """if True:
         import sys
         from PIL import Image

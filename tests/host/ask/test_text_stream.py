@@ -26,7 +26,7 @@ def test_words_keep_their_spaces_but_not_the_first() -> None:
     assert [stream.add(piece) for piece in ("▁a", "▁red", "▁", "7", "s")] == ["a", " red", " ", "7", "s"]
 
 
-def test_a_cut_character_is_shown_as_unknown_not_as_an_error() -> None:
+def test_an_incomplete_character_is_shown_as_unknown() -> None:
     stream = TextStream(frozenset())
     assert [stream.add(piece) for piece in _pieces("你")[:2]] == ["", ""]
     assert stream.finish() == "\ufffd"

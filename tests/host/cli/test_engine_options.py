@@ -23,7 +23,7 @@ def _run(*arguments: object) -> Result:
 
 
 @pytest.mark.usefixtures("run_methods")
-def test_parity_says_where_it_ran_and_how_far_the_machines_are_apart(demo_bundle: Bundle, tmp_path: Path) -> None:
+def test_parity_on_arm64_reports_the_machines_differences(demo_bundle: Bundle, tmp_path: Path) -> None:
     pictures, page = tmp_path / "pictures", tmp_path / "report.html"
     pictures.mkdir()
     shutil.copy(DEMO_SAMPLES / "two-shapes.png", pictures)

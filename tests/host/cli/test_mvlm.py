@@ -92,7 +92,7 @@ def test_a_question_that_is_not_utf_8_is_one_line(tiny_bundle: Bundle, picture: 
     assert chat.stdout.strip()
 
 
-def test_a_conversation_goes_on_after_a_bad_question(tiny_bundle: Bundle, picture: Path) -> None:
+def test_a_conversation_continues_after_a_bad_question(tiny_bundle: Bundle, picture: Path) -> None:
     asked = ("What is this?\n" + "word " * 300 + "\nHow many?\n\n").encode()
     done = _run("ask", tiny_bundle.path, picture, "--max-new-tokens", 4, stdin=asked)
     assert done.exit_code == 0, done.stderr
@@ -156,7 +156,7 @@ def test_one_bundle_for_both_phones(tiny_checkpoint: Path, tmp_path: Path) -> No
         (("--coreml-cache-update", "one-hot"), "--coreml-cache-update requires --backend coreml"),
     ],
 )
-def test_a_backend_that_is_not_there_is_a_usage_error(
+def test_a_missing_backend_is_a_usage_error(
     tiny_checkpoint: Path, tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
     done = _run("export", tiny_checkpoint, "-o", tmp_path / "x.mvlm", *options)

@@ -34,7 +34,7 @@ def test_stage_trains_with_its_options(checkpoint: Path, data: Path, images: Pat
     assert load_checkpoint(tmp_path / "out").config.name == "tiny"
 
 
-def test_a_stage_begins_with_whatever_other_commands_take(data: Path, images: Path, tmp_path: Path) -> None:
+def test_a_stage_takes_any_checkpoint_that_other_commands_take(data: Path, images: Path, tmp_path: Path) -> None:
     places = ("--data", data, "--images", images, "-o", tmp_path / "out")
     code, output = _run("stage2", *places, "--checkpoint", "demo", "--steps", 1, "--batch-size", 1, "--workers", 0)
     assert code == 0, output

@@ -74,7 +74,7 @@ def _edited(bundle: Bundle, edit: Callable[[dict[str, Any]], object]) -> Bundle:
     return Bundle(bundle.path, replace(bundle.manifest, values=MappingProxyType(values)))
 
 
-def test_a_bundle_with_both_answers_by_executorch_unless_told(both: Bundle, tiny_coreml_bundle: Bundle) -> None:
+def test_a_bundle_with_both_backends_uses_executorch_by_default(both: Bundle, tiny_coreml_bundle: Bundle) -> None:
     assert chosen_backend(both) == "executorch"
     assert chosen_backend(both, "coreml") == "coreml"
     assert chosen_backend(tiny_coreml_bundle) == "coreml"
@@ -119,7 +119,7 @@ def test_methods_equal_the_model_however_a_prompt_is_cut(tiny_coreml_bundle: Bun
     torch.testing.assert_close(mine.text_decoder(embeds[:, 100:101], 100), expected[100], atol=1e-2, rtol=0)
 
 
-def test_too_long_a_prompt_for_the_state_is_one_line(tiny_coreml_bundle: Bundle) -> None:
+def test_a_prompt_too_long_for_the_state_is_one_line(tiny_coreml_bundle: Bundle) -> None:
     methods = CoreMLMethods(tiny_coreml_bundle)
     embeds = torch.zeros(1, 257, tiny_coreml_bundle.config.llm.hidden_size)
     for tokens, position in ((257, 0), (1, 256), (100, 200)):
@@ -146,7 +146,7 @@ def test_sampling_is_of_later_tokens_only(tiny_coreml_bundle: Bundle) -> None:
         (lambda made: made["text_decoder"].update(package="vision_encoder.mlpackage"), "got no function 'prefill'"),
     ],
 )
-def test_a_manifest_that_leads_nowhere_is_one_line(copy: Bundle, edit: Callable[[Any], object], message: str) -> None:
+def test_a_manifest_with_a_bad_path_is_one_line(copy: Bundle, edit: Callable[[Any], object], message: str) -> None:
     with pytest.raises((BundleError, MilError), match=message):
         Runner(_edited(copy, edit))
 
@@ -176,7 +176,9 @@ def test_ask_and_its_json(both: Bundle, picture: Path) -> None:
     assert default["token_ids"] == answer["token_ids"]
 
 
-def test_parity_says_what_it_shows(tiny_coreml_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_parity_reports_which_engine_computed(
+    tiny_coreml_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     _image().save(tmp_path / "picture.png")
     command = ("parity", tiny_checkpoint, tiny_coreml_bundle.path, "--images", tmp_path)
     shown = _run(*command, "--report", tmp_path / "parity.html")
@@ -205,7 +207,7 @@ def test_export_adds_golden_records_by_the_evaluator(tiny_checkpoint: Path, tmp_
     assert len(json.loads((tmp_path / "x.mvlm/golden/golden.json").read_text())["records"]) == 3
 
 
-def test_evaluation_is_of_the_artifact_that_is_asked_for(both: Bundle) -> None:
+def test_evaluation_uses_the_requested_artifact(both: Bundle) -> None:
     answers, hashes = {}, {}
     for backend in ("executorch", "coreml"):
         with open_system(Source(str(both.path), backend=backend)) as system:
@@ -251,7 +253,7 @@ def test_evaluate_by_core_ml_against_executorch(both: Bundle, tmp_path: Path, mo
         pass
 
 
-def test_what_an_evaluation_is_of_changes_with_its_own_files_alone(both: Bundle) -> None:
+def test_a_systems_hash_ignores_files_it_does_not_use(both: Bundle) -> None:
     def hashes() -> list[str]:
         found = []
         for backend in ("executorch", "coreml"):

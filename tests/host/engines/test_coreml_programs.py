@@ -135,7 +135,7 @@ def test_prefill_in_chunks_and_decode_equal_the_whole_text(lowered: Lowered) -> 
 
 
 @torch.inference_mode()
-def test_padding_never_leaks(int4: Lowered) -> None:
+def test_padding_changes_no_answer(int4: Lowered) -> None:
     """Whatever is in the padding, and however a text is cut into chunks, the answer is the same to the last bit."""
     embeds = embeds_of(int4.reference, 24)
     answers = []
@@ -188,6 +188,6 @@ def test_large_activations_do_not_overflow(tmp_path: Path) -> None:
 
 
 @torch.inference_mode()
-def test_rows_of_the_table_are_what_the_decoder_is_fed(lowered: Lowered) -> None:
+def test_the_decoder_gets_the_rows_of_the_token_table(lowered: Lowered) -> None:
     table = read_token_table(lowered.folder / TOKEN_EMBEDDING)
     assert torch.equal(table, lowered.reference.token_embedding.weight)

@@ -84,7 +84,7 @@ def test_attention_over_a_kv_cache_that_lasts_is_executorchs(process: MethodsPro
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_what_does_not_fit_the_cache_is_an_error_and_the_process_goes_on(process: MethodsProcess) -> None:
+def test_input_beyond_the_cache_is_an_error_and_the_process_survives(process: MethodsProcess) -> None:
     with pytest.raises(
         EngineError, match=r"on cortex-a76: got the error 'forward: .*', expected the result of forward"
     ):
@@ -94,7 +94,7 @@ def test_what_does_not_fit_the_cache_is_an_error_and_the_process_goes_on(process
     assert process.call("forward", *inputs(2, 0))[0].shape == (1, 2, HEADS, WIDTH)
 
 
-def test_a_process_that_dies_says_its_last_words(run_methods: Path, tmp_path: Path) -> None:
+def test_the_error_of_a_process_that_dies_has_its_last_line(run_methods: Path, tmp_path: Path) -> None:
     running = process_on(toolchain.emulator(), "no-such-cpu", run_methods, tmp_path / "no.pte")
     with pytest.raises(EngineError, match=r"forward on no-such-cpu: got .*no-such-cpu.* and exit code 1, expected"):
         running.call("forward", torch.zeros(2))

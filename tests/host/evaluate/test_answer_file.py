@@ -22,7 +22,7 @@ def _begin(path: Path, *answers: tuple[str, str]) -> Path:
     return path
 
 
-def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
+def test_answers_are_read_back_unchanged(tmp_path: Path) -> None:
     told = [("1", "a red circle"), ("2", "é\n\u2028\"'\\"), ("3", "")]
     path = _begin(tmp_path / "a.jsonl", *told)
     assert read_answer_file(path) == (HEADER, dict(told))
@@ -43,7 +43,7 @@ def test_a_damaged_answer_is_not_scored(tmp_path: Path) -> None:
     assert read_answer_file(path)[1] == {"1": "a rad circle", "2": "two"}  # from before answers had sums
 
 
-def test_a_byte_order_mark_hides_no_header(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     path = _begin(tmp_path / "a.jsonl", ("1", "a"))
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert has_header(path)
@@ -51,7 +51,7 @@ def test_a_byte_order_mark_hides_no_header(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])
-def test_a_torn_last_line_is_dropped(tmp_path: Path, cut: int) -> None:
+def test_a_truncated_last_line_is_dropped(tmp_path: Path, cut: int) -> None:
     path = _begin(tmp_path / "a.jsonl", ("1", "a"), ("2", "the last answer, cut short"))
     path.write_bytes(path.read_bytes()[:-cut])
     assert read_answer_file(path)[1] == {"1": "a"}
@@ -62,7 +62,7 @@ def test_a_torn_last_line_is_dropped(tmp_path: Path, cut: int) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 30])
-def test_a_torn_first_line_begins_anew(tmp_path: Path, length: int) -> None:
+def test_a_truncated_first_line_starts_a_new_file(tmp_path: Path, length: int) -> None:
     path = _begin(tmp_path / "a.jsonl")
     path.write_bytes(path.read_bytes()[:length])
     _begin(path, ("1", "a"))
@@ -101,7 +101,7 @@ def test_another_runs_file_is_refused_and_left_alone(tmp_path: Path, header: Hea
         (b"[" * 100_000 + b"\n", "got another kind of file, expected predictions"),
     ],
 )
-def test_what_is_no_predictions_file_is_left_alone(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_predictions_is_left_alone(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "notes"
     path.write_bytes(content)
     with pytest.raises(EvaluateError, match=message):

@@ -106,7 +106,7 @@ def test_a_picture_that_kills_every_worker_ends_the_run_and_loses_nothing(
 
 
 @pytest.mark.slow
-def test_the_command_says_on_a_cluster_what_it_says_here(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_cluster_gives_the_same_answers(tiny_checkpoint: Path, tmp_path: Path) -> None:
     def scores(*options: str) -> object:
         arguments = ("evaluate", str(tiny_checkpoint), "--benchmark", "demo", "--limit", "3", "--json", *options)
         done = CliRunner().invoke(main, arguments)

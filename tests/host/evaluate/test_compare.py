@@ -42,7 +42,7 @@ def test_mcnemar_by_hand() -> None:
     assert _compared(*_pairs(0, 0, 10, 0)).p_value == pytest.approx(2 / 1024)
 
 
-def test_the_interval_is_the_normal_one_where_that_holds() -> None:
+def test_the_interval_matches_the_normal_approximation() -> None:
     ours, theirs = _pairs(700, 120, 60, 120)
     found = _compared(ours, theirs)
     mean = (120 - 60) / 1000
@@ -69,7 +69,7 @@ def test_pictures_with_more_questions_weigh_more() -> None:
     assert found.interval == (-100.0, 100.0)  # small twice, big twice
 
 
-def test_graded_answers_flip_by_what_they_earn() -> None:
+def test_graded_answers_flip_by_their_score() -> None:
     found = _compared([0.3, 0.6, 1.0, 0.0], [0.6, 0.6, 0.9, 0.3])
     assert [(flip.item.id, flip.earned, flip.against_earned) for flip in found.flips] == [
         ("0", 0.3, 0.6),

@@ -10,7 +10,7 @@ from mobilevlm_host.evaluate import demo_questions as demo
 from mobilevlm_host.evaluate.benchmark import first_pictures
 
 
-def test_four_questions_a_scene_that_no_training_and_no_choice_saw() -> None:
+def test_four_questions_per_held_out_scene() -> None:
     # Training and mvlm demo look at the first held-out scenes.
     assert set(demo.SEEDS) < set(HELD_OUT_SEEDS)
     assert not set(demo.SEEDS) & set(HELD_OUT_SEEDS[:50_000])

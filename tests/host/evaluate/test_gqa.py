@@ -46,7 +46,7 @@ def test_score_by_hand(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "right"), [("", 0), ("no", 1), ("NO", 1), ("no, it is clear", 0), ("no .", 0), (".no", 0), ("not", 0)]
 )
-def test_one_answer(folder: Path, answer: str, right: float) -> None:
+def test_asking_one_question(folder: Path, answer: str, right: float) -> None:
     # "no ." loses its full stop and keeps the blank before it, as in the authors' conversion: wrong.
     scores = load_benchmark("gqa", folder).score({"201": answer, "202": "", "203": "", "204": ""})
     assert scores.by_item["201"] == right
@@ -100,14 +100,14 @@ def test_bad_files_are_named(folder: Path, file: str, text: str | bytes | None, 
         load_benchmark("gqa", folder)
 
 
-def test_a_question_that_nobody_asks_is_named(folder: Path) -> None:
+def test_an_answer_without_a_question_is_named(folder: Path) -> None:
     file = folder / "llava_gqa_testdev_balanced.jsonl"
     file.write_text("\n".join(file.read_text().splitlines()[:-1]))
     with pytest.raises(EvaluateError, match=r"no line for 1 of 4 balanced questions \(204\)"):
         load_benchmark("gqa", folder)
 
 
-def test_a_question_asked_twice_is_named(folder: Path) -> None:
+def test_a_repeated_question_is_named(folder: Path) -> None:
     file = folder / "llava_gqa_testdev_balanced.jsonl"
     file.write_text(file.read_text() + file.read_text().splitlines()[0])
     with pytest.raises(EvaluateError, match="line 5: question_id: got '201' a second time"):
@@ -134,7 +134,7 @@ def test_an_unknown_benchmark_or_folder_is_named(tmp_path: Path) -> None:
         load_benchmark("gqa", tmp_path / "none")
 
 
-def test_cut_to_its_first_pictures(folder: Path) -> None:
+def test_limited_to_its_first_images(folder: Path) -> None:
     gqa = load_benchmark("gqa", folder).about(first_pictures(load_benchmark("gqa", folder).items, 1))
     assert [item.id for item in gqa.items] == ["201", "202"]
     assert gqa.score({"201": "no", "202": "man"}).metrics == {"accuracy": 50.0, "binary": 100.0, "open": 0.0}

@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_items_are_asked_as_the_authors_do(folder: Path) -> None:
+def test_items_use_the_authors_prompts(folder: Path) -> None:
     mmbench = load_benchmark("mmbench", folder)
     assert [item.id for item in mmbench.items] == ["1", "2", "3", "1000001", "1000003"]
     assert mmbench.items[0].prompt == f"Which\tone\nis 1?\nA. cat\nB. dog{END}"
@@ -71,12 +71,12 @@ def test_score_by_hand(folder: Path) -> None:
         ("cats", "A"),
     ],
 )
-def test_which_letter_an_answer_names(answer: str, letter: str | None) -> None:
+def test_which_option_an_answer_names(answer: str, letter: str | None) -> None:
     assert chosen_letter(answer, {"A": "Cat", "B": "fish", "C": "teddy bear"}) == letter
 
 
 @pytest.mark.parametrize("answer", ["None", "N/A", "null", "", "#N/A", "none", "None of them"])
-def test_an_answer_that_a_workbook_takes_for_no_value(answer: str, tmp_path: Path) -> None:
+def test_an_answer_that_a_workbook_reads_as_no_value(answer: str, tmp_path: Path) -> None:
     """As the official scorer sees it: written to a workbook and read by pandas, then spelled as text."""
     pandas.DataFrame({"index": [1], "prediction": [answer]}).to_excel(tmp_path / "answers.xlsx", index=False)
     read = str(pandas.read_excel(tmp_path / "answers.xlsx")["prediction"][0])
@@ -86,7 +86,7 @@ def test_an_answer_that_a_workbook_takes_for_no_value(answer: str, tmp_path: Pat
     assert chosen_letter("None", {"A": "na", "B": "Yes"}) == "A"
 
 
-def test_cut_to_its_first_pictures(folder: Path) -> None:
+def test_limited_to_its_first_images(folder: Path) -> None:
     mmbench = load_benchmark("mmbench", folder).about(first_pictures(load_benchmark("mmbench", folder).items, 1))
     assert [item.id for item in mmbench.items] == ["1", "3", "1000001", "1000003"]
     scores = mmbench.score({"1": "A", "3": "B", "1000001": "B", "1000003": "A"})

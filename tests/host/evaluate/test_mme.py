@@ -31,7 +31,7 @@ def test_items(folder: Path) -> None:
     assert "scene/images/0001.jpg" in mme.missing()
 
 
-def test_all_right_is_2800(folder: Path) -> None:
+def test_all_correct_scores_2800(folder: Path) -> None:
     metrics = load_benchmark("mme", folder).score(mme_right_answers(load_benchmark("mme", folder).items)).metrics
     assert list(metrics)[:2] == ["perception", "cognition"]
     # Each subtask: accuracy 100 + accuracy+ 100. Ten are perception, four cognition.
@@ -75,11 +75,11 @@ def test_score_by_hand(folder: Path) -> None:
         ("", "other"),
     ],
 )
-def test_what_an_answer_is_taken_for(answer: str, taken_for: str) -> None:
+def test_how_an_answer_is_normalized(answer: str, taken_for: str) -> None:
     assert yes_or_no(answer) == taken_for
 
 
-def test_a_picture_with_one_question_is_refused(folder: Path) -> None:
+def test_an_image_with_one_question_is_refused(folder: Path) -> None:
     file = folder / "llava_mme.jsonl"
     lines = file.read_text().splitlines()
     file.write_text("\n".join([lines[0], *lines[2:]]))
@@ -108,14 +108,14 @@ def test_bad_annotations_are_named(folder: Path) -> None:
         load_benchmark("mme", folder)
 
 
-def test_a_foreign_question_id_is_named(folder: Path) -> None:
+def test_an_unknown_question_id_is_named(folder: Path) -> None:
     file = folder / "llava_mme.jsonl"
     file.write_text(file.read_text().replace("code_reasoning/0001.jpg", "reasoning/0001.jpg"))
     with pytest.raises(EvaluateError, match=r"question_id: got 'reasoning/0001.jpg', expected SUBTASK/PICTURE"):
         load_benchmark("mme", folder)
 
 
-def test_cut_to_its_first_pictures(folder: Path) -> None:
+def test_limited_to_its_first_images(folder: Path) -> None:
     mme = load_benchmark("mme", folder).about(first_pictures(load_benchmark("mme", folder).items, 1))
     assert [item.id for item in mme.items] == ["commonsense_reasoning/0001.jpg#1", "commonsense_reasoning/0001.jpg#2"]
     scores = mme.score({"commonsense_reasoning/0001.jpg#1": "Yes", "commonsense_reasoning/0001.jpg#2": "Yes"})

@@ -77,7 +77,7 @@ def test_score_by_hand(folder: Path) -> None:
     assert [scores.by_item[str(number)] for number in range(10)] == [1, 0, 0, 1, 1, 1, 1, 1, 1, 0]
 
 
-def test_nobody_says_yes(folder: Path) -> None:
+def test_no_answer_of_yes(folder: Path) -> None:
     scores = load_benchmark("pope", folder).score({str(number): "no" for number in range(10)})
     # Precision is 0/0, and 0 by convention; accuracy is the share of no: 2/4, 2/3, 1/3, whose mean is 1/2.
     assert (scores.metrics["f1"], scores.metrics["random precision"]) == (0, 0)
@@ -103,7 +103,7 @@ def test_nobody_says_yes(folder: Path) -> None:
         ("yesterday", True),
     ],
 )
-def test_what_an_answer_is_taken_for(answer: str, yes: bool) -> None:
+def test_how_an_answer_is_normalized(answer: str, yes: bool) -> None:
     assert says_yes(answer) is yes
 
 
@@ -149,7 +149,7 @@ def test_a_missing_split_is_named(folder: Path) -> None:
         load_benchmark("pope", folder)
 
 
-def test_cut_to_its_first_pictures(folder: Path) -> None:
+def test_limited_to_its_first_images(folder: Path) -> None:
     pope = load_benchmark("pope", folder).about(first_pictures(load_benchmark("pope", folder).items, 1))
     assert [item.id for item in pope.items] == ["0", "1", "4", "5", "7", "8"]
     # random y y, popular y n, adversarial y y; all said yes: F1 1, 2/3, 1.

@@ -48,7 +48,7 @@ def test_questions_about_a_picture_come_together() -> None:
     assert groups == [("b", ["1", "3"]), ("a", ["2", "5"]), ("c", ["4"])]
 
 
-def test_a_broken_run_goes_on_and_asks_nothing_twice(system: System, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_without_repeating_questions(system: System, tmp_path: Path) -> None:
     whole, asked = demo.load(12), []
 
     def engine(system: System, benchmark: Benchmark, image_items: Sequence[ImageItems]) -> Iterator[tuple[str, str]]:
@@ -95,7 +95,7 @@ def test_missing_pictures_are_named_before_anything_is_asked(system: System, tmp
     assert not (tmp_path / "a.jsonl").exists()
 
 
-def test_prompts_beyond_the_context_are_told_and_asked_as_far_as_they_go(system: System, tmp_path: Path) -> None:
+def test_prompts_beyond_the_context_are_reported_and_the_rest_asked(system: System, tmp_path: Path) -> None:
     whole = demo.load(4)
     fits, cut, beyond, last = whole.items
     room = system.spec.room("?")
@@ -115,7 +115,7 @@ def test_prompts_beyond_the_context_are_told_and_asked_as_far_as_they_go(system:
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_killed_process_resumes(tmp_path: Path) -> None:
     path = tmp_path / "killed.jsonl"
     command = ("evaluate", "demo", "--benchmark", "demo", "--limit", "25", "--predictions", str(path), "--json")
     code = "from mobilevlm_host.cli.mvlm import main; main()"
@@ -184,7 +184,7 @@ def test_mistakes_end_in_one_line_before_anything_is_asked(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_answered_of_an_unfinished_run_is_scored(tiny_checkpoint: Path) -> None:
+def test_the_answered_part_of_an_unfinished_run_is_scored(tiny_checkpoint: Path) -> None:
     asked = ("--benchmark", "demo", "--predictions", "a.jsonl")
     assert _mvlm("evaluate", tiny_checkpoint, *asked, "--limit", 2).exit_code == 0
     lines = Path("a.jsonl").read_text().splitlines()

@@ -79,7 +79,7 @@ def test_a_table_for_people(gqa_folder: Path) -> None:
     assert lines[5] == ["Answers:", str(gqa_folder / "answers.jsonl")]
 
 
-def test_two_files_against_each_other(gqa_folder: Path) -> None:
+def test_two_prediction_files_are_compared(gqa_folder: Path) -> None:
     other = gqa_folder / "phone.jsonl"
     changed = {"202": "woman", "203": "gray"}  # right now, and wrong now
     lines = [line | {"answer": changed.get(line["id"], line["answer"])} for line in KIT]
@@ -93,7 +93,7 @@ def test_two_files_against_each_other(gqa_folder: Path) -> None:
     assert "1 gained, 1 lost; McNemar's exact test: p = 1" in shown
 
 
-def test_the_prompt_tells_mme_questions_apart(tmp_path: Path) -> None:
+def test_the_prompt_distinguishes_mme_questions(tmp_path: Path) -> None:
     write_mme(tmp_path)
     items = load_benchmark("mme", tmp_path).items
     right = mme_right_answers(items)
@@ -153,7 +153,7 @@ MMBENCH = [
 ]
 
 
-def test_the_submission_is_the_communitys(mmbench_folder: Path) -> None:
+def test_the_submission_has_the_official_columns(mmbench_folder: Path) -> None:
     workbook = mmbench_folder / "up.xlsx"
     found = metrics(score("mmbench", mmbench_folder, MMBENCH, "--submission", str(workbook), "--json"))
     assert found["accuracy"] == 50  # 1 and 4 of four

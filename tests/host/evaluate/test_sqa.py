@@ -87,7 +87,7 @@ def test_answers_to_questions_without_a_picture_are_passed_over(folder: Path) ->
         ("(B) a dog", None),
     ],
 )
-def test_which_letter_an_answer_names(answer: str, letter: str | None) -> None:
+def test_which_option_an_answer_names(answer: str, letter: str | None) -> None:
     assert chosen_letter(answer, 3) == letter
 
 
@@ -134,7 +134,7 @@ def test_bad_files_are_named(folder: Path, file: str, value: Any, message: str) 
     assert str(caught.value).startswith(str(folder / file))
 
 
-def test_cut_to_its_first_pictures(folder: Path) -> None:
+def test_limited_to_its_first_images(folder: Path) -> None:
     sqa = load_benchmark("sqa", folder).about(first_pictures(load_benchmark("sqa", folder).items, 2))
     assert [item.id for item in sqa.items] == ["4", "11"]
     assert sqa.score({"4": "A", "11": "A"}).metrics == {"accuracy": 50.0}

@@ -41,7 +41,7 @@ def _answers(conversation: Conversation) -> list[str]:
     return answers
 
 
-def test_a_bundle_answers_as_its_runner(tiny_bundle: Bundle) -> None:
+def test_a_bundle_answers_like_its_runner(tiny_bundle: Bundle) -> None:
     with open_system(Source(str(tiny_bundle.path))) as system:
         got = _answers(system.load())
     with Runner(Bundle(tiny_bundle.path, tiny_bundle.manifest)) as runner:
@@ -55,7 +55,7 @@ def test_a_bundle_answers_as_its_runner(tiny_bundle: Bundle) -> None:
     assert got[0] == got[4] != got[2]
 
 
-def test_a_checkpoint_answers_as_the_eager_model(tiny_checkpoint: Path) -> None:
+def test_a_checkpoint_answers_like_the_eager_model(tiny_checkpoint: Path) -> None:
     with open_system(Source(str(tiny_checkpoint))) as system:
         got, tokenizer = _answers(system.load()), system.spec.tokenizer
     model, expected = random_model(), []
@@ -104,7 +104,7 @@ def test_an_image_is_encoded_once_for_all_its_questions(tiny_bundle: Bundle, mon
     assert len(encoded) == 3
 
 
-def test_a_system_is_known_by_what_decides_its_answers(
+def test_a_systems_hash_covers_what_decides_its_answers(
     tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     zipped = tiny_bundle.path.with_name(tiny_bundle.path.name + ".zip")

@@ -54,7 +54,7 @@ def test_leave_one_out(times: int, earned: float) -> None:
     assert vqa_accuracy("yes", people) == pytest.approx(earned)
 
 
-def test_an_empty_answer_earns_what_people_who_said_nothing_do(folder: Path) -> None:
+def test_an_empty_answer_scores_like_annotators_who_gave_none(folder: Path) -> None:
     scores = load_benchmark("textvqa", folder).score({"a1#1": "", "a1#2": "the", "b2#1": "Stop!!", "a1#3": "nike"})
     assert scores.by_item == {"a1#1": 0.0, "a1#2": 0.0, "b2#1": 1.0, "a1#3": 1.0}
 

@@ -25,7 +25,7 @@ def test_equal_tensors_and_zeros() -> None:
     assert distance(torch.zeros(2), torch.ones(2)).cosine == 0
 
 
-def test_other_shapes_and_values_that_are_no_numbers_are_infinitely_far() -> None:
+def test_other_shapes_and_non_finite_values_are_infinitely_far() -> None:
     for actual in (torch.zeros(3), torch.tensor([1.0, math.nan])):
         found = distance(torch.ones(2), actual)
         assert (found.max_abs, found.snr_db) == (math.inf, -math.inf)

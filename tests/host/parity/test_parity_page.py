@@ -134,7 +134,7 @@ def _seen(chromium: str, report: Path) -> dict[str, Any]:
 
 @pytest.mark.export
 @pytest.mark.parametrize("case", ["passing", "failing"])
-def test_the_page_is_whole_on_a_desk_and_on_a_phone(
+def test_the_page_fits_a_desktop_and_a_phone(
     chromium: str, case: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     report: ParityReport = request.getfixturevalue(case)
@@ -189,7 +189,7 @@ def test_nothing_is_fetched_and_all_text_is_escaped(failing: ParityReport) -> No
     assert str(escape(EVIL)) in page
 
 
-def test_the_fault_and_where_answers_part_are_marked(failing: ParityReport, passing: ParityReport) -> None:
+def test_the_fault_and_the_first_differing_token_are_marked(failing: ParityReport, passing: ParityReport) -> None:
     page = render(failing)
     assert "<code>projector</code> is the first stage beyond its limits" in page
     parted = next(each for each in failing.measured if not each.same_answer)
@@ -202,7 +202,7 @@ def test_the_fault_and_where_answers_part_are_marked(failing: ParityReport, pass
             assert str(escape(limit.reason)) in page
 
 
-def test_what_has_no_numbers_is_drawn_too(passing: ParityReport) -> None:
+def test_values_that_are_not_finite_are_drawn(passing: ParityReport) -> None:
     """Not a number, another shape of embeddings, one step only, an answer that ended at once."""
     first = passing.measured[0]
     far = replace(

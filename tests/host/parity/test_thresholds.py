@@ -9,12 +9,12 @@ from mobilevlm_host.parity import thresholds
 from mobilevlm_host.parity.two_machines import STAGES
 
 
-def test_the_decoder_is_held_to_the_coarser_of_its_layers_and_its_head() -> None:
+def test_the_decoders_limits_follow_its_coarser_scheme() -> None:
     assert thresholds.decoder_limits({"llm": "int4", "lm_head": "int8"}) == thresholds.DECODER["int4"]
     assert thresholds.decoder_limits({"llm": "fp32", "lm_head": "int8"}) == thresholds.DECODER["int8"]
 
 
-def test_a_manifest_without_the_knob_lm_head_is_held_to_the_llms() -> None:
+def test_a_manifest_without_lm_head_uses_the_limits_of_llm() -> None:
     assert thresholds.decoder_limits({"llm": "int8"}) == thresholds.DECODER["int8"]
 
 

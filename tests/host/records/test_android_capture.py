@@ -21,7 +21,7 @@ from mobilevlm_host.records.record import Sketch, TopLogits, pixels_sha256
 CAPTURE = GOLDEN / "capture" / "android.zip"
 
 
-def test_every_part_is_what_python_makes_of_it() -> None:
+def test_every_part_of_a_capture_matches_python() -> None:
     capture = read_capture(CAPTURE)
     picture = open_image(GOLDEN / "pixels" / "a-banner.ppm")
     assert capture.picture is not None
@@ -39,7 +39,7 @@ def test_every_part_is_what_python_makes_of_it() -> None:
     assert capture.stats == {"image_encode_s": 1.5, "decode_tok_s": 12.25}
 
 
-def test_mvlm_replay_takes_it(tiny_bundle: Bundle) -> None:
+def test_mvlm_replay_accepts_an_android_capture(tiny_bundle: Bundle) -> None:
     command = ["replay", str(CAPTURE), str(tiny_bundle.path), "--json"]
     refused = CliRunner().invoke(main, command)
     assert refused.exit_code != 0

@@ -34,7 +34,7 @@ def copy(golden_bundle: Bundle, tmp_path: Path) -> Path:
     return Path(shutil.copytree(golden_bundle.path, tmp_path / "copy.mvlm"))
 
 
-def test_the_records_are_what_the_eager_model_says(golden_bundle: Bundle, tiny_checkpoint: Path) -> None:
+def test_the_records_match_the_eager_model(golden_bundle: Bundle, tiny_checkpoint: Path) -> None:
     model = load_checkpoint(tiny_checkpoint)
     golden = read_golden(golden_bundle)
     assert len(golden) == 3
@@ -54,7 +54,7 @@ def test_the_records_are_what_the_eager_model_says(golden_bundle: Bundle, tiny_c
         )
 
 
-def test_a_sound_machine_finds_nothing(golden_bundle: Bundle) -> None:
+def test_a_sound_machine_passes(golden_bundle: Bundle) -> None:
     replays = check_golden(golden_bundle)
     assert [replay.differs for replay in replays.values()] == ["none"] * 3
     listed = {entry.path for entry in golden_bundle.manifest.files}
@@ -87,7 +87,7 @@ def _unverified(folder: Path) -> Bundle:
     return Bundle(folder, read_manifest(folder / MANIFEST))
 
 
-def test_records_are_made_anew_in_place(golden_bundle: Bundle, copy: Path) -> None:
+def test_records_are_remade_in_place(golden_bundle: Bundle, copy: Path) -> None:
     (copy / "golden" / "golden.json").write_text("{}")
     with pytest.raises(CaptureError, match=r"golden\.json: records: got None, expected a list"):
         read_golden(_unverified(copy))

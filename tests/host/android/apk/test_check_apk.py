@@ -88,7 +88,7 @@ def wrong(path: Path, program: Path | None = None) -> list[str]:
     return [line for finding in check.check_apk(path, program) for line in finding.wrong]
 
 
-def test_a_library_is_read_as_the_loader_does() -> None:
+def test_a_library_is_read_like_the_loader_reads_it() -> None:
     read = SharedLibrary(
         "lib.so", library(needed=("libc.so", "libfbjni.so"), exports=("JNI_OnLoad",), texts=("aten::add.out",))
     )
@@ -121,7 +121,7 @@ def test_an_archive_of_another_tool_is_refused(tmp_path: Path) -> None:
     assert "resources.arsc" in lines
 
 
-def test_an_engine_that_has_all_passes(tmp_path: Path, tiny_bundle: Bundle) -> None:
+def test_a_complete_engine_passes(tmp_path: Path, tiny_bundle: Bundle) -> None:
     program = tiny_bundle.artifact("executorch")
     needs = program_needs(program)
     assert "llama::custom_sdpa.out" in needs.operators
@@ -182,7 +182,7 @@ def test_native_methods_are_found_in_a_listing() -> None:
     assert NativeMethod("a/B_c", "d", "()V").symbol == "Java_a_B_1c_d"
 
 
-def test_the_command_tells_and_fails(tmp_path: Path, tiny_bundle: Bundle) -> None:
+def test_the_command_reports_the_problem_and_fails(tmp_path: Path, tiny_bundle: Bundle) -> None:
     path = apk(tmp_path, {"lib/arm64-v8a/liba.so": library()})
     run = CliRunner().invoke(main, [str(path), str(tiny_bundle.path), "--json"])
     told = json.loads(run.stdout)
@@ -192,7 +192,7 @@ def test_the_command_tells_and_fails(tmp_path: Path, tiny_bundle: Bundle) -> Non
 
 
 @pytest.mark.parametrize("name", ["missing.apk", "text.apk"])
-def test_what_is_no_apk_is_one_line(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_an_apk_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "text.apk").write_text("text")
     run = CliRunner().invoke(main, [str(tmp_path / name)])
     assert run.exit_code == 1
