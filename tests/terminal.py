@@ -36,7 +36,7 @@ class Terminal:
         command = [sys.executable, "-c", code, *map(str, arguments)]
         self.process = subprocess.Popen(
             command, cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-            env={**os.environ, "TERM": "xterm", "PYTHONUTF8": "1", **environment},
+            env={**_environment(), "TERM": "xterm", "PYTHONUTF8": "1", **environment},
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
         os.close(theirs)
@@ -84,3 +84,8 @@ class Terminal:
 def screen(arguments: Sequence[object], cwd: Path | None = None, **more: str) -> list[str]:
     """The screen after ``mvlm`` has exited with these arguments."""
     return Terminal(arguments, cwd, **more).finish()
+
+
+def _environment() -> dict[str, str]:
+    """This process's, but for the size of a terminal: pytest-xdist sets that of its own."""
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import TextIO
 
+# Of the descriptors, from the last call: another thread may still be in the middle of writing to one.
+_used_copies: list[int] = []
 _lock = threading.RLock()
 _inside = False  # whether the thread that holds the lock is nested
 
@@ -44,8 +46,10 @@ def native_output_hidden() -> Iterator[None]:
             sys.stdout, sys.stderr = streams[1], streams[2]
             for descriptor, copy in saved.items():
                 os.dup2(copy, descriptor)
-                os.close(copy)
             os.close(nothing)
+            for copy in _used_copies:
+                os.close(copy)
+            _used_copies[:] = saved.values()
 
 
 @contextmanager
