@@ -50,19 +50,19 @@ tools:
 	@scripts/apt_packages.sh $(ARM64_TOOLS) || [ $$? = 75 ]
 	@scripts/apt_packages.sh "the tests of the HTML report" chromium:chromium || [ $$? = 75 ]
 
-test-fast: setup  ## Run the Python tests that export nothing and start no emulator, JVM or Swift | | 1 min
+test-fast: setup  ## Run the Python tests that export nothing and start no emulator, JVM or Swift | | 2 min
 	@$(PYTEST) $(FAST)
 
-test: setup test-android test-ios test-python  ## Run every test but the costliest, which make check runs: emulated ARM, races, some exports | | 15 min
+test: setup test-android test-ios test-python  ## Run every test but the costliest, which make check runs: emulated ARM, races, some exports | | 13 min
 
-test-python: setup tools  ## The Python tests of make test | | 10 min
+test-python: setup tools  ## The Python tests of make test | | 8 min
 	@$(PYTEST) -m "not emulated and not thorough"
 
-test-android:  ## Compile and test the Android app, on the JVM | | 2 min
+test-android:  ## Compile and test the Android app, on the JVM | | 3 min
 	@scripts/test_android.sh
 	@scripts/test_android_app.sh
 
-test-ios: setup  ## Build and test the iOS app, with Swift | | 5 min
+test-ios: setup  ## Build and test the iOS app, with Swift | | 2 min
 	@scripts/test_ios.sh $(CURDIR)/$(BIN)/python
 
 test-ios-races:  ## Run the iOS app's concurrent code under Swift's thread sanitizer | | 2 min
