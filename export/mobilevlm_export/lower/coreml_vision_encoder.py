@@ -14,7 +14,6 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Function, Program, types
 
 from mobilevlm_export.lower.coreml_layers import (
-    NUMPY_TYPES,
     TARGET,
     Constants,
     cast,
@@ -87,7 +86,7 @@ def _layer(constants: Constants, x: Any, layer: VisionLayer, name: str) -> Any:
     x = mb.add(x=x, y=linear(constants, mixed, attention.out_proj, f"{name}_self_attn_out_proj"))
     normed = layer_norm(constants, x, layer.layer_norm2, f"{name}_layer_norm2")
     hidden = linear(constants, normed, layer.mlp.fc1, f"{name}_mlp_fc1")
-    slope = NUMPY_TYPES[dtype_of(hidden)](1.702)
+    slope = constants.floats(f"{name}_mlp_slope", torch.as_tensor(layer.mlp.slope).view(-1), dtype_of(hidden))
     hidden = mb.mul(x=hidden, y=mb.sigmoid(x=mb.mul(x=hidden, y=slope)))  # QuickGELU
     return mb.add(x=x, y=linear(constants, hidden, layer.mlp.fc2, f"{name}_mlp_fc2"))
 

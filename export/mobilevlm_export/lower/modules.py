@@ -196,7 +196,7 @@ class ExportVisionLayer(nn.Module):
         self.layer_norm2 = ExportLayerNorm(layer.layer_norm2, means)
         self.fc1, self.fc2 = layer.mlp.fc1, layer.mlp.fc2
         self.slope: Tensor
-        self.register_buffer("slope", torch.tensor([1.702]), persistent=False)
+        self.register_buffer("slope", torch.as_tensor(layer.mlp.slope).view(-1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine ``x`` [1, P, D]."""

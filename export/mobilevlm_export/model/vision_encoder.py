@@ -59,17 +59,21 @@ class VisionAttention(nn.Module):
 
 
 class VisionMLP(nn.Module):
-    """Two linears with QuickGELU between, CLIP's own approximation."""
+    """Two linears with QuickGELU between, CLIP's own approximation.
+
+    ``slope`` is QuickGELU's. Rewrites for quantization give each channel its own, float32 [C].
+    """
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.slope: float | Tensor = 1.702
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform ``x`` [N, P, D] patch by patch."""
         x = self.fc1(x)
-        return self.fc2(x * torch.sigmoid(1.702 * x))
+        return self.fc2(x * torch.sigmoid(self.slope * x))
 
 
 class VisionLayer(nn.Module):

@@ -2,8 +2,7 @@
 
 Linears become ``8da4w`` (activations int8 per token, quantized dynamically; weights int4 in groups of 32, fitted to the weights
 or, with ``int4-calibrated``, to the linear's inputs) or ``8da8w`` (weights int8 per output channel). The token embedding becomes
-int8 rows or int4 groups. torchao does the arithmetic. Weights are replaced one at a time, so the peak is the model plus one
-weight.
+int8 rows or int4 groups. torchao does the arithmetic. The peak is the model plus one layer in float32.
 """
 
 from __future__ import annotations
@@ -22,10 +21,13 @@ from torchao.quantization.quant_primitives import MappingType
 from mobilevlm_export.dependencies.torchao_private import INT4, integers, is_int4, is_quantized, scales
 from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.free_memory import trim
+from mobilevlm_export.model.mobilellama import DecoderLayer
 from mobilevlm_export.model.mobilevlm import MobileVLM
+from mobilevlm_export.model.vision_encoder import VisionLayer
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize.gptq import round_to_int4
 from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, Recipe
+from mobilevlm_export.quantize.rewrite import rewrite_head, rewrite_layer
 
 GROUP_SIZE = 32  # XNNPACK's kernels require multiples of 32; the smallest group loses the least accuracy
 
@@ -84,6 +86,8 @@ def quantize(
 ) -> QuantizeReport:
     """Quantize ``model`` in place with ``recipe``; everything else becomes float32.
 
+    Layers that are quantized are rewritten first, exactly (:mod:`mobilevlm_export.quantize.rewrite`).
+
     The model may be in half precision to save memory: each weight is widened only while it is quantized. ``int4-calibrated``
     weights are fitted to ``inputs``.
 
@@ -93,15 +97,22 @@ def quantize(
     """
     _require_layers(model, recipe)
     parts = model_parts(model)
-    total = sum(1 for part in parts.values() for _ in quantizable(part))
+    total = 0
+    for name, part in parts.items():
+        for path, module in quantizable(part):
+            _require_float(module, f"{name}.{path}".rstrip("."))
+            total += 1
     step = itertools.count(1)
     reports: dict[str, tuple[ComponentReport, list[Unquantized]]] = {}
     for name, part in parts.items():
         weights = []
-        for path, module in quantizable(part):
-            weights.append(_quantize_weight(module, name, path, recipe, inputs))
-            trim()
-            progress("quantize", next(step), total)
+        for block, modules in itertools.groupby(quantizable(part), key=lambda found: _block(found[0])):
+            if recipe.scheme(name, block) != "fp32":
+                _rewrite(model, name, block)
+            for path, module in modules:
+                weights.append(_quantize_weight(module, name, path, recipe, inputs))
+                trim()
+                progress("quantize", next(step), total)
         widen(part)
         reports[name] = (
             ComponentReport(
@@ -136,7 +147,7 @@ def _quantize_weight(
 ) -> _QuantizedWeight:
     """Quantize the weight of ``module``, at ``path`` in ``part``."""
     scheme, where = recipe.scheme(part, path), f"{part}.{path}".rstrip(".")
-    float_bytes = _require_float(module, where) * 4
+    float_bytes = module.weight.numel() * 4
     bits = _bits(scheme, module)
     hessian = None
     if scheme == CALIBRATED and bits == 4:
@@ -183,10 +194,35 @@ def _require_layers(model: MobileVLM, recipe: Recipe) -> None:
         raise QuantizeError(f"llm_layers: got layer {max(beyond)}, expected at most {layers - 1}, the model's last")
 
 
-def _require_float(module: nn.Linear | nn.Embedding, path: str) -> int:
+def _require_float(module: nn.Linear | nn.Embedding, path: str) -> None:
     if is_quantized(module.weight):
         raise QuantizeError(f"{path}: got a weight that is already quantized, expected floating point")
-    return module.weight.numel()
+
+
+def _require_finite(weight: torch.Tensor, path: str) -> None:
+    if not bool(torch.isfinite(weight).all()):
+        raise QuantizeError(f"{path}: got values that are not finite, expected numbers")
+
+
+def _block(path: str) -> str:
+    """The layer that the weight at ``path`` is in, such as ``layers.3``; empty outside of layers."""
+    return ".".join(path.split(".")[:2]) if path.startswith("layers.") else ""
+
+
+def _rewrite(model: MobileVLM, name: str, block: str) -> None:
+    """Rewrite the layer ``block`` of the part ``name``, or ``lm_head``; other parts have nothing to rewrite."""
+    part = model_parts(model)[name]
+    if block:
+        layer = part.get_submodule(block)
+        assert isinstance(layer, DecoderLayer | VisionLayer)
+        widen(layer)
+        for path, parameter in layer.named_parameters():  # one such value would spread over the layer
+            _require_finite(parameter, f"{name}.{block}.{path}")
+        rewrite_layer(layer)
+    elif name == "lm_head":
+        widen(model.text_decoder.norm)
+        widen(model.text_decoder.lm_head)
+        rewrite_head(model.text_decoder)
 
 
 def _bits(scheme: str, module: nn.Linear | nn.Embedding) -> int:
@@ -233,8 +269,7 @@ def _quantize_module(
     weight = module.weight.detach()
     quantize_(module, config, filter_fn=lambda found, _: found is module)
     quantized: Any = module.weight
-    if not bool(torch.isfinite(scales(quantized)).all()):
-        raise QuantizeError(f"{path}.weight: got values that are not finite, expected numbers")
+    _require_finite(scales(quantized), f"{path}.weight")
     if hessian is not None:
         integers(quantized).copy_(round_to_int4(weight, scales(quantized), hessian))
 
