@@ -24,8 +24,8 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
 from mobilevlm_export.quantize.apply import QuantizeReport, quantize
-from mobilevlm_export.quantize.calibration import DecoderInputs, read_folder, scenes
-from mobilevlm_export.quantize.recipe import CALIBRATED
+from mobilevlm_export.quantize.calibration import read_folder, scenes
+from mobilevlm_export.quantize.linear_inputs import CalibratedInputs
 from mobilevlm_export.tokenizer import Tokenizer, checkpoint_tokenizer, make_tokenizer_json
 
 PROGRAM = "model.pte"
@@ -78,12 +78,14 @@ def _lower(
     return {name: lowered[name] for name in BACKENDS if name in lowered}
 
 
-def _calibration(model: MobileVLM, tokenizer: Tokenizer, job: ExportJob, progress: Progress) -> DecoderInputs | None:
-    if CALIBRATED not in job.recipe.decoder_schemes:
+def _calibration(model: MobileVLM, tokenizer: Tokenizer, job: ExportJob, progress: Progress) -> CalibratedInputs | None:
+    if "int4" not in job.recipe.linear_schemes or job.calibration == "none":
         return None
-    if job.calibration is None:
-        return DecoderInputs(model, scenes(tokenizer, model.config), progress)
-    return DecoderInputs(model, read_folder(job.calibration, tokenizer, model.config), progress)
+    if isinstance(job.calibration, Path):
+        found = read_folder(job.calibration, tokenizer, model.config, progress)
+    else:
+        found = scenes(tokenizer, model.config, progress)
+    return CalibratedInputs(model, found, progress)
 
 
 def _lower_executorch(model: MobileVLM, job: ExportJob, path: Path, progress: Progress) -> dict[str, Any]:

@@ -32,12 +32,17 @@ class VisionEncoder(nn.Module):
         self.tower = CLIPVisionTower(config.vision)
         self.projector = LDPv2(config.projector)
 
-    def features(self, pixels: Tensor) -> Tensor:
-        """CLIP's chosen features [N, P, vision width] of ``pixels`` uint8 [N, 3, S, S]."""
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """``pixels`` uint8 [N, 3, S, S] as the tower's input, of mean 0 and deviation 1 over CLIP's training images."""
         dtype = self.tower.embeddings.patch_embedding.weight.dtype
         mean = torch.tensor(self.mean, dtype=dtype, device=pixels.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, dtype=dtype, device=pixels.device).view(1, 3, 1, 1)
-        return self.tower((pixels.to(dtype) / 255 - mean) / std)
+        return (pixels.to(dtype) / 255 - mean) / std
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """CLIP's chosen features [N, P, vision width] of ``pixels`` uint8 [N, 3, S, S]."""
+        features: Tensor = self.tower(self.normalized(pixels))
+        return features
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Image embeddings [N, P / 4, D] of ``pixels`` uint8 [N, 3, S, S]."""

@@ -1,7 +1,7 @@
 """Quantize a model in place with a recipe.
 
-Linears become ``8da4w`` (activations int8 per token, quantized dynamically; weights int4 in groups of 32, fitted to the weights
-or, with ``int4-calibrated``, to the linear's inputs) or ``8da8w`` (weights int8 per output channel). The token embedding becomes
+Linears become ``8da4w`` (activations int8 per token, quantized dynamically; weights int4 in groups of 32, fitted to the
+linear's inputs) or ``8da8w`` (weights int8 per output channel). The token embedding becomes
 int8 rows or int4 groups. torchao does the arithmetic. The peak is the model plus one layer in float32.
 """
 
@@ -26,7 +26,7 @@ from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.model.vision_encoder import VisionLayer
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize.gptq import round_to_int4
-from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, Recipe
+from mobilevlm_export.quantize.recipe import KNOBS, Recipe
 from mobilevlm_export.quantize.rewrite import rewrite_head, rewrite_layer
 
 GROUP_SIZE = 32  # XNNPACK's kernels require multiples of 32; the smallest group loses the least accuracy
@@ -54,12 +54,12 @@ class Unquantized:
 
 
 class LinearInputs(Protocol):
-    """The inputs of the text decoder's linears: :class:`mobilevlm_export.quantize.calibration.DecoderInputs`."""
+    """The inputs of linears: :class:`mobilevlm_export.quantize.linear_inputs.CalibratedInputs`."""
 
     description: str
 
-    def hessian(self, path: str) -> torch.Tensor:
-        """Float32 [K, K]: the sum of outer products of the inputs of linear ``path`` in ``llm``, or of ``lm_head`` (empty path)."""
+    def hessian(self, part: str, path: str) -> torch.Tensor:
+        """Float32 [K, K]: the sum of outer products of the inputs of the linear at ``path`` in ``part``."""
         ...
 
 
@@ -88,12 +88,12 @@ def quantize(
 
     Layers that are quantized are rewritten first, exactly (:mod:`mobilevlm_export.quantize.rewrite`).
 
-    The model may be in half precision to save memory: each weight is widened only while it is quantized. ``int4-calibrated``
-    weights are fitted to ``inputs``.
+    The model may be in half precision to save memory: each weight is widened only while it is quantized. int4 weights
+    of linears are fitted to ``inputs``, or without them to the weights alone.
 
     Raises:
-        QuantizeError: the model is already quantized, a weight is not finite, the recipe names a layer that the model doesn't
-            have, or the recipe needs ``inputs`` and there are none.
+        QuantizeError: the model is already quantized, a weight is not finite, or the recipe names a layer that the model doesn't
+            have.
     """
     _require_layers(model, recipe)
     parts = model_parts(model)
@@ -117,7 +117,7 @@ def quantize(
         reports[name] = (
             ComponentReport(
                 name,
-                _scheme_name(name, recipe),
+                _scheme_name(name, recipe, inputs is not None),
                 sum(weight.bits < 32 for weight in weights),
                 sum(weight.float_bytes for weight in weights),
                 sum(weight.bytes for weight in weights),
@@ -150,13 +150,11 @@ def _quantize_weight(
     float_bytes = module.weight.numel() * 4
     bits = _bits(scheme, module)
     hessian = None
-    if scheme == CALIBRATED and bits == 4:
-        if inputs is None:
-            raise QuantizeError(f"{where}: got no calibration data, expected texts with images")
-        hessian = inputs.hessian(path)
+    if bits == 4 and inputs and isinstance(module, nn.Linear):
+        hessian = inputs.hessian(part, path)
     _quantize_module(module, bits, where, hessian)
     shipped, widened = shipped_bytes(module.weight), None
-    if scheme in ("int4", CALIBRATED) and bits == 8:
+    if scheme == "int4" and bits == 8:
         widened = Unquantized(part, f"{path}.weight".lstrip("."), shipped, _group_reason(module))
     return _QuantizedWeight(bits, float_bytes, shipped, widened)
 
@@ -226,7 +224,7 @@ def _rewrite(model: MobileVLM, name: str, block: str) -> None:
 
 
 def _bits(scheme: str, module: nn.Linear | nn.Embedding) -> int:
-    bits = {"fp32": 32, "int8": 8, "int4": 4, CALIBRATED: 4}[scheme]
+    bits = {"fp32": 32, "int8": 8, "int4": 4}[scheme]
     return 8 if bits == 4 and module.weight.shape[1] % GROUP_SIZE else bits
 
 
@@ -234,15 +232,15 @@ def _group_reason(module: nn.Linear | nn.Embedding) -> str:
     return f"int8: its {module.weight.shape[1]} inputs are not a multiple of the int4 group size {GROUP_SIZE}"
 
 
-def _scheme_name(component: str, recipe: Recipe) -> str:
+def _scheme_name(component: str, recipe: Recipe, calibrated: bool) -> str:
     scheme = getattr(recipe, component)
     if scheme == "fp32":
         named = "fp32"
     elif component == "embedding":
         named = {"int8": "int8 per row", "int4": f"int4 in groups of {GROUP_SIZE}"}[scheme]
     else:
-        groups = f"8da4w in groups of {GROUP_SIZE}"
-        named = {"int8": "8da8w per channel", "int4": groups, CALIBRATED: f"{groups}, calibrated"}[scheme]
+        groups = f"8da4w in groups of {GROUP_SIZE}" + (", calibrated" if calibrated else "")
+        named = {"int8": "8da8w per channel", "int4": groups}[scheme]
     return f"{named}; layers {recipe.llm_layers}" if component == "llm" and recipe.llm_layers else named
 
 

@@ -10,16 +10,15 @@ from dataclasses import dataclass, replace
 
 from mobilevlm_export.errors import QuantizeError
 
-CALIBRATED = "int4-calibrated"
 KNOBS = {
-    "llm": ("fp32", "int8", "int4", CALIBRATED),
-    "lm_head": ("fp32", "int8", "int4", CALIBRATED),
+    "llm": ("fp32", "int8", "int4"),
+    "lm_head": ("fp32", "int8", "int4"),
     "vision": ("fp32", "int8", "int4"),
     "projector": ("fp32", "int8", "int4"),
     "embedding": ("fp32", "int8", "int4"),
 }
 # Bytes per weight in an artifact: int8 with one scale per row; int4 with a two-byte scale per group of 32.
-WEIGHT_BYTES = {"fp32": 4.0, "int8": 1.0, "int4": 0.5 + 2 / 32, CALIBRATED: 0.5 + 2 / 32}
+WEIGHT_BYTES = {"fp32": 4.0, "int8": 1.0, "int4": 0.5 + 2 / 32}
 _LAYERS = re.compile(r"([0-9]{1,4})-([0-9]{1,4})=([a-z0-9-]+)")
 
 
@@ -57,9 +56,9 @@ class Recipe:
         return str(getattr(self, part))
 
     @property
-    def decoder_schemes(self) -> set[str]:
-        """The schemes of the text decoder's weights."""
-        return {self.llm, self.lm_head, *self.layer_schemes.values()}
+    def linear_schemes(self) -> set[str]:
+        """The schemes of all linears."""
+        return {self.llm, self.lm_head, self.vision, self.projector, *self.layer_schemes.values()}
 
     def to_json(self) -> dict[str, str]:
         """The recipe as stored in the bundle's manifest."""
@@ -86,9 +85,8 @@ def _parse_layers(text: str) -> dict[int, str]:
 
 
 RECIPES = {
-    "int4": Recipe("int4", llm="int4", lm_head="int4", vision="int8", projector="int8", embedding="int8"),
+    "int4": Recipe("int4", llm="int4", lm_head="int8", vision="int8", projector="int8", embedding="int8"),
     "int8": Recipe("int8", llm="int8", lm_head="int8", vision="int8", projector="int8", embedding="int8"),
-    CALIBRATED: Recipe(CALIBRATED, llm=CALIBRATED, lm_head="int8", vision="int8", projector="int8", embedding="int8"),
     "int4-all": Recipe("int4-all", llm="int4", lm_head="int4", vision="int4", projector="int4", embedding="int4"),
     "fp32": Recipe("fp32", llm="fp32", lm_head="fp32", vision="fp32", projector="fp32", embedding="fp32"),
 }

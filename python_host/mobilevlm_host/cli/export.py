@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilevlm_export.job import BACKENDS, CACHE_UPDATES, DEFAULT_RECIPE, ExportJob
+from mobilevlm_export.job import BACKENDS, CACHE_UPDATES, CALIBRATIONS, DEFAULT_RECIPE, ExportJob
 from mobilevlm_export.progress import megabytes
-from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, RECIPES, Recipe, make_recipe
+from mobilevlm_export.quantize.recipe import KNOBS, RECIPES, Recipe, make_recipe
 from mobilevlm_export.quantize.recipe_file import read_recipe
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_json, print_table
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=examples(
         "mvlm export demo -o demo.mvlm",
-        "mvlm export ./MobileVLM_V2-1.7B -o mobilevlm-1.7b.mvlm",
+        "mvlm export ./MobileVLM_V2-1.7B -o mobilevlm-1.7b.mvlm --calibration ./photos",
         "mvlm export mtgv/MobileVLM_V2-3B -o 3b.mvlm --recipe int8 --zip",
         "mvlm export ./MobileVLM_V2-1.7B -o vision-fp32.mvlm --vision fp32 --lm-head int8",
         "mvlm export ./MobileVLM_V2-1.7B -o both-phones.mvlm --backend executorch,coreml --zip",
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--calibration",
-    type=click.Path(path_type=Path),
-    help="A folder of images to calibrate int4-calibrated with. [default: generated scenes]",
+    metavar="DIR|scenes|none",
+    help="What int4 weights are fitted to: the images in a folder, generated scenes, or nothing. [default: scenes]",
 )
 @click.option("--llm", type=click.Choice(KNOBS["llm"]), help="The text decoder's weights, instead of the recipe's.")
 @click.option(
@@ -79,7 +79,7 @@ def export(
     output: Path,
     backends: str,
     recipe_name: str,
-    calibration: Path | None,
+    calibration: str | None,
     max_context: int | None,
     coreml_cache_update: str,
     vision_tower: Path | None,
@@ -97,13 +97,13 @@ def export(
     if coreml_cache_update != CACHE_UPDATES[0] and "coreml" not in names:
         raise click.UsageError("--coreml-cache-update requires --backend coreml")
     recipe = chosen_recipe(recipe_name, knobs)
-    if calibration and CALIBRATED not in recipe.decoder_schemes:
-        raise click.UsageError(f"--calibration requires a recipe with {CALIBRATED}, got {recipe.name}")
+    if calibration and "int4" not in recipe.linear_schemes:
+        raise click.UsageError(f"--calibration requires a recipe with int4, got {recipe.name}")
     job = ExportJob(
         checkpoint=checkpoint,
         output=output,
         recipe=recipe,
-        calibration=calibration,
+        calibration=calibration_of(calibration),
         backends=names,
         max_context=max_context,
         coreml_cache_update=coreml_cache_update,
@@ -120,6 +120,11 @@ def export(
         print_json(summary(job, manifest))
     else:
         print_table(f"Wrote {output}", ("", ""), rows(job, manifest))
+
+
+def calibration_of(text: str | None) -> Path | str:
+    """The calibration of an :class:`ExportJob`: one of its words, or else a folder."""
+    return text if text in CALIBRATIONS else Path(text) if text else CALIBRATIONS[0]
 
 
 def parsed_backends(text: str) -> tuple[str, ...]:

@@ -100,7 +100,6 @@ MACHINE_LOGITS = {
     "fp32": Limit("median_snr_db", 70, "float32 sums in another order"),
     "int8": Limit("median_snr_db", 35, "some activations are rounded the other way"),
     "int4": Limit("median_snr_db", 35, "some activations are rounded the other way"),
-    "int4-calibrated": Limit("median_snr_db", 35, "some activations are rounded the other way"),
 }
 _OWN_FP32 = (70, "float32 sums in another order leave 130 dB; positions off by one leave 25")
 _OWN_ROUNDED = (
@@ -114,12 +113,6 @@ DECODER = {
         0.95,
         _OWN_ROUNDED,
         0.85,
-    ),
-    "int4-calibrated": _decoder(
-        (0.05, "as int4: calibration reduces the same error, on images like those used for it"),
-        0.9,
-        _OWN_ROUNDED,
-        0.75,
     ),
     "int4": _decoder(
         (0.05, "4-bit weights leave 0.007 nats here; two layers swapped leave 7"), 0.9, _OWN_ROUNDED, 0.75
@@ -177,7 +170,6 @@ _ADDED = {
     "fp32": (60, "float32 sums in another order leave 124 dB; two layers that changed places leave less than 0"),
     "int8": (12, "8-bit weights and activations leave 36 to 45 dB; two layers that changed places leave less than 0"),
     "int4": (8, "4-bit weights leave 20 to 23 dB; two layers that changed places leave less than 0"),
-    "int4-calibrated": (8, "as int4: calibration reduces the same error"),
 }
 
 

@@ -21,8 +21,9 @@ from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize.apply import quantize, shipped_bytes
-from mobilevlm_export.quantize.calibration import DecoderInputs, scenes
-from mobilevlm_export.quantize.recipe import CALIBRATED, KNOBS, RECIPES, Recipe
+from mobilevlm_export.quantize.calibration import scenes
+from mobilevlm_export.quantize.linear_inputs import CalibratedInputs
+from mobilevlm_export.quantize.recipe import KNOBS, RECIPES, Recipe
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.parity.metrics import distance, logit_distance
 from mobilevlm_host.parity.run_sample import DECODE_STEPS, GreedyRun, Sample, greedy_run
@@ -96,6 +97,7 @@ class Samples:
         self, model: MobileVLM, tokenizer: Tokenizer, samples: Sequence[Sample], progress: Progress = silent
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
+        self._calibration = scenes(tokenizer, model.config, progress)
         self._runs: list[_SampleRun] = []
         for done, sample in enumerate(samples):
             progress("fp32 model", done, len(samples))
@@ -124,8 +126,8 @@ class Samples:
         shared = {id(weight): weight for weight in self._model.parameters()}
         model = copy.deepcopy(self._model, shared)
         inputs = None
-        if CALIBRATED in recipe.decoder_schemes:
-            inputs = DecoderInputs(model, scenes(self._tokenizer, model.config))
+        if "int4" in recipe.linear_schemes:
+            inputs = CalibratedInputs(model, self._calibration)
         quantize(model, recipe, inputs=inputs)
         return model
 
