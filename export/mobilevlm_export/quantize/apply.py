@@ -8,7 +8,8 @@ int8 rows or int4 groups. torchao does the arithmetic. The peak is the model plu
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,7 +29,9 @@ from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize.gptq import round_to_int4
 from mobilevlm_export.quantize.recipe import KNOBS, Recipe
 from mobilevlm_export.quantize.rewrite import rewrite_head, rewrite_layer
+from mobilevlm_export.threads import one_thread
 
+_SMALL = 2**20  # values in the largest weight
 GROUP_SIZE = 32  # XNNPACK's kernels require multiples of 32; the smallest group loses the least accuracy
 
 
@@ -96,40 +99,46 @@ def quantize(
             have.
     """
     _require_layers(model, recipe)
-    parts = model_parts(model)
-    total = 0
-    for name, part in parts.items():
+    total = largest = 0
+    for name, part in model_parts(model).items():
         for path, module in quantizable(part):
             _require_float(module, f"{name}.{path}".rstrip("."))
-            total += 1
+            total, largest = total + 1, max(largest, module.weight.numel())
     step = itertools.count(1)
-    reports: dict[str, tuple[ComponentReport, list[Unquantized]]] = {}
-    for name, part in parts.items():
-        weights = []
-        for block, modules in itertools.groupby(quantizable(part), key=lambda found: _block(found[0])):
-            if recipe.scheme(name, block) != "fp32":
-                _rewrite(model, name, block)
-            for path, module in modules:
-                weights.append(_quantize_weight(module, name, path, recipe, inputs))
-                trim()
-                progress("quantize", next(step), total)
-        widen(part)
-        reports[name] = (
-            ComponentReport(
-                name,
-                _scheme_name(name, recipe, inputs is not None),
-                sum(weight.bits < 32 for weight in weights),
-                sum(weight.float_bytes for weight in weights),
-                sum(weight.bytes for weight in weights),
-            ),
-            [weight.widened for weight in weights if weight.widened] + _left_over(name, part),
-        )
+    with nullcontext() if largest > _SMALL else one_thread():
+        reports = {
+            name: _quantize_part(model, name, recipe, inputs, lambda: progress("quantize", next(step), total))
+            for name in model_parts(model)
+        }
     return QuantizeReport(
         recipe,
         tuple(reports[name][0] for name in KNOBS),
         tuple(left for name in KNOBS for left in reports[name][1]),
         calibration=inputs.description if inputs else "",
     )
+
+
+def _quantize_part(
+    model: MobileVLM, name: str, recipe: Recipe, inputs: LinearInputs | None, done: Callable[[], None]
+) -> tuple[ComponentReport, list[Unquantized]]:
+    """Quantize the part ``name`` of ``model``; ``done`` is called after each weight."""
+    part, weights = model_parts(model)[name], []
+    for block, modules in itertools.groupby(quantizable(part), key=lambda found: _block(found[0])):
+        if recipe.scheme(name, block) != "fp32":
+            _rewrite(model, name, block)
+        for path, module in modules:
+            weights.append(_quantize_weight(module, name, path, recipe, inputs))
+            trim()
+            done()
+    widen(part)
+    report = ComponentReport(
+        name,
+        _scheme_name(name, recipe, inputs is not None),
+        sum(weight.bits < 32 for weight in weights),
+        sum(weight.float_bytes for weight in weights),
+        sum(weight.bytes for weight in weights),
+    )
+    return report, [weight.widened for weight in weights if weight.widened] + _left_over(name, part)
 
 
 @dataclass(frozen=True)

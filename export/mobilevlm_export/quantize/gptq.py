@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mobilevlm_export.threads import one_thread
+
 _DAMPING = 0.01  # of the mean diagonal: inputs that never vary would make the Hessian singular
 _BLOCK = 128  # columns whose errors are collected before the remaining ones are corrected
 _LOW, _HIGH = -8, 7
@@ -21,23 +23,31 @@ def round_to_int4(weight: Tensor, scales: Tensor, hessian: Tensor) -> Tensor:
 
     ``hessian`` float32 [K, K] is the sum of the inputs' outer products.
     """
-    scales = scales.float().repeat_interleave(weight.shape[1] // scales.shape[1], dim=1)  # [N, K]
-    order = hessian.diagonal().argsort(descending=True)
-    remaining, scales = weight[:, order], scales[:, order]  # still to be rounded, corrected along the way
-    correction = _correction(hessian[order][:, order])
     columns = weight.shape[1]
-    integers = torch.empty(weight.shape, dtype=torch.int8)
+    order = hessian.diagonal().argsort(descending=True)
+    scales = scales.float().repeat_interleave(columns // scales.shape[1], dim=1).T[order]  # [K, N]
+    remaining = weight.T[order]  # [K, N]: still to be rounded, corrected along the way
+    correction = _correction(hessian[order][:, order])
+    integers = torch.empty(remaining.shape, dtype=torch.int8)
     for begin in range(0, columns, _BLOCK):
         end = min(begin + _BLOCK, columns)
-        errors = torch.empty(len(weight), end - begin)
-        for column in range(begin, end):
-            rounded = (remaining[:, column] / scales[:, column]).round_().clamp_(_LOW, _HIGH)
-            integers[:, order[column]] = rounded.to(torch.int8)
-            error = (remaining[:, column] - rounded * scales[:, column]) / correction[column, column]
-            remaining[:, column:end] -= torch.outer(error, correction[column, column:end])
-            errors[:, column - begin] = error
-        remaining[:, end:] -= errors @ correction[begin:end, end:]
-    return integers
+        block = slice(begin, end)
+        with one_thread():
+            rounded, errors = _round_block(remaining[block], scales[block], correction[block, block])
+        integers[order[block]] = rounded
+        remaining[end:] -= correction[block, end:].T @ errors
+    return integers.T.contiguous()
+
+
+def _round_block(weight: Tensor, scales: Tensor, correction: Tensor) -> tuple[Tensor, Tensor]:
+    """Integers int8 [B, N] of columns ``weight`` [B, N], one a row, and their errors [B, N], for which later columns compensate."""
+    integers, errors = torch.empty(weight.shape, dtype=torch.int8), torch.empty(weight.shape)
+    for at in range(len(weight)):
+        rounded = (weight[at] / scales[at]).round_().clamp_(_LOW, _HIGH)
+        integers[at] = rounded.to(torch.int8)
+        errors[at] = (weight[at] - rounded * scales[at]) / correction[at, at]
+        weight[at:] -= torch.outer(correction[at, at:], errors[at])
+    return integers, errors
 
 
 def _correction(hessian: Tensor) -> Tensor:
