@@ -19,18 +19,21 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
+from mobilevlm_export.checkpoint.load import load_checkpoint
+from mobilevlm_export.checkpoint.outlier_places import EQUIVALENT, PLACES, STRENGTH
+from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.model.links import ChannelLink, NormLink, head_link, layer_links, linked_layers
 from mobilevlm_export.model.mobilellama import DecoderLayer
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.model.vision_encoder import VisionLayer
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.tokenizer import checkpoint_tokenizer
 
-EQUIVALENT = ("norm", "value", "mlp")  # places where outliers leave the function as it is
-PLACES = (*EQUIVALENT, "vision_mlp")
-STRENGTH = 50.0
 _RARITY = 64  # one channel in so many
 
 
@@ -42,15 +45,45 @@ def add_outliers(
     Raises:
         CheckpointError: ``strength`` is not a positive number, or a place is unknown.
     """
-    if not 0 < strength < math.inf:
-        raise CheckpointError(f"outliers: got a strength of {strength}, expected a positive number")
-    if unknown := [place for place in places if place not in PLACES]:
-        raise CheckpointError(f"places: got {unknown[0]!r:.60}, expected some of {', '.join(PLACES)}")
+    require_outliers(strength, places)
     generator = torch.Generator().manual_seed(seed)
     for layer in linked_layers(model):
         for place, link in _links(layer):
             _grow(link, strength, generator, place in places)
     _grow(head_link(model.text_decoder), strength, generator, "norm" in places)
+
+
+def require_outliers(strength: float, places: Collection[str]) -> None:
+    """Raise CheckpointError unless ``strength`` is a positive number and all ``places`` are known."""
+    if not 0 < strength < math.inf:
+        raise CheckpointError(f"outliers: got a strength of {strength}, expected a positive number")
+    if unknown := [place for place in places if place not in PLACES]:
+        raise CheckpointError(f"places: got {unknown[0]!r:.60}, expected some of {', '.join(PLACES)}")
+
+
+def copy_with_outliers(
+    checkpoint: Path,
+    output: Path,
+    strength: float = STRENGTH,
+    places: Collection[str] = EQUIVALENT,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> None:
+    """Write a copy of ``checkpoint`` with outliers to the new folder ``output``, in float32: half precision would round them.
+
+    Raises:
+        CheckpointError: ``output`` exists, ``checkpoint`` can't be read, or the outliers would change what it computes.
+    """
+    if changing := [place for place in places if place not in EQUIVALENT]:
+        raise CheckpointError(
+            f"places: got {changing[0]!r:.60}, expected some of {', '.join(EQUIVALENT)}, which leave the function as it is"
+        )
+    model = load_checkpoint(checkpoint, progress=progress)
+    add_outliers(model, strength, places, seed)
+    progress("writing weights", 0, 1)
+    save_checkpoint(model, output, tokenizer_model=checkpoint_tokenizer(checkpoint).path, dtype=torch.float32)
+    progress("writing weights", 1, 1)
 
 
 def _links(layer: DecoderLayer | VisionLayer) -> list[tuple[str, NormLink | ChannelLink]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import product
 from pathlib import Path
 from string import ascii_lowercase, punctuation
@@ -15,9 +15,14 @@ from sentencepiece import sentencepiece_model_pb2 as pb
 from torch import Tensor
 
 from mobilevlm_export.checkpoint.key_map import never_run, published_names
+from mobilevlm_export.checkpoint.load import load_checkpoint
+from mobilevlm_export.checkpoint.outlier_places import EQUIVALENT
+from mobilevlm_export.checkpoint.outliers import add_outliers, require_outliers
+from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.config import MobileVLMConfig, preset
 from mobilevlm_export.errors import CheckpointError
-from mobilevlm_export.files.atomic_file import atomic_folder
+from mobilevlm_export.files.atomic_file import atomic_folder, new_only, require_place
+from mobilevlm_export.files.scratch import ScratchFolder
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 
@@ -25,15 +30,28 @@ _SHARD_BYTES = 400_000_000
 _SPACE = "\u2581"
 
 
-def synth_checkpoint(size: str | MobileVLMConfig, output: Path, *, seed: int = 0, progress: Progress = silent) -> None:
+def synth_checkpoint(
+    size: str | MobileVLMConfig,
+    output: Path,
+    *,
+    seed: int = 0,
+    outliers: float | None = None,
+    places: Collection[str] = EQUIVALENT,
+    progress: Progress = silent,
+) -> None:
     """Write a checkpoint of ``size`` (a preset's name, or a configuration) to the new folder ``output``: float16, in shards.
 
     Values are random, scaled so that activations keep their magnitude through the layers. Only one shard is in memory at a time.
+    ``outliers`` is the strength of outliers like those of trained models, in ``places``
+    (:mod:`mobilevlm_export.checkpoint.outliers`); with them, all weights are in memory at once, in float16.
 
     Raises:
-        CheckpointError: ``output`` exists, or the disk has too little free space.
+        CheckpointError: ``output`` exists, the disk has too little free space, or the outliers have a wrong strength or place.
     """
     config = preset(size) if isinstance(size, str) else size
+    if outliers is not None:
+        _synth_with_outliers(config, output, seed, outliers, places, progress)
+        return
     with atomic_folder(output, error=CheckpointError) as temporary:
         shapes = _shapes(config)
         need = sum(2 * torch.Size(shape).numel() for shape in shapes.values())
@@ -44,6 +62,19 @@ def synth_checkpoint(size: str | MobileVLMConfig, output: Path, *, seed: int = 0
         for name, value in (("config.json", config.to_json()), ("vision_config.json", config.vision_json())):
             (temporary / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         (temporary / "tokenizer.model").write_bytes(synth_tokenizer(config.llm.vocab_size).SerializeToString())
+
+
+def _synth_with_outliers(
+    config: MobileVLMConfig, output: Path, seed: int, strength: float, places: Collection[str], progress: Progress
+) -> None:
+    require_outliers(strength, places)
+    require_place(output, error=CheckpointError, replaceable=new_only("folder", CheckpointError))
+    with ScratchFolder(output.parent, f"{output.name}.plain") as scratch:
+        plain = scratch / "plain"
+        synth_checkpoint(config, plain, seed=seed, progress=progress)
+        model = load_checkpoint(plain, dtype=None, progress=progress)
+        add_outliers(model, strength, places, seed)
+        save_checkpoint(model, output, tokenizer_model=plain / "tokenizer.model", max_shard_bytes=_SHARD_BYTES)
 
 
 def _shapes(config: MobileVLMConfig) -> dict[str, tuple[int, ...]]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from tiny import random_model
 from torch import Tensor
 
-from mobilevlm_export.checkpoint.outliers import EQUIVALENT, PLACES, add_outliers
+from mobilevlm_export.checkpoint.load import load_checkpoint
+from mobilevlm_export.checkpoint.outlier_places import EQUIVALENT, PLACES
+from mobilevlm_export.checkpoint.outliers import add_outliers, copy_with_outliers
+from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.model.links import ChannelLink, layer_links, linked_layers
@@ -100,3 +105,22 @@ def test_a_strength_must_be_positive(strength: float) -> None:
 def test_an_unknown_place_is_refused() -> None:
     with pytest.raises(CheckpointError, match="places: got 'knob', expected some of norm, value, mlp, vision_mlp"):
         add_outliers(random_model(), places=("norm", "knob"))
+
+
+def test_a_copy_of_a_checkpoint_answers_the_same(tmp_path: Path, tiny_tokenizer_model: Path) -> None:
+    plain = random_model()
+    save_checkpoint(plain, tmp_path / "plain", tokenizer_model=tiny_tokenizer_model, dtype=torch.float32)
+    copy_with_outliers(tmp_path / "plain", tmp_path / "loud", 50)
+    loud = load_checkpoint(tmp_path / "loud")
+    assert loudest(loud.text_decoder.layers[0].mlp.up_proj.weight) > 30  # type: ignore[union-attr, arg-type]
+    for got, expected in zip(outputs(loud), outputs(plain), strict=True):
+        assert (got - expected).norm() / expected.norm() < 1e-5
+    with pytest.raises(CheckpointError, match="already exists"):
+        copy_with_outliers(tmp_path / "plain", tmp_path / "loud", 50)
+
+
+def test_a_copy_that_would_answer_differently_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match="places: got 'vision_mlp', expected some of norm, value, mlp, which leave"
+    ):
+        copy_with_outliers(tmp_path, tmp_path / "loud", 50, PLACES)

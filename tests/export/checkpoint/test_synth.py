@@ -50,3 +50,26 @@ def test_it_never_overwrites_and_checks_the_disk(tmp_path: Path, monkeypatch: py
     with pytest.raises(CheckpointError, match=r"got 0\.0 GB of free disk space, expected"):
         synth_checkpoint("1.7b", tmp_path / "big")
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_outliers_are_in_every_place_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synth, "_SHARD_BYTES", 100_000)
+    synth_checkpoint(TINY, tmp_path / "plain", seed=1)
+    synth_checkpoint(TINY, tmp_path / "loud", seed=1, outliers=50, places=("norm", "vision_mlp"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loud", "plain"]
+    plain, loud = (load_checkpoint(tmp_path / name) for name in ("plain", "loud"))
+    for name, ratio in {
+        "text_decoder.norm.weight": 50,
+        "vision_encoder.tower.layers.1.layer_norm2.weight": 50,
+        "vision_encoder.tower.layers.1.mlp.fc1.weight": 50,
+        "text_decoder.layers.0.mlp.up_proj.weight": 1,
+    }.items():
+        assert float((loud.get_parameter(name) / plain.get_parameter(name)).max()) == pytest.approx(ratio, rel=0.01)
+
+
+def test_wrong_outliers_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="places: got 'nose'"):
+        synth_checkpoint("1.7b", tmp_path / "a", outliers=50, places=("nose",))
+    with pytest.raises(CheckpointError, match="expected a positive number"):
+        synth_checkpoint("1.7b", tmp_path / "a", outliers=-1)
+    assert not list(tmp_path.iterdir())

@@ -11,7 +11,8 @@ import torch
 from tiny import TINY, random_model
 from torch import Tensor, nn
 
-from mobilevlm_export.checkpoint.outliers import EQUIVALENT, add_outliers
+from mobilevlm_export.checkpoint.outlier_places import EQUIVALENT
+from mobilevlm_export.checkpoint.outliers import add_outliers
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.dependencies.torchao_private import is_quantized
 from mobilevlm_export.model import MobileVLM

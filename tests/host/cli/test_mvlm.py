@@ -56,6 +56,15 @@ def test_completion_scripts(shell: str) -> None:
     assert "_MVLM_COMPLETE" in _run("completion", shell).stdout
 
 
+def test_synth_copies_a_checkpoint_with_outliers(tmp_path: Path) -> None:
+    done = _run("synth", "demo", "-o", tmp_path / "loud", "--outliers", 50, "--places", "norm,mlp")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == f"Wrote {tmp_path / 'loud'}: a copy of demo; outliers of 50 in norm, mlp\n"
+    refused = _run("synth", "demo", "-o", tmp_path / "other")
+    assert refused.exit_code == 2
+    assert "expected 1.7b, 3b, 7b, or a checkpoint with --outliers" in refused.stderr
+
+
 def test_ask_json_is_one_object(tiny_bundle: Bundle, picture: Path) -> None:
     done = _run("ask", tiny_bundle.path, picture, "What is this?", "--json", "--max-new-tokens", 5)
     assert done.exit_code == 0, done.stderr
