@@ -23,9 +23,10 @@ from mobilevlm_export.job import BACKENDS, ExportJob
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
-from mobilevlm_export.quantize.apply import QuantizeReport, quantize
+from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.calibration import read_folder, scenes
 from mobilevlm_export.quantize.linear_inputs import CalibratedInputs
+from mobilevlm_export.quantize.report import QuantizeReport
 from mobilevlm_export.tokenizer import Tokenizer, checkpoint_tokenizer, make_tokenizer_json
 
 PROGRAM = "model.pte"

@@ -19,7 +19,8 @@ from mobilevlm_export.errors import BundleError, LoweringError
 from mobilevlm_export.job import ExportJob
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import export_bundle, exported
-from mobilevlm_export.quantize.apply import QuantizeReport, quantize
+from mobilevlm_export.quantize.apply import quantize
+from mobilevlm_export.quantize.report import QuantizeReport
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # coremltools' own, while it is imported

@@ -8,8 +8,9 @@ from mobilevlm_export.dependencies.torchao_private import is_quantized
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.job import DEFAULT_MAX_CONTEXT
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize.apply import model_parts, quantizable, shipped_bytes
+from mobilevlm_export.quantize.apply import model_parts, quantizable
 from mobilevlm_export.quantize.recipe import Recipe
+from mobilevlm_export.quantize.report import shipped_bytes
 
 
 def require_context(model: MobileVLM, max_context: int | None) -> int:

@@ -19,7 +19,7 @@ from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeig
 from torchao.quantization.granularity import PerAxis, PerGroup
 from torchao.quantization.quant_primitives import MappingType
 
-from mobilevlm_export.dependencies.torchao_private import INT4, integers, is_int4, is_quantized, scales
+from mobilevlm_export.dependencies.torchao_private import INT4, integers, is_quantized, scales
 from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.free_memory import trim
 from mobilevlm_export.model.mobilellama import DecoderLayer
@@ -28,32 +28,12 @@ from mobilevlm_export.model.vision_encoder import VisionLayer
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize.gptq import round_to_int4
 from mobilevlm_export.quantize.recipe import KNOBS, Recipe
+from mobilevlm_export.quantize.report import ComponentReport, QuantizeReport, Unquantized, left_over, shipped_bytes
 from mobilevlm_export.quantize.rewrite import rewrite_head, rewrite_layer
 from mobilevlm_export.threads import one_thread
 
 _SMALL = 2**20  # values in the largest weight
 GROUP_SIZE = 32  # XNNPACK's kernels require multiples of 32; the smallest group loses the least accuracy
-
-
-@dataclass(frozen=True)
-class ComponentReport:
-    """How one part was quantized. Bytes count the weights as shipped: int4 packed, with scales."""
-
-    component: str
-    scheme: str
-    modules: int
-    bytes_before: int
-    bytes_after: int
-
-
-@dataclass(frozen=True)
-class Unquantized:
-    """Parameters of one part that stay float32, or have more bits than in the recipe, and the reason."""
-
-    component: str
-    what: str
-    bytes: int
-    reason: str
 
 
 class LinearInputs(Protocol):
@@ -64,24 +44,6 @@ class LinearInputs(Protocol):
     def hessian(self, part: str, path: str) -> torch.Tensor:
         """Float32 [K, K]: the sum of outer products of the inputs of the linear at ``path`` in ``part``."""
         ...
-
-
-@dataclass(frozen=True)
-class QuantizeReport:
-    """What was quantized, and what wasn't."""
-
-    recipe: Recipe
-    components: tuple[ComponentReport, ...]
-    unquantized: tuple[Unquantized, ...]
-    calibration: str = ""  # the data that calibrated weights were fitted to
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for the bundle's manifest."""
-        return {
-            "recipe": self.recipe.to_json(),
-            "components": [vars(component) for component in self.components],
-            "unquantized": [vars(left) for left in self.unquantized],
-        } | ({"calibration": self.calibration} if self.calibration else {})
 
 
 def quantize(
@@ -138,7 +100,7 @@ def _quantize_part(
         sum(weight.float_bytes for weight in weights),
         sum(weight.bytes for weight in weights),
     )
-    return report, [weight.widened for weight in weights if weight.widened] + _left_over(name, part)
+    return report, [weight.widened for weight in weights if weight.widened] + left_over(name, part)
 
 
 @dataclass(frozen=True)
@@ -166,14 +128,6 @@ def _quantize_weight(
     if scheme == "int4" and bits == 8:
         widened = Unquantized(part, f"{path}.weight".lstrip("."), shipped, _group_reason(module))
     return _QuantizedWeight(bits, float_bytes, shipped, widened)
-
-
-def shipped_bytes(weight: Any) -> int:
-    """Bytes of ``weight`` in an artifact, with its scales; int4 takes half a byte."""
-    if not is_quantized(weight):
-        return int(weight.numel() * weight.element_size())
-    bits = 4 if is_int4(weight) else 8
-    return int(integers(weight).numel() * bits // 8 + scales(weight).nbytes)
 
 
 def model_parts(model: MobileVLM) -> dict[str, nn.Module]:
@@ -286,33 +240,3 @@ def widen(part: nn.Module) -> None:
     for parameter in part.parameters():
         if not is_quantized(parameter):
             parameter.data = parameter.data.float()
-
-
-_REASONS = {
-    "Conv2d": "the patch convolution runs once per image",
-    "depthwise": "XNNPACK has no dynamically quantized depthwise convolution, and it is small",
-    "RMSNorm": "norms are small and sensitive",
-    "LayerNorm": "norms are small and sensitive",
-    "PatchEmbedding": "class and position embeddings are added, not multiplied",
-    "bias": "biases are added in float32",
-    "fp32": "the recipe says so",
-}
-
-
-def _left_over(component: str, part: nn.Module) -> list[Unquantized]:
-    """The float parameters of ``part``, grouped by the reason for which they stay float."""
-    sizes: dict[tuple[str, str], int] = {}
-    for module in part.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if is_quantized(parameter):
-                continue
-            kind = type(module).__name__
-            if isinstance(module, nn.Conv2d) and module.groups > 1:
-                kind = "depthwise"
-            elif isinstance(module, nn.Linear | nn.Embedding):
-                kind = "fp32" if name == "weight" or not is_quantized(module.weight) else "bias"
-            key = (f"{kind} {name}" if kind not in ("bias", "fp32") else f"{type(module).__name__} {name}", kind)
-            sizes[key] = sizes.get(key, 0) + parameter.numel() * parameter.element_size()
-    return [
-        Unquantized(component, what, size, _REASONS.get(kind, "not a linear")) for (what, kind), size in sizes.items()
-    ]

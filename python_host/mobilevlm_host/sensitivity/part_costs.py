@@ -20,10 +20,11 @@ from mobilevlm_export.errors import ParityError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize.apply import quantize, shipped_bytes
+from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.calibration import scenes
 from mobilevlm_export.quantize.linear_inputs import CalibratedInputs
 from mobilevlm_export.quantize.recipe import KNOBS, RECIPES, Recipe
+from mobilevlm_export.quantize.report import shipped_bytes
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.parity.metrics import distance, logit_distance
 from mobilevlm_host.parity.run_sample import DECODE_STEPS, GreedyRun, Sample, greedy_run

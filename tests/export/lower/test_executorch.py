@@ -23,8 +23,9 @@ from unpacked import Greedy, Scaled, Shared, lower_module
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize.apply import quantize, shipped_bytes
+from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.recipe import RECIPES, Recipe, make_recipe
+from mobilevlm_export.quantize.report import shipped_bytes
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # ExecuTorch's own, while it is imported

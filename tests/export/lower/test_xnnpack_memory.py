@@ -13,8 +13,9 @@ import pytest
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.free_memory import trim
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize.apply import quantize, shipped_bytes
+from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.recipe import RECIPES
+from mobilevlm_export.quantize.report import shipped_bytes
 from mobilevlm_host.bench.measurement import memory_bytes
 
 with warnings.catch_warnings():

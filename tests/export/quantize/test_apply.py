@@ -16,8 +16,9 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.dependencies.torchao_private import is_int4, is_quantized
 from mobilevlm_export.errors import QuantizeError
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize.apply import quantize, shipped_bytes
+from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.recipe import KNOBS, RECIPES, make_recipe
+from mobilevlm_export.quantize.report import shipped_bytes
 
 
 @pytest.fixture
@@ -190,6 +191,7 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.recipe import RECIPES
+from mobilevlm_export.quantize.report import shipped_bytes
 
 def private_bytes():
     return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) * 1024
