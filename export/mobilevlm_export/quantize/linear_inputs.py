@@ -78,9 +78,7 @@ class CalibratedInputs:
                 states = encoder.tower.pre_layrnorm(encoder.tower.embeddings(encoder.normalized(pixels)))
                 batches.append(Batch(states, torch.ones(states.shape[:2])))
             tower = encoder.tower
-            self._tower = _Layers(
-                tower.layers, lambda layer, states: layer(states), _TOWER_INPUTS, batches, self._progress
-            )
+            self._tower = _Layers(tower.layers, lambda layer, states: layer(states), _TOWER_INPUTS, batches)
         return self._tower
 
     def _projector_hessian(self, path: str) -> Tensor:
@@ -121,7 +119,7 @@ class CalibratedInputs:
 
             batches = _text_batches(self._model, self._texts, images)
             layers = self._model.text_decoder.layers
-            self._decoder = _Layers(layers, run, _DECODER_INPUTS, batches, self._progress)
+            self._decoder = _Layers(layers, run, _DECODER_INPUTS, batches)
         return self._decoder
 
     def _head_batches(self, batches: Iterable[Batch]) -> list[Batch]:
@@ -146,10 +144,9 @@ class _Layers:
         run: Callable[[nn.Module, Tensor], Tensor],
         shared: Mapping[str, Sequence[str]],
         batches: list[Batch],
-        progress: Progress,
     ) -> None:
         self._layers, self._run, self._shared = layers, run, shared
-        self._batches, self._progress = batches, progress
+        self._batches = batches
         self._before = 0  # the layer whose inputs the batches are
         self._kept: dict[int, dict[str, Tensor]] = {}
 
@@ -159,14 +156,12 @@ class _Layers:
         index = int(number)
         self._advance(index)
         if index not in self._kept:
-            self._progress("calibrate", index, len(self._layers))
             self._kept = {index: self._layer_hessians(index)}
         return self._kept[index][next(kept for kept, names in self._shared.items() if name in names)]
 
     def finished(self) -> list[Batch]:
         """The states after the last layer."""
         self._advance(len(self._layers))
-        self._progress("calibrate", len(self._layers), len(self._layers))
         return self._batches
 
     def _advance(self, index: int) -> None:

@@ -126,10 +126,9 @@ def test_the_command_proposes_a_recipe_of_the_reported_size(
     proposal = json.loads(done.stdout)["proposal"]
     recipe = read_recipe(output)
     assert proposal["recipe"] == recipe.to_json()
-    if "int4-calibrated" not in recipe.decoder_schemes:
-        again = load_checkpoint(tiny_checkpoint)
-        quantize(again, recipe)
-        assert weight_bytes(again) == proposal["weight_bytes"]
+    again = load_checkpoint(tiny_checkpoint)
+    quantize(again, recipe)
+    assert weight_bytes(again) == proposal["weight_bytes"]
     assert proposal["weight_bytes"] <= weight_bytes(model) // 3
     assert list(proposal["stock_recipes"]) == [name for name in RECIPES if name != "fp32"]
     assert all(set(figures) == {"weight_bytes", "mean_kl", "flips"} for figures in proposal["stock_recipes"].values())
