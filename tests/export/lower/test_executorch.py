@@ -23,7 +23,8 @@ from unpacked import Greedy, Scaled, Shared, lower_module
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.model.mobilevlm import MobileVLM
-from mobilevlm_export.quantize.apply import quantize
+from mobilevlm_export.quantize import apply
+from mobilevlm_export.quantize.apply import model_parts, quantize
 from mobilevlm_export.quantize.recipe import RECIPES, Recipe, make_recipe
 from mobilevlm_export.quantize.report import shipped_bytes
 
@@ -79,8 +80,8 @@ class AllAlike:
     model: MobileVLM
     description: str = "nothing"
 
-    def hessian(self, path: str) -> Tensor:
-        return torch.eye(self.model.text_decoder.get_submodule(path).in_features)
+    def hessian(self, part: str, path: str) -> Tensor:
+        return torch.eye(model_parts(self.model)[part].get_submodule(path).in_features)  # type: ignore[arg-type]
 
 
 def lower(recipe: Recipe, folder: Path, layers: int) -> Lowered:
@@ -138,6 +139,19 @@ def test_vision_encoder_equals_eager(lowered: Lowered) -> None:
         # A last bit can round an activation to the next of 256 steps.
         assert difference.median() < 1e-3
         assert difference.norm() < 0.02 * expected.norm()
+
+
+def test_rewrites_leave_operators_and_sizes_as_they_are(
+    int4: Lowered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "_rewrite", lambda *_: None)
+    plain = lower(RECIPES["int4"], tmp_path, layers=2).info
+    assert int4.info.methods.keys() == plain.methods.keys()
+    for name, method in int4.info.methods.items():
+        assert method == plain.methods[name], name
+    mlp = int4.model.vision_encoder.tower.layers[0].mlp
+    slopes = mlp.fc1.out_features * 4 * len(int4.model.vision_encoder.tower.layers)  # type: ignore[union-attr, operator]
+    assert 0 <= int4.info.bytes - plain.bytes <= slopes + 4096  # parts of the file are aligned
 
 
 @torch.inference_mode()
@@ -477,10 +491,10 @@ def test_program_size_is_little_more_than_the_weights(int4: Lowered) -> None:
         name: sum(shipped_bytes(parameter) for parameter in part.parameters())
         for name, part in (("text_decoder", int4.model.text_decoder), ("vision_encoder", int4.model.vision_encoder))
     }
-    # int4 in groups of 32 is 4.5 bits a weight, norms are float32.
-    linears = sum(weight.numel() for name, weight in int4.model.text_decoder.named_parameters() if "norm" not in name)
-    norms = 4 * 96 * (2 * 2 + 1)
-    assert shipped["text_decoder"] == linears * 4.5 / 8 + norms
+    # int4 in groups of 32 is 4.5 bits a weight, lm_head has 8 bits and a scale a row, norms are float32.
+    linears = sum(weight.numel() for name, weight in int4.model.text_decoder.layers.named_parameters() if "norm" not in name)
+    head, norms = VOCABULARY * (96 + 4), 4 * 96 * (2 * 2 + 1)
+    assert shipped["text_decoder"] == linears * 4.5 / 8 + head + norms
     for name, weights in shipped.items():
         # Beside the weights: a graph for each delegate, RoPE's turns, means and eps.
         assert weights < int4.info.methods[name].delegate_bytes < weights + 100_000, name
