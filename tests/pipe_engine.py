@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_host.engines.executorch import ExecuTorchMethods, register_operators
+from mobilevlm_host.engines.executorch import ExecuTorchMethods
+from mobilevlm_host.engines.operators import register_operators
 
 Call = tuple[dict[str, Any], bytes]
 

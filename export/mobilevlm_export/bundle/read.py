@@ -23,10 +23,14 @@ _CHUNK = 1 << 22
 
 
 class Bundle:
-    """An opened, verified bundle. A zipped one is in a temporary folder until it is closed or garbage-collected."""
+    """An opened, verified bundle. A zipped one is in a temporary folder ``path`` until it is closed or garbage-collected; ``source``
+    is the zip then, otherwise the folder itself.
+    """
 
-    def __init__(self, path: Path, manifest: Manifest, temporary: ScratchFolder | None = None) -> None:
-        self.path, self.manifest = path, manifest
+    def __init__(
+        self, path: Path, manifest: Manifest, temporary: ScratchFolder | None = None, source: Path | None = None
+    ) -> None:
+        self.path, self.manifest, self.source = path, manifest, source or path
         self._temporary = temporary
 
     @classmethod
@@ -46,7 +50,7 @@ class Bundle:
         temporary = ScratchFolder()
         try:
             unzip(path, temporary.path)
-            return cls(temporary.path, _verified(temporary.path, progress), temporary)
+            return cls(temporary.path, _verified(temporary.path, progress), temporary, path)
         except BaseException:
             temporary.close()
             raise

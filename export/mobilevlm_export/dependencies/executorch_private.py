@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from mobilevlm_export.dependencies.private_api import PrivateApi, PrivateFile
+from mobilevlm_export.dependencies.private_api import PrivateApi, PrivateFile, PrivateSymbol
 
-_SEEN_IN = "1.5.1"
+SEEN_IN = "1.5.1"
 _BINDINGS = "executorch.extension.pybindings._C"
 _SERIALIZE = "executorch.exir._serialize"
 
 
 def _api(module: str, name: str, reason: str) -> PrivateApi:
-    return PrivateApi("executorch", _SEEN_IN, module, name, reason)
+    return PrivateApi("executorch", SEEN_IN, module, name, reason)
 
 
 def _file(pattern: str, reason: str) -> PrivateFile:
-    return PrivateFile("executorch", _SEEN_IN, pattern, reason)
+    return PrivateFile("executorch", SEEN_IN, pattern, reason)
 
 
 LOAD_PROGRAM = _api(_BINDINGS, "_load_program", "verifies a program's tables before an engine follows them")
@@ -42,5 +42,27 @@ OPERATORS = (
     _file("extension/llm/custom_ops/*custom_ops_aot_lib.*", "holds the attention that programs call"),
     _file("kernels/quantized/*quantized_ops_aot_lib.*", "holds the quantized embedding that programs call"),
 )
-# Error set_option(const char*, Span<BackendOption>), exported by LIBRARY.
-SET_OPTION = "_ZN10executorch7runtime10set_optionEPKcNS0_4SpanINS0_13BackendOptionEEE"
+_XNNPACK_LIBRARY = _file("lib/libexecutorch_backend_xnnpack.so", "holds XNNPACK's weights caches")
+_STRING = "RKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"  # const std::string&
+
+SET_OPTION = PrivateSymbol(
+    LIBRARY,
+    "_ZN10executorch7runtime10set_optionEPKcNS0_4SpanINS0_13BackendOptionEEE",
+    "switches XNNPACK's weights cache",
+)
+GET_BACKEND = PrivateSymbol(LIBRARY, "_ZN10executorch7runtime17get_backend_classEPKc", "finds the XNNPACK backend")
+GET_WEIGHTS_CACHE = PrivateSymbol(
+    _XNNPACK_LIBRARY,
+    f"_ZN10executorch8backends7xnnpack21XnnpackBackendOptions27get_or_create_weights_cacheE{_STRING}",
+    "makes the weights cache that the programs of a process share",
+)
+SET_CACHE_FILE = PrivateSymbol(
+    _XNNPACK_LIBRARY,
+    f"_ZN10executorch8backends7xnnpack8delegate15XNNWeightsCache21set_packed_cache_pathE{_STRING}",
+    "gives a weights cache its file",
+)
+RELEASE = PrivateSymbol(
+    _XNNPACK_LIBRARY,
+    "_ZNSt16_Sp_counted_baseILN9__gnu_cxx12_Lock_policyE2EE10_M_releaseEv",
+    "ends a reference to a weights cache",
+)

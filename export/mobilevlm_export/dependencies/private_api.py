@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,31 @@ class PrivateFile:
                 f"expected one as in {self.seen_in}"
             )
         return found[0]
+
+
+@dataclass(frozen=True)
+class PrivateSymbol:
+    """The C++ function ``name``, mangled, that the library ``file`` exports; ``reason`` is what it is used for."""
+
+    file: PrivateFile
+    name: str
+    reason: str
+
+    def load(self, result: Any, *arguments: Any) -> Any:
+        """The function, with the ctypes of its ``result`` and ``arguments``.
+
+        Raises:
+            DependencyError: the library is missing or doesn't export it.
+        """
+        library = self.file.find()
+        try:
+            function = ctypes.CDLL(str(library))[self.name]
+        except (OSError, AttributeError) as error:
+            raise DependencyError(
+                f"{library}: got {error}, expected {self.name}, which {self.reason}, as in {self.file.seen_in}"
+            ) from None
+        function.restype, function.argtypes = result, arguments
+        return function
 
 
 @contextmanager

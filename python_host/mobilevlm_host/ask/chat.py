@@ -36,7 +36,7 @@ class AskOptions:
         """Verify and load the bundle."""
         bundle = Bundle.open(self.bundle, progress=progress)
         progress("loading the model", 0, 0)
-        return Runner(bundle, threads=self.threads, backend=self.backend)
+        return Runner(bundle, threads=self.threads, backend=self.backend, progress=progress)
 
     def to_json(self, runner: Runner) -> dict[str, Any]:
         """The finished answer, as printed by ``mvlm ask --json``."""

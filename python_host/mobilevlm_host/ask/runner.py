@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import RunnerError
+from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.ask.conversation import Conversation, ModelSpec
 from mobilevlm_host.engines.choose import chosen_backend, computed_by
 from mobilevlm_host.engines.cpp_runner import CppGeneration
@@ -21,9 +22,18 @@ if TYPE_CHECKING:
 class Runner(Conversation):
     """An opened bundle that answers questions, one at a time; a context manager."""
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, backend: str | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        threads: int | None = None,
+        backend: str | None = None,
+        weight_cache: bool = True,
+        progress: Progress = silent,
+    ) -> None:
         """Load the program of ``bundle`` for ``backend`` (default: executorch if present, else coreml); ``threads`` sets the
-        engine's CPU threads (of the whole process).
+        engine's CPU threads (of the whole process). Unless ``weight_cache`` is false, packed weights of an ExecuTorch program are
+        kept in a file where that is known to work, which the first load writes.
 
         Raises:
             BundleError: the bundle has no such artifact.
@@ -31,6 +41,7 @@ class Runner(Conversation):
             RunnerError: the engine can't load it.
         """
         begin = time.perf_counter()
+        self._weight_cache = weight_cache
         self.backend = chosen_backend(bundle, backend)
         self.bundle, self.manifest, spec = bundle, bundle.manifest, ModelSpec.of(bundle)
         if spec.config.image_tokens > spec.max_prefill:
@@ -46,7 +57,7 @@ class Runner(Conversation):
             self._coreml = open_coreml(bundle, threads)
             engine = MethodsGeneration(self._coreml, pieces=spec.tokenizer.vocab_size, max_prefill=spec.max_prefill)
         else:
-            engine = CppGeneration(bundle, spec.tokenizer, threads)
+            engine = CppGeneration(bundle, spec.tokenizer, threads, weight_cache=weight_cache, progress=progress)
         super().__init__(engine, spec, load_s=time.perf_counter() - begin)
 
     def methods(self) -> Methods:
@@ -55,7 +66,9 @@ class Runner(Conversation):
         Raises:
             RunnerError: the runtime can't load it.
         """
-        return self._coreml.with_own_cache() if self._coreml else ExecuTorchMethods(self.bundle)
+        if self._coreml:
+            return self._coreml.with_own_cache()
+        return ExecuTorchMethods(self.bundle, weight_cache=self._weight_cache)
 
     @property
     def computed_by(self) -> ComputedBy:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mobilevlm_host.cli.options import THREADS, backend_option
+from mobilevlm_host.cli.options import THREADS, backend_option, no_weight_cache_option
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_json
 
@@ -30,6 +30,7 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json
 @click.option(
     "--capture", type=click.Path(path_type=Path), help="Save each stage's results to this zip, for mvlm replay."
 )
+@no_weight_cache_option
 @json_option
 def ask(
     bundle: Path,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mobilevlm_host.cli.options import backend_option
+from mobilevlm_host.cli.options import backend_option, no_weight_cache_option
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_json
 
@@ -36,6 +36,7 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json
     help="Write one HTML file with charts; replaces an older report, but no other file.",
 )
 @backend_option
+@no_weight_cache_option
 @json_option
 def bench(
     bundle: Path,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mobilevlm_host.cli.benchmark_options import benchmark_options, finish, require_submission_place
-from mobilevlm_host.cli.options import THREADS, backend_option
+from mobilevlm_host.cli.options import THREADS, backend_option, no_weight_cache_option
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, say
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     "--vision-tower", type=click.Path(path_type=Path), help="A CLIP folder, for a checkpoint without a tower."
 )
 @backend_option
+@no_weight_cache_option
 @json_option
 def evaluate(
     system: str,

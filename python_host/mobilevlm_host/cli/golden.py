@@ -9,6 +9,7 @@ import click
 
 from mobilevlm_host.android.host import AndroidHost
 from mobilevlm_host.cli.engine_options import android_options, arm64_options
+from mobilevlm_host.cli.options import no_weight_cache_option
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_json, print_table
 
@@ -26,6 +27,7 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json, print_tab
 @click.option("--check", is_flag=True, help="Change nothing; compare this machine with the records in BUNDLE.")
 @arm64_options
 @android_options
+@no_weight_cache_option
 @json_option
 def golden(bundle: Path, check: bool, android: AndroidHost | None, arm64_cpu: str | None, as_json: bool) -> None:
     """Ask BUNDLE about a few images and store each stage's results in it, for phones to check themselves against."""

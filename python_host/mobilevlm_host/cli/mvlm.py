@@ -7,6 +7,7 @@ import click
 from mobilevlm_export import __version__
 from mobilevlm_host.cli.ask import ask
 from mobilevlm_host.cli.bench import bench
+from mobilevlm_host.cli.cache import cache
 from mobilevlm_host.cli.completion import completion
 from mobilevlm_host.cli.demo import demo
 from mobilevlm_host.cli.evaluate import evaluate
@@ -47,6 +48,7 @@ for command in (
     score,
     replay,
     bench,
+    cache,
     verify,
     push,
     synth,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mobilevlm_host.cli.engine_options import arm64_options
-from mobilevlm_host.cli.options import backend_option
+from mobilevlm_host.cli.options import backend_option, no_weight_cache_option
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_json
 
@@ -43,6 +43,7 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json
 @click.option("--layers", is_flag=True, help="Also measure each layer of the ExecuTorch program.")
 @click.option("--force", is_flag=True, help="Compare even if BUNDLE was made from another checkpoint.")
 @arm64_options
+@no_weight_cache_option
 @json_option
 def parity(
     checkpoint: str,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mobilevlm_export.job import BACKENDS
+from mobilevlm_host.cli.options import no_weight_cache_option
 from mobilevlm_host.terminal.command import examples, json_option
 from mobilevlm_host.terminal.output import drawn_progress, print_facts, print_json, print_table
 
@@ -29,6 +30,7 @@ from mobilevlm_host.terminal.output import drawn_progress, print_facts, print_js
 )
 @click.option("--checkpoint", help="Also show the answer of this checkpoint's fp32 model.")
 @click.option("--force", is_flag=True, help="Replay even if CAPTURE was made with another bundle.")
+@no_weight_cache_option
 @json_option
 def replay(
     capture: Path, bundle: Path, backend: str | None, checkpoint: str | None, force: bool, as_json: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.job import BACKENDS
+from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.engines.executorch import ExecuTorchMethods, set_threads
 from mobilevlm_host.engines.methods import ComputedBy, Methods
 
@@ -29,7 +30,9 @@ def computed_by(backend: str) -> ComputedBy:
     return coreml.PREDICTED if coreml.core_ml_is_here() else coreml.EVALUATED
 
 
-def open_methods(bundle: Bundle, backend: str | None = None, threads: int | None = None) -> Methods:
+def open_methods(
+    bundle: Bundle, backend: str | None = None, threads: int | None = None, progress: Progress = silent
+) -> Methods:
     """The methods of ``bundle`` for ``backend`` (see :func:`chosen_backend`); ``threads`` sets the engine's CPU threads, process-wide.
 
     Raises:
@@ -42,4 +45,4 @@ def open_methods(bundle: Bundle, backend: str | None = None, threads: int | None
         return open_coreml(bundle, threads)
     if threads is not None:
         set_threads(threads)
-    return ExecuTorchMethods(bundle)
+    return ExecuTorchMethods(bundle, progress=progress)

@@ -4,42 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import RunnerError
+from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
-from mobilevlm_host.engines.executorch import register_operators, set_threads
+from mobilevlm_host.engines.executorch import set_threads
 from mobilevlm_host.engines.native_output import native_output_hidden
-from mobilevlm_host.engines.program_check import require_sound
+from mobilevlm_host.engines.operators import register_operators
+from mobilevlm_host.engines.packed_load import load_packed
 
 
 class CppGeneration:
     """ExecuTorch's C++ multimodal runner, the same as on Android phones. It prints a lot, which is hidden."""
 
-    def __init__(self, bundle: Bundle, tokenizer: Tokenizer, threads: int | None) -> None:
-        """Load the program of ``bundle``; ``threads`` sets ExecuTorch's CPU threads, process-wide.
+    def __init__(
+        self,
+        bundle: Bundle,
+        tokenizer: Tokenizer,
+        threads: int | None,
+        *,
+        weight_cache: bool = True,
+        progress: Progress = silent,
+    ) -> None:
+        """Load the program of ``bundle``, with packed weights from a file where possible if ``weight_cache`` is set; ``threads`` sets
+        ExecuTorch's CPU threads, process-wide.
 
         Raises:
             BundleError: the bundle has none for ExecuTorch.
             RunnerError: the runner can't load it.
         """
-        self._program = bundle.artifact("executorch")
-        require_sound(self._program)  # the runner itself doesn't verify files
+        self._program, self._bos_id = bundle.artifact("executorch"), tokenizer.bos_id
         # The runner returns pieces, not ids.
         self._ids = {tokenizer.piece(token): token for token in range(tokenizer.vocab_size)}
         import_engine()
-        with native_output_hidden():
-            from executorch.extension.llm.runner import MultimodalRunner
+        if threads is not None:
+            set_threads(threads)
+        load = partial(self._load, str(bundle.tokenizer("json")))
+        self._runner: Any = load_packed(bundle, load, progress, weight_cache=weight_cache)
 
-            if threads is not None:
-                set_threads(threads)
+    def _load(self, tokenizer_json: str) -> Any:
+        """A runner with all methods loaded, which it puts off to its first answer."""
+        from executorch.extension.llm.runner import GenerationConfig, MultimodalRunner, make_token_input
+
+        with native_output_hidden():
             try:
-                self._runner: Any = MultimodalRunner(str(self._program), str(bundle.tokenizer("json")))
+                runner = MultimodalRunner(str(self._program), tokenizer_json)
+                runner.generate([make_token_input([self._bos_id])], GenerationConfig(max_new_tokens=1, echo=False))
+                runner.reset()
             except (RuntimeError, UnicodeDecodeError) as error:
                 raise RunnerError(f"{self._program}: the engine can't load it ({str(error).splitlines()[0]})") from None
+        return runner
 
     def reset(self, keep: int = 0) -> int:
         """See :class:`Generation`; the runner can only be cleared completely."""

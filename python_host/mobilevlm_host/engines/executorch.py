@@ -11,9 +11,13 @@ import torch
 from torch import Tensor
 
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.dependencies.executorch_private import LOAD_PROGRAM, OPERATORS, RESET_THREADPOOL, THREAD_COUNT
+from mobilevlm_export.dependencies.executorch_private import RESET_THREADPOOL, THREAD_COUNT
 from mobilevlm_export.errors import RunnerError
+from mobilevlm_export.progress import Progress, silent
+from mobilevlm_host.engines.methods import METHODS
 from mobilevlm_host.engines.native_output import runtime_output_hidden
+from mobilevlm_host.engines.operators import register_operators
+from mobilevlm_host.engines.packed_load import load_packed
 from mobilevlm_host.engines.program_check import require_sound
 
 _MOST_THREADS = 1024  # where threads can't be started, the engine ends the process
@@ -22,15 +26,16 @@ _MOST_THREADS = 1024  # where threads can't be started, the engine ends the proc
 class ExecuTorchMethods:
     """The :class:`Methods` of ``model.pte`` in ExecuTorch's runtime: the same program and kernels as the C++ runner's."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        """Load the program of ``bundle``.
+    def __init__(self, bundle: Bundle, *, weight_cache: bool = True, progress: Progress = silent) -> None:
+        """Load the program of ``bundle``, with packed weights from a file where possible if ``weight_cache`` is set.
 
         Raises:
             BundleError: the bundle has none for ExecuTorch.
             RunnerError: the runtime can't load it.
         """
-        names = ("vision_encoder", "token_embedding", "text_decoder")
-        self._methods = load_methods(bundle.artifact("executorch"), names)
+        import_runtime()
+        load = partial(_load, bundle.artifact("executorch"), METHODS)
+        self._methods = load_packed(bundle, load, progress, weight_cache=weight_cache)
 
     def vision_encoder(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Methods`."""
@@ -55,6 +60,10 @@ def load_methods(program: Path, names: Iterable[str]) -> dict[str, Callable[...,
     """
     require_sound(program)
     import_runtime()
+    return _load(program, names)
+
+
+def _load(program: Path, names: Iterable[str]) -> dict[str, Callable[..., list[Tensor]]]:
     from executorch.runtime import Runtime
 
     with runtime_output_hidden():
@@ -81,17 +90,6 @@ def import_runtime() -> None:
     with runtime_output_hidden():
         register_operators()
         import executorch.runtime  # noqa: F401
-
-
-def register_operators() -> None:
-    """Register the operators that programs call; without them none can be loaded.
-
-    Raises:
-        DependencyError: ExecuTorch's package holds none of them, or several.
-    """
-    LOAD_PROGRAM.load()  # with it, ExecuTorch's own library, which the operators register with
-    for library in OPERATORS:
-        torch.ops.load_library(str(library.find()))
 
 
 def require_threads(threads: int) -> None:

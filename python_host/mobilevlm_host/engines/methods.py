@@ -7,6 +7,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+METHODS = ("vision_encoder", "token_embedding", "text_decoder")
+
 
 @dataclass(frozen=True)
 class ComputedBy:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 
-from mobilevlm_export.dependencies.executorch_private import LIBRARY, SET_OPTION
+from mobilevlm_export.dependencies.executorch_private import SET_OPTION
 from mobilevlm_export.errors import RunnerError
-from mobilevlm_host.engines.executorch import import_runtime
+from mobilevlm_host.engines.native_output import runtime_output_hidden
+from mobilevlm_host.engines.operators import register_operators
 
 _BACKEND, _OPTION = b"XnnpackBackend", b"weight_cache_enabled"
 
@@ -32,16 +33,14 @@ def use_weights_cache(on: bool = True) -> None:
     crashes the process. Without it they stay.
 
     Raises:
-        RunnerError: this ExecuTorch has no such setting.
+        DependencyError: this ExecuTorch has no such switch.
+        RunnerError: it has another one.
     """
-    import_runtime()
-    library = LIBRARY.find()
-    try:
-        set_option = ctypes.CDLL(str(library))[SET_OPTION]
-    except (OSError, AttributeError) as error:
-        raise RunnerError(f"{library}: got {error}, expected ExecuTorch's library with set_option") from None
-    set_option.restype, set_option.argtypes = ctypes.c_uint32, (ctypes.c_char_p, _Span)
+    with runtime_output_hidden():
+        register_operators()
+    set_option = SET_OPTION.load(ctypes.c_uint32, ctypes.c_char_p, _Span)
     option = _Option(key=_OPTION, value=_Value(flag=on), kind=0)
     failed = set_option(_BACKEND, _Span(ctypes.pointer(option), 1))
     if failed:
+        library = SET_OPTION.file.find()
         raise RunnerError(f"{library}: got error {failed:#x} from set_option, expected {_OPTION.decode()} to be set")

@@ -16,6 +16,7 @@ from typing import Any
 from mobilevlm_export.errors import EvaluateError, MobileVLMError
 from mobilevlm_host.ask.conversation import Conversation
 from mobilevlm_host.engines.native_output import native_output_hidden
+from mobilevlm_host.engines.packed_files import SETTING
 from mobilevlm_host.evaluate.benchmark import Benchmark
 from mobilevlm_host.evaluate.run_benchmark import AnswerFunction, ImageItems, answer_image
 from mobilevlm_host.evaluate.system import Source, System, open_system
@@ -29,7 +30,8 @@ def answer_on(address: str) -> AnswerFunction:
     """The :data:`AnswerFunction` of the Ray cluster at ``address``; ``local`` starts one on this machine for the duration of the run.
 
     The system's files and the benchmark's images must have the same path on every machine. Each worker takes as many CPUs as
-    the system's ``threads`` (default: 1) and holds its own copy of the model.
+    the system's ``threads`` (default: 1). Workers on one machine share packed weights where these are kept in a file; each holds its
+    own KV cache.
 
     Raises:
         EvaluateError: Ray isn't installed; later: there is no such cluster, it has too few CPUs, or an image kills every worker.
@@ -42,7 +44,8 @@ def answer_on(address: str) -> AnswerFunction:
             count = min(len(image_items), _slots(ray, address, source.threads or 1))
             actor = ray.remote(num_cpus=source.threads, max_restarts=-1, max_task_retries=_TASK_RETRIES)(Worker)
             shared = ray.put(benchmark)
-            workers = [actor.remote(source, system.sha256, shared) for _ in range(count)]
+            weights = os.environ.get(SETTING, "")
+            workers = [actor.remote(source, system.sha256, shared, weights) for _ in range(count)]
             pool = ray.util.ActorPool(workers)
             try:
                 for answers in pool.map_unordered(lambda worker, each: worker.answer.remote(each), image_items):
@@ -64,9 +67,10 @@ def answer_on(address: str) -> AnswerFunction:
 
 
 class Worker:
-    """Answers image by image; the model is loaded for the first one."""
+    """Answers image by image; the model is loaded for the first one. ``weights`` is the setting for packed weights."""
 
-    def __init__(self, source: Source, sha256: str, benchmark: Benchmark) -> None:
+    def __init__(self, source: Source, sha256: str, benchmark: Benchmark, weights: str = "") -> None:
+        os.environ[SETTING] = weights
         self._source, self._sha256, self._benchmark = source, sha256, benchmark
         self._opened: Any = None  # keeps an unpacked bundle open
         self._conversation: Conversation | None = None

@@ -75,7 +75,7 @@ def open_system(source: Source, progress: Progress = silent) -> Iterator[System]
     path = Path(source.name)
     if path.suffix in (".mvlm", ".zip") or (path / MANIFEST).is_file():
         with Bundle.open(path, progress) as bundle:
-            yield _bundle_system(source, bundle)
+            yield _bundle_system(source, bundle, progress)
     else:
         if source.backend:
             raise EvaluateError(
@@ -84,7 +84,7 @@ def open_system(source: Source, progress: Progress = silent) -> Iterator[System]
         yield _checkpoint_system(source, resolve_checkpoint(source.name, progress), progress)
 
 
-def _bundle_system(source: Source, bundle: Bundle) -> System:
+def _bundle_system(source: Source, bundle: Bundle, progress: Progress) -> System:
     manifest, backend = bundle.manifest, chosen_backend(bundle, source.backend)
     by, tokenizer_file = computed_by(backend), str(bundle.tokenizer().relative_to(bundle.path))
     # Neither golden/ nor another backend's program, which don't affect answers.
@@ -96,7 +96,7 @@ def _bundle_system(source: Source, bundle: Bundle) -> System:
     spec = ModelSpec.of(bundle)
 
     def load() -> Conversation:
-        return _conversation(open_methods(bundle, backend, source.threads), spec)
+        return _conversation(open_methods(bundle, backend, source.threads, progress), spec)
 
     others = [by.engine] if by.engine != "executorch" else []
     others += list(astuple(manifest.template)) if manifest.template != prompt.V1 else []

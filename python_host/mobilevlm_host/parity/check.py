@@ -76,7 +76,7 @@ def check_parity(
     model = load_checkpoint(checkpoint, vision_tower=vision_tower, progress=progress)
     tokenizer = checkpoint_tokenizer(checkpoint)
     with ExitStack() as opened:
-        runner = opened.enter_context(Runner(bundle, backend="executorch" if arm64_cpu else backend))
+        runner = opened.enter_context(Runner(bundle, backend="executorch" if arm64_cpu else backend, progress=progress))
         machines = None
         if arm64_cpu:
             arm = opened.enter_context(Arm64Methods(bundle, arm64_cpu, progress=progress))

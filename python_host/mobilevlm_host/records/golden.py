@@ -55,7 +55,7 @@ def add_golden(bundle: Bundle, progress: Progress = silent) -> None:
     folder = bundle.path / FOLDER
     folder.mkdir()
     entries: list[dict[str, Any]] = []
-    with Runner(bundle) as runner:
+    with Runner(bundle, weight_cache=False) as runner:  # it may be in a temporary place, and for another machine
         methods, phone = runner.methods(), PhoneInputs(bundle)
         for name, box, question in _PICTURES:
             progress("golden records", len(entries), len(_PICTURES))
@@ -145,7 +145,7 @@ def check_golden(
         elif arm64_cpu:
             methods, backend = opened.enter_context(Arm64Methods(bundle, arm64_cpu, progress=progress)), "executorch"
         else:
-            runner = opened.enter_context(Runner(bundle))
+            runner = opened.enter_context(Runner(bundle, progress=progress))
             methods, backend = runner.methods(), runner.backend
         for name, picture, record in golden:
             progress("golden records", len(replays), len(golden))

@@ -101,7 +101,7 @@ def replay_capture(
             )
         _require_fitting(capture.record, bundle)
         fp32_answer = _fp32_answer(load_checkpoint(checkpoint, progress=progress), capture)
-    with Runner(bundle, backend=backend or capture.backend) as runner:
+    with Runner(bundle, backend=backend or capture.backend, progress=progress) as runner:
         findings = replay(capture, runner.methods(), PhoneInputs(bundle), bundle, runner.tokenizer)
         return Replay(findings, runner.backend, fp32_answer)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
 from importlib.metadata import version
 
@@ -10,7 +9,7 @@ import pytest
 from repository import ROOT
 
 from mobilevlm_export.dependencies import coremltools_private, executorch_private, torchao_private, xnnpack_private
-from mobilevlm_export.dependencies.private_api import PrivateApi, PrivateFile, replaced
+from mobilevlm_export.dependencies.private_api import PrivateApi, PrivateFile, PrivateSymbol, replaced
 from mobilevlm_export.errors import DependencyError
 
 _MODULES = (executorch_private, xnnpack_private, coremltools_private)
@@ -22,6 +21,7 @@ _VALUES = [
 ]
 APIS = list(dict.fromkeys(value for value in _VALUES if isinstance(value, PrivateApi)))
 FILES = list(dict.fromkeys(value for value in _VALUES if isinstance(value, PrivateFile)))
+SYMBOLS = [value for value in _VALUES if isinstance(value, PrivateSymbol)]
 
 
 @pytest.mark.parametrize("api", APIS, ids=lambda api: f"{api.module}.{api.name}")
@@ -35,8 +35,10 @@ def test_a_file_is_where_it_was(file: PrivateFile) -> None:
     assert file.find().is_file()
 
 
-def test_the_library_exports_its_switch() -> None:
-    assert ctypes.CDLL(str(executorch_private.LIBRARY.find()))[executorch_private.SET_OPTION]
+@pytest.mark.parametrize("symbol", SYMBOLS, ids=lambda symbol: symbol.name)
+def test_a_library_exports_its_function(symbol: PrivateSymbol) -> None:
+    assert symbol.load(None)
+    assert version("executorch") == symbol.file.seen_in, f"executorch has a new version: look at {symbol.name} again"
 
 
 def test_torchao_is_the_version_that_was_seen() -> None:
@@ -50,6 +52,9 @@ def test_what_has_moved_is_named() -> None:
     file = PrivateFile("executorch", "1.5.1", "no/such/file", "does something")
     with pytest.raises(DependencyError, match="got 0 files no/such/file, which does something, expected one"):
         file.find()
+    symbol = PrivateSymbol(executorch_private.LIBRARY, "_Z4gonev", "does something")
+    with pytest.raises(DependencyError, match=r"libexecutorch\.so: got .*, expected _Z4gonev, which does something"):
+        symbol.load(None)
 
 
 def test_a_replaced_attribute_comes_back() -> None:
