@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from mobilevlm_export.bundle.read import Bundle
@@ -13,8 +14,10 @@ from mobilevlm_export.pixels import open_image
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.bench.bench_report import BenchReport, ThreadCountResult
 from mobilevlm_host.bench.bench_round import ANSWER_TOKENS, Session
-from mobilevlm_host.bench.measurement import interleaved
+from mobilevlm_host.bench.load_round import load_in_memory_s, load_writing_s
+from mobilevlm_host.bench.measurement import Figures, interleaved
 from mobilevlm_host.engines.choose import chosen_backend
+from mobilevlm_host.engines.packed_load import prepare_packed
 
 _PICTURE = DEMO_SAMPLES / "word-and-shapes.png"
 
@@ -43,7 +46,13 @@ def bench(
     choices: list[int | None] = list(dict.fromkeys(threads)) or [None]
     sessions = {str(count): Session(str(bundle.path), backend, count, str(picture)) for count in choices}
     load_average = os.getloadavg()[0]
-    found = interleaved({name: each.in_child for name, each in sessions.items()}, repeats, progress)
+    runs: dict[str, Callable[[], Figures]] = {name: each.in_child for name, each in sessions.items()}
+    writing_s = None
+    if backend == "executorch" and prepare_packed(bundle, progress):
+        progress("measuring the load that writes the weights", 0, 0)
+        writing_s = load_writing_s(bundle, choices[0])
+        runs = {name: partial(_with_load_in_memory, run, bundle, sessions[name]) for name, run in runs.items()}
+    found = interleaved(runs, repeats, progress)
     return BenchReport(
         bundle=display_name or str(bundle.path),
         backend=backend,
@@ -53,7 +62,12 @@ def bench(
         repeats=repeats,
         load_average=load_average,
         systems=[ThreadCountResult(count, found[str(count)]) for count in choices],
+        load_writing_s=writing_s,
     )
+
+
+def _with_load_in_memory(run: Callable[[], Figures], bundle: Bundle, session: Session) -> Figures:
+    return {**run(), "load_in_memory_s": load_in_memory_s(bundle, session.threads)}
 
 
 def _require_core_ml(bundle: Bundle) -> None:

@@ -18,7 +18,9 @@ from mobilevlm_host.terminal.output import print_table
 
 PAGE = Page("bench", "bench report")
 _NAMES = {
+    "imports_s": "start of Python, imports",
     "load_s": "load",
+    "load_in_memory_s": "load, weights packed in memory",
     "first_ttft_s": "first token, right after loading",
     "ttft_s": "first token",
     "ttft_prepared_s": "first token, image prepared",
@@ -27,6 +29,7 @@ _NAMES = {
     "decode_tok_s": "decode after {} tokens",
     "peak_memory_bytes": "peak memory",
     "imports_memory_bytes": "memory before loading",
+    "private_memory_bytes": "memory added that no process shares",
 }
 _BY_LENGTH = {"prefill_tok_s": ("Prefill", "tokens in one call"), "decode_tok_s": ("Decode", "tokens before")}
 
@@ -60,7 +63,7 @@ class ThreadCountResult:
             name, at, where = key.partition("@")
             if at:
                 plain.setdefault(name, {})[where] = spread.to_json()
-            elif name != "threads":
+            elif name not in ("threads", "weights_mapped"):
                 plain[name] = spread.to_json()
         return plain | {"method_share": {method: share for method, _, share in self.shares()}}
 
@@ -77,6 +80,13 @@ class BenchReport:
     repeats: int
     load_average: float  # over the minute before the measurement
     systems: Sequence[ThreadCountResult]
+    load_writing_s: float | None = None  # of the one load that writes the packed weights; None where they aren't kept
+
+    @property
+    def weights(self) -> str:
+        """Where the loads had their packed weights: ``mapped`` from a file that was there, or ``in memory``."""
+        is_mapped = all(system.figures["weights_mapped"].median for system in self.systems)
+        return "mapped" if is_mapped else "in memory"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -88,6 +98,8 @@ class BenchReport:
             "repeats": self.repeats,
             "machine": machine() | {"load_average_before": self.load_average},
             "answer_tokens": self.answer_tokens,
+            "weights": self.weights,
+            "load_writing_s": self.load_writing_s,
             "systems": [system.to_json() for system in self.systems],
         }
 
@@ -96,7 +108,13 @@ class BenchReport:
         shown = [key for key in self.systems[0].figures if key.partition("@")[0] in _NAMES]
         order = list(_NAMES)
         shown.sort(key=lambda key: order.index(key.partition("@")[0]))
-        return [(_named(key), *(_spread(key, system.figures[key]) for system in self.systems)) for key in shown]
+        return [(self._named(key), *(_spread(key, system.figures[key]) for system in self.systems)) for key in shown]
+
+    def _named(self, key: str) -> str:
+        name, _, length = key.partition("@")
+        if name == "load_s" and self.weights == "mapped":
+            return "load, packed weights mapped"
+        return _NAMES[name].format(length)
 
     def share_rows(self) -> list[tuple[str, ...]]:
         """A row for each method: its time and share for each system."""
@@ -130,6 +148,8 @@ def print_report(report: BenchReport) -> None:
         ("method", *names),
         report.share_rows(),
     )
+    if report.load_writing_s is not None:
+        print(f"The load that writes the packed weights, once on a machine, took {_seconds(report.load_writing_s)}.")
     if report.load_average > 0.5 * (os.cpu_count() or 1):
         print(
             f"Other processes were running before the start (load average {report.load_average:.1f}): figures may be affected."
@@ -186,11 +206,6 @@ def _share_bars(system: ThreadCountResult) -> list[dict[str, str]]:
         {"method": method, "width": f"{100 * share:.1f}", "time": f"{_seconds(seconds)}, {100 * share:.0f} %"}
         for method, seconds, share in system.shares()
     ]
-
-
-def _named(key: str) -> str:
-    name, _, length = key.partition("@")
-    return _NAMES[name].format(length)
 
 
 def _spread(key: str, spread: Spread) -> str:

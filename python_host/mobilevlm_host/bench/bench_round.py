@@ -16,7 +16,16 @@ from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_host.ask.runner import Runner
-from mobilevlm_host.bench.measurement import Figures, in_child, memory_bytes, peak_memory_bytes, print_figures, timed
+from mobilevlm_host.bench.load_round import has_mapped_weights, since_start_s
+from mobilevlm_host.bench.measurement import (
+    Figures,
+    in_child,
+    memory_bytes,
+    peak_memory_bytes,
+    print_figures,
+    private_memory_bytes,
+    timed,
+)
 from mobilevlm_host.engines.cpp_runner import import_engine
 from mobilevlm_host.engines.executorch import thread_count
 from mobilevlm_host.engines.generation import Generation
@@ -53,14 +62,17 @@ def measure(session: Session) -> dict[str, float]:
     bundle = Bundle(folder, read_manifest(folder / MANIFEST))
     if session.backend == "executorch":
         import_engine()
-    imports_bytes = memory_bytes()
+    figures = {"imports_s": since_start_s()}
+    imports_bytes, private_bytes = memory_bytes(), private_memory_bytes()
     load_s, runner = timed(Runner, bundle, threads=session.threads, backend=session.backend)
     with runner:
         first = _ask(runner, image)
         # Read here, because the following measurements use lengths that questions rarely have.
-        peak_bytes = peak_memory_bytes()
-        figures = {"load_s": load_s, "first_ttft_s": first["ttft_s"], **_ask(runner, image)}
+        peak_bytes, private_bytes = peak_memory_bytes(), private_memory_bytes() - private_bytes
+        figures |= {"load_s": load_s, "first_ttft_s": first["ttft_s"], **_ask(runner, image)}
         figures |= {"peak_memory_bytes": peak_bytes, "imports_memory_bytes": imports_bytes}
+        figures |= {"private_memory_bytes": private_bytes}
+        figures |= {"weights_mapped": float(session.backend == "executorch" and has_mapped_weights(bundle))}
         figures |= {"threads": thread_count() if session.backend == "executorch" else torch.get_num_threads()}
         # C++ prints at each call. Hide its output once for all calls, not within the timed ones.
         with runner.exclusive_engine() as engine, native_output_hidden():

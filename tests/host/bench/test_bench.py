@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +24,16 @@ from mobilevlm_host.bench import bench_round as session
 from mobilevlm_host.bench.bench_bundle import bench
 from mobilevlm_host.bench.bench_report import PAGE, BenchReport, ThreadCountResult, render, write_report
 from mobilevlm_host.bench.bench_round import Session, measure
-from mobilevlm_host.bench.measurement import Spread
+from mobilevlm_host.bench.load_round import LoadSession
+from mobilevlm_host.bench.measurement import Figures, Spread
 from mobilevlm_host.cli.mvlm import main
+from mobilevlm_host.engines import packed_load
 from mobilevlm_host.engines.executorch import set_threads, thread_count
+from mobilevlm_host.engines.packed_files import SETTING
 
 PICTURE = DEMO_SAMPLES / "word-and-shapes.png"
 SINGLE = {
+    "imports_s",
     "load_s",
     "first_ttft_s",
     "ttft_s",
@@ -32,6 +41,7 @@ SINGLE = {
     "image_encode_s",
     "peak_memory_bytes",
     "imports_memory_bytes",
+    "private_memory_bytes",
 }
 METHODS = ["preprocess", "vision_encoder", "token_embedding", "text_decoder, prefill", "text_decoder, decode"]
 
@@ -78,7 +88,13 @@ def test_every_figure_for_each_number_of_threads(tiny_bundle: Bundle, tmp_path: 
 
 
 def _report(**figures: float) -> BenchReport:
-    names = {"threads": 2, **dict.fromkeys(SINGLE, 0.5), "prefill_tok_s@32": 100.0, "decode_tok_s@64": 20.0}
+    names = {
+        "threads": 2,
+        "weights_mapped": 0.0,
+        **dict.fromkeys(SINGLE, 0.5),
+        "prefill_tok_s@32": 100.0,
+        "decode_tok_s@64": 20.0,
+    }
     names |= {f"method_s@{method}": at for at, method in enumerate(METHODS)} | figures
     system = ThreadCountResult(None, {name: Spread((value, value)) for name, value in names.items()})
     return BenchReport("<b>.mvlm", "executorch", "int4", "p.png", 32, 2, 0.0, [system])
@@ -93,6 +109,42 @@ def test_the_table_has_units_and_spread() -> None:
     assert rows["decode after 64 tokens"] == "123 tok/s (123–123)"
     assert report.systems[0].name == "2 threads (the engine's choice)"
     assert dict(report.share_rows())["text_decoder, decode"] == "4 s  40 %"
+
+
+def test_loads_with_and_without_the_file_of_packed_weights(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SETTING, str(tmp_path / "weights"))
+    monkeypatch.setattr(packed_load, "SMALLEST_BYTES", 0)
+    for kind in (Session, LoadSession):
+        monkeypatch.setattr(kind, "in_child", partialmethod(_in_fresh_process))
+    report = bench(tiny_bundle, repeats=1, threads=[1])
+    assert report.weights == "mapped"
+    rows = dict(report.rows())
+    assert {"load, packed weights mapped", "load, weights packed in memory"} <= set(rows)
+    assert report.load_writing_s
+    assert report.load_writing_s > report.systems[0].figures["load_s"].median
+    plain = report.to_json()
+    assert plain["weights"] == "mapped"
+    assert plain["load_writing_s"] == report.load_writing_s
+    assert plain["systems"][0]["load_in_memory_s"]["median"] > 0
+    assert "packed weights" in render(report)
+    assert len(list((tmp_path / "weights").iterdir())) == 2  # what was written to measure it is gone
+    assert _report().weights == "in memory"
+
+
+def _in_fresh_process(session: Session | LoadSession) -> Figures:
+    """As :func:`in_child`, with packed weights for tiny programs."""
+    module = type(session).__module__
+    code = (
+        "import json, runpy, sys; from mobilevlm_host.engines import packed_load; packed_load.SMALLEST_BYTES = 0; "
+        f"sys.argv = ['', sys.argv[1]]; runpy.run_module('{module}', run_name='__main__')"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-W", "ignore", "-c", code, json.dumps(asdict(session))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def test_the_page_is_self_contained_and_escapes_its_values() -> None:
@@ -145,7 +197,7 @@ def test_core_ml_is_measured_in_the_same_way(
     monkeypatch.setattr(Session, "in_child", measure)
     report = bench(tiny_coreml_bundle, repeats=1)
     assert {name.partition("@")[0] for name in report.systems[0].figures} == {
-        *SINGLE, "threads", "prefill_tok_s", "decode_tok_s", "method_s",
+        *SINGLE, "threads", "weights_mapped", "prefill_tok_s", "decode_tok_s", "method_s",
     }  # fmt: skip
 
 

@@ -25,13 +25,14 @@ from mobilevlm_export.pixels import open_image, preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.ask.fp32_answer import answer_fp32
-from mobilevlm_host.bench.measurement import Figures, in_child, interleaved
+from mobilevlm_host.bench.load_round import load_in_memory_s, load_writing_s
+from mobilevlm_host.bench.measurement import Figures, Spread, in_child, interleaved
 from mobilevlm_host.bench.operations import per_image, per_prefilled_token
 from mobilevlm_host.bench.peer.comparison_report import Accuracy, ComparedSystem, PeerComparison
 from mobilevlm_host.bench.peer.peer_files import LlamaCppFiles, kit_bytes, kit_bytes_per_token
 from mobilevlm_host.bench.peer.peer_round import Job, Prompt
 
-KIT, LIMITS = "mvlm", "limits"
+KIT, IN_MEMORY, LIMITS = "mvlm", "mvlm, weights in memory", "limits"
 QUESTION = "What is in this picture? Describe it in detail."
 _PICTURE = DEMO_SAMPLES / "word-and-shapes.png"
 _PREFILL_TOKENS = 256
@@ -102,6 +103,8 @@ def compare(
         runs[LIMITS] = partial(in_child, "mobilevlm_host.bench.peer.machine_limits", {"threads": threads})
         for name in engines:
             runs[name]()  # warms the file cache
+        if writing_s := load_writing_s(bundle, threads):
+            runs[IN_MEMORY] = lambda: {"load_in_memory_s": load_in_memory_s(bundle, threads)}
         figures = interleaved(runs, rounds, progress)
         accuracy = _answers(jobs, checkpoint, engines, _held_out(questions), progress) if questions else {}
     config = bundle.config
@@ -111,6 +114,7 @@ def compare(
         rounds=rounds,
         prefill_tokens=len(job.prefill_ids),
         limits=figures.pop(LIMITS),
+        loads=figures.pop(IN_MEMORY) | {"load_writing_s": Spread((writing_s,))} if writing_s else {},
         kit=ComparedSystem(
             f"{KIT} {bundle.manifest.values['quantization']['recipe']['name']}",
             kit_bytes(bundle),

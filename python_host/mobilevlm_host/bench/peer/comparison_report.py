@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -26,6 +26,8 @@ _FIGURES: Mapping[str, tuple[str, bool]] = {
     "peak_memory_bytes": ("peak memory", False),
     "own_memory_bytes": ("… without libraries", False),
 }
+# Opening alone, in other ways than in the rounds, where the packed weights are mapped from a file.
+_LOADS = {"load_in_memory_s": "load, weights in memory", "load_writing_s": "load, writing them once"}
 _FROM_SCRATCH, _PREPARED = "ttft_s", "ttft_prepared_s"
 
 
@@ -64,6 +66,9 @@ class PeerComparison:
     peers: Sequence[ComparedSystem]
     operations_per_token: int
     operations_per_image: int
+    loads: Mapping[str, Spread] = field(
+        default_factory=dict
+    )  # the kit's without its file of packed weights, if it has one
 
     def ratio(self, figure: str, peer: ComparedSystem, kit_figure: str | None = None) -> Spread:
         """How many times better than ``peer`` the kit was in each round: ``figure``, compared with the kit's ``kit_figure`` if given."""
@@ -92,6 +97,7 @@ class PeerComparison:
             "prefill_tokens": self.prefill_tokens,
             "machine": machine() | {"llama_cpp_python": version("llama-cpp-python")},
             "limits": {name: spread.to_json() for name, spread in self.limits.items()},
+            "loads": {name: spread.to_json() for name, spread in self.loads.items()},
             "systems": [self._system_json(system) for system in (self.kit, *self.peers)],
             "ratios": {peer.name: self._ratios_json(peer) for peer in self.peers},
         }
@@ -141,6 +147,9 @@ def _figure_rows(found: PeerComparison) -> list[list[str]]:
         for peer in found.peers:
             row += [show(peer.figures[figure].median), _ratio(found.ratio(figure, peer))]
         rows.append(row)
+    for name, label in _LOADS.items():
+        if name in found.loads:
+            rows.append([label, _seconds(found.loads[name].median), *[""] * (2 * len(found.peers))])
     row = ["prepared to its scratch", _seconds(found.kit.figures[_PREPARED].median)]
     for peer in found.peers:
         row += [_seconds(peer.figures[_FROM_SCRATCH].median), _ratio(found.ratio(_FROM_SCRATCH, peer, _PREPARED))]

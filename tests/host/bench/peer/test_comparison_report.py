@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from tiny import TINY
@@ -66,3 +67,15 @@ def test_operations_are_those_of_the_linears() -> None:
     assert per_prefilled_token(TINY) == 2 * layers
     # Published: the tower and projector of CLIP-L at 336 pixels are about 0.35 · 10¹² operations an image.
     assert 3.4e11 < per_image(preset("1.7b")) < 3.8e11
+
+
+def test_loads_without_the_file_of_packed_weights_have_rows(
+    found: PeerComparison, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_comparison(found)
+    assert "weights in memory" not in capsys.readouterr().out
+    found = replace(found, loads={"load_in_memory_s": Spread((2.0, 3.0, 4.0)), "load_writing_s": Spread((9.0,))})
+    print_comparison(found)
+    table = capsys.readouterr().out
+    assert next(line for line in table.splitlines() if "load, weights in memory" in line).split()[-2:] == ["3.00", "s"]
+    assert next(line for line in table.splitlines() if "load, writing them once" in line).split()[-2:] == ["9.00", "s"]
