@@ -1,4 +1,4 @@
-"""Outputs of a tiny model's program without and with XNNPACK's weights cache, which phones use.
+"""Outputs of a tiny model's program without and with XNNPACK's weights cache, which phones use, in memory and in a file.
 
 Computed in a process of its own, since a program that reads freed memory may end it: this file as a script, with OUTPUTS PROGRAM...
 """
@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,14 +17,18 @@ from tiny import TINY
 from torch import Tensor
 
 from mobilevlm_host.engines.executorch import load_methods
+from mobilevlm_host.engines.methods import METHODS
+from mobilevlm_host.engines.packed_weights import weights_in
 from mobilevlm_host.engines.weights_cache import use_weights_cache
 
 STEPS = 6
+# Without XNNPACK's weights cache; with it; with it in a file that is written; with the file there.
+WAYS = ("plain", "cached", "written", "present")
 
 
-def plain_and_cached(programs: Sequence[Path]) -> list[tuple[list[Tensor], list[Tensor]]]:
-    """For each program the outputs of its three methods, without the cache and with it: two pictures' embeddings and features, then
-    the logits and embeddings of ``STEPS`` tokens.
+def in_all_ways(programs: Sequence[Path]) -> list[dict[str, list[Tensor]]]:
+    """For each program, by way, the outputs of its three methods: two pictures' embeddings and features, then the logits and
+    embeddings of ``STEPS`` tokens.
     """
     with tempfile.TemporaryDirectory() as folder:
         outputs = Path(folder, "outputs.pt")
@@ -32,12 +36,23 @@ def plain_and_cached(programs: Sequence[Path]) -> list[tuple[list[Tensor], list[
         command = [sys.executable, __file__, str(outputs), *map(str, programs)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done
-        plain, cached = torch.load(outputs, weights_only=True)
-        return list(zip(plain, cached, strict=True))
+        found: list[dict[str, list[Tensor]]] = torch.load(outputs, weights_only=True)
+        return found
 
 
-def _compute(program: Path) -> list[Tensor]:
-    methods = load_methods(program, ("vision_encoder", "token_embedding", "text_decoder"))
+def _in_way(way: str, program: Path, file: Path) -> list[Tensor]:
+    if way in ("plain", "cached"):
+        use_weights_cache(way == "cached")
+        return _outputs(load_methods(program, METHODS))
+    with weights_in(file):
+        methods = load_methods(program, METHODS)
+    assert str(file) in Path("/proc/self/maps").read_text(encoding="utf-8")
+    outputs = _outputs(methods)
+    file.chmod(0o444)
+    return outputs
+
+
+def _outputs(methods: Mapping[str, Callable[..., list[Tensor]]]) -> list[Tensor]:
     side, position = TINY.vision.image_size, 0
     outputs: list[Tensor] = []
     for seed in range(2):
@@ -53,8 +68,9 @@ def _compute(program: Path) -> list[Tensor]:
 
 
 if __name__ == "__main__":
-    computed = []
-    for is_cached in (False, True):
-        use_weights_cache(is_cached)
-        computed.append([_compute(Path(program)) for program in sys.argv[2:]])
-    torch.save(computed, sys.argv[1])
+    place, *programs = map(Path, sys.argv[1:])
+    found = [
+        {way: _in_way(way, program, place.with_name(f"{at}.weights")) for way in WAYS}
+        for at, program in enumerate(programs)
+    ]
+    torch.save(found, place)
