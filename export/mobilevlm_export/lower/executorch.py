@@ -29,6 +29,7 @@ from mobilevlm_export.dependencies.xnnpack_private import lean_xnnpack, release_
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.files.atomic_file import atomic_file
 from mobilevlm_export.job import DEFAULT_MAX_PREFILL
+from mobilevlm_export.lower.ambiguous_weights import require_distinct_weights
 from mobilevlm_export.lower.graph_checks import ExpectedMethod, MethodInfo, check_method
 from mobilevlm_export.lower.graph_passes import share_activation_quantization
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
@@ -82,7 +83,7 @@ def lower_executorch(
 
     Raises:
         LoweringError: a length is out of range, a part isn't quantized as in the recipe, an operator is left outside
-            the delegates, or a file can't be written.
+            the delegates, phones would take two weights for one, or a file can't be written.
     """
     max_context, max_prefill = _lengths(model, max_context, max_prefill)
     with _quiet(), torch.no_grad():
@@ -249,5 +250,7 @@ def _check_embedding(program: ExecutorchProgramManager, recipe: Recipe) -> None:
 
 
 def _write(program: ExecutorchProgramManager, out_path: Path) -> None:
-    with atomic_file(out_path, error=LoweringError) as temporary, temporary.open("wb") as file:
-        program.write_to_file(file)
+    with atomic_file(out_path, error=LoweringError) as temporary:
+        with temporary.open("wb") as file:
+            program.write_to_file(file)
+        require_distinct_weights(temporary)

@@ -16,11 +16,11 @@ from mobilevlm_export.dependencies.executorch_private import DELEGATE_SCHEMA
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.program_file import ProgramFile, read_flatbuffer
 
-_BACKEND = "XnnpackBackend"
+XNNPACK = "XnnpackBackend"
 # The header before the graph: zeros, magic, its length, then the offset and size of the graph.
 _HEADER, _HEADER_MAGIC = struct.Struct("<4x4sHII"), b"XH00"
 # As in XNNCompiler: these operators copy their filter and bias when they are created.
-_PACKING = {"XNNFullyConnected", "XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d"}
+PACKING = {"XNNFullyConnected", "XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d"}
 _PACKED = {"filter_id", "bias_id"}
 
 
@@ -49,8 +49,8 @@ def unpacked_constants(program: Path) -> list[UnpackedConstant]:
         return [
             UnpackedConstant(delegate.method, delegate.index, operator, shape)
             for delegate in ProgramFile(program).delegates()
-            if delegate.backend == _BACKEND
-            for operator, shape in _read_in_place(_graph(delegate.data, program))
+            if delegate.backend == XNNPACK
+            for operator, shape in _read_in_place(delegate_graph(delegate.data, program))
         ]
     except (LookupError, TypeError) as error:
         raise LoweringError(f"{program}: got a delegate without {error}, expected a complete program") from None
@@ -70,7 +70,12 @@ def require_no_unpacked_constants(program: Path) -> None:
         )
 
 
-def _graph(data: bytes, where: Path) -> dict[str, Any]:
+def delegate_graph(data: bytes, where: Path) -> dict[str, Any]:
+    """The tables of an XNNPACK delegate's ``data``, of the program ``where``.
+
+    Raises:
+        LoweringError: they can't be read.
+    """
     if len(data) < _HEADER.size or data[4:8] != _HEADER_MAGIC:
         raise LoweringError(
             f"{where}: got a delegate that begins with {data[:8]!r}, expected XNNPACK's ({_HEADER_MAGIC!r})"
@@ -86,6 +91,6 @@ def _read_in_place(graph: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]
     for node in graph["xnodes"]:
         operator = node["xnode_union_type"]
         for name, value in node["xnode_union"].items():
-            is_packed = operator in _PACKING and name in _PACKED
+            is_packed = operator in PACKING and name in _PACKED
             if name.endswith("_id") and value in constants and not is_packed:
                 yield operator, constants[value]
