@@ -33,7 +33,7 @@ from mobilevlm_host.engines.native_output import runtime_output_hidden
 from mobilevlm_host.engines.weights_cache import use_weights_cache
 
 # Where it was seen to work: elsewhere C++'s std::string, calls or kernels may differ.
-_SEEN_ON = {("linux", "x86_64")}
+_SEEN_ON = {("linux", "x86_64"), ("linux", "aarch64")}
 _BACKEND_NAME = b"XnnpackBackend"
 _OPTIONS_AT = 8  # bytes: the backend's options follow its table of virtual functions
 _COUNT_AT = 8  # bytes: the number of owners in libstdc++'s block beside a shared object

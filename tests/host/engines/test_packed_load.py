@@ -145,7 +145,8 @@ def test_any_number_of_processes_map_one_file(tiny_bundle: Bundle, copy: PackedF
     assert is_mapped(copy.path)
     with copy.path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody has it
-    assert _child(tiny_bundle, copy) == "0 1\n"
+    # The child's pages are those that this process has, too.
+    assert _child(tiny_bundle, copy) == "0 1 0 True\n"
     del open_here
 
 
@@ -158,7 +159,10 @@ from mobilevlm_host.engines.choose import open_methods
 packed_load.SMALLEST_BYTES = 0
 stages = []
 methods = open_methods(Bundle.open(sys.argv[1]), progress=lambda stage, done, total: stages.append(stage))
-print(stages.count(packed_load.STAGE), Path("/proc/self/smaps").read_text().count(".weights"))
+mapping = [part for part in Path("/proc/self/smaps").read_text().split("VmFlags") if ".weights" in part]
+sizes = dict(line.split()[:2] for line in mapping[0].splitlines() if line.endswith(" kB")) if mapping else {}
+is_shared = int(sizes["Shared_Clean:"]) + int(sizes["Shared_Dirty:"]) > 0
+print(stages.count(packed_load.STAGE), len(mapping), int(sizes["Anonymous:"]), is_shared)
 """
 
 
