@@ -33,7 +33,7 @@ SETTING = "MVLM_WEIGHT_CACHE"  # the folder, or OFF
 OFF = "off"
 MOST_BYTES = 16 << 30  # of all files together
 _BLOCK = 1 << 22
-_BLOCKS_CHECKED = 3  # at every load, besides the last one, which has the index
+_BLOCKS_CHECKED = 6  # at every load, besides the last one, which has the index: about 2 % of the load
 _DATA, _RECORD = ".weights", ".json"
 _OURS = re.compile(rf"([0-9a-f]{{32}})({_DATA}|{_RECORD})")  # everything else in the folder is somebody's
 # Of /proc/cpuinfo: what XNNPACK chooses its kernels by, and with them the order of packed weights.
