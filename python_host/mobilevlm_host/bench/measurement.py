@@ -112,11 +112,13 @@ def peak_memory_bytes() -> int:
 
 
 def private_memory_bytes() -> int:
-    """This process's resident memory that no other shares, in bytes; all of it where the system doesn't tell them apart."""
+    """This process's resident memory that belongs to no file, so that no other process can share it, in bytes; all of its resident
+    memory where the system doesn't tell them apart.
+    """
     if not _SHARES.exists():
         return memory_bytes()
-    lines = [line.split() for line in _SHARES.read_text(encoding="utf-8").splitlines() if line.startswith("Private_")]
-    return 1024 * sum(int(size) for name, size, *_ in lines if name in ("Private_Clean:", "Private_Dirty:"))
+    lines = _SHARES.read_text(encoding="utf-8").splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
 
 
 def _status(field: str) -> int:

@@ -18,6 +18,7 @@ from typing import TypeVar
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import MobileVLMError
 from mobilevlm_export.files.scratch import ScratchFolder
+from mobilevlm_export.free_memory import trim
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_host.engines.packed_files import (
     MOST_BYTES,
@@ -53,11 +54,14 @@ def load_packed(
         BundleError: the bundle has no program for ExecuTorch.
         RunnerError: the program is damaged; or as ``load``.
     """
-    if weight_cache and (file := prepare_packed(bundle, progress)):
-        with suppress(MobileVLMError), weights_in(file.path):
-            return load()
-    require_sound(bundle.artifact("executorch"))  # that of a packed program was checked before it was packed
-    return load()
+    try:
+        if weight_cache and (file := prepare_packed(bundle, progress)):
+            with suppress(MobileVLMError), weights_in(file.path):
+                return load()
+        require_sound(bundle.artifact("executorch"))  # that of a packed program was checked before it was packed
+        return load()
+    finally:
+        trim()  # the unpacked weights, which were read one by one
 
 
 def prepare_packed(bundle: Bundle, progress: Progress = silent) -> PackedFile | None:
@@ -66,10 +70,9 @@ def prepare_packed(bundle: Bundle, progress: Progress = silent) -> PackedFile | 
     Raises:
         BundleError: the bundle has no program for ExecuTorch.
     """
-    program, folder = _program(bundle), weights_folder()
-    if folder is None or program.bytes < SMALLEST_BYTES or not is_supported():
+    if not (file := packed_file(bundle)):
         return None
-    file = PackedFile(folder, program.name)
+    program = _program(bundle)
     if file.is_intact(program):
         file.mark_used(program)
         return file
@@ -82,8 +85,10 @@ def prepare_packed(bundle: Bundle, progress: Progress = silent) -> PackedFile | 
 def packed_file(bundle: Bundle) -> PackedFile | None:
     """Where the packed weights of ``bundle`` are, or would be; None if they aren't kept. Errors as :func:`prepare_packed`."""
     program, folder = _program(bundle), weights_folder()
-    is_kept = folder is not None and program.bytes >= SMALLEST_BYTES and is_supported()
-    return PackedFile(folder, program.name) if folder is not None and is_kept else None
+    is_kept = program.bytes >= SMALLEST_BYTES and is_supported()
+    if folder is None or not is_kept or _disk(folder) not in _LOCAL_DISKS:
+        return None
+    return PackedFile(folder, program.name)
 
 
 def _program(bundle: Bundle) -> PackedProgram:
@@ -97,9 +102,9 @@ def _written(file: PackedFile, program: PackedProgram, progress: Progress) -> bo
     folder = file.path.parent
     if _failed_lately(file, program):
         return False
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if _disk(folder) not in _LOCAL_DISKS or program.bytes > MOST_BYTES:
+    if program.bytes > MOST_BYTES:
         return False
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     limit_s = _LEAST_S + program.bytes / _SLOWEST
     with _only_writer(folder, limit_s, progress) as is_alone:
         if not is_alone or _failed_lately(file, program):
@@ -175,8 +180,13 @@ def _locked(descriptor: int, limit_s: float, progress: Progress) -> bool:
 
 def _disk(folder: Path) -> str:
     """The type of the file system of ``folder``; empty if unknown."""
-    real, found = folder.resolve(), [(Path("/"), "")]
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+    found = [(Path("/"), "")]
+    try:
+        real = folder.resolve()
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
         before, _, after = line.partition(" - ")
         place = Path(before.split()[4].encode().decode("unicode_escape"))
         if real.is_relative_to(place):

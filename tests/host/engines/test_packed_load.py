@@ -250,6 +250,20 @@ DAMAGE: dict[str, Callable[[PackedFile], object]] = {
 }
 
 
+@pytest.mark.parametrize("setting", ["", packed_files.OFF])
+def test_what_a_load_has_freed_is_returned_to_the_system(
+    setting: str, tiny_bundle: Bundle, copy: PackedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 1.7B that is a third of what a process with mapped weights would hold."""
+    trimmed: list[bool] = []
+    monkeypatch.setattr(packed_load, "trim", lambda: trimmed.append(is_mapped()))
+    if setting:
+        monkeypatch.setenv(SETTING, setting)
+    methods = open_methods(tiny_bundle)
+    assert trimmed == [not setting]
+    del methods
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_is_not_as_it_was_written_is_never_mapped(
     damage: str, tiny_bundle: Bundle, copy: PackedFile, expected: list[Tensor], no_writer: list[str]
@@ -499,6 +513,27 @@ def test_a_second_program_of_a_process_is_loaded_plainly(
     assert not is_mapped(other)
     assert all(map(torch.equal, outputs(second), expected))
     assert all(map(torch.equal, outputs(first), expected))
+
+
+def test_a_network_disk_is_not_mapped_even_with_the_weights_on_it(
+    tiny_bundle: Bundle, copy: PackedFile, expected: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed_load, "_disk", lambda folder: "nfs4")
+    loads_plainly(tiny_bundle, expected)
+
+
+def test_the_kind_of_a_disk_is_that_of_the_last_mount_at_the_longest_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert packed_load._disk(Path("/proc/self")) == "proc"
+    assert packed_load._disk(Path("/no/such/folder")) == packed_load._disk(Path("/"))
+    mounts = (
+        "22 1 0:1 / / rw - ext4 /dev/a rw\n23 22 0:2 / /home rw shared:1 - ext4 /dev/b rw\n"
+        "24 22 0:3 / /home rw - nfs4 server:/ rw\n25 22 0:4 / /a\\040b rw - xfs /dev/c rw\n"
+    )
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: mounts)
+    found = [packed_load._disk(Path(place)) for place in ("/home/me", "/homes", "/a b/c", "/")]
+    assert found == ["nfs4", "ext4", "xfs", "ext4"]
 
 
 def test_a_load_that_fails_with_the_file_is_repeated_without(tiny_bundle: Bundle, copy: PackedFile) -> None:
