@@ -25,7 +25,7 @@ FOUND = r"text_decoder: got weights with the same integers and other scales, exp
 @pytest.fixture(scope="module")
 def doubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program whose second layer has the matrices of the first one, doubled: the same integers."""
-    model, recipe = random_model(), RECIPES["int4"]
+    model, recipe = random_model(), RECIPES["int8"]
     weights = dict(model.text_decoder.named_parameters())
     first = [name for name in weights if name.startswith("layers.0.") and "norm" not in name]
     assert len(first) == 7

@@ -493,7 +493,9 @@ def test_program_size_is_little_more_than_the_weights(int4: Lowered) -> None:
         for name, part in (("text_decoder", int4.model.text_decoder), ("vision_encoder", int4.model.vision_encoder))
     }
     # int4 in groups of 32 is 4.5 bits a weight, lm_head has 8 bits and a scale a row, norms are float32.
-    linears = sum(weight.numel() for name, weight in int4.model.text_decoder.layers.named_parameters() if "norm" not in name)
+    linears = sum(
+        weight.numel() for name, weight in int4.model.text_decoder.layers.named_parameters() if "norm" not in name
+    )
     head, norms = VOCABULARY * (96 + 4), 4 * 96 * (2 * 2 + 1)
     assert shipped["text_decoder"] == linears * 4.5 / 8 + head + norms
     for name, weights in shipped.items():
