@@ -19,7 +19,8 @@ from mobilevlm_export.pixels import open_images, preprocess
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.tokenizer import Tokenizer
 
-IMAGES = 32  # of a 1.7B, 7,000 tokens: more than the inputs of its widest linear
+MOST_IMAGES = 64
+_TOKENS, _TEXT_TOKENS = 7000, 70  # in all, and about so many around an image; a 1.7B's widest linear has 5632 inputs
 _QUESTIONS = ("Describe the image.", "What is in the picture?", "What color is it?", "How many are there?")
 
 
@@ -40,17 +41,22 @@ class CalibrationSet:
     texts: Sequence[CalibrationText]
 
 
+def image_count(config: MobileVLMConfig) -> int:
+    """How many images a model is calibrated with: enough tokens, but no more, because each costs time."""
+    return min(MOST_IMAGES, _TOKENS // (config.image_tokens + _TEXT_TOKENS))
+
+
 def scenes(tokenizer: Tokenizer, config: MobileVLMConfig, progress: Progress = silent) -> CalibrationSet:
     """Generated scenes from the demo's training seeds (none held out), each with a question and its correct answer."""
-    texts = []
-    for done, seed in enumerate(TRAIN_SEEDS[-IMAGES:]):
-        progress("make calibration scenes", done, IMAGES)
+    texts, count = [], image_count(config)
+    for done, seed in enumerate(TRAIN_SEEDS[-count:]):
+        progress("make calibration scenes", done, count)
         scene = make_scene(seed)
         [qa] = questions(scene, seed, count=1)
         answer = [*tokenizer.encode(qa.answer), config.eos_id]
         texts.append(_text(tokenizer, config, render(scene), qa.question, answer))
-    progress("make calibration scenes", IMAGES, IMAGES)
-    return CalibrationSet(f"{IMAGES} generated scenes", texts)
+    progress("make calibration scenes", count, count)
+    return CalibrationSet(f"{count} generated scenes", texts)
 
 
 def read_folder(
@@ -63,11 +69,11 @@ def read_folder(
     """
     if not folder.is_dir():
         raise QuantizeError(f"{folder}: no such folder, expected images to calibrate with")
-    texts = []
-    for at, (_, image) in enumerate(itertools.islice(open_images(folder), IMAGES)):
-        progress("read calibration images", at, IMAGES)
+    texts, count = [], image_count(config)
+    for at, (_, image) in enumerate(itertools.islice(open_images(folder), count)):
+        progress("read calibration images", at, count)
         texts.append(_text(tokenizer, config, image, _QUESTIONS[at % len(_QUESTIONS)], []))
-    progress("read calibration images", IMAGES, IMAGES)
+    progress("read calibration images", count, count)
     if not texts:
         raise QuantizeError(f"{folder}: got no image that can be opened, expected at least one to calibrate with")
     return CalibrationSet(f"{len(texts)} pictures of {folder.name}", texts)
