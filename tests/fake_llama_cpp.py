@@ -33,6 +33,7 @@ class _Batch:
     n_tokens: int
     token: Any = None
     embd: Any = None
+    logits: Any = None
 
 
 class _Text(ctypes.Structure):
@@ -44,8 +45,12 @@ class _Text(ctypes.Structure):
     ]
 
 
+class _Importance(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("data", ctypes.POINTER(ctypes.c_float)), ("size", ctypes.c_size_t)]
+
+
 class _QuantizeOptions(ctypes.Structure):
-    _fields_ = [("nthread", ctypes.c_int32), ("ftype", ctypes.c_int32)]
+    _fields_ = [("nthread", ctypes.c_int32), ("ftype", ctypes.c_int32), ("imatrix", ctypes.POINTER(_Importance))]
 
 
 @dataclass
@@ -59,12 +64,15 @@ class FakeLlamaCpp:
     vision_options: Any = None
     decoded: list[int] = field(default_factory=list)  # how many tokens each batch had
     quantized: list[tuple[str, int, int]] = field(default_factory=list)  # file's name, type, threads
+    importance: list[dict[str, list[float]]] = field(default_factory=list)  # of each quantization
     images: int = 0  # not freed yet
     loggers: dict[str, Any] = field(default_factory=dict)
 
     llama_token = ctypes.c_int32
     llama_batch = _Batch
+    llama_model_imatrix_data = _Importance
     LLAMA_FTYPE_MOSTLY_Q4_0 = 2
+    LLAMA_FTYPE_MOSTLY_Q8_0 = 7
     LLAMA_FTYPE_MOSTLY_Q4_K_M = 15
     mtmd_input_text = _Text
     MTMD_INPUT_CHUNK_TYPE_IMAGE = 1
@@ -74,6 +82,7 @@ class FakeLlamaCpp:
         self._pixels = torch.empty(0)
         self._output = np.empty((TINY.vision.num_patches, _WIDTH), np.float32)
         self._logits = np.empty(0, np.float32)
+        self._computed: Tensor | None = None  # of all that is fed
         self.llama_memory_clear(None, True)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -153,6 +162,8 @@ class FakeLlamaCpp:
         if self._fails("llama_decode") or batch.n_tokens > self.options.n_batch:
             return 1
         self.decoded.append(batch.n_tokens)
+        self._rows = [-1] if batch.logits is None else [at for at in range(batch.n_tokens) if batch.logits[at]]
+        self._last, self._computed = batch.n_tokens, None
         embeds = self._embeds(batch)
         self._fed = torch.cat((self._fed, embeds))
         return int(len(self._fed) > self.options.n_ctx)
@@ -163,8 +174,10 @@ class FakeLlamaCpp:
         return self.model.token_embedding(torch.tensor([batch.token[: batch.n_tokens]]))[0]
 
     def llama_get_logits_ith(self, context: str, at: int) -> Any:
-        assert at == -1
-        self._logits = self.model.text_decoder(self._fed[None])[0, -1].contiguous().numpy()
+        assert at in self._rows
+        if self._computed is None:
+            self._computed = self.model.text_decoder(self._fed[None])[0]
+        self._logits = self._computed[at if at < 0 else at - self._last].contiguous().numpy()
         return self._logits.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
 
     def llama_tokenize(
@@ -183,6 +196,11 @@ class FakeLlamaCpp:
     def llama_model_quantize(self, source: bytes, output: bytes, options: Any) -> int:
         given: _QuantizeOptions = options._obj
         self.quantized.append((Path(output.decode()).name, given.ftype, given.nthread))
+        self.importance.append({})
+        for entry in given.imatrix or ():
+            if entry.name is None:
+                break
+            self.importance[-1][entry.name.decode()] = entry.data[: entry.size]
         Path(output.decode()).write_bytes(Path(source.decode()).read_bytes())
         return int(self._fails("llama_model_quantize"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,24 +91,44 @@ class LlamaCppEngine:
 
     def show(self, pixels: NDArray[np.uint8]) -> None:
         """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
-        embeds = np.ascontiguousarray(self.encode(pixels))
+        self.feed_embeds(self.encode(pixels))
+
+    def feed_embeds(self, embeds: NDArray[np.float32]) -> None:
+        """Append an image's embeddings [tokens, D] to the KV cache."""
+        embeds = np.ascontiguousarray(embeds)
         for at in range(0, len(embeds), self._batch_size):
             part = embeds[at : at + self._batch_size]
             pointer = part.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
             self._decode(llama.llama_batch(n_tokens=len(part), embd=pointer))
+
+    def logits(self, ids: list[int]) -> NDArray[np.float32]:
+        """Append token ids to the KV cache; the logits after each of them, float32 [T, V]."""
+        rows = np.empty((len(ids), self._vocab_size), np.float32)
+        for at in range(0, len(ids), self._batch_size):
+            part = ids[at : at + self._batch_size]
+            every = (ctypes.c_int8 * len(part))(*[1] * len(part))
+            tokens = (llama.llama_token * len(part))(*part)
+            self._decode(llama.llama_batch(n_tokens=len(part), token=tokens, logits=every))
+            for row in range(len(part)):
+                rows[at + row] = self._logits_at(row)
+        return rows
 
     def generate(self, ids: list[int], max_new_tokens: int) -> list[int]:
         """See :class:`mobilevlm_host.bench.peer.peer_round.RoundEngine`."""
         tokens: list[int] = []
         while len(tokens) < max_new_tokens:
             self.feed(ids)
-            logits = np.ctypeslib.as_array(llama.llama_get_logits_ith(self._context, -1), (self._vocab_size,))
-            token = int(logits.argmax())
+            token = int(self._logits_at(-1).argmax())
             if token == self._eos_id:
                 break
             tokens.append(token)
             ids = [token]
         return tokens
+
+    def _logits_at(self, row: int) -> NDArray[np.float32]:
+        """Logits [V] of a ``row`` of the last batch; the next batch overwrites them."""
+        values: Any = llama.llama_get_logits_ith(self._context, row)
+        return np.ctypeslib.as_array(values, (self._vocab_size,))
 
     def _decode(self, batch: Any) -> None:
         if llama.llama_decode(self._context, batch):
@@ -142,8 +162,16 @@ class LlamaCppEngine:
             mtmd.mtmd_bitmap_free(bitmap)
 
 
-def quantize(source: Path, output: Path, file_type: str, threads: int) -> None:
+def quantize(
+    source: Path,
+    output: Path,
+    file_type: str,
+    threads: int,
+    importance: Mapping[str, NDArray[np.float32]] | None = None,
+) -> None:
     """Write the language model ``source`` to ``output`` as ``file_type``, such as ``Q4_0``, with llama.cpp's own quantizer.
+
+    ``importance`` is the mean square of each input of a weight, by the weight's name.
 
     Raises:
         RunnerError: it fails.
@@ -151,8 +179,19 @@ def quantize(source: Path, output: Path, file_type: str, threads: int) -> None:
     options = llama.llama_model_quantize_default_params()
     options.ftype = getattr(llama, f"LLAMA_FTYPE_MOSTLY_{file_type}")
     options.nthread = threads
+    if importance:
+        options.imatrix = _importance_array(importance)
     if llama.llama_model_quantize(str(source).encode(), str(output).encode(), ctypes.byref(options)):
         raise RunnerError(f"{source}: llama.cpp can't quantize it to {file_type} ({_reason()})")
+
+
+def _importance_array(importance: Mapping[str, NDArray[np.float32]]) -> Any:
+    """A C array that ends with an entry without a name, and keeps what it points to alive."""
+    entries = (llama.llama_model_imatrix_data * (len(importance) + 1))()
+    for entry, (name, values) in zip(entries, importance.items(), strict=False):
+        copied = (ctypes.c_float * len(values))(*values)
+        entry.name, entry.data, entry.size = name.encode(), copied, len(values)
+    return entries
 
 
 def _made(pointer: Any, file: str) -> Any:

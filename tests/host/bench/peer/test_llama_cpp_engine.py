@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fake_llama_cpp import FakeLlamaCpp
+from tiny import random_model
 
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_host.bench.peer.gguf_files import write_projector
@@ -84,6 +86,19 @@ def test_an_images_embeddings_outlive_the_next_image(
     assert first.dtype == np.float32
 
 
+@pytest.mark.parametrize("batch", [512, 3])
+def test_logits_are_those_after_each_token(job: Job, module: Any, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    monkeypatch.setattr(module, "_PHYSICAL_BATCH", batch)
+    engine, model = module.LlamaCppEngine(job), random_model()
+    embeds = model.token_embedding(torch.tensor([9, 8]))
+    engine.feed([1, 17])
+    engine.feed_embeds(embeds.numpy())
+    got = engine.logits([30, 31, 32, 33])
+    assert got.dtype == np.float32
+    expected = model.text_decoder(model.embed([[1, 17], embeds, [30, 31, 32, 33]]))[0, -4:]
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_reset_clears_images_and_prompts(job: Job, module: Any, llama_cpp: FakeLlamaCpp) -> None:
     engine = module.LlamaCppEngine(job)
     for _ in range(20):  # together they are longer than the context
@@ -137,3 +152,10 @@ def test_the_quantizer_is_llama_cpps_own(module: Any, llama_cpp: FakeLlamaCpp, t
     llama_cpp.failing = "llama_model_quantize"
     with pytest.raises(RunnerError, match=r"f16\.gguf: llama\.cpp can't quantize it to Q4_0 \(llama_model_quantize is"):
         module.quantize(tmp_path / "f16.gguf", tmp_path / "small.gguf", "Q4_0", threads=5)
+
+
+def test_the_quantizer_weighs_channels_by_importance(module: Any, llama_cpp: FakeLlamaCpp, tmp_path: Path) -> None:
+    (tmp_path / "f16.gguf").write_bytes(b"weights")
+    given = {"blk.0.attn_q.weight": np.array([1, 2.5, 0], np.float32), "blk.0.attn_v.weight": np.ones(2, np.float32)}
+    module.quantize(tmp_path / "f16.gguf", tmp_path / "small.gguf", "Q4_K_M", 1, given)
+    assert llama_cpp.importance == [{"blk.0.attn_q.weight": [1, 2.5, 0], "blk.0.attn_v.weight": [1, 1]}]
