@@ -24,18 +24,24 @@ hooks: setup  ## Check what changes before each commit (.pre-commit-config.yaml)
 demo: setup  ## Export the demo model, ask it about pictures, compare it with fp32 | | 1 min
 	@$(BIN)/mvlm demo
 
-# llama.cpp is compiled for this very machine, as the kit's kernels choose by what they find on it.
+# llama.cpp is compiled for this very machine, as the kit's kernels choose by what they find on it. A package that was
+# compiled without the tool for importance matrices, here or in pip's cache, is replaced.
 BENCH_READY := $(VENV)/.bench-ready
+PEER_TOOLS := scripts/llama_cpp_tools.cmake
 
-$(BENCH_READY): $(READY)
+$(BENCH_READY): $(READY) $(PEER_TOOLS)
 	@echo "make bench: installing llama.cpp into $(VENV), compiled for this machine (about 15 minutes, once)" >&2
 	@scripts/apt_packages.sh "llama.cpp" cmake:cmake g++:g++
-	@CMAKE_ARGS=-DGGML_NATIVE=ON PIP_CONSTRAINT=$(CURDIR)/constraints.txt \
-		$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
+	@ls $(VENV)/lib/python3*/site-packages/llama_cpp/lib/llama-imatrix >/dev/null 2>&1 || \
+		CMAKE_ARGS="-DGGML_NATIVE=ON '-DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/$(PEER_TOOLS)'" \
+		PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check \
+		--no-cache-dir --force-reinstall --no-deps llama-cpp-python
+	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
 	@touch $@
 
-bench: $(BENCH_READY)  ## Measure the kit beside llama.cpp: SIZE=demo, 1.7b, 3b or a checkpoint | SIZE=demo | 2 min
-	@$(BIN)/python -m mobilevlm_host.bench.peer $(if $(SIZE),"$(SIZE)")
+# QUALITY=1: not speed and memory, but how many answers, and how much KL, each quantization of both costs at its size.
+bench: $(BENCH_READY)  ## Measure the kit beside llama.cpp: SIZE=demo, 1.7b, 3b or a checkpoint | SIZE=demo QUALITY=1 | 2 min
+	@$(BIN)/python -m mobilevlm_host.bench.peer$(if $(QUALITY),.quality) $(if $(SIZE),"$(SIZE)")
 
 # On two cores: each file's tests on one, and bundles that all share exported once (tests/conftest.py).
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile

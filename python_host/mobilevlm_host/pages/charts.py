@@ -33,12 +33,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Point:
-    """A named point; ``kind`` is the CSS class that styles it."""
+    """A named point, with the interval of ``y``; ``kind`` is the CSS class that styles it."""
 
     name: str
     kind: str
     x: float
     y: float
+    interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ def point_chart(
         heights = _apart([_y(y_scale, each.y) for each in cluster], _HEIGHT - _BOTTOM)
         for point, left, height in zip(cluster, lefts, heights, strict=True):
             top, beside = _y(y_scale, point.y), column - 3 if to_right else column + 3
+            low, high = (_y(y_scale, bound) for bound in point.interval)
             _add(svg, "line", x1=left, y1=top, x2=beside, y2=height, class_="grid")
+            _add(svg, "line", x1=left, y1=low, x2=left, y2=high, class_=f"interval {point.kind}")
             _add(svg, "circle", cx=left, cy=top, r=4, class_=f"dot {point.kind}")
             anchor = "start" if to_right else "end"
             _add(svg, "text", point.name, x=column, y=round(height + 4, 1), text_anchor=anchor)

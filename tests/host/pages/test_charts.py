@@ -9,7 +9,7 @@ import pytest
 
 from mobilevlm_host.pages.charts import Point, close_scale, log_scale, point_chart
 
-POINTS = [Point(f"point {at}", "own", 1.7 + at / 100, 1e-4 * (1 + at / 10)) for at in range(6)]
+POINTS = [Point(f"point {at}", "own", 1.7 + at / 100, 1e-4 * (1 + at / 10), (1e-5, 1e-3)) for at in range(6)]
 
 
 def drawn(points: list[Point]) -> ElementTree.Element:
@@ -21,7 +21,7 @@ def drawn(points: list[Point]) -> ElementTree.Element:
 
 
 def test_names_of_close_points_are_lines_apart() -> None:
-    svg = drawn([*POINTS, Point("far", "peer", 3.2, 1e-6)])
+    svg = drawn([*POINTS, Point("far", "peer", 3.2, 1e-6, (1e-6, 1e-6))])
     names = {text.text: text for text in svg.findall("text") if text.text and text.text.startswith(("point", "far"))}
     heights = sorted(float(names[point.name].get("y", "")) for point in POINTS)
     assert min(b - a for a, b in pairwise(heights)) >= 15
@@ -31,11 +31,16 @@ def test_names_of_close_points_are_lines_apart() -> None:
     at = {float(each.get("cx", "")) for each in circles}
     assert len(at) == 7
     assert max(at) <= 480 - 12
+    intervals = [each for each in svg.findall("line") if each.get("class") == "interval own"]
+    assert len(intervals) == 6
+    assert all(float(each.get("y1", "")) > float(each.get("y2", "")) for each in intervals)
 
 
 @pytest.mark.parametrize("y", [1e-6, 1e-2])
 def test_names_stay_within_the_chart(y: float) -> None:
-    svg = drawn([Point(f"a point with a long name {at}", "own", x, y) for at, x in enumerate([1.0, 3.9, 3.95, 4.0])])
+    svg = drawn(
+        [Point(f"a point with a long name {at}", "own", x, y, (y, y)) for at, x in enumerate([1.0, 3.9, 3.95, 4.0])]
+    )
     for text in svg.findall("text"):
         left, width = float(text.get("x", "")), 6 * len(text.text or "")
         begin = {"end": left - width, "middle": left - width / 2}.get(text.get("text-anchor", "start"), left)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import click
 
 from mobilevlm_export.demo.built_in import DEMO
-from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.files.cache import cache_folder
+from mobilevlm_host.bench.peer.require_peer import require_peer
 from mobilevlm_host.terminal.command import examples, hide_library_warnings, json_option, one_line_errors
 from mobilevlm_host.terminal.output import drawn_progress, print_json
 
@@ -56,7 +55,7 @@ def main(checkpoint: str, bundle: Path | None, rounds: int, threads: int, work: 
     """
     hide_library_warnings()
     with one_line_errors():
-        _require_peer()
+        require_peer()
         from mobilevlm_host.bench.peer.comparison import compare
         from mobilevlm_host.bench.peer.comparison_report import print_comparison
         from mobilevlm_host.bench.peer.peer_files import bundle_of, checkpoint_of, llama_cpp_files
@@ -74,17 +73,6 @@ def main(checkpoint: str, bundle: Path | None, rounds: int, threads: int, work: 
             print_json(found.to_json())
         else:
             print_comparison(found)
-
-
-def _require_peer() -> None:
-    for name in ("llama_cpp.mtmd_cpp", "gguf"):
-        try:
-            import_module(name)
-        except (ImportError, OSError, RuntimeError) as error:  # missing, or compiled for another kind of machine
-            raise RunnerError(
-                f"llama.cpp: {name} can't be imported ({str(error).splitlines()[0]}); make bench installs it "
-                "(about 15 minutes, once), or: pip install -e '.[bench]'"
-            ) from None
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def test_a_peer_of_another_machine_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     def load(name: str) -> None:
         raise RuntimeError("Failed to load shared library 'libllama.so': libgomp.so.1\nmore")
 
-    monkeypatch.setattr("mobilevlm_host.bench.peer.__main__.import_module", load)
+    monkeypatch.setattr("mobilevlm_host.bench.peer.require_peer.import_module", load)
     done = run()
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
@@ -248,16 +248,40 @@ def test_the_demos_answers_are_compared_too(asked: Asked, tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("exit_code", [0, 1])
-def test_make_bench_passes_its_size(tmp_path: Path, exit_code: int) -> None:
+def test_make_bench_passes_its_arguments(tmp_path: Path, exit_code: int) -> None:
     (tmp_path / "bin").mkdir()
     python = tmp_path / "bin" / "python"
     python.write_text(f'#!/bin/sh\nprintf "<%s>" "$@"\nexit {exit_code}\n')
     python.chmod(0o755)
     for ready in (".ready", ".bench-ready"):
         (tmp_path / ready).touch()
-    for sizes, said in ((["SIZE=my models/1.7b"], "<my models/1.7b>"), (["SIZE="], ""), ([], "")):
+    for sizes, said in (
+        (["SIZE=my models/1.7b"], "<mobilevlm_host.bench.peer><my models/1.7b>"),
+        (["SIZE="], "<mobilevlm_host.bench.peer>"),
+        ([], "<mobilevlm_host.bench.peer>"),
+        (["QUALITY=1"], "<mobilevlm_host.bench.peer.quality>"),
+    ):
         command = ["make", "bench", f"VENV={tmp_path}", *sizes]
         path = {"PATH": os.environ["PATH"]}  # nothing else of the make that may run this test
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=path)
-        assert done.stdout == f"<-m><mobilevlm_host.bench.peer>{said}"
+        assert done.stdout == f"<-m>{said}"
         assert (done.returncode != 0) == (exit_code != 0)
+
+
+def test_make_bench_compiles_llama_cpp_with_its_tool_once(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    tool = tmp_path / "lib/python3.11/site-packages/llama_cpp/lib/llama-imatrix"
+    pip = f'echo "$CMAKE_ARGS / $*" >> {tmp_path}/log; mkdir -p {tool.parent}; case $* in *llama*) touch {tool};; esac'
+    for name, program in (("pip", pip), ("python", ""), ("cmake", ""), ("g++", "")):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{program}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / ".ready").touch()
+    path = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    for _ in range(2):
+        subprocess.run(["make", "bench", f"VENV={tmp_path}"], capture_output=True, check=True, cwd=ROOT, env=path)
+        (tmp_path / ".bench-ready").unlink()  # as if the packages had changed
+    compiled, *others = (tmp_path / "log").read_text().splitlines()
+    include = f"'-DCMAKE_PROJECT_llama_cpp_INCLUDE={ROOT}/scripts/llama_cpp_tools.cmake'"
+    assert compiled.startswith(f"-DGGML_NATIVE=ON {include} / install ")
+    assert compiled.endswith(" --no-cache-dir --force-reinstall --no-deps llama-cpp-python")
+    assert [line.split()[-1] for line in others] == [".[dev,bench]"] * 2
