@@ -1,7 +1,9 @@
-"""``mvlm sensitivity``: the savings and costs of quantizing each part, and a recipe for a budget."""
+"""``mvlm sensitivity``: which recipe a checkpoint should take, what each part costs, and a recipe for a budget."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +11,14 @@ import click
 
 from mobilevlm_export.progress import megabytes
 from mobilevlm_host.terminal.command import examples, json_option
-from mobilevlm_host.terminal.output import drawn_progress, print_facts, print_json, print_table
+from mobilevlm_host.terminal.output import drawn_progress, print_facts, print_json, print_table, say
 
 if TYPE_CHECKING:
     from mobilevlm_host.sensitivity.assess import Assessment, Proposal
-    from mobilevlm_host.sensitivity.part_costs import Sensitivity
+    from mobilevlm_host.sensitivity.part_costs import Outliers, Sensitivity
+    from mobilevlm_host.sensitivity.results_file import ResultsFile
+
+_WORST = 8  # places in the table of outliers; --json and --chart have all
 
 
 @click.command(
@@ -40,6 +45,13 @@ if TYPE_CHECKING:
     help="Write the proposed recipe to this new file (NAME.toml), for mvlm export --recipe.",
 )
 @click.option("--chart", type=click.Path(path_type=Path), help="Write one HTML file; replaces an older chart.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    show_default=True,
+    help="Measure as many of the images as fit into about this time.",
+)
 @json_option
 def sensitivity(
     checkpoint: str,
@@ -48,9 +60,14 @@ def sensitivity(
     budget: str | None,
     output: Path | None,
     chart: Path | None,
+    minutes: float,
     as_json: bool,
 ) -> None:
-    """Quantize CHECKPOINT part by part, and show the bytes saved, the divergence and the changed answers."""
+    """Recommend a recipe for CHECKPOINT: quantize it part by part and as a whole, and show outliers, bytes saved, divergence and
+    changed answers.
+
+    Results are kept, so a command that was interrupted continues when it is repeated.
+    """
     from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
     from mobilevlm_export.files.atomic_file import atomic_file, new_only
     from mobilevlm_export.quantize.recipe_file import recipe_text
@@ -65,17 +82,19 @@ def sensitivity(
         require_recipe_place(output)
     if chart:
         PAGE.require_place(chart)
-    with drawn_progress() as progress:
+    with drawn_progress() as progress, _kept_results() as kept:
         found = assess(
             resolve_checkpoint(checkpoint, progress),
             images=images,
             vision_tower=vision_tower,
             budget=limit,
             name=output.stem if output else "proposed",
+            minutes=minutes,
             progress=progress,
+            started=kept.append,
         )
     if chart:
-        write_chart(found.sensitivity, chart)
+        write_chart(found, chart)
     if found.proposal and output:
         with atomic_file(output, replaceable=new_only("file")) as beside:
             beside.write_text(recipe_text(found.proposal.recipe), encoding="utf-8")
@@ -83,11 +102,40 @@ def sensitivity(
         print_json(found.to_json())
         return
     print_costs(checkpoint, found.sensitivity)
+    print_outliers(found.sensitivity.outliers)
+    for caution in found.cautions:
+        click.echo(f"Caution: {caution.line}")
     if found.proposal:
-        print_proposal(found, found.proposal)
+        print_proposal(found.proposal)
+    print_recipes(found)
+    if found.proposal:
         if not output:
             click.echo("Save these lines as small.toml (or give -o small.toml):\n" + recipe_text(found.proposal.recipe))
         click.echo(f"mvlm export {checkpoint} -o small.mvlm --recipe {output or 'small.toml'}")
+
+
+class _Kept(list["ResultsFile"]):
+    """The file of results, as soon as it is known."""
+
+    def append(self, results: ResultsFile) -> None:
+        """Say on stderr what is reused."""
+        super().append(results)
+        if results.measured:
+            say(f"Continuing from {results.measured} results in {results.path}; delete it to measure again.", err=True)
+
+
+@contextmanager
+def _kept_results() -> Iterator[_Kept]:
+    """Say on stderr what is kept, if the command is interrupted."""
+    kept = _Kept()
+    try:
+        yield kept
+    except (KeyboardInterrupt, SystemExit):
+        for results in kept:
+            say(
+                f"Interrupted: {results.measured} results are kept, and the same command continues from them.", err=True
+            )
+        raise
 
 
 def require_recipe_place(output: Path) -> None:
@@ -116,19 +164,44 @@ def print_costs(checkpoint: str, sensitivity: Sensitivity) -> None:
     print_table(title, ("component", "scheme", "saves", "cosine", "mean KL", "answers changed"), rows)
 
 
-def print_proposal(found: Assessment, proposal: Proposal) -> None:
-    """The proposed recipe, and how it compares with the kit's."""
+def print_outliers(outliers: tuple[Outliers, ...]) -> None:
+    """The linears with the largest outliers, as published."""
+    worst = sorted(outliers, key=lambda each: -max(each.published.activations, each.published.weights))[:_WORST]
+    rows = [
+        (
+            each.place,
+            f"{each.published.activations:.1f}",
+            f"{each.rewritten.activations:.1f}",
+            f"{each.published.weights:.1f}",
+            f"{each.rewritten.weights:.1f}",
+        )
+        for each in worst
+    ]
+    title = f"Largest channel relative to the median, as published and as rewritten for export: {len(worst)} of {len(outliers)} inputs"
+    print_table(title, ("input of", "activations", "rewritten", "weights", "rewritten"), rows)
+
+
+def print_proposal(proposal: Proposal) -> None:
+    """The proposed recipe."""
     print_facts(
         "Proposed: of all recipes that fit, the one with the least sum of KL (exact knapsack)",
         {knob: scheme for knob, scheme in proposal.recipe.to_json().items() if knob != "name"},
     )
-    measured = [
+
+
+def print_recipes(found: Assessment) -> None:
+    """The kit's recipes and the proposed one, and which to take."""
+    costs = [*found.stock, *([found.proposal.cost] if found.proposal else [])]
+    rows = [
         (
-            name,
+            cost.scheme if cost in found.stock else "proposed",
             megabytes(found.weight_bytes(cost)),
             f"{cost.mean_kl:.2e}",
             f"{cost.flips} of {found.sensitivity.samples}",
         )
-        for name, cost in [*proposal.stock.items(), ("proposed", proposal.cost)]
+        for cost in costs
     ]
-    print_table("Whole recipes, measured", ("recipe", "weights", "mean KL", "answers changed"), measured)
+    measured = f"measured over {found.sensitivity.samples} of {found.given} samples"
+    title = f"Whole recipes, {measured}, calibrated with {found.plan.calibration_images} images"
+    print_table(title, ("recipe", "weights", "mean KL", "answers changed"), rows)
+    click.echo(found.advice)

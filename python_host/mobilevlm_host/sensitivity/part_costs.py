@@ -1,4 +1,4 @@
-"""Quantize one part of the model at a time, the rest in float32, and measure the bytes saved and the accuracy lost.
+"""Quantize one component of the model at a time, the rest in float32, and measure the bytes saved and the accuracy lost.
 
 The fp32 model answers each sample once, as in parity. A quantized model is fed the same tokens in one call. Its answer is equal to
 the fp32 model's if and only if every token, including the end, is still the most likely one at its position.
@@ -6,32 +6,17 @@ the fp32 model's if and only if every token, including the end, is still the mos
 
 from __future__ import annotations
 
-import copy
-import itertools
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from mobilevlm_export import prompt
-from mobilevlm_export.errors import ParityError
-from mobilevlm_export.model import MobileVLM
-from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize.apply import quantize
-from mobilevlm_export.quantize.calibration import scenes
-from mobilevlm_export.quantize.linear_inputs import CalibratedInputs
-from mobilevlm_export.quantize.recipe import KNOBS, RECIPES, Recipe
-from mobilevlm_export.quantize.report import shipped_bytes
-from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_export.quantize.recipe import KNOBS, Recipe
 from mobilevlm_host.parity.metrics import distance, logit_distance
-from mobilevlm_host.parity.run_sample import DECODE_STEPS, GreedyRun, Sample, greedy_run
-
-LAYER_GROUPS = 4
-STOCK = tuple(recipe for name, recipe in RECIPES.items() if name != "fp32")
-_STEPS = 1 + DECODE_STEPS
+from mobilevlm_host.sensitivity.channels import Ratios
+from mobilevlm_host.sensitivity.components import Components
+from mobilevlm_host.sensitivity.data_path import Asked, DataPath, Run
+from mobilevlm_host.sensitivity.results_file import ResultsFile
 
 
 @dataclass(frozen=True)
@@ -49,157 +34,104 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Outliers:
+    """Linears that read the same input, by the path of the first, and the ratios as published and after the kit's rewrites."""
+
+    place: str
+    published: Ratios
+    rewritten: Ratios
+
+
+@dataclass(frozen=True)
 class Sensitivity:
-    """The cost of every component with every scheme, and the bytes of all weights in float32."""
+    """The cost of every component with every scheme, the bytes of all weights in float32, and the outliers of all linears."""
 
     costs: tuple[Cost, ...]
     samples: int
     fp32_bytes: int
+    outliers: tuple[Outliers, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
-        return {"samples": self.samples, "fp32_bytes": self.fp32_bytes, "costs": [asdict(cost) for cost in self.costs]}
+        return {
+            "samples": self.samples,
+            "fp32_bytes": self.fp32_bytes,
+            "costs": [asdict(cost) for cost in self.costs],
+            "outliers": [asdict(each) for each in self.outliers],
+        }
 
 
-@dataclass(frozen=True)
-class _SampleRun:
-    """A sample's pixels, the ids before and after the image, the fp32 reference run, and each component's output."""
+class Measurement:
+    """Measures ``parts`` over ``samples``. ``results`` has what was measured before, and gets what is measured here."""
 
-    pixels: Tensor
-    before: list[int]
-    after: list[int]
-    reference: GreedyRun
-    outputs: dict[str, Tensor]
-
-
-def components(model: MobileVLM) -> dict[str, tuple[str, ...]]:
-    """The schemes to try for each component; the decoder's layers are grouped as ``llm 0-5`` and so on."""
-    layers = model.config.llm.num_layers
-    groups = min(LAYER_GROUPS, layers)
-    bounds = [layers * group // groups for group in range(groups + 1)]
-    names = {"vision": "vision", "projector": "projector", "embedding": "embedding"}
-    names |= {f"llm {begin}-{end - 1}": "llm" for begin, end in itertools.pairwise(bounds)}
-    return {name: KNOBS[knob][1:] for name, knob in (names | {"lm_head": "lm_head"}).items()}
-
-
-def recipe_of(component: str, scheme: str) -> Recipe:
-    """A recipe that quantizes only ``component``."""
-    fp32, name = RECIPES["fp32"], f"{component} {scheme}"
-    if component.startswith("llm "):
-        return replace(fp32, name=name, llm_layers=f"{component.removeprefix('llm ')}={scheme}")
-    return replace(fp32, name=name, **{component: scheme})
-
-
-class Samples:
-    """Samples answered by the fp32 ``model``, for comparison with quantized copies of it."""
-
-    @torch.inference_mode()
     def __init__(
-        self, model: MobileVLM, tokenizer: Tokenizer, samples: Sequence[Sample], progress: Progress = silent
+        self, parts: Components, samples: Sequence[Asked], results: ResultsFile, progress: Progress = silent
     ) -> None:
-        self._model, self._tokenizer = model, tokenizer
-        self._calibration = scenes(tokenizer, model.config, progress)
-        self._runs: list[_SampleRun] = []
-        for done, sample in enumerate(samples):
-            progress("fp32 model", done, len(samples))
-            self._runs.append(self._run_reference(sample))
-        progress("fp32 model", len(samples), len(samples))
+        self._parts, self._samples, self._results, self._progress = parts, samples, results, progress
+        self._path: DataPath | None = None
+        self._stage, self._done, self._total = "", 0, 0
 
-    def __len__(self) -> int:
-        return len(self._runs)
+    def sensitivity(self) -> Sensitivity:
+        """Every component with every scheme, one at a time."""
+        trials = [(name, scheme) for name, knob in self._parts.knobs.items() for scheme in KNOBS[knob][1:]]
+        published = self._results.get("outliers")
+        missing = [{name: scheme} for name, scheme in trials if not self._results.get(f"{name} {scheme}")]
+        self._begin("components × schemes", missing)
+        if published is None:
+            published = {place: asdict(found) for place, found in self._reference().reference.ratios.items()}
+            self._results.put("outliers", published)
+        costs: list[Cost] = []
+        rewritten: dict[str, Any] = {}
+        for name, scheme in trials:
+            key = f"{name} {scheme}"
+            if not self._results.get(key):
+                run = self._reference().run({name: scheme})
+                cost = self._cost(name, scheme, {name: scheme}, run)
+                ratios = {place: asdict(found) for place, found in run.ratios.items()}
+                self._results.put(key, {"cost": asdict(cost), "ratios": ratios})
+            costs.append(Cost(**self._results.get(key)["cost"]))
+            rewritten |= self._results.get(key)["ratios"] if scheme == "int8" else {}
+        outliers = (Outliers(place, Ratios(**found), Ratios(**rewritten[place])) for place, found in published.items())
+        return Sensitivity(tuple(costs), len(self._samples), self._parts.weight_bytes({}), tuple(outliers))
 
-    def cost(self, component: str, recipe: Recipe) -> Cost:
-        """What ``recipe`` saves and costs; the cosine is of the output of ``component`` (``lm_head``: the logits)."""
-        model = self.quantized(recipe)
+    def recipes(self, recipes: Sequence[Recipe]) -> list[Cost]:
+        """What each of ``recipes`` saves and costs overall; the cosine is of the logits."""
+        schemes = [self._parts.schemes(recipe) for recipe in recipes]
+        keys = ["recipe " + " ".join(each.values()) for each in schemes]
+        self._begin(
+            "whole recipes", [each for each, key in zip(schemes, keys, strict=True) if not self._results.get(key)]
+        )
+        costs = []
+        for recipe, chosen, key in zip(recipes, schemes, keys, strict=True):
+            if not self._results.get(key):
+                run = self._reference().run(chosen)
+                self._results.put(key, asdict(self._cost("lm_head", recipe.name, chosen, run)))
+            costs.append(Cost(**(self._results.get(key) | {"scheme": recipe.name})))
+        return costs
+
+    def _cost(self, component: str, scheme: str, schemes: Mapping[str, str], run: Run) -> Cost:
+        reference = self._reference().reference.outputs
         cosines, kl, flips = [], [], 0
-        for each in self._runs:
-            logits, outputs = _run(model, each.pixels, each.before, each.after, each.reference)
-            found = logit_distance(each.reference.logits, logits)
+        for at, sample in enumerate(self._samples):
+            found = logit_distance(reference["lm_head"][at], run.outputs["lm_head"][at])
             kl.append(found.mean_kl)
-            answered = len(each.reference.answer) + 1
-            flips += 0.0 in found.top1[:answered]
-            cosines.append(distance(each.outputs[component], outputs[component]).cosine)
-        saved = weight_bytes(self._model) - weight_bytes(model)
-        return Cost(component, recipe.name.split()[-1], saved, min(cosines), sum(kl) / len(kl), flips)
+            flips += 0.0 in found.top1[: sample.answered]
+            cosines.append(distance(reference[component][at], run.outputs[component][at]).cosine)
+        saved = self._parts.weight_bytes({}) - self._parts.weight_bytes(schemes)
+        return Cost(component, scheme, saved, min(cosines), sum(kl) / len(kl), flips)
 
-    def quantized(self, recipe: Recipe) -> MobileVLM:
-        """A copy of the model quantized with ``recipe``, which shares the float32 weights."""
-        shared = {id(weight): weight for weight in self._model.parameters()}
-        model = copy.deepcopy(self._model, shared)
-        inputs = None
-        if "int4" in recipe.linear_schemes:
-            inputs = CalibratedInputs(model, self._calibration)
-        quantize(model, recipe, inputs=inputs)
-        return model
+    def _reference(self) -> DataPath:
+        if self._path is None:
+            self._path = DataPath(self._parts, self._samples, self._ran)
+        return self._path
 
-    def _run_reference(self, sample: Sample) -> _SampleRun:
-        model = self._model
-        pixels = preprocess(sample.image, model.config)
-        before, after = prompt.first_turn_ids(self._tokenizer, sample.question)
-        embeds = model.embed([before, pixels, after])
-        room = model.config.llm.max_position_embeddings - embeds.shape[1]
-        if room < 1:
-            raise ParityError(
-                f"{sample.name}: got a prompt of {embeds.shape[1]} tokens, expected room for an answer after it"
-            )
-        steps = min(_STEPS, room)
-        reference = greedy_run(model, embeds, steps, steps)
-        _, outputs = _run(model, pixels, before, after, reference)
-        return _SampleRun(pixels, before, after, reference, outputs)
+    def _begin(self, stage: str, trials: Sequence[Mapping[str, str]]) -> None:
+        """Start a ``stage`` of progress that runs ``trials``, and the fp32 model before the first one."""
+        self._stage, self._done = stage, 0
+        self._total = sum(self._parts.layers_run(each) for each in trials)
+        if self._path is None and (trials or self._results.get("outliers") is None):
+            self._total += self._parts.layers_run(None)
 
-
-def weight_bytes(model: MobileVLM) -> int:
-    """The size of all weights as shipped, in bytes."""
-    return sum(shipped_bytes(weight) for weight in model.parameters())
-
-
-@torch.inference_mode()
-def _run(
-    model: MobileVLM, pixels: Tensor, before: list[int], after: list[int], reference: GreedyRun
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits [steps, V] over the reference tokens in one call, and each component's output."""
-    outputs: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Any:
-        return lambda _module, _inputs, output: outputs.__setitem__(name, output)
-
-    decoder = model.text_decoder
-    parts: dict[str, nn.Module] = {
-        "vision": model.vision_encoder.tower,
-        "projector": model.vision_encoder.projector,
-        "embedding": model.token_embedding,
-        "lm_head": decoder.lm_head,
-    }
-    for name in components(model):
-        if name.startswith("llm "):
-            parts[name] = decoder.layers[int(name.rpartition("-")[2])]
-    hooks = [part.register_forward_hook(keep(name)) for name, part in parts.items()]
-    try:
-        steps = len(reference.logits)
-        embeds = model.embed([before, pixels, after + reference.greedy_ids[: steps - 1]])
-        logits: Tensor = decoder(embeds)[0, -steps:]
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return logits, outputs
-
-
-def measure_recipes(samples: Samples, recipes: Sequence[Recipe], progress: Progress = silent) -> list[Cost]:
-    """What each of ``recipes`` saves and costs overall; the cosine is of the logits."""
-    costs = []
-    for done, recipe in enumerate(recipes):
-        progress("whole recipes", done, len(recipes))
-        costs.append(samples.cost("lm_head", recipe))
-    progress("whole recipes", len(recipes), len(recipes))
-    return costs
-
-
-def measure_sensitivity(samples: Samples, model: MobileVLM, progress: Progress = silent) -> Sensitivity:
-    """Measure every component of ``model`` with every scheme, one at a time."""
-    trials = [(component, scheme) for component, schemes in components(model).items() for scheme in schemes]
-    costs = []
-    for done, (component, scheme) in enumerate(trials):
-        progress("components × schemes", done, len(trials))
-        costs.append(samples.cost(component, recipe_of(component, scheme)))
-    progress("components × schemes", len(trials), len(trials))
-    return Sensitivity(tuple(costs), len(samples), weight_bytes(model))
+    def _ran(self) -> None:
+        self._done += 1
+        self._progress(self._stage, self._done, self._total)

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from mobilevlm_export.quantize.recipe import RECIPES
 RECIPES["added"] = replace(RECIPES["int4"], name="added", vision="fp32")
 from mobilevlm_host.cli.mvlm import main
-from mobilevlm_host.sensitivity.part_costs import STOCK
+from mobilevlm_host.sensitivity.components import STOCK
 run = lambda *arguments: CliRunner().invoke(main, arguments, catch_exceptions=False).stdout
 found = json.loads(run("inspect", "demo", "--json"))
 print(json.dumps({

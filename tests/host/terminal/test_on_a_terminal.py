@@ -105,7 +105,7 @@ def test_every_command_with_a_bar_leaves_only_its_result(
         ("export", tiny_checkpoint, "-o", tmp_path / "new.mvlm", "--zip"): "new.mvlm.zip",
     }
     for command, expected in commands.items():
-        terminal = Terminal(command, cwd=tmp_path)
+        terminal = Terminal(command, cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
         shown = terminal.finish()
         assert any(expected in line for line in shown), (command, shown)
         assert not any("cpuinfo" in line for line in shown), (command, shown)
