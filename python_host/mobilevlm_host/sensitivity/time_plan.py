@@ -1,6 +1,6 @@
 """How many samples and calibration images fit into a time, from how long the fp32 model takes for one.
 
-The factors below were measured on a 1.7B model with two cores; they hold elsewhere as far as all steps speed up alike.
+The factors below are estimates, counted from the steps of a measurement, not measured.
 """
 
 from __future__ import annotations
