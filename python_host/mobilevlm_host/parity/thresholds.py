@@ -117,7 +117,10 @@ DECODER = {
         0.85,
     ),
     "int4": _decoder(
-        (0.03, "4-bit weights leave 0.004 nats here, with outliers × 50 too; two layers swapped leave 7"), 0.9, _OWN_ROUNDED, 0.75
+        (0.03, "4-bit weights leave 0.004 nats here, with outliers × 50 too; two layers swapped leave 7"),
+        0.9,
+        _OWN_ROUNDED,
+        0.75,
     ),
 }
 PIXELS = Limit("max_abs", 0, "integers made by one rule on both sides: equal or wrong", at_most=True)
