@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mobilevlm_export.dependencies.torchao_private import is_quantized
+
 
 @dataclass(frozen=True)
 class Ratios:
@@ -59,7 +61,7 @@ class ChannelWatch:
                     squares = sample[:length].square()
                     sums.activations += (squares / squares.mean(1, keepdim=True).clamp(min=1e-30)).sum(0)
             if current[0] not in weighed:
-                weight = linear.weight.dequantize() if hasattr(linear.weight, "qdata") else linear.weight
+                weight = linear.weight.dequantize() if is_quantized(linear.weight) else linear.weight
                 self._sums[current[0]].weights += weight.square().sum(0)
 
         hooks = [

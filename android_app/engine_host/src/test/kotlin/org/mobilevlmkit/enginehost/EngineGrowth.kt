@@ -26,10 +26,11 @@ class EngineGrowth {
             repeat(QUESTIONS / PICTURES) { conversation.answer(emptyList(), "What is at the top left?", 16, { false }) {} }
         }
         model.release()
-        // The JVM allocates some once; a leak shows in every stretch.
+        // The JVM allocates some once, and memory freed in one stretch may return in another: a leak shows in most, and in all together.
         val grown = bytes.zipWithNext { before, after -> after - before }
         println("grown by ${grown.joinToString()} bytes in stretches of ${QUESTIONS / PICTURES * STRETCH} questions")
-        assertTrue("grew by $grown bytes", grown.sorted()[grown.size / 2] < 256L shl 10)
+        val median = grown.sorted()[grown.size / 2]
+        assertTrue("grew by $grown bytes", minOf(median, grown.sum() / grown.size) < 256L shl 10)
     }
 
     /** Private memory of the process without the JVM heap, which the command line fixes at one pre-touched size. */
