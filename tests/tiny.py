@@ -22,3 +22,10 @@ def random_model(seed: int = 0) -> MobileVLM:
         if "norm" not in name:
             torch.nn.init.normal_(parameter, std=0.15)
     return model
+
+
+@torch.inference_mode()
+def outputs(model: MobileVLM) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features of an image, and the logits of a prompt with it."""
+    pixels = torch.randint(0, 256, (3, 56, 56), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    return model.vision_features(pixels[None]), model.text_decoder(model.embed([[1, 9, 200], pixels, [30, 31, 32]]))

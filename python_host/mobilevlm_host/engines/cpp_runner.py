@@ -48,7 +48,7 @@ class CppGeneration:
         self._runner: Any = load_packed(bundle, load, progress, weight_cache=weight_cache)
 
     def _load(self, tokenizer_json: str) -> Any:
-        """A runner with all methods loaded, which it puts off to its first answer."""
+        """A runner with all methods loaded, which it otherwise defers to its first answer."""
         from executorch.extension.llm.runner import GenerationConfig, MultimodalRunner, make_token_input
 
         with native_output_hidden():

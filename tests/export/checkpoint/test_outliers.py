@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import random_model
+from tiny import outputs, random_model
 from torch import Tensor
 
 from mobilevlm_export.checkpoint.load import load_checkpoint
@@ -17,12 +17,6 @@ from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.model.links import ChannelLink, layer_links, linked_layers
 from mobilevlm_export.model.mobilellama import DecoderLayer
-
-
-@torch.inference_mode()
-def outputs(model: MobileVLM) -> tuple[Tensor, Tensor]:
-    pixels = torch.randint(0, 256, (3, 56, 56), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
-    return model.vision_features(pixels[None]), model.text_decoder(model.embed([[1, 9, 200], pixels, [30, 31, 32]]))
 
 
 def loudest(weight: Tensor) -> float:

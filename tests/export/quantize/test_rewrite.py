@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import TINY, random_model
+from tiny import TINY, outputs, random_model
 from torch import Tensor, nn
 
 from mobilevlm_export.checkpoint.outlier_places import EQUIVALENT
@@ -41,13 +41,6 @@ def busy_model(config: MobileVLMConfig = TINY) -> MobileVLM:
         if isinstance(module, nn.LayerNorm | nn.Linear) and module.bias is not None:
             module.bias.data.normal_(0, 0.3, generator=generator)
     return model
-
-
-@torch.inference_mode()
-def outputs(model: MobileVLM) -> tuple[Tensor, Tensor]:
-    """Features of an image, and the logits of a prompt with it."""
-    pixels = torch.randint(0, 256, (3, 56, 56), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
-    return model.vision_features(pixels[None]), model.text_decoder(model.embed([[1, 9, 200], pixels, [30, 31, 32]]))
 
 
 def relative(got: Tensor, expected: Tensor) -> float:
