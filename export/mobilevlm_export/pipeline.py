@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import mobilevlm_export
 from mobilevlm_export import __version__, prompt
 from mobilevlm_export.bundle.manifest import RESAMPLE
 from mobilevlm_export.bundle.memory import memory_need
@@ -18,13 +19,15 @@ from mobilevlm_export.checkpoint.load import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError, LoweringError
+from mobilevlm_export.files.code_hash import code_sha256
 from mobilevlm_export.free_memory import collect
 from mobilevlm_export.job import BACKENDS, ExportJob
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
 from mobilevlm_export.quantize.apply import quantize
-from mobilevlm_export.quantize.calibration import read_folder, scenes
+from mobilevlm_export.quantize.calibration import CalibrationSet, read_folder, scenes
+from mobilevlm_export.quantize.kept_rounding import KeptRounding, kept_rounding
 from mobilevlm_export.quantize.linear_inputs import CalibratedInputs
 from mobilevlm_export.quantize.report import QuantizeReport
 from mobilevlm_export.tokenizer import Tokenizer, checkpoint_tokenizer, make_tokenizer_json
@@ -58,8 +61,10 @@ def exported(job: ExportJob, progress: Progress = silent) -> Iterator[Bundle]:
         source = {"name": config.name, "sha256": checkpoint_sha256(checkpoint, progress)}
         # Weights keep their stored type, mostly half precision, until each is quantized.
         model = load_checkpoint(checkpoint, vision_tower=job.vision_tower, dtype=None, progress=progress)
-        quantized = quantize(model, job.recipe, progress, _calibration(model, tokenizer, job, progress))
-        artifacts = _lower(model, job, new.folder, source["sha256"], progress)
+        calibration = _calibration(config, tokenizer, job, progress)
+        with _kept(job, source["sha256"], calibration) as kept:
+            quantized = quantize(model, job.recipe, progress, _inputs(model, calibration, progress), kept)
+            artifacts = _lower(model, job, new.folder, source["sha256"], progress)
         del model  # running the bundle next needs as much memory
         collect()
         values = _manifest(config, tokenizer, source, quantized, artifacts)
@@ -79,14 +84,29 @@ def _lower(
     return {name: lowered[name] for name in BACKENDS if name in lowered}
 
 
-def _calibration(model: MobileVLM, tokenizer: Tokenizer, job: ExportJob, progress: Progress) -> CalibratedInputs | None:
+def _calibration(
+    config: MobileVLMConfig, tokenizer: Tokenizer, job: ExportJob, progress: Progress
+) -> CalibrationSet | None:
     if "int4" not in job.recipe.linear_schemes or job.calibration == "none":
         return None
     if isinstance(job.calibration, Path):
-        found = read_folder(job.calibration, tokenizer, model.config, progress)
-    else:
-        found = scenes(tokenizer, model.config, progress)
-    return CalibratedInputs(model, found, progress)
+        return read_folder(job.calibration, tokenizer, config, progress)
+    return scenes(tokenizer, config, progress)
+
+
+def _inputs(model: MobileVLM, calibration: CalibrationSet | None, progress: Progress) -> CalibratedInputs | None:
+    return CalibratedInputs(model, calibration, progress) if calibration else None
+
+
+def _kept(
+    job: ExportJob, source_sha256: str, calibration: CalibrationSet | None
+) -> AbstractContextManager[KeptRounding | None]:
+    """What an export that was interrupted has calibrated: of the same weights, recipe, images and code."""
+    if calibration is None:
+        return nullcontext()
+    tower = checkpoint_sha256(job.vision_tower) if job.vision_tower else ""
+    code = code_sha256(((mobilevlm_export, "model"), (mobilevlm_export, "quantize")))
+    return kept_rounding(source_sha256, tower, str(job.recipe.to_json()), calibration.sha256, code)
 
 
 def _lower_executorch(model: MobileVLM, job: ExportJob, path: Path, progress: Progress) -> dict[str, Any]:

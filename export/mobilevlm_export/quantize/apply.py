@@ -27,6 +27,7 @@ from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.model.vision_encoder import VisionLayer
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize.gptq import round_to_int4
+from mobilevlm_export.quantize.kept_rounding import KeptRounding
 from mobilevlm_export.quantize.recipe import KNOBS, Recipe
 from mobilevlm_export.quantize.report import ComponentReport, QuantizeReport, Unquantized, left_over, shipped_bytes
 from mobilevlm_export.quantize.rewrite import rewrite_head, rewrite_layer
@@ -47,14 +48,18 @@ class LinearInputs(Protocol):
 
 
 def quantize(
-    model: MobileVLM, recipe: Recipe, progress: Progress = silent, inputs: LinearInputs | None = None
+    model: MobileVLM,
+    recipe: Recipe,
+    progress: Progress = silent,
+    inputs: LinearInputs | None = None,
+    kept: KeptRounding | None = None,
 ) -> QuantizeReport:
     """Quantize ``model`` in place with ``recipe``; everything else becomes float32.
 
     Layers that are quantized are rewritten first, exactly (:mod:`mobilevlm_export.quantize.rewrite`).
 
     The model may be in half precision to save memory: each weight is widened only while it is quantized. int4 weights
-    of linears are fitted to ``inputs``, or without them to the weights alone.
+    of linears are fitted to ``inputs``, or without them to the weights alone; what is ``kept`` isn't computed again.
 
     Raises:
         QuantizeError: the model is already quantized, a weight is not finite, or the recipe names a layer that the model doesn't
@@ -64,12 +69,13 @@ def quantize(
     total = largest = 0
     for name, part in model_parts(model).items():
         for path, module in quantizable(part):
-            _require_float(module, f"{name}.{path}".rstrip("."))
+            _require_float(module, _where(name, path))
             total, largest = total + 1, max(largest, module.weight.numel())
     step = itertools.count(1)
+    fit = _Fit(inputs, kept) if inputs else None
     with nullcontext() if largest > _SMALL else one_thread():
         reports = {
-            name: _quantize_part(model, name, recipe, inputs, lambda: progress("quantize", next(step), total))
+            name: _quantize_part(model, name, recipe, fit, lambda: progress("quantize", next(step), total))
             for name in model_parts(model)
         }
     return QuantizeReport(
@@ -80,8 +86,24 @@ def quantize(
     )
 
 
+class _Fit:
+    """Rounds int4 weights so that they are fitted to ``inputs``."""
+
+    def __init__(self, inputs: LinearInputs, kept: KeptRounding | None) -> None:
+        self._inputs, self._kept = inputs, kept
+
+    def integers(self, part: str, path: str, weight: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+        """As :func:`round_to_int4`, for the linear at ``path`` in ``part``."""
+
+        def rounded() -> torch.Tensor:
+            return round_to_int4(weight, scales, self._inputs.hessian(part, path))
+
+        where = _where(part, path)
+        return self._kept.integers(where, weight, scales, rounded) if self._kept else rounded()
+
+
 def _quantize_part(
-    model: MobileVLM, name: str, recipe: Recipe, inputs: LinearInputs | None, done: Callable[[], None]
+    model: MobileVLM, name: str, recipe: Recipe, fit: _Fit | None, done: Callable[[], None]
 ) -> tuple[ComponentReport, list[Unquantized]]:
     """Quantize the part ``name`` of ``model``; ``done`` is called after each weight."""
     part, weights = model_parts(model)[name], []
@@ -89,13 +111,13 @@ def _quantize_part(
         if recipe.scheme(name, block) != "fp32":
             _rewrite(model, name, block)
         for path, module in modules:
-            weights.append(_quantize_weight(module, name, path, recipe, inputs))
+            weights.append(_quantize_weight(module, name, path, recipe, fit))
             trim()
             done()
     widen(part)
     report = ComponentReport(
         name,
-        _scheme_name(name, recipe, inputs is not None),
+        _scheme_name(name, recipe, fit is not None),
         sum(weight.bits < 32 for weight in weights),
         sum(weight.float_bytes for weight in weights),
         sum(weight.bytes for weight in weights),
@@ -114,20 +136,25 @@ class _QuantizedWeight:
 
 
 def _quantize_weight(
-    module: nn.Linear | nn.Embedding, part: str, path: str, recipe: Recipe, inputs: LinearInputs | None
+    module: nn.Linear | nn.Embedding, part: str, path: str, recipe: Recipe, fit: _Fit | None
 ) -> _QuantizedWeight:
     """Quantize the weight of ``module``, at ``path`` in ``part``."""
-    scheme, where = recipe.scheme(part, path), f"{part}.{path}".rstrip(".")
+    scheme = recipe.scheme(part, path)
     float_bytes = module.weight.numel() * 4
     bits = _bits(scheme, module)
-    hessian = None
-    if bits == 4 and inputs and isinstance(module, nn.Linear):
-        hessian = inputs.hessian(part, path)
-    _quantize_module(module, bits, where, hessian)
+    weight = module.weight.detach().float()
+    _quantize_module(module, bits, _where(part, path))
+    if bits == 4 and fit and isinstance(module, nn.Linear):
+        quantized: Any = module.weight
+        integers(quantized).copy_(fit.integers(part, path, weight, scales(quantized)))
     shipped, widened = shipped_bytes(module.weight), None
     if scheme == "int4" and bits == 8:
         widened = Unquantized(part, f"{path}.weight".lstrip("."), shipped, _group_reason(module))
     return _QuantizedWeight(bits, float_bytes, shipped, widened)
+
+
+def _where(part: str, path: str) -> str:
+    return f"{part}.{path}".rstrip(".")
 
 
 def model_parts(model: MobileVLM) -> dict[str, nn.Module]:
@@ -207,9 +234,7 @@ def _scheme_name(component: str, recipe: Recipe, calibrated: bool) -> str:
     return f"{named}; layers {recipe.llm_layers}" if component == "llm" and recipe.llm_layers else named
 
 
-def _quantize_module(
-    module: nn.Linear | nn.Embedding, bits: int, path: str, hessian: torch.Tensor | None = None
-) -> None:
+def _quantize_module(module: nn.Linear | nn.Embedding, bits: int, path: str) -> None:
     module.weight = nn.Parameter(module.weight.detach().float(), requires_grad=False)
     if bits == 32:
         return
@@ -227,12 +252,8 @@ def _quantize_module(
         )
     else:
         config = Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
-    weight = module.weight.detach()
     quantize_(module, config, filter_fn=lambda found, _: found is module)
-    quantized: Any = module.weight
-    _require_finite(scales(quantized), f"{path}.weight")
-    if hessian is not None:
-        integers(quantized).copy_(round_to_int4(weight, scales(quantized), hessian))
+    _require_finite(scales(module.weight), f"{path}.weight")
 
 
 def widen(part: nn.Module) -> None:

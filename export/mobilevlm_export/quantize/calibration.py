@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +40,15 @@ class CalibrationSet:
 
     description: str
     texts: Sequence[CalibrationText]
+
+    @property
+    def sha256(self) -> str:
+        """A hash of the texts and pixels."""
+        whole = hashlib.sha256()
+        for text in self.texts:
+            whole.update(f"{list(text.before)} {tuple(text.pixels.shape)} {list(text.after)}".encode())
+            whole.update(text.pixels.contiguous().numpy().data)
+        return whole.hexdigest()
 
 
 def image_count(config: MobileVLMConfig) -> int:

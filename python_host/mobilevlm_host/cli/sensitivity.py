@@ -126,14 +126,14 @@ class _Kept(list["ResultsFile"]):
 
 @contextmanager
 def _kept_results() -> Iterator[_Kept]:
-    """Say on stderr what is kept, if the command is interrupted."""
+    """Note what is kept, if the command is interrupted."""
     kept = _Kept()
     try:
         yield kept
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as stop:
         for results in kept:
-            say(
-                f"Interrupted: {results.measured} results are kept, and the same command continues from them.", err=True
+            stop.add_note(
+                f"Interrupted: {results.measured} results are kept, and the same command continues from them."
             )
         raise
 

@@ -50,9 +50,9 @@ def _resumable(kept: Path) -> Iterator[None]:
     """Explain how to resume if the run is interrupted and its progress is saved in ``kept``."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as stop:
         if kept.exists():
-            click.echo(f"\nStopped. Progress is saved in {kept}; run the same command again to continue.", err=True)
+            stop.add_note(f"Stopped. Progress is saved in {kept}; run the same command again to continue.")
         raise
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ import mobilevlm_export
 import mobilevlm_host
 from mobilevlm_export.files.atomic_file import atomic_file
 from mobilevlm_export.files.cache import cache_folder
+from mobilevlm_export.files.code_hash import code_sha256
 
-_CODE = ((mobilevlm_export, ("model", "quantize")), (mobilevlm_host, ("sensitivity",)))
+_CODE = ((mobilevlm_export, "model"), (mobilevlm_export, "quantize"), (mobilevlm_host, "sensitivity"))
 
 
 class ResultsFile:
@@ -36,7 +36,7 @@ class ResultsFile:
     def of(cls, *subjects: str | bytes) -> ResultsFile:
         """The file for what ``subjects`` identify."""
         whole = hashlib.sha256()
-        for subject in (*subjects, *_code()):
+        for subject in (*subjects, code_sha256(_CODE)):
             whole.update(hashlib.sha256(subject.encode() if isinstance(subject, str) else subject).digest())
         return cls(cache_folder("sensitivity") / f"{whole.hexdigest()[:32]}.json")
 
@@ -54,11 +54,3 @@ class ResultsFile:
         self._values[name] = value
         with atomic_file(self.path) as beside:
             beside.write_text(json.dumps(self._values), encoding="utf-8")
-
-
-def _code() -> Iterable[bytes]:
-    yield mobilevlm_export.__version__.encode()
-    for package, folders in _CODE:
-        for folder in folders:
-            for file in sorted((Path(package.__path__[0]) / folder).glob("*.py")):
-                yield file.read_bytes()

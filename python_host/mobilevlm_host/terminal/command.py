@@ -32,11 +32,15 @@ def hide_library_warnings() -> None:
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn the kit's and the system's errors into click's: one line and exit code 1, never a traceback. A command terminated by
-    SIGTERM or SIGHUP cleans up first.
+    SIGTERM or SIGHUP cleans up first. Notes on an interruption say what is kept.
     """
     try:
         with unwound_at_termination():
             yield
+    except (KeyboardInterrupt, SystemExit) as stop:
+        for note in getattr(stop, "__notes__", ()):
+            click.echo(f"\n{note}", err=True)
+        raise
     except MobileVLMError as error:
         raise click.ClickException(str(error)) from error
     except BrokenPipeError:

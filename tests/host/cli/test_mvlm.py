@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -175,17 +176,21 @@ def test_a_missing_backend_is_a_usage_error(
 
 
 def test_an_interrupted_export_leaves_nothing_and_keeps_what_was_there(
-    tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path
+    tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     output = tmp_path / "a.mvlm"
     shutil.copytree(tiny_bundle.path, output)
+    cache = tmp_path_factory.mktemp("cache")
     # Where the tests run in the background of a shell, a child would ignore Ctrl-C.
     start = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from mobilevlm_host.cli.mvlm import main; main(prog_name='mvlm')"
     )
     command = [sys.executable, "-c", start, "export", str(tiny_checkpoint), "-o", str(output), "--force"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("delegate"):
@@ -196,6 +201,9 @@ def test_an_interrupted_export_leaves_nothing_and_keeps_what_was_there(
     assert process.returncode == 1
     assert (said, errors.split()[-1]) == ("", "Aborted!")
     assert "Traceback" not in errors
+    kept = list(cache.rglob("llm.layers.*.safetensors"))
+    assert f"Interrupted: {len(kept)} calibrated weights are kept" in errors
+    assert len(kept) == 14  # seven linears in each of two layers
     assert [path.name for path in tmp_path.iterdir()] == ["a.mvlm"]
     assert Bundle.open(output).manifest.values == tiny_bundle.manifest.values
 
