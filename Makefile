@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks demo bench test-fast test test-python test-android test-ios test-ios-races test-arm64 test-engine test-engine-arm64 apk fuzz lint check format api-docs clean
+.PHONY: help setup hooks demo bench test-fast test test-python test-android test-ios test-ios-races test-arm64 test-engine test-engine-arm64 apk release fuzz lint check format api-docs clean
 
 help:  ## List the targets | | 1 s
 	@awk -F ' *(##|[|]) *' 'BEGIN { layout = "%-18s %-24s %-14s %s\n"; printf layout, "Target", "Arguments", "About", "What it does" } \
@@ -95,6 +95,9 @@ $(DEMO_ZIP): $(READY)
 apk: setup $(filter $(DEMO_ZIP),$(BUNDLE))  ## Build, sign and check the Android app with BUNDLE packed in (no SDK needed) | BUNDLE=x.mvlm.zip | 3 min
 	@scripts/make_apk.sh $(CURDIR)/$(BIN)/python $(BUNDLE)
 
+release: setup $(DEMO_ZIP)  ## Make a release in dist: wheel, sdist, Android app, the demo's bundles, notes, checksums | | 6 min
+	@scripts/release.sh $(CURDIR)/$(BIN)/python $(DEMO_ZIP)
+
 # All kinds of files together; SEED chooses another damage.
 SECONDS ?= 300
 SEED ?= 0
@@ -102,12 +105,13 @@ SEED ?= 0
 fuzz: setup $(DEMO_ZIP)  ## Damage files of every kind, and count what came of it | SECONDS=300 SEED=0 | SECONDS
 	@cd tests && $(CURDIR)/$(BIN)/python -m fuzz $(SECONDS) $(SEED) $(CURDIR)/android_app/build/demo.mvlm
 
-lint: setup  ## Check format, style and types: ruff, mypy, ktlint, swift-format | | 1 min
+lint: setup  ## Check format, style and types: ruff, mypy, ktlint, swift-format, actionlint, hadolint | | 1 min
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@scripts/lint_kotlin.sh
 	@scripts/lint_swift.sh
+	@scripts/lint_workflows.sh $(BIN)
 
 check: lint test-android test-ios test-ios-races tools  ## What the gate runs: lint, then every test, and the 20 slowest of the Python tests | | 25 min
 	@$(PYTEST) --durations=20
