@@ -19,7 +19,9 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Caution:
-    """Linears with an input that ``scheme`` rounds too coarsely; ``times`` the largest channel exceeds the median, and what to do."""
+    """Linears with an input that ``scheme`` rounds too coarsely: ``place``, with the numbers of all layers that it concerns; ``times`` the
+    largest channel exceeds the median, in the worst of them; and what to do.
+    """
 
     place: str
     scheme: str
@@ -35,23 +37,64 @@ class Caution:
         return f"{self.place}: its largest {what} is {self.times:.0f} times the median, so {worse} loses accuracy: {self.remedy}"
 
 
+@dataclass(frozen=True)
+class _Beyond:
+    """The place of a linear beyond a limit: in ``layer``, if it is in one; ``excess`` is how far."""
+
+    linear: str
+    layer: int | None
+    rank: int
+    excess: float
+    times: float
+    of_weights: bool
+
+
 def cautions(outliers: Sequence[Outliers]) -> list[Caution]:
-    """One for each place of ``outliers`` that is beyond a limit after the rewrites: those of int8 first, the worst first."""
-    found = []
+    """What is beyond a limit after the rewrites, one for the same linear of all layers: those of int8 first, the worst first."""
+    groups: dict[tuple[str, int, bool], list[_Beyond]] = {}
     for each in outliers:
-        left = each.rewritten
-        for rank, (scheme, limit, instead) in enumerate(LIMITS):
-            weights, activations = left.weights / limit.weights, left.activations / limit.activations
-            if max(weights, activations) >= 1:
-                times = left.weights if weights > activations else left.activations
-                caution = Caution(each.place, scheme, times, weights > activations, _keep(each.place, instead))
-                found.append((rank, -max(weights, activations), caution))
-                break
-    return [caution for _, _, caution in sorted(found, key=lambda each: each[:2])]
+        if found := _beyond(each):
+            groups.setdefault((found.linear, found.rank, found.of_weights), []).append(found)
+    worst_first = sorted(groups.values(), key=lambda group: (group[0].rank, -max(each.excess for each in group)))
+    return [_caution(group) for group in worst_first]
 
 
-def _keep(place: str, scheme: str) -> str:
-    """How to keep the part at ``place`` in ``scheme``."""
-    if layer := re.match(r"llm\.layers\.(\d+)\.", place):
-        return f'llm_layers = "{layer[1]}-{layer[1]}={scheme}" in a recipe file'
-    return f"--{place.partition('.')[0].replace('_', '-')} {scheme}"
+def _beyond(outliers: Outliers) -> _Beyond | None:
+    left = outliers.rewritten
+    in_layer = re.fullmatch(r"(.*layers\.)(\d+)(\..*)", outliers.place)
+    linear, layer = (f"{in_layer[1]}{{}}{in_layer[3]}", int(in_layer[2])) if in_layer else (outliers.place, None)
+    for rank, (_, limit, _) in enumerate(LIMITS):
+        weights, activations = left.weights / limit.weights, left.activations / limit.activations
+        if max(weights, activations) >= 1:
+            of_weights = weights > activations
+            times = left.weights if of_weights else left.activations
+            return _Beyond(linear, layer, rank, max(weights, activations), times, of_weights)
+    return None
+
+
+def _caution(group: Sequence[_Beyond]) -> Caution:
+    first, times = group[0], max(each.times for each in group)
+    scheme, _, instead = LIMITS[first.rank]
+    layers = _ranges([each.layer for each in group if each.layer is not None])
+    place = first.linear.format(",".join(_shown(begin, end) for begin, end in layers))
+    if place.startswith("llm."):
+        kept = ",".join(f"{begin}-{end}={instead}" for begin, end in layers)
+        remedy = f'llm_layers = "{kept}" in a recipe file'
+    else:
+        remedy = f"--{place.partition('.')[0].replace('_', '-')} {instead}"
+    return Caution(place, scheme, times, first.of_weights, remedy)
+
+
+def _ranges(layers: Sequence[int]) -> list[tuple[int, int]]:
+    """The first and last of each run of consecutive ``layers``."""
+    runs: list[tuple[int, int]] = []
+    for layer in sorted(layers):
+        if runs and layer == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], layer)
+        else:
+            runs.append((layer, layer))
+    return runs
+
+
+def _shown(begin: int, end: int) -> str:
+    return str(begin) if begin == end else f"{begin}-{end}"

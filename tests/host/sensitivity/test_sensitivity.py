@@ -109,6 +109,19 @@ def test_cautions_say_where_and_what_to_do() -> None:
     )
 
 
+def test_the_same_linear_of_several_layers_is_one_caution() -> None:
+    def middle(layer: int, times: float) -> Outliers:
+        return Outliers(f"llm.layers.{layer}.mlp.down_proj", Ratios(1, 500), Ratios(1, times))
+
+    found = [*(middle(layer, 16 + layer) for layer in (0, 1, 2, 5, 7)), middle(6, 3), middle(9, 30)]
+    assert [each.line for each in cautions(found)] == [
+        "llm.layers.9.mlp.down_proj: its largest input channel is 30 times the median, so int8, and int4 more so, "
+        'loses accuracy: llm_layers = "9-9=fp32" in a recipe file',
+        "llm.layers.0-2,5,7.mlp.down_proj: its largest input channel is 23 times the median, so int4 loses accuracy: "
+        'llm_layers = "0-2=int8,5-5=int8,7-7=int8" in a recipe file',
+    ]
+
+
 def test_as_many_samples_as_fit() -> None:
     fast, slow = Timing(0.01, 0.01, 0.01), Timing(5, 10, 15)
     assert plan(fast, 1800, samples=32, images=64) == TimePlan(32, 64)
