@@ -7,6 +7,7 @@ import android.os.Looper
 import android.os.SystemClock
 import org.mobilevlmkit.core.bundle.BundleStore
 import org.mobilevlmkit.core.bundle.Manifest
+import org.mobilevlmkit.core.bundle.VerifiedBundles
 import org.mobilevlmkit.core.check.ModelMethods
 import org.mobilevlmkit.core.session.EngineFactory
 import java.io.File
@@ -18,10 +19,12 @@ import java.util.concurrent.Executors
 open class Dependencies(val context: Context) {
     val settings = Settings(context)
     val phone = Phone(context)
+    val guard = EngineGuard(settings)
 
     /** The folder of `mvlm push`: the only one that both adb and an app without storage permission can access. */
     private val bundles = context.getExternalFilesDir(BUNDLES) ?: File(context.filesDir, BUNDLES)
     val store = BundleStore(bundles)
+    val verified = VerifiedBundles(File(context.filesDir, "verified"))
 
     /** Folders with this app's files. */
     val folders = listOf(bundles, CaptureProvider.folder(context), context.cacheDir)

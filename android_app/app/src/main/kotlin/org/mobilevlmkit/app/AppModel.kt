@@ -3,6 +3,8 @@ package org.mobilevlmkit.app
 import android.graphics.Bitmap
 import android.net.Uri
 import android.os.Bundle
+import android.os.Handler
+import android.os.Looper
 import org.mobilevlmkit.core.PictureException
 import org.mobilevlmkit.core.bundle.BundleLibrary
 import org.mobilevlmkit.core.bundle.StoredBundle
@@ -24,14 +26,16 @@ class AppModel(val dependencies: Dependencies) {
     private val loader =
         ModelLoader(
             BACKEND,
-            GuardedEngine.factory(dependencies.engines, dependencies.settings),
+            dependencies.guard.guarding(dependencies.engines),
             dependencies.phone::availableMemory,
             dependencies::nanoTime,
+            dependencies.verified,
         )
     private val session =
         VlmSession(loader::load, dependencies.worker, dependencies::nanoTime, listener = { dependencies.main.execute(::onSession) })
     private val library = BundleLibrary(dependencies.store, dependencies.io) { dependencies.main.execute(::onLibrary) }
     private val savedPicture = SavedPicture(dependencies)
+    private val unseen = Handler(Looper.getMainLooper()) // frees the model a while after the app was left
     private var check: PhoneCheck? = null
     private var shown: Picture? = null
     private var previous: PreviousPicture? = null
@@ -243,6 +247,12 @@ class AppModel(val dependencies: Dependencies) {
 
     fun retry() = session.retry()
 
+    /** Loads the model although the phone reports too little memory. */
+    fun loadAnyway() {
+        loader.loadedAnyway = state.bundles.firstOrNull { it.folder.name == session.state.bundle }?.folder
+        session.retry()
+    }
+
     // --- live mode
 
     fun startLive(question: String) {
@@ -298,6 +308,8 @@ class AppModel(val dependencies: Dependencies) {
 
     fun onStart() {
         isInForeground = true
+        unseen.removeCallbacksAndMessages(null)
+        dependencies.guard.isInForeground = true
         session.foreground()
         if (state.library.isReady) library.refresh()
     }
@@ -307,9 +319,12 @@ class AppModel(val dependencies: Dependencies) {
         isInForeground = false
         endLive()
         session.background()
+        dependencies.guard.isInForeground = false
+        unseen.postDelayed(::releaseMemory, UNSEEN_MS)
     }
 
-    fun onTrimMemory() = session.releaseMemory()
+    /** The system needs memory: frees the model if the app is in the background. */
+    fun releaseMemory() = session.releaseMemory()
 
     /** Saves the conversation in case the system ends the app; the picture is in a file. */
     fun save(out: Bundle) {
@@ -346,6 +361,8 @@ class AppModel(val dependencies: Dependencies) {
     }
 
     private companion object {
+        /** How long the app may be unseen before its model is freed, in milliseconds. */
+        const val UNSEEN_MS = 60_000L
         const val PACKED_NAME = "demo.mvlm.zip"
         const val HAS_PICTURE = "has_picture"
         const val QUESTIONS = "questions"

@@ -84,7 +84,8 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
             waiting != null -> ui.string(R.string.phase_waiting, waiting)
             else -> when (session.phase) {
                 Phase.IDLE -> ui.string(R.string.phase_idle)
-                Phase.LOADING, Phase.SUSPENDED -> ui.string(R.string.phase_loading, (session.loadProgress * 100).toInt())
+                Phase.LOADING, Phase.SUSPENDED ->
+                    ui.string(if (session.loadProgress < 1f) R.string.phase_checking else R.string.phase_preparing)
                 Phase.FAILED -> ""
                 Phase.READY -> aim
                 Phase.ENCODING -> if (state.picture == null) aim else ui.string(R.string.phase_looking)

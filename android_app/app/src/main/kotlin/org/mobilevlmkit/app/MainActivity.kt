@@ -69,7 +69,8 @@ class MainActivity :
 
     override fun onTrimMemory(level: Int) {
         super.onTrimMemory(level)
-        model.onTrimMemory()
+        // Lower levels come while the app is visible, or at once when it is left (UI_HIDDEN): it may be back in a second.
+        if (level >= TRIM_MEMORY_BACKGROUND) model.releaseMemory()
     }
 
     @Suppress("OVERRIDE_DEPRECATION", "DEPRECATION") // what replaces it came with API 33

@@ -52,8 +52,9 @@ class ProblemView(private val ui: Ui, private val model: AppModel, private val a
             )
             is Problem.Memory -> ProblemText(
                 R.string.problem_memory,
-                ui.string(R.string.problem_memory_detail, size(problem.neededBytes), size(problem.availableBytes)),
-                listOf(retry, models),
+                ui.string(R.string.problem_memory_detail, size(problem.neededBytes), size(problem.availableBytes)) +
+                    "\n" + ui.string(R.string.load_anyway_detail),
+                listOf(retry, R.string.load_anyway to model::loadAnyway, models),
             )
             is Problem.Engine -> ProblemText(R.string.problem_engine, model.plain(problem.message), listOf(retry, models))
             is Problem.ContextFull -> ProblemText(

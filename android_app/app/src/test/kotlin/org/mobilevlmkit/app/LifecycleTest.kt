@@ -1,6 +1,7 @@
 package org.mobilevlmkit.app
 
 import android.content.ComponentCallbacks2
+import android.os.Looper
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
@@ -8,6 +9,8 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.mobilevlmkit.core.session.Ended
 import org.mobilevlmkit.core.session.Phase
+import org.robolectric.Shadows.shadowOf
+import java.time.Duration
 
 /** What the system does to the app: rotation, background, low memory, process death. */
 class LifecycleTest : AppTestCase() {
@@ -79,6 +82,79 @@ class LifecycleTest : AppTestCase() {
         assertTrue("yes" in driver.texts().lines())
         driver.ask("And?")
         assertEquals(2, driver.state.session.turns.size)
+    }
+
+    /** Home, the lock button and full-screen pickers send UI_HIDDEN each time. */
+    @Test
+    fun leavingForAMomentKeepsTheModel() {
+        driver.seen()
+        driver.leave()
+        driver.activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_UI_HIDDEN)
+        driver.dependencies.settle()
+        later(50)
+        assertFalse(driver.engine.isClosed)
+        driver.comeBack()
+        later(50)
+        assertFalse(driver.engine.isClosed)
+        assertEquals(1, driver.dependencies.fakes.size)
+    }
+
+    @Test
+    fun aModelThatIsNotSeenForAMinuteIsFreed() {
+        driver.seen()
+        driver.leave()
+        later(61)
+        assertTrue(driver.engine.isClosed)
+        driver.comeBack()
+        assertEquals(Phase.IMAGE_READY, driver.state.session.phase)
+    }
+
+    private fun later(seconds: Long) {
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(seconds))
+        driver.dependencies.settle()
+    }
+
+    /** The user swipes the app away, or the system ends it, while a model loads in the background. */
+    @Test
+    fun theEndInTheBackgroundIsNoCrash() {
+        driver.dependencies.prepare = {
+            assertTrue(driver.dependencies.settings.isEngineBusy)
+            driver.controller.pause().stop()
+            assertFalse(driver.dependencies.settings.isEngineBusy)
+            driver.controller.restart().start()
+            assertTrue(driver.dependencies.settings.isEngineBusy)
+            driver.controller.stop()
+        }
+        driver.aiming()
+        assertFalse(driver.dependencies.settings.isEngineBusy)
+    }
+
+    @Test
+    fun aBundleIsHashedAtItsFirstLoadOnly() {
+        driver.aiming()
+        fun load(): String {
+            driver.leave()
+            driver.activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_BACKGROUND)
+            driver.dependencies.settle()
+            driver.controller.restart().start().resume()
+            driver.idle()
+            assertTrue(driver.isSeen(R.string.phase_checking))
+            var shown = ""
+            driver.dependencies.prepare = {
+                driver.idle()
+                shown = driver.texts()
+            }
+            driver.dependencies.settle()
+            return shown
+        }
+        val program = driver.folder("demo.mvlm/model.pte")
+        val time = program.lastModified()
+        program.writeBytes(program.readBytes().also { it[3]++ })
+        program.setLastModified(time)
+        assertTrue(driver.string(R.string.phase_preparing) in load())
+        program.setLastModified(time + 2000)
+        load()
+        assertTrue(driver.isSeen(R.string.problem_bundle))
     }
 
     @Test
@@ -153,6 +229,21 @@ class LifecycleTest : AppTestCase() {
         assertEquals(1, driver.dependencies.fakes.size)
         assertFalse(driver.isSeen(R.string.problem_memory))
         assertFalse(driver.isSeen(R.string.problem_memory_tight))
+    }
+
+    @Test
+    fun aModelIsLoadedAnywayOnRequest() {
+        driver.giveMemory(ScreenStates.MEMORY / 2)
+        driver.aiming()
+        assertTrue(driver.texts(), driver.string(R.string.load_anyway_detail) in driver.texts())
+        driver.touch(R.string.load_anyway)
+        assertEquals(1, driver.dependencies.fakes.size)
+        assertTrue(driver.isSeen(R.string.problem_memory_tight))
+        driver.leave()
+        driver.activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_BACKGROUND)
+        driver.dependencies.settle()
+        driver.comeBack()
+        assertEquals(2, driver.dependencies.fakes.size)
     }
 
     @Test

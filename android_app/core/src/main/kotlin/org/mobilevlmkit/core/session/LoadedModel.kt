@@ -9,6 +9,7 @@ import org.mobilevlmkit.core.bundle.BundleFiles
 import org.mobilevlmkit.core.bundle.BundleStore
 import org.mobilevlmkit.core.bundle.Manifest
 import org.mobilevlmkit.core.bundle.ManifestReader
+import org.mobilevlmkit.core.bundle.VerifiedBundles
 import org.mobilevlmkit.core.pixels.Picture
 import org.mobilevlmkit.core.pixels.SquarePixels
 import org.mobilevlmkit.core.prompt.Prompt
@@ -52,17 +53,23 @@ class LoadedModel internal constructor(
 }
 
 /**
- * Loads bundles: verifies every file, checks memory, and loads the program.
+ * Loads bundles: verifies their files, checks memory, and loads the program.
  *
  * @param backend which of the manifest's artifacts the engine runs, such as `executorch`
  * @param availableMemory bytes that the model may use ([MemoryCheck.usable])
+ * @param verified remembers bundles whose files were hashed; without it, they are hashed at every load
  */
 class ModelLoader(
     private val backend: String,
     private val engines: EngineFactory,
     private val availableMemory: () -> Long,
     private val nanoTime: () -> Long = System::nanoTime,
+    private val verified: VerifiedBundles? = null,
 ) {
+    /** A bundle that is loaded even if the phone reports too little memory, because the user asked for it. */
+    @Volatile
+    var loadedAnyway: File? = null
+
     /**
      * Loads the bundle in [folder].
      *
@@ -76,7 +83,7 @@ class ModelLoader(
         if (ManifestReader.read(File(folder, ManifestReader.FILE_NAME)).isOutdated) {
             throw OutdatedException(folder.name.removeSuffix(BundleStore.SUFFIX), "$folder")
         }
-        val manifest = BundleFiles.verify(folder, job)
+        val manifest = verified?.verify(folder, job) ?: BundleFiles.verify(folder, job)
         if (backend !in manifest.artifacts) {
             val got = manifest.artifacts.keys.joinToString().ifEmpty { "nothing" }
             throw BundleException("$folder: got artifacts for $got, expected $backend")
@@ -87,12 +94,20 @@ class ModelLoader(
             )
         }
         val available = availableMemory()
-        val memory = MemoryCheck.fit(manifest.memoryBytes, available)
-        if (memory == MemoryFit.TOO_LITTLE) throw MemoryException(manifest.memoryBytes, available)
+        var memory = MemoryCheck.fit(manifest.memoryBytes, available)
+        if (memory == MemoryFit.TOO_LITTLE) {
+            if (folder != loadedAnyway) throw MemoryException(manifest.memoryBytes, available)
+            memory = MemoryFit.TIGHT
+        }
         val tokenizer = Tokenizer.read(File(folder, manifest.tokenizerJson))
         job.step(manifest.totalBytes, manifest.totalBytes)
         val began = nanoTime()
-        val engine = engines.open(folder, manifest)
+        val engine = try {
+            engines.open(folder, manifest)
+        } catch (error: EngineException) {
+            verified?.forget(folder) // a damaged file may be why
+            throw error
+        }
         return LoadedModel(folder, manifest, engine, tokenizer, memory, (nanoTime() - began) / 1e9)
     }
 }

@@ -151,9 +151,11 @@ class VlmSession(
         isReleased = false
     }
 
-    /** Frees the model if the app is in the background, and keeps the conversation. */
+    /** Frees the model if the app is in the background, or cancels its load, and keeps the conversation. */
     fun releaseMemory() = request {
-        if (isInBackground) isReleased = true
+        if (!isInBackground) return@request
+        isReleased = true
+        loading?.cancel()
     }
 
     private inline fun <T> request(change: SessionModel.() -> T): T = session.locked {

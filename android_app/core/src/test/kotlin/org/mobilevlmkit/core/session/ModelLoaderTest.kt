@@ -7,10 +7,12 @@ import org.junit.Rule
 import org.junit.Test
 import org.junit.rules.TemporaryFolder
 import org.mobilevlmkit.core.BundleException
+import org.mobilevlmkit.core.EngineException
 import org.mobilevlmkit.core.Golden
 import org.mobilevlmkit.core.Job
 import org.mobilevlmkit.core.OutdatedException
 import org.mobilevlmkit.core.bundle.TestBundle
+import org.mobilevlmkit.core.bundle.VerifiedBundles
 import org.mobilevlmkit.core.prompt.Tokenizer
 import java.io.File
 import java.util.concurrent.CancellationException
@@ -28,6 +30,7 @@ class ModelLoaderTest {
             FakeEngine(Tokenizer.read(File(folder, manifest.tokenizerJson)), manifest.maxPrefill, manifest.maxContext)
         },
         availableMemory = { available },
+        verified = VerifiedBundles(File(temporary.root, "verified")),
     )
 
     @Test
@@ -54,6 +57,30 @@ class ModelLoaderTest {
         File(folder, "model.pte").appendText("x")
         assertThrows(BundleException::class.java) { loader().load(folder, Job()) }
         assertTrue(opened.isEmpty())
+    }
+
+    @Test
+    fun loadsAnywayWhatTheUserAskedFor() {
+        val loader = loader(available = 1000)
+        loader.loadedAnyway = temporary.newFolder("other.mvlm")
+        assertThrows(MemoryException::class.java) { loader.load(folder, Job()) }
+        loader.loadedAnyway = folder
+        assertEquals(MemoryFit.TIGHT, loader.load(folder, Job()).memory)
+    }
+
+    @Test
+    fun anEngineThatCannotLoadItHasItHashedAgain() {
+        var hashed = 0L
+        loader().load(folder, Job())
+        val broken = ModelLoader(
+            "executorch",
+            engines = { _, _ -> throw EngineException("engine: no") },
+            availableMemory = { 1L shl 40 },
+            verified = VerifiedBundles(File(temporary.root, "verified")),
+        )
+        assertThrows(EngineException::class.java) { broken.load(folder, Job()) }
+        loader().load(folder, Job { done, _ -> if (hashed == 0L) hashed = done })
+        assertTrue("$hashed", hashed in 1 until TestBundle().files.values.sumOf { it.size.toLong() })
     }
 
     /** Without reading its files. */

@@ -291,6 +291,26 @@ class VlmSessionTest {
     }
 
     @Test
+    fun releasingMemoryCancelsALoadThatReturningBeginsAgain() {
+        val fixture = SessionFixture()
+        var isCancelled = false
+        fixture.whileLoading = { job ->
+            fixture.whileLoading = {}
+            fixture.session.background()
+            fixture.session.releaseMemory()
+            isCancelled = job.isCancelled
+        }
+        fixture.session.open(File("a.mvlm"))
+        fixture.settle()
+        assertTrue(isCancelled)
+        assertEquals(0, fixture.engines.size)
+        assertEquals(Phase.SUSPENDED to null, fixture.state.phase to fixture.state.problem)
+        fixture.session.foreground()
+        fixture.settle()
+        assertEquals(Phase.READY, fixture.state.phase)
+    }
+
+    @Test
     fun returningBeforeMemoryIsReleasedKeepsTheModel() {
         val fixture = SessionFixture().seen()
         fixture.session.background()
