@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from mobilevlm_export.bundle.manifest import MANIFEST, FileEntry, read_manifest, require_inside
@@ -17,10 +18,14 @@ _CHUNK = 1 << 22
 
 def zip_folder(folder: Path, output: Path, stage: str, progress: Progress) -> None:
     """Write all of ``folder`` to the zip ``output``; ``stage`` is its name in ``progress``. The same files give the same bytes."""
-    files = sorted(item for item in folder.rglob("*") if item.is_file())
+    zip_files(folder, [item for item in folder.rglob("*") if item.is_file()], output, stage, progress)
+
+
+def zip_files(folder: Path, files: Sequence[Path], output: Path, stage: str, progress: Progress) -> None:
+    """As ``zip_folder``, but only ``files`` of ``folder``."""
     total, done = sum(file.stat().st_size for file in files), 0
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for file in files:
+        for file in sorted(files):
             entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:

@@ -18,5 +18,8 @@ def push(bundle: Path, serial: str | None) -> None:
     from mobilevlm_export.bundle.push import push_bundle
 
     with drawn_progress() as progress:
-        target = push_bundle(bundle, serial, progress)
-    click.echo(f"Copied {bundle} to {target} on the phone")
+        pushed = push_bundle(bundle, serial, progress)
+    if pushed.is_imported:
+        click.echo(f"Copied {bundle} to the app, which imports it now")
+    else:
+        click.echo(f"Copied {bundle} to {pushed.file} on the phone: choose it in the app's file picker")
