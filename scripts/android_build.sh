@@ -36,7 +36,7 @@ kotlinc() {
 }
 
 app=android_app/app/src/main core=android_app/core/src
-min_api=26 target_api=34
+min_api=26 target_api=35
 
 # core_classes: the classes of core (build/core), used by both the JVM tests and the APK; JDK 8's API is available on Android since
 # API 26. Sets compiler (with everything that core's tests need) and stdlib.
@@ -54,10 +54,10 @@ core_tests() {
 }
 
 # engine_parts [ENGINE.aar]: ExecuTorch's engine, the locked one or an Android library's, with its dependencies.
-# Sets android, r8, fbjni, engine (a folder with classes.jar and ABI/libexecutorch.so) and libraries.
+# Sets android, r8, fbjni, linked (whose resources aapt2 can read), engine (a folder with classes.jar and ABI/libexecutorch.so) and libraries.
 engine_parts() {
   local nativeloader
-  IFS=: read -r android r8 fbjni nativeloader <<<"$(scripts/maven_jars.sh android_app/apk.lock)"
+  IFS=: read -r android r8 fbjni nativeloader linked <<<"$(scripts/maven_jars.sh android_app/apk.lock)"
   if [ -n "${1:-}" ]; then engine=$(scripts/aar_engine.sh "$1"); else engine=$(scripts/npm_engine.sh android_app/engine.lock); fi
   libraries=("$stdlib" "$engine/classes.jar" "$fbjni" "$nativeloader")
 }
@@ -83,7 +83,7 @@ link_resources() {
   mkdir -p "$build/$1"
   # Gradle forbids the package attribute, aapt2 requires it.
   sed 's|<manifest |<manifest package="org.mobilevlmkit.app" |' $app/AndroidManifest.xml >"$build/$1/AndroidManifest.xml"
-  aapt2 link -I "$android" --manifest "$build/$1/AndroidManifest.xml" -A $app/assets --java "$build/$1" -o "$build/$1/resources.apk" \
+  aapt2 link -I "$linked" --manifest "$build/$1/AndroidManifest.xml" -A $app/assets --java "$build/$1" -o "$build/$1/resources.apk" \
     --auto-add-overlay --warn-manifest-validation --min-sdk-version $min_api --target-sdk-version $target_api \
     --version-name "$2" --version-code 1 "$build/$1.flat.zip" 2>"$build/aapt2.log" || { cat "$build/aapt2.log" >&2 && return 1; }
   rm "$build/$1.flat.zip"

@@ -7,12 +7,12 @@ plugins {
 
 android {
     namespace = "org.mobilevlmkit.app"
-    compileSdk = 34
+    compileSdk = 35
 
     defaultConfig {
         applicationId = "org.mobilevlmkit.app"
         minSdk = 26
-        targetSdk = 34
+        targetSdk = 35
         versionCode = 1
         versionName = "0.2.0"
         ndk { abiFilters += listOf("arm64-v8a", "x86_64") }
@@ -22,6 +22,14 @@ android {
             isMinifyEnabled = true
             isShrinkResources = true
             proguardFiles(getDefaultProguardFile("proguard-android-optimize.txt"), "proguard-rules.pro")
+        }
+    }
+    testOptions.unitTests {
+        isIncludeAndroidResources = true
+        all {
+            it.systemProperty("golden", file("../../tests/golden").path)
+            it.systemProperty("screenshots", layout.buildDirectory.dir("screenshots").get().asFile.path)
+            it.jvmArgs("--add-opens", "java.base/java.io=ALL-UNNAMED")
         }
     }
     compileOptions {
@@ -35,4 +43,7 @@ kotlin { compilerOptions { jvmTarget.set(JvmTarget.JVM_1_8) } }
 dependencies {
     implementation(project(":core"))
     implementation(libs.executorch)
+    testImplementation(project(path = ":core", configuration = "tests"))
+    testImplementation(libs.junit)
+    testImplementation(libs.robolectric)
 }

@@ -11,6 +11,16 @@ java {
 
 dependencies { testImplementation(libs.junit) }
 
+// The tests of the app use the fakes and fixtures of these tests.
+val tests = configurations.create("tests")
+artifacts.add(
+    tests.name,
+    tasks.register<Jar>("testJar") {
+        archiveClassifier = "tests"
+        from(sourceSets.test.get().output)
+    },
+)
+
 tasks.test {
     systemProperty("golden", file("../../tests/golden").path)
     systemProperty("build", layout.buildDirectory.get().asFile.path)

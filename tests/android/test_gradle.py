@@ -35,14 +35,27 @@ def test_both_builds_agree() -> None:
     gradle, script = _text("android_app/app/build.gradle.kts"), _text("scripts/android_build.sh")
     for setting, variable in (("minSdk", "min_api"), ("targetSdk", "target_api")):
         assert re.search(rf"{setting} = (\d+)", gradle)[1] == re.search(rf"{variable}=(\d+)", script)[1]  # type: ignore[index]
+    assert re.search(r"compileSdk = (\d+)", gradle)[1] == re.search(r"target_api=(\d+)", script)[1]  # type: ignore[index]
+    assert (
+        f"robolectric:{tomllib.loads(_text('android_app/gradle/libs.versions.toml'))['versions']['robolectric']}"
+        in _text("android_app/robolectric.lock")
+    )
     assert f'versionName = "{mobilevlm_export.__version__}"' in gradle
     assert "srcDir" not in gradle  # the conventional folders, which the script reads too
     assert (APP / "src/main/kotlin").is_dir()
 
 
-def test_only_the_launcher_is_exported_and_only_the_camera_is_requested() -> None:
+def test_only_the_launcher_is_exported_and_only_the_camera_is_asked_for() -> None:
     manifest = ElementTree.parse(APP / "src/main/AndroidManifest.xml").getroot()
-    assert [use.get(f"{ANDROID}name") for use in manifest.findall("uses-permission")] == ["android.permission.CAMERA"]
+    # The other two are granted at installation; ImportService says what for.
+    assert [
+        use.get(f"{ANDROID}name", "").removeprefix("android.permission.") for use in manifest.findall("uses-permission")
+    ] == [
+        "CAMERA",
+        "FOREGROUND_SERVICE",
+        "FOREGROUND_SERVICE_DATA_SYNC",
+    ]
+    assert {use.get(f"{ANDROID}required") for use in manifest.findall("uses-feature")} == {"false"}
     application = manifest.find("application")
     assert application is not None
     exported = [part.get(f"{ANDROID}name") for part in application if part.get(f"{ANDROID}exported") == "true"]

@@ -21,13 +21,16 @@ open class Dependencies(val context: Context) {
     val phone = Phone(context)
     val guard = EngineGuard(settings)
 
-    /** The folder of `mvlm push`: the only one that both adb and an app without storage permission can access. */
+    /** On shared storage, so that a bundle is seen when the phone is connected to a computer. */
     private val bundles = context.getExternalFilesDir(BUNDLES) ?: File(context.filesDir, BUNDLES)
     val store = BundleStore(bundles)
+
+    /** Where `mvlm push` puts a zipped bundle into a debuggable app. */
+    private val pushed = File(context.filesDir, "pushed")
     val verified = VerifiedBundles(File(context.filesDir, "verified"))
 
     /** Folders with this app's files. */
-    val folders = listOf(bundles, CaptureProvider.folder(context), context.cacheDir)
+    val folders = listOf(bundles, pushed, CaptureProvider.folder(context), context.cacheDir)
     open val engines: EngineFactory = ExecuTorchEngine
 
     /** Runs the model; one task after another. */
@@ -45,6 +48,9 @@ open class Dependencies(val context: Context) {
     open fun camera(context: Context): Camera = PhoneCamera(context)
 
     open fun methods(folder: File, manifest: Manifest): ModelMethods = ExecuTorchMethods(folder, manifest)
+
+    /** A zipped bundle that was pushed into the app and is complete. */
+    open fun pushedZip(): File? = pushed.listFiles().orEmpty().firstOrNull { it.isFile && it.name.endsWith(".zip") }
 
     /** Opens the bundle that `make apk` packed into the app; null if there is none. */
     open fun packed(): (() -> InputStream)? = if (PACKED in context.assets.list("").orEmpty()) ({ context.assets.open(PACKED) }) else null

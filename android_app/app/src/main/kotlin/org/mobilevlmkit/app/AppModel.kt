@@ -38,7 +38,7 @@ class AppModel(val dependencies: Dependencies) {
     private val unseen = Handler(Looper.getMainLooper()) // frees the model a while after the app was left
     private var check: PhoneCheck? = null
     private var shown: Picture? = null
-    private var previous: PreviousPicture? = null
+    private var previous: List<ChatTurn>? = null // the conversation about the previous picture, which is in a file
     private var pictureRequests = 0 // counts requests for pictures, so that late ones are dropped
     private var toRestore: List<ChatTurn>? = null // until a bundle is selected
 
@@ -50,8 +50,6 @@ class AppModel(val dependencies: Dependencies) {
 
     @Volatile
     private var isShutterPressed = false
-
-    private class PreviousPicture(val picture: Picture, val bitmap: Bitmap, val turns: List<ChatTurn>)
 
     init {
         if (dependencies.settings.isEngineBusy) {
@@ -95,7 +93,9 @@ class AppModel(val dependencies: Dependencies) {
         val new = library.state
         val before = state.library
         change { copy(library = new) }
+        ImportService.follow(dependencies.context, new.importing != null)
         if (!before.isReady && new.isReady) {
+            importPushed()
             if (new.bundles.isEmpty() && hasPacked && !dependencies.settings.hasImportedPacked) importPacked() else openFirst(new.bundles)
         }
         if (before.importing == PACKED_NAME && new.importing == null) dependencies.settings.hasImportedPacked = true
@@ -115,6 +115,19 @@ class AppModel(val dependencies: Dependencies) {
     }
 
     fun import(name: String, open: () -> InputStream) = library.import(name, open)
+
+    /** Imports the document [uri] of another app. */
+    fun import(uri: Uri) {
+        // The other app may be slow, so it is asked on the library's thread.
+        val documents = Documents(dependencies.context.contentResolver)
+        library.import({ documents.nameOf(uri) ?: DEFAULT_NAME }) { documents.open(uri) }
+    }
+
+    /** Imports a bundle that `mvlm push` put into the app, and deletes its zip afterwards. */
+    private fun importPushed() {
+        val zip = dependencies.pushedZip() ?: return
+        library.import({ zip.name }, onEnd = { zip.delete() }) { zip.inputStream() }
+    }
 
     fun cancelImport() = library.cancel()
 
@@ -138,6 +151,10 @@ class AppModel(val dependencies: Dependencies) {
         change { copy(screen = screen) }
     }
 
+    /** Whether [back] leads anywhere. */
+    val canGoBack: Boolean get() = state.live != null || state.picture != null ||
+        state.screen != Screen.CHAT && state.screen != Screen.WELCOME
+
     /** Goes back one screen; returns false if there is none. */
     fun back(): Boolean = when {
         state.live != null -> true.also { endLive() }
@@ -152,6 +169,8 @@ class AppModel(val dependencies: Dependencies) {
     // --- pictures
 
     fun onCamera(camera: CameraState) = change { copy(camera = camera) }
+
+    fun onTraits(traits: CameraTraits) = change { copy(traits = traits) }
 
     /** The next frame becomes the picture. */
     fun pressShutter() {
@@ -203,9 +222,10 @@ class AppModel(val dependencies: Dependencies) {
 
     /** Goes back to the camera; [undoPicture] restores the picture and its conversation. */
     fun newPicture() {
-        val picture = shown
-        val bitmap = state.picture
-        if (picture != null && bitmap != null) previous = PreviousPicture(picture, bitmap, session.state.turns)
+        if (shown != null) {
+            previous = session.state.turns.filter { it.ended != null }
+            savedPicture.setAside()
+        }
         session.stop()
         pictureRequests++
         shown = null
@@ -214,10 +234,10 @@ class AppModel(val dependencies: Dependencies) {
 
     /** The previous picture with its conversation. */
     fun undoPicture() {
-        val back = previous ?: return
+        val turns = previous ?: return
         previous = null
         change { copy(hasPrevious = false) }
-        show(back.picture, back.bitmap, back.turns.filter { it.ended != null })
+        readPicture(turns) { savedPicture.loadSetAside() }
     }
 
     private fun forgetPicture() {
@@ -311,7 +331,10 @@ class AppModel(val dependencies: Dependencies) {
         unseen.removeCallbacksAndMessages(null)
         dependencies.guard.isInForeground = true
         session.foreground()
-        if (state.library.isReady) library.refresh()
+        if (state.library.isReady) {
+            library.refresh()
+            importPushed()
+        }
     }
 
     /** Not called on rotation. */
@@ -364,6 +387,7 @@ class AppModel(val dependencies: Dependencies) {
         /** How long the app may be unseen before its model is freed, in milliseconds. */
         const val UNSEEN_MS = 60_000L
         const val PACKED_NAME = "demo.mvlm.zip"
+        const val DEFAULT_NAME = "model.mvlm.zip"
         const val HAS_PICTURE = "has_picture"
         const val QUESTIONS = "questions"
         const val ANSWERS = "answers"

@@ -42,7 +42,8 @@ class BundlesScreen(private val ui: Ui, private val model: AppModel, actions: Ac
         }
         val views = arrayListOf<View>(ui.heading(bundle.name, 18), ui.text(line, 14, R.color.text_soft))
         if (bundle.isOutdated) views.add(ui.text(ui.string(R.string.problem_outdated_detail, bundle.name), 14, R.color.problem))
-        bundle.problem?.let { views.add(ui.text(model.plain(it), 14, R.color.problem)) }
+        if (bundle.isUnreadable) views.add(ui.text(ui.string(R.string.bundle_no_access), 14, R.color.problem))
+        bundle.problem?.takeUnless { bundle.isUnreadable }?.let { views.add(ui.text(model.plain(it), 14, R.color.problem)) }
         if (isInUse && isUsable) views.add(ui.text(ui.string(R.string.bundle_in_use), 14, R.color.accent))
         val delete = ui.button(ui.string(R.string.bundle_delete), ui.string(R.string.bundle_delete_named, bundle.name)) {
             confirm(bundle, size)

@@ -5,20 +5,25 @@ import android.app.Activity
 import android.content.ActivityNotFoundException
 import android.content.Intent
 import android.content.pm.PackageManager
+import android.graphics.Rect
+import android.hardware.display.DisplayManager
 import android.net.Uri
 import android.os.Build
 import android.os.Bundle
+import android.provider.DocumentsContract
 import android.provider.MediaStore
-import android.provider.OpenableColumns
 import android.view.View
 import android.view.WindowManager
 import android.widget.FrameLayout
 import android.widget.Toast
+import org.mobilevlmkit.core.session.Phase
 
 /** The only activity: shows the state's screen, runs the camera while it is visible, and talks to the system. */
 class MainActivity :
     Activity(),
-    Actions {
+    Actions,
+    CameraListener,
+    DisplayManager.DisplayListener {
     private val model get() = (application as App).model
     private lateinit var ui: Ui
     private lateinit var frame: FrameLayout
@@ -26,6 +31,8 @@ class MainActivity :
     private lateinit var camera: Camera
     private var screen: Screen? = null
     private var shown: ScreenView? = null
+    private var covered = Rect() // by the system's bars and the keyboard
+    private val back = BackGesture(this) { model.back() }
     private var isStarted = false
     private var isCameraOpen = false
 
@@ -33,23 +40,41 @@ class MainActivity :
         super.onCreate(savedInstanceState)
         ui = Ui(this)
         frame = FrameLayout(this)
+        frame.setOnApplyWindowInsetsListener { _, insets ->
+            covered = SystemBars.insetsOf(insets)
+            inset()
+            insets
+        }
         setContentView(frame)
         speaker = Speaker(this, model::onSpeaking) { toast(R.string.speak_failed) }
         camera = model.dependencies.camera(this)
         model.restore(savedInstanceState)
         model.observer = ::render
         render(model.state)
+        if (savedInstanceState == null) follow(intent)
+    }
+
+    override fun onNewIntent(intent: Intent) {
+        super.onNewIntent(intent)
+        follow(intent)
+    }
+
+    /** Does what another program asked for: `mvlm push` has copied a bundle. */
+    private fun follow(intent: Intent) {
+        if (intent.getBooleanExtra(CHOOSE_MODEL, false)) chooseBundle()
     }
 
     override fun onStart() {
         super.onStart()
         isStarted = true
+        getSystemService(DisplayManager::class.java).registerDisplayListener(this, null)
         model.onStart()
         render(model.state)
     }
 
     override fun onStop() {
         isStarted = false
+        getSystemService(DisplayManager::class.java).unregisterDisplayListener(this)
         speaker.stop()
         closeCamera()
         if (!isChangingConfigurations) model.onStop()
@@ -73,7 +98,7 @@ class MainActivity :
         if (level >= TRIM_MEMORY_BACKGROUND) model.releaseMemory()
     }
 
-    @Suppress("OVERRIDE_DEPRECATION", "DEPRECATION") // what replaces it came with API 33
+    @Suppress("OVERRIDE_DEPRECATION", "DEPRECATION") // from API 33 on, BackGesture replaces it
     override fun onBackPressed() {
         if (!model.back()) super.onBackPressed()
     }
@@ -86,6 +111,8 @@ class MainActivity :
             shown = build(state.screen)
             frame.removeAllViews()
             frame.addView(shown?.view, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
+            inset()
+            SystemBars.apply(this, isOverCamera = false)
         }
         (shown as? ChatScreen)?.picture?.place(camera.preview)
         runCamera(state)
@@ -93,9 +120,14 @@ class MainActivity :
         val spoken = model.state.speaking
         val isShown = state.screen == Screen.CHAT && state.picture != null && state.session.turns.any { it.answer == spoken }
         if (spoken != null && !isShown) speaker.stop()
-        val staysOn = state.live != null || state.check?.isRunning == true
+        back.handle(model.canGoBack)
+        val isWaiting = state.library.importing != null || state.session.phase == Phase.LOADING
+        val staysOn = state.live != null || state.check?.isRunning == true || isWaiting
         window.setFlags(if (staysOn) KEEP_SCREEN_ON else 0, KEEP_SCREEN_ON)
     }
+
+    /** Keeps the screen's views from under what covers its edges. */
+    private fun inset() = frame.setPadding(covered.left, covered.top, covered.right, covered.bottom)
 
     private fun build(screen: Screen): ScreenView = when (screen) {
         Screen.WELCOME -> WelcomeScreen(ui, model, this)
@@ -124,24 +156,39 @@ class MainActivity :
         }
         isCameraOpen = true
         model.onCamera(CameraState.OPEN)
-        camera.open(model::onFrame) { problem ->
-            isCameraOpen = false
-            model.onCamera(
-                when (problem) {
-                    CameraProblem.NO_CAMERA -> CameraState.NO_CAMERA
-                    CameraProblem.IN_USE -> CameraState.IN_USE
-                    CameraProblem.FAILED -> CameraState.FAILED
-                },
-            )
-        }
+        camera.open(model.state.controls, this)
+    }
+
+    override fun onFrame(frame: Frame) = model.onFrame(frame)
+
+    override fun onTraits(traits: CameraTraits) = model.onTraits(traits)
+
+    override fun onProblem(problem: CameraProblem) {
+        isCameraOpen = false
+        model.onCamera(
+            when (problem) {
+                CameraProblem.NO_CAMERA -> CameraState.NO_CAMERA
+                CameraProblem.IN_USE -> CameraState.IN_USE
+                CameraProblem.FAILED -> CameraState.FAILED
+            },
+        )
+    }
+
+    override fun onAvailable() {
+        if (model.state.camera in RETRIED) reopenCamera()
     }
 
     private fun closeCamera() {
-        if (!isCameraOpen) return
+        if (!isCameraOpen && model.state.camera !in RETRIED) return
         isCameraOpen = false
         camera.close()
         model.onCamera(CameraState.OFF)
     }
+
+    /** A turn by 180 degrees recreates nothing and changes no view. */
+    override fun onDisplayChanged(displayId: Int) = camera.turned()
+    override fun onDisplayAdded(displayId: Int) = Unit
+    override fun onDisplayRemoved(displayId: Int) = Unit
 
     override fun reopenCamera() = model.onCamera(CameraState.OFF)
 
@@ -158,8 +205,10 @@ class MainActivity :
     // --- other apps
 
     override fun chooseBundle() {
-        // Zips have several MIME types, or none.
-        request(BUNDLE, Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*"))
+        // Zips have several MIME types, or none. The picker begins in Download, where `mvlm push` copies them.
+        val downloads = DocumentsContract.buildDocumentUri("com.android.externalstorage.documents", "primary:Download")
+        val document = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*")
+        request(BUNDLE, document.putExtra(DocumentsContract.EXTRA_INITIAL_URI, downloads))
     }
 
     override fun pickPhoto() {
@@ -184,15 +233,10 @@ class MainActivity :
         val uri = data?.data ?: return
         if (resultCode != RESULT_OK) return
         when (requestCode) {
-            BUNDLE -> model.import(nameOf(uri)) { contentResolver.openInputStream(uri) ?: throw java.io.IOException("no data") }
+            BUNDLE -> model.import(uri)
             PHOTO -> model.pick(uri)
         }
     }
-
-    private fun nameOf(uri: Uri): String =
-        contentResolver.query(uri, arrayOf(OpenableColumns.DISPLAY_NAME), null, null, null)?.use { found ->
-            if (found.moveToFirst()) found.getString(0) else null
-        } ?: uri.lastPathSegment ?: "bundle.mvlm.zip"
 
     override fun speak(text: String) = if (model.state.speaking == text) speaker.stop() else speaker.speak(text)
 
@@ -201,12 +245,17 @@ class MainActivity :
     override fun share(capture: String) = CaptureProvider.share(this, capture)
 
     companion object {
+        /** An extra of `mvlm push`: show the file picker. */
+        const val CHOOSE_MODEL = "choose_model"
         private const val CAMERA = 1
         private const val BUNDLE = 2
         private const val PHOTO = 3
         private const val KEEP_SCREEN_ON = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
 
-        /** States in which the camera is opened automatically; after a failure it waits for the user. */
+        /** States that another app's use of the camera may have led to, and that end with it. */
+        private val RETRIED = setOf(CameraState.IN_USE, CameraState.FAILED)
+
+        /** States in which the camera is opened automatically. */
         private val REOPENED = setOf(CameraState.OFF, CameraState.ASK_PERMISSION, CameraState.DENIED)
     }
 }

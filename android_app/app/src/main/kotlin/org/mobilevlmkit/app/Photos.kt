@@ -13,18 +13,31 @@ import java.io.File
 import java.io.IOException
 import java.io.InputStream
 
-/** A decoded bitmap, read row by row. */
-private class BitmapPicture(private val bitmap: Bitmap) : Picture {
-    override val width get() = bitmap.width
-    override val height get() = bitmap.height
+/** A decoded bitmap, turned upright and composited over [backdrop] as its rows are read, so that no second copy is needed. */
+private class BitmapPicture(private val bitmap: Bitmap, private val orientation: Orientation, private val backdrop: Int) : Picture {
+    override val width = if (orientation.transposes) bitmap.height else bitmap.width
+    override val height = if (orientation.transposes) bitmap.width else bitmap.height
+    private val isTransparent = bitmap.hasAlpha()
 
-    override fun readRow(y: Int, into: IntArray, at: Int) = bitmap.getPixels(into, at, width, 0, y, width, 1)
+    override fun readRow(y: Int, into: IntArray, at: Int) {
+        val line = if (orientation.reversesLines) height - 1 - y else y
+        if (orientation.transposes) {
+            bitmap.getPixels(into, at, 1, line, 0, 1, width)
+        } else {
+            bitmap.getPixels(into, at, width, 0, line, width, 1)
+        }
+        if (orientation.reversesPixels) into.reverse(at, at + width)
+        if (isTransparent) ArrayPicture.compose(into, at, at + width, backdrop)
+    }
 }
 
 /** Reads pictures from files and other apps, upright and opaque, and converts them to bitmaps for the screen. */
 object Photos {
-    /** Larger pictures are halved until they fit, because no phone has the memory for two of them. */
-    private const val MAX_PIXELS = 24_000_000L
+    /**
+     * Larger pictures are halved until they fit: 50 MB, which leaves a part of a few hundred pixels, such as a line of small print, sharp
+     * enough to be asked about alone.
+     */
+    private const val MAX_PIXELS = 4096L * 3072
     private const val SHOWN_SIDE = 1280
 
     /**
@@ -37,7 +50,7 @@ object Photos {
         val open = { resolver.openInputStream(uri) ?: throw IOException("no data") }
         return try {
             val exif = open().use { ExifInterface(it).getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL) }
-            Orientation.ofExif(exif).upright(opaque(decode(open), backdrop))
+            BitmapPicture(decode(open), Orientation.ofExif(exif), backdrop)
         } catch (error: IOException) {
             throw PictureException("picture: ${error.message}, expected a photo")
         } catch (error: RuntimeException) { // another app's provider may throw anything
@@ -48,7 +61,7 @@ object Photos {
     }
 
     /** Reads [file] without changes, for golden records. */
-    fun read(file: File): Picture = opaque(decode { file.inputStream() }, 0)
+    fun read(file: File): Picture = BitmapPicture(decode { file.inputStream() }, Orientation.UPRIGHT, 0)
 
     /** Converts [picture] for the screen; its longer side has at most 1,280 pixels. */
     fun bitmap(picture: Picture): Bitmap {
@@ -74,13 +87,6 @@ object Photos {
         options.inPremultiplied = false
         return open().use { BitmapFactory.decodeStream(it, null, options) }
             ?: throw PictureException("picture: got no pixels, expected a photo")
-    }
-
-    private fun opaque(bitmap: Bitmap, backdrop: Int): Picture {
-        if (!bitmap.hasAlpha()) return BitmapPicture(bitmap)
-        val argb = IntArray(bitmap.width * bitmap.height)
-        bitmap.getPixels(argb, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
-        return ArrayPicture.ofArgb(bitmap.width, bitmap.height, argb, backdrop)
     }
 
     private const val OPAQUE = 0xFF shl 24

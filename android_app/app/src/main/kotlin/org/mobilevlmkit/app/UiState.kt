@@ -47,6 +47,8 @@ data class UiState(
     val pictureProblem: String? = null,
     val hasPrevious: Boolean = false,
     val camera: CameraState = CameraState.OFF,
+    val traits: CameraTraits = CameraTraits(),
+    val controls: CameraControls = CameraControls(),
     val live: LiveState? = null,
     val check: CheckState? = null,
     val hasCrashed: Boolean = false,

@@ -60,7 +60,8 @@ class ImportView(private val ui: Ui, private val model: AppModel) {
         reason.say(problem ?: "")
         if (name == null) return
         val isSearching = library.importProgress < 0
-        title.say(ui.string(R.string.import_title, name))
+        title.say(if (name.isEmpty()) ui.string(R.string.import_begins) else ui.string(R.string.import_title, name))
+        progress.shown(name.isNotEmpty())
         bar.isIndeterminate = isSearching
         bar.progress = (maxOf(0f, library.importProgress) * STEPS).toInt()
         val percent = (library.importProgress * 100).toInt()

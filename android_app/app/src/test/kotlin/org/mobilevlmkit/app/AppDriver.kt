@@ -6,9 +6,11 @@ import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.os.Bundle
 import android.os.Looper
+import android.util.Pair
 import android.view.View
 import android.view.ViewGroup
 import android.widget.TextView
+import android.window.OnBackInvokedCallback
 import org.mobilevlmkit.core.bundle.TestBundle
 import org.robolectric.Robolectric
 import org.robolectric.RuntimeEnvironment
@@ -133,6 +135,24 @@ class AppDriver {
         dependencies.runInBackground()
         stuck.await()
         idle()
+    }
+
+    /** What the back gesture calls, the app's or the system's; null if nothing is registered. */
+    private fun backCallback(): OnBackInvokedCallback? {
+        val proxy = activity.onBackInvokedDispatcher
+        fun hidden(name: String): Any? = proxy.javaClass.getDeclaredField(name).apply { isAccessible = true }.get(proxy)
+        val actual = hidden("mActualDispatcher")
+        if (actual != null) return actual.javaClass.getMethod("getTopCallback").invoke(actual) as OnBackInvokedCallback?
+        return (hidden("mCallbacks") as List<*>).map { (it as Pair<*, *>).first as OnBackInvokedCallback }.lastOrNull()
+    }
+
+    /** Whether the app handles the back gesture. */
+    val handlesBack: Boolean get() = backCallback()?.javaClass?.name.orEmpty().contains("BackGesture")
+
+    /** The back gesture: the app's, or the system's way out. */
+    fun swipeBack() {
+        if (handlesBack) backCallback()?.onBackInvoked() else activity.finish()
+        dependencies.settle()
     }
 
     // --- views and touches

@@ -7,6 +7,7 @@ import android.view.View
 import android.widget.ImageView
 import org.mobilevlmkit.core.Golden
 import org.mobilevlmkit.core.bundle.Manifest
+import org.mobilevlmkit.core.camera.Viewfinder
 import org.mobilevlmkit.core.check.CheckFixture
 import org.mobilevlmkit.core.check.ModelMethods
 import org.mobilevlmkit.core.pixels.Plane
@@ -31,10 +32,27 @@ class FakeCamera(context: Context) : Camera {
     }
     var onFrame: ((Frame) -> Unit)? = null
     var onProblem: ((CameraProblem) -> Unit)? = null
+    var onAvailable: (() -> Unit)? = null
+    var controls = CameraControls()
+    var turns = 0
 
-    override fun open(onFrame: (Frame) -> Unit, onProblem: (CameraProblem) -> Unit) {
-        this.onFrame = onFrame
-        this.onProblem = onProblem
+    /** What the viewfinder shows of a frame. */
+    var viewfinder = Viewfinder(0, 0)
+
+    override fun open(controls: CameraControls, listener: CameraListener) {
+        this.controls = controls
+        onFrame = listener::onFrame
+        onProblem = listener::onProblem
+        onAvailable = listener::onAvailable
+        listener.onTraits(CameraTraits(hasTorch = true, canSwitch = true, maxZoom = 8f))
+    }
+
+    override fun adjust(controls: CameraControls) {
+        this.controls = controls
+    }
+
+    override fun turned() {
+        turns++
     }
 
     override fun close() {
@@ -70,7 +88,7 @@ class FakeCamera(context: Context) : Camera {
         val (half, low) = (width + 1) / 2 to (height + 1) / 2
         val blueness = plane(half, low) { x, y -> 128 + if (edge == null) mixed(2 * x, 2 * y, -0.169, -0.331, 0.5) else 0.0 }
         val redness = plane(half, low) { x, y -> 128 + if (edge == null) mixed(2 * x, 2 * y, 0.5, -0.419, -0.081) else 0.0 }
-        onFrame?.invoke(Frame(width, height, luma, blueness, redness, 0))
+        onFrame?.invoke(Frame(width, height, luma, blueness, redness, 0, viewfinder))
     }
 }
 
@@ -98,6 +116,9 @@ object Scenery {
 /** Dependencies with a fake engine, camera and threads, so that the test decides what runs when. */
 class FakeDependencies(context: Context) : Dependencies(context) {
     private val tasks = ArrayDeque<Runnable>()
+
+    /** A zipped bundle that was pushed into the app. */
+    var pushed: File? = null
 
     /** A zipped bundle that is packed into the app. */
     var packed: ByteArray? = null
@@ -140,6 +161,8 @@ class FakeDependencies(context: Context) : Dependencies(context) {
     }
 
     override fun packed() = packed?.let { zip -> { zip.inputStream() } }
+
+    override fun pushedZip() = pushed?.takeIf { it.exists() }
 
     override fun methods(folder: File, manifest: Manifest): ModelMethods =
         CheckFixture(folder, manifest = manifest).Methods().also { onMethods() }

@@ -1,7 +1,10 @@
 package org.mobilevlmkit.app
 
 import android.content.ComponentCallbacks2
+import android.graphics.Insets
 import android.os.Looper
+import android.view.ViewGroup
+import android.view.WindowInsets
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
@@ -67,7 +70,7 @@ class LifecycleTest : AppTestCase() {
     fun memoryIsFreedInTheBackgroundAndTheConversationRestored() {
         driver.seen()
         driver.ask("What is this?")
-        driver.activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_RUNNING_CRITICAL)
+        driver.activity.onTrimMemory(15) // TRIM_MEMORY_RUNNING_CRITICAL of older systems
         driver.dependencies.settle()
         assertFalse(driver.engine.isClosed) // it is visible
         driver.leave()
@@ -127,6 +130,18 @@ class LifecycleTest : AppTestCase() {
         }
         driver.aiming()
         assertFalse(driver.dependencies.settings.isEngineBusy)
+    }
+
+    /** Every screen is drawn below the system's bars and the keyboard, and moves out of their way. */
+    @Test
+    fun nothingIsUnderTheBarsOrTheKeyboard() {
+        driver.start()
+        val window = driver.activity.window.decorView
+        val covered = Insets.of(0, 40, 0, 300)
+        window.dispatchApplyWindowInsets(WindowInsets.Builder().setInsets(WindowInsets.Type.systemBars(), covered).build())
+        driver.layOut(window)
+        val frame = driver.activity.findViewById<ViewGroup>(android.R.id.content).getChildAt(0)
+        assertEquals(40 to 300, frame.paddingTop to frame.paddingBottom)
     }
 
     @Test

@@ -5,18 +5,29 @@ import android.content.Intent
 import android.content.pm.PackageManager
 import android.graphics.Bitmap
 import android.graphics.Color
+import android.hardware.camera2.CameraCharacteristics
+import android.hardware.camera2.CameraManager
 import android.media.ExifInterface
 import android.net.Uri
+import android.os.Looper
 import android.provider.MediaStore
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
+import org.mobilevlmkit.core.camera.Viewfinder
+import org.mobilevlmkit.core.pixels.Orientation
+import org.mobilevlmkit.core.pixels.Picture
 import org.mobilevlmkit.core.session.Phase
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
+import org.robolectric.shadow.api.Shadow
+import org.robolectric.shadows.ShadowCameraCharacteristics
+import org.robolectric.shadows.ShadowCameraManager
+import org.robolectric.shadows.ShadowDisplayManager
 import java.io.File
+import java.time.Duration
 
 /** Pictures from the camera, and from other apps. */
 class PictureTest : AppTestCase() {
@@ -66,14 +77,24 @@ class PictureTest : AppTestCase() {
     @Test
     fun theBackButtonLeavesThePictureThenTheApp() {
         driver.seen()
-        @Suppress("DEPRECATION")
-        driver.activity.onBackPressed()
-        driver.dependencies.settle()
+        driver.swipeBack()
         assertNull(driver.state.picture)
         assertFalse(driver.activity.isFinishing)
-        @Suppress("DEPRECATION")
-        driver.activity.onBackPressed()
+        driver.swipeBack()
         assertTrue(driver.activity.isFinishing)
+    }
+
+    @Test
+    @Config(sdk = [35])
+    fun theBackGestureIsTheSystemsWhereThereIsNoWayBack() {
+        driver.aiming()
+        assertFalse(driver.handlesBack)
+        driver.take()
+        assertTrue(driver.handlesBack)
+        driver.touch(R.string.new_picture)
+        assertFalse(driver.handlesBack)
+        model.go(Screen.ABOUT)
+        assertTrue(driver.handlesBack)
     }
 
     @Test
@@ -132,8 +153,97 @@ class PictureTest : AppTestCase() {
     @Test
     fun aPhoneThatListsNoCameraHasNone() {
         val problems = ArrayList<CameraProblem>()
-        PhoneCamera(driver.app).open({}, problems::add)
+        PhoneCamera(driver.app).open(CameraControls(), Reports(problems::add))
+        waitForTheCameraThread()
         assertEquals(listOf(CameraProblem.NO_CAMERA), problems)
+    }
+
+    private class Reports(private val onProblem: (CameraProblem) -> Unit, private val onReady: () -> Unit = {}) : CameraListener {
+        override fun onFrame(frame: Frame) = Unit
+        override fun onTraits(traits: CameraTraits) = Unit
+        override fun onProblem(problem: CameraProblem) = onProblem.invoke(problem)
+        override fun onAvailable() = onReady()
+    }
+
+    private fun waitForTheCameraThread() {
+        shadowOf(PhoneCamera.thread.looper).idle()
+        driver.idle()
+    }
+
+    /** What Camera2 throws on its thread, here because this camera describes itself wrongly, ends in a problem. */
+    @Test
+    fun aBrokenCameraIsAProblemAndTriedAgainLaterEachTime() {
+        val cameras = Shadow.extract<ShadowCameraManager>(driver.app.getSystemService(CameraManager::class.java))
+        val traits = ShadowCameraCharacteristics.newCameraCharacteristics()
+
+        @Suppress("UNCHECKED_CAST")
+        val key = CameraCharacteristics.SCALER_AVAILABLE_MAX_DIGITAL_ZOOM as CameraCharacteristics.Key<Any>
+        Shadow.extract<ShadowCameraCharacteristics>(traits).set(key, "much")
+        cameras.addCamera("0", traits)
+        val problems = ArrayList<CameraProblem>()
+        var available = 0
+        val camera = PhoneCamera(driver.app)
+        val waits = List(3) {
+            camera.open(CameraControls(), Reports(problems::add) { available++ })
+            waitForTheCameraThread()
+            cameras.addCamera("${it + 1}", traits) // here only changes are reported
+            val before = available
+            (1..40).first {
+                shadowOf(Looper.getMainLooper()).idleFor(Duration.ofMillis(100))
+                available > before
+            }
+        }
+        assertEquals(List(3) { CameraProblem.FAILED }, problems)
+        assertTrue("$waits", waits[0] in 4..6 && waits[1] in 9..11 && waits[2] in 19..21)
+        camera.close()
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(20))
+        assertEquals(3, available)
+    }
+
+    @Test
+    fun theCameraComesBackByItself() {
+        driver.aiming()
+        for (problem in listOf(CameraProblem.IN_USE, CameraProblem.FAILED)) {
+            driver.camera.onProblem!!(problem)
+            driver.dependencies.settle()
+            driver.camera.onAvailable!!()
+            driver.dependencies.settle()
+            assertEquals(CameraState.OPEN, driver.state.camera)
+            driver.camera.onProblem!!(problem)
+            driver.leave()
+            driver.comeBack()
+            assertEquals(CameraState.OPEN, driver.state.camera)
+            driver.camera.onProblem!!(problem)
+            model.go(Screen.ABOUT)
+            model.back()
+            driver.dependencies.settle()
+            assertEquals(CameraState.OPEN, driver.state.camera)
+        }
+    }
+
+    @Test
+    fun aTurnOfTheScreenTurnsTheCamera() {
+        driver.aiming()
+        ShadowDisplayManager.changeDisplay(0, "+land")
+        driver.idle()
+        assertTrue(driver.camera.turns > 0)
+        driver.leave()
+        val before = driver.camera.turns
+        ShadowDisplayManager.changeDisplay(0, "+port")
+        driver.idle()
+        assertEquals(before, driver.camera.turns)
+    }
+
+    @Test
+    fun thePictureIsWhatTheViewfinderShows() {
+        driver.aiming()
+        driver.camera.viewfinder = Viewfinder(90, 200)
+        driver.touch(R.string.shutter)
+        driver.camera.frame(80)
+        driver.dependencies.settle()
+        val picture = checkNotNull(driver.state.picture)
+        assertEquals(54 to 120, picture.width to picture.height)
+        assertTrue(Color.red(picture.getPixel(26, 60)) > 200 && Color.red(picture.getPixel(28, 60)) < 80)
     }
 
     @Test
@@ -205,13 +315,27 @@ class PictureTest : AppTestCase() {
         assertEquals(Intent.ACTION_OPEN_DOCUMENT to "image/*", asked.action to asked.type)
     }
 
-    /** A photo of 40 x 20 pixels, red on the left and blue on the right, with an EXIF rotation of 90 degrees. */
-    private fun turned(): ByteArray {
+    /** A photo of 40 x 20 pixels, red on the left and blue on the right, with an EXIF rotation of 90 degrees or another. */
+    private fun turned(orientation: Int = ExifInterface.ORIENTATION_ROTATE_90): ByteArray {
         val bitmap = Bitmap.createBitmap(40, 20, Bitmap.Config.ARGB_8888)
-        for (y in 0 until 20) for (x in 0 until 40) bitmap.setPixel(x, y, if (x < 20) Color.RED else Color.BLUE)
+        for (y in 0 until 20) {
+            for (x in 0 until 40) {
+                bitmap.setPixel(
+                    x,
+                    y,
+                    if (y < 10 && x < 20) {
+                        Color.GREEN
+                    } else if (x < 20) {
+                        Color.RED
+                    } else {
+                        Color.BLUE
+                    },
+                )
+            }
+        }
         val file = File(driver.app.cacheDir, "turned.jpg")
         file.outputStream().use { bitmap.compress(Bitmap.CompressFormat.JPEG, 100, it) }
-        ExifInterface(file).apply { setAttribute(ExifInterface.TAG_ORIENTATION, "${ExifInterface.ORIENTATION_ROTATE_90}") }.saveAttributes()
+        ExifInterface(file).apply { setAttribute(ExifInterface.TAG_ORIENTATION, "$orientation") }.saveAttributes()
         return file.readBytes()
     }
 
@@ -222,9 +346,26 @@ class PictureTest : AppTestCase() {
         driver.dependencies.settle()
         val picture = checkNotNull(driver.state.picture)
         assertEquals(20 to 40, picture.width to picture.height)
-        val (top, bottom) = picture.getPixel(10, 5) to picture.getPixel(10, 35)
+        val (top, bottom) = picture.getPixel(5, 5) to picture.getPixel(10, 35)
         assertTrue(Color.red(top) > 200 && Color.blue(top) < 60)
         assertTrue(Color.blue(bottom) > 200 && Color.red(bottom) < 60)
+    }
+
+    /** Row by row, without a second copy of the photo. */
+    @Test
+    fun everyOrientationIsReadAsTheCoreTurnsIt() {
+        fun read(orientation: Int): Picture {
+            val photo = turned(orientation)
+            shadowOf(driver.app.contentResolver).registerInputStreamSupplier(uri) { photo.inputStream() }
+            return Photos.read(driver.app.contentResolver, uri, 0)
+        }
+        fun pixels(picture: Picture) = List(picture.height) { y ->
+            IntArray(picture.width + 1).also { picture.readRow(y, it, 1) }.drop(1).map { it and 0xffffff }
+        }
+        val stored = read(1)
+        for (orientation in Orientation.values()) {
+            assertEquals("$orientation", pixels(orientation.upright(stored)), pixels(read(orientation.exif)))
+        }
     }
 
     @Test

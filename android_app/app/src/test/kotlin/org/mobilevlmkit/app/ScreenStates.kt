@@ -94,7 +94,7 @@ object ScreenStates {
         ScreenState("loading") {
             aiming()
             leave()
-            activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_COMPLETE)
+            activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_BACKGROUND)
             dependencies.settle()
             controller.restart().start().resume()
             idle()

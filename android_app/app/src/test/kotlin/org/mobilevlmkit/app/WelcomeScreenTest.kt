@@ -3,13 +3,17 @@ package org.mobilevlmkit.app
 import android.app.Activity
 import android.content.Intent
 import android.net.Uri
+import android.provider.DocumentsContract
+import android.view.WindowManager
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.mobilevlmkit.core.bundle.TestBundle
+import org.robolectric.Robolectric
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.shadows.ShadowToast
+import java.io.File
 import java.io.InputStream
 
 /** The first screen: importing a bundle. */
@@ -22,6 +26,9 @@ class WelcomeScreenTest : AppTestCase() {
         val asked = shadowOf(driver.activity).nextStartedActivityForResult
         assertEquals(Intent.ACTION_OPEN_DOCUMENT, asked.intent.action)
         assertTrue(Intent.CATEGORY_OPENABLE in asked.intent.categories)
+        @Suppress("DEPRECATION")
+        val begins = asked.intent.getParcelableExtra<Uri>(DocumentsContract.EXTRA_INITIAL_URI)
+        assertEquals("content://com.android.externalstorage.documents/document/primary%3ADownload", "$begins")
         shadowOf(driver.app.contentResolver).registerInputStreamSupplier(uri, open)
         shadowOf(driver.activity).receiveResult(asked.intent, Activity.RESULT_OK, Intent().setData(uri))
     }
@@ -34,7 +41,7 @@ class WelcomeScreenTest : AppTestCase() {
         val zip = TestBundle().zipped()
         choose { zip.inputStream() }
         driver.idle()
-        assertTrue(driver.isSeen(R.string.import_title, "demo.mvlm.zip"))
+        assertTrue(driver.isSeen(R.string.import_begins)) // the other app hasn't said the file's name yet
         assertFalse(driver.isSeen(R.string.choose_bundle))
         driver.dependencies.settle()
         assertEquals(Screen.CHAT, driver.state.screen)
@@ -157,6 +164,66 @@ class WelcomeScreenTest : AppTestCase() {
         driver.push()
         driver.touch(R.string.look_again)
         assertEquals("demo.mvlm", driver.state.session.bundle)
+    }
+
+    @Test
+    fun anImportGoesOnWhenTheUserLeavesAndKeepsTheScreenOn() {
+        driver.start()
+        driver.importHalf()
+        val flag = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
+        assertEquals(flag, driver.activity.window.attributes.flags and flag)
+        val begun = checkNotNull(shadowOf(driver.app).nextStartedService)
+        assertEquals(ImportService::class.java.name, begun.component?.className)
+        val service = Robolectric.buildService(ImportService::class.java, begun).create().startCommand(0, 1).get()
+        assertTrue(shadowOf(service).lastForegroundNotification != null)
+        assertFalse(shadowOf(service).isStoppedBySelf)
+        ImportService.follow(driver.app, isImporting = false)
+        assertTrue(shadowOf(service).isStoppedBySelf)
+    }
+
+    @Test
+    fun aServiceThatBeginsAfterItsImportEndsAtOnce() {
+        driver.start()
+        choose { TestBundle().zipped().inputStream() }
+        driver.dependencies.settle()
+        val begun = checkNotNull(shadowOf(driver.app).nextStartedService)
+        val service = Robolectric.buildService(ImportService::class.java, begun).create().startCommand(0, 1).get()
+        assertTrue(shadowOf(service).lastForegroundNotification != null)
+        assertTrue(shadowOf(service).isStoppedBySelf)
+        val flag = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
+        assertEquals(0, driver.activity.window.attributes.flags and flag)
+    }
+
+    // --- mvlm push
+
+    @Test
+    fun aZipThatWasPushedIntoTheAppIsImportedAndDeleted() {
+        driver.start()
+        val zip = File(driver.app.filesDir, "street.mvlm.zip").apply { writeBytes(TestBundle().zipped()) }
+        driver.dependencies.pushed = zip
+        driver.leave()
+        driver.comeBack()
+        assertEquals("street.mvlm", driver.state.session.bundle)
+        assertFalse(zip.exists())
+        driver.leave()
+        driver.comeBack()
+        assertEquals(1, driver.state.bundles.size)
+    }
+
+    @Test
+    fun aZipThatWasPushedBeforeTheFirstStartIsImported() {
+        val zip = File(driver.app.filesDir, "street.mvlm.zip").apply { writeBytes(TestBundle().zipped()) }
+        driver.dependencies.pushed = zip
+        driver.dependencies.packed = TestBundle(seed = 2).zipped()
+        driver.start()
+        assertEquals("street.mvlm", driver.state.session.bundle)
+    }
+
+    @Test
+    fun aZipThatWasPushedToDownloadIsChosenInThePicker() {
+        driver.start()
+        driver.controller.newIntent(Intent(driver.app, MainActivity::class.java).putExtra("choose_model", true))
+        assertEquals(Intent.ACTION_OPEN_DOCUMENT, shadowOf(driver.activity).nextStartedActivityForResult.intent.action)
     }
 
     // --- the packed bundle

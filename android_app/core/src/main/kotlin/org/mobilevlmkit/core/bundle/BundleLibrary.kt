@@ -13,7 +13,7 @@ import java.util.concurrent.Executor
  *
  * @property isReady whether [bundles] have been listed once
  * @property bundles newest first
- * @property importing the name of the bundle being imported, or null
+ * @property importing the name of the bundle being imported, empty until it is known; null if none is
  * @property importProgress fraction unpacked and verified, 0 to 1; negative while the manifest is being located
  * @property imported the bundle imported last, to be opened
  * @property problem why the last import or removal failed
@@ -59,14 +59,24 @@ class BundleLibrary(private val store: BundleStore, private val worker: Executor
      * Imports the zipped bundle that [open] reads (twice); [fileName] is its name for the user. Returns false if another
      * import is running.
      */
-    fun import(fileName: String, open: () -> InputStream): Boolean {
+    fun import(fileName: String, open: () -> InputStream): Boolean = import({ fileName }, fileName, {}, open)
+
+    /** As above; [nameOf] gives the name, and [onEnd] is called when it has ended, both on the worker. */
+    fun import(nameOf: () -> String, onEnd: () -> Unit = {}, open: () -> InputStream): Boolean = import(nameOf, "", onEnd, open)
+
+    private fun import(nameOf: () -> String, knownName: String, onEnd: () -> Unit, open: () -> InputStream): Boolean {
         val newJob = Job { done, total -> progress(done, total) }
         synchronized(lock) {
             if (job != null) return false
             job = newJob
-            publish { it.copy(importing = fileName, importProgress = -1f, imported = null, problem = null, outdated = null) }
+            publish { it.copy(importing = knownName, importProgress = -1f, imported = null, problem = null, outdated = null) }
         }
-        worker.execute { run(fileName, open, newJob) }
+        worker.execute {
+            val fileName = nameOf()
+            publish { it.copy(importing = fileName) }
+            run(fileName, open, newJob)
+            onEnd()
+        }
         return true
     }
 

@@ -122,7 +122,8 @@ class BundleStore internal constructor(private val folder: File, private val onC
         } catch (error: BundleException) {
             null to error.message
         }
-        return StoredBundle(bundle, BundleFiles.size(bundle), file.lastModified(), manifest, problem)
+        val isUnreadable = manifest == null && (bundle.list() == null || file.exists() && !file.canRead())
+        return StoredBundle(bundle, BundleFiles.size(bundle), file.lastModified(), manifest, problem, isUnreadable)
     }
 
     /** A folder name that is valid on every file system, made from an arbitrary name. */

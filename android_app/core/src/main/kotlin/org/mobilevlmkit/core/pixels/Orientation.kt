@@ -16,6 +16,12 @@ enum class Orientation(val exif: Int, val transposes: Boolean) {
     TURNED_270(8, true),
     ;
 
+    /** Whether the upright picture's rows are the stored rows, or columns if it is transposed, from the last to the first. */
+    val reversesLines: Boolean get() = this in setOf(TURNED_180, MIRRORED_TURNED_180, TRANSVERSED, TURNED_270)
+
+    /** Whether the pixels of each upright row come from the last to the first. */
+    val reversesPixels: Boolean get() = this in setOf(MIRRORED, TURNED_180, TURNED_90, TRANSVERSED)
+
     /** [picture] upright: itself, or a copy in memory. */
     fun upright(picture: Picture): Picture {
         if (this == UPRIGHT) return picture

@@ -1,6 +1,7 @@
 package org.mobilevlmkit.core.pixels
 
 import org.mobilevlmkit.core.PictureException
+import org.mobilevlmkit.core.camera.Crop
 
 /** An opaque picture, upright, that is read row by row. */
 interface Picture {
@@ -27,6 +28,13 @@ class ArrayPicture(override val width: Int, override val height: Int, val pixels
         System.arraycopy(pixels, y * width, into, at, width)
     }
 
+    /** A copy of the part [crop] of it. */
+    fun cropped(crop: Crop): ArrayPicture {
+        val part = IntArray(crop.width * crop.height)
+        for (y in 0 until crop.height) System.arraycopy(pixels, (crop.top + y) * width + crop.left, part, y * crop.width, crop.width)
+        return ArrayPicture(crop.width, crop.height, part)
+    }
+
     companion object {
         /** From [bytes]: red, green and blue of each pixel, row by row. */
         fun ofRgb(width: Int, height: Int, bytes: ByteArray): ArrayPicture {
@@ -44,7 +52,13 @@ class ArrayPicture(override val width: Int, override val height: Int, val pixels
          * exactly like Pillow's `alpha_composite`.
          */
         fun ofArgb(width: Int, height: Int, argb: IntArray, backdrop: Int): ArrayPicture {
-            for (index in argb.indices) {
+            compose(argb, 0, argb.size, backdrop)
+            return ArrayPicture(width, height, argb)
+        }
+
+        /** Composites the pixels of [argb] from index [from] to [until] over [backdrop], as [ofArgb]. */
+        fun compose(argb: IntArray, from: Int, until: Int, backdrop: Int) {
+            for (index in from until until) {
                 val alpha = argb[index] ushr 24
                 argb[index] = when (alpha) {
                     255 -> argb[index]
@@ -52,7 +66,6 @@ class ArrayPicture(override val width: Int, override val height: Int, val pixels
                     else -> composed(argb[index], alpha, backdrop)
                 }
             }
-            return ArrayPicture(width, height, argb)
         }
 
         private fun composed(pixel: Int, alpha: Int, backdrop: Int): Int {

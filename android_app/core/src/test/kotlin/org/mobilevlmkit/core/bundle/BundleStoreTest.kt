@@ -322,4 +322,16 @@ class BundleStoreTest {
     /** Index in [zip] of the central directory's entry of [name]. */
     private fun indexOfCentral(zip: ByteArray, name: String): Int =
         String(zip, Charsets.ISO_8859_1).let { text -> Regex("PK\u0001\u0002[\\s\\S]{42}" + Regex.escape(name)).find(text)!!.range.first }
+
+    /** The shell or another app made it, so this app may list its name and no more. */
+    @Test
+    fun aFolderThatMayNotBeReadIsToldFromAnEmptyOne() {
+        val foreign = object : File(temporary.newFolder("theirs.mvlm").path) {
+            override fun list(): Array<String>? = null
+        }
+        val folder = object : File(temporary.newFolder("own").path) {
+            override fun listFiles() = arrayOf<File>(foreign, temporary.newFolder("empty.mvlm"))
+        }
+        assertEquals(mapOf("theirs" to true, "empty" to false), BundleStore(folder).list().associate { it.name to it.isUnreadable })
+    }
 }
