@@ -34,8 +34,9 @@ internal class SessionWorker(
         val work = session.locked {
             isStopping = false
             isWithdrawn = false
-            running = next()
-            when (running) {
+            val step = next()
+            running = step?.let { Running(it) }
+            when (step) {
                 Step.UNLOAD -> unloadStep()
                 Step.LOAD -> loadStep()
                 Step.CHECK -> checkStep()
@@ -57,13 +58,12 @@ internal class SessionWorker(
     }
 
     private fun SessionModel.unloadStep(): () -> Unit {
-        val closing = model
-        model = null
-        conversation = null
-        usedTokens = 0
+        val closing = loaded
+        loaded = null
+        talk { copy(usedTokens = 0) }
         return {
             try {
-                closing?.release()
+                closing?.model?.release()
             } catch (_: Exception) {
                 // It is freed either way; the next load reports whether there is room.
             }
@@ -71,24 +71,23 @@ internal class SessionWorker(
     }
 
     private fun SessionModel.loadStep(): () -> Unit {
-        val folder = checkNotNull(requestedBundle)
+        val folder = checkNotNull(requests.bundle)
         val startCount = openCount
-        val job = Job { done, total ->
+        lateinit var job: Job
+        job = Job { done, total ->
             session.locked {
-                loadProgress = if (total > 0) done.toFloat() / total else 0f
+                running = Running(Step.LOAD, job, if (total > 0) done.toFloat() / total else 0f)
                 publish()
             }
         }
-        loading = job
-        loadProgress = 0f
+        running = Running(Step.LOAD, job)
         return {
             try {
-                val loaded = load(folder, job)
+                val model = load(folder, job)
                 session.locked {
-                    model = loaded
-                    conversation = Conversation(loaded, nanoTime)
+                    loaded = Loaded(model, Conversation(model, nanoTime))
                     // An earlier conversation is restored.
-                    isToRefresh = pixels != null
+                    request { copy(isToRefresh = talk.pixels != null) }
                 }
             } catch (_: CancellationException) {
                 // Another request came; the next step handles it.
@@ -105,18 +104,16 @@ internal class SessionWorker(
                         }
                     }
                 }
-            } finally {
-                session.locked { loading = null }
             }
         }
     }
 
     private fun SessionModel.checkStep(): () -> Unit {
-        val work = checkNotNull(check)
-        val checked = checkNotNull(model)
+        val work = checkNotNull(requests.check)
+        val checked = checkNotNull(loaded).model
         val job = Job()
-        check = null
-        checking = job
+        request { copy(check = null) }
+        running = Running(Step.CHECK, job)
         return {
             val error = try {
                 work(checked, job)
@@ -127,47 +124,42 @@ internal class SessionWorker(
                 thrown
             }
             session.locked {
-                checking = null
-                usedTokens = 0
-                model = checked.takeUnless { it.isReleased }
-                conversation = model?.let { Conversation(it, nanoTime) }
-                isToRefresh = pixels != null
+                running = Running(Step.CHECK) // it can't be canceled any more
+                talk { copy(usedTokens = 0) }
+                loaded = checked.takeUnless { it.isReleased }?.let { Loaded(it, Conversation(it, nanoTime)) }
+                request { copy(isToRefresh = talk.pixels != null) }
                 if (error != null && !job.isCancelled) problem = Problem.Check(lineOf(error))
             }
         }
     }
 
     private fun SessionModel.encodeStep(): () -> Unit {
-        val conversation = checkNotNull(conversation)
-        val picture = newPicture
-        val encoded = pixels
+        val conversation = checkNotNull(loaded).conversation
+        val picture = requests.picture
+        val encoded = talk.pixels
         val history = history()
         val startEpoch = epoch
         val startPicture = pictureNumber
-        newPicture = null
-        isToRefresh = false
+        request { copy(picture = null, isToRefresh = false) }
         return {
             attempt(startEpoch) {
                 val encodedPixels = if (picture != null) conversation.pixels(picture) else checkNotNull(encoded)
-                session.locked { if (pictureNumber == startPicture) pixels = encodedPixels }
+                session.locked { if (pictureNumber == startPicture) talk { copy(pixels = encodedPixels) } }
                 conversation.start(encodedPixels, history)
                 session.locked {
-                    if (epoch == startEpoch) {
-                        usedTokens = conversation.position
-                        imageS = conversation.imageS
-                    }
+                    if (epoch == startEpoch) talk { copy(usedTokens = conversation.position, imageS = conversation.imageS) }
                 }
             }
         }
     }
 
     private fun SessionModel.answerStep(): () -> Unit {
-        val conversation = checkNotNull(conversation)
-        val asked = checkNotNull(question)
+        val conversation = checkNotNull(loaded).conversation
+        val asked = checkNotNull(requests.question)
         val history = history()
         val startEpoch = epoch
-        question = null
-        turns = turns + ChatTurn(asked.text)
+        request { copy(question = null) }
+        talk { copy(turns = turns + ChatTurn(asked.text)) }
         return {
             val began = nanoTime()
             var firstAt = 0L
@@ -193,22 +185,22 @@ internal class SessionWorker(
     private fun finish(startEpoch: Int, asked: Question, position: Int, answered: Answer?, firstTokenS: Double, decodeS: Double) =
         session.locked {
             if (epoch != startEpoch) return
-            usedTokens = position
+            talk { copy(usedTokens = position) }
             if (answered == null) { // stopped before it began: asked again later, unless the user stopped it
-                turns = turns.dropLast(1)
-                if (!isWithdrawn) question = asked
+                talk { copy(turns = turns.dropLast(1)) }
+                if (!isWithdrawn) request { copy(question = asked) }
                 return
             }
             val speed = if (answered.tokens > 1 && decodeS > 0) (answered.tokens - 1) / decodeS else 0.0
-            val stats = AnswerStats(imageS, firstTokenS, answered.tokens, speed)
-            imageS = 0.0
+            val stats = AnswerStats(talk.imageS, firstTokenS, answered.tokens, speed)
+            talk { copy(imageS = 0.0) }
             changeLastTurn(startEpoch) { it.copy(answer = answered.text, ended = answered.ended, stats = stats) }
         }
 
     /** Removes the question that began in [startEpoch]; it was never asked. */
     private fun refuse(startEpoch: Int, why: Problem) = session.locked {
         if (epoch == startEpoch) {
-            turns = turns.dropLast(1)
+            talk { copy(turns = turns.dropLast(1)) }
             problem = why
         }
     }
@@ -221,9 +213,9 @@ internal class SessionWorker(
             session.locked {
                 if (epoch == startEpoch) {
                     problem = if (error is PictureException) Problem.Input(lineOf(error)) else Problem.Engine(lineOf(error))
-                    if (error is PictureException) pixels = null
-                    question = null
-                    if (running == Step.ANSWER) changeLastTurn(startEpoch) { it.copy(ended = Ended.FAILED) }
+                    if (error is PictureException) talk { copy(pixels = null) }
+                    request { copy(question = null) }
+                    if (running?.step == Step.ANSWER) changeLastTurn(startEpoch) { it.copy(ended = Ended.FAILED) }
                 }
             }
         }

@@ -30,50 +30,49 @@ class VlmSession(
     val state: SessionState get() = session.locked { published }
 
     /** Uses the bundle in [folder] from now on; picture and conversation of another bundle are forgotten. */
-    fun open(folder: File) = request {
+    fun open(folder: File) = change {
         openCount++
-        if (folder == requestedBundle && !hasFailedToLoad) return@request
-        if (folder != requestedBundle) forgetPicture()
+        if (folder == requests.bundle && !hasFailedToLoad) return@change
+        if (folder != requests.bundle) forgetPicture()
         cancelCheck()
-        requestedBundle = folder
+        request { copy(bundle = folder) }
         hasFailedToLoad = false
         problem = null
-        loading?.cancel()
+        cancel(Step.LOAD)
     }
 
     /** Forgets bundle, picture and conversation, and frees the model; also while it loads. */
-    fun close() = request {
+    fun close() = change {
         openCount++
         forgetPicture()
         cancelCheck()
-        requestedBundle = null
+        request { copy(bundle = null, isReleased = false) }
         hasFailedToLoad = false
-        isReleased = false
         problem = null
-        loading?.cancel()
+        cancel(Step.LOAD)
     }
 
     /**
      * Shows a new picture, optionally with a [question]; it is encoded while the user types, and must not change afterwards.
      * Returns the picture's number: [SessionState.picture] as long as the state is about it.
      */
-    fun show(picture: Picture, question: String? = null, maxNewTokens: Int = MAX_NEW_TOKENS): Int = request {
+    fun show(picture: Picture, question: String? = null, maxNewTokens: Int = MAX_NEW_TOKENS): Int = change {
         forgetPicture()
         cancelCheck()
-        newPicture = picture
+        val asked = if (question.isNullOrBlank()) null else Question(question, maxNewTokens)
+        request { copy(picture = picture, question = asked) }
         forgetProblem()
-        if (!question.isNullOrBlank()) this.question = Question(question, maxNewTokens)
         pictureNumber
     }
 
     /**
      * Restores a picture and the conversation [said] about it, such as after the system ended the app. Unfinished turns are dropped.
      */
-    fun resume(picture: Picture, said: List<ChatTurn>) = request {
+    fun resume(picture: Picture, said: List<ChatTurn>) = change {
         forgetPicture()
         cancelCheck()
-        newPicture = picture
-        turns = said.filter { it.ended != null }
+        request { copy(picture = picture) }
+        talk { copy(turns = said.filter { it.ended != null }) }
         problem = null
     }
 
@@ -81,43 +80,43 @@ class VlmSession(
      * Asks [question] about the picture, once it is encoded. Returns false, and changes nothing, if the question is blank, there is no
      * picture, or another question is being answered.
      */
-    fun ask(question: String, maxNewTokens: Int = MAX_NEW_TOKENS): Boolean = request {
-        val hasPicture = newPicture != null || pixels != null
+    fun ask(question: String, maxNewTokens: Int = MAX_NEW_TOKENS): Boolean = change {
+        val hasPicture = requests.picture != null || talk.pixels != null
         // A finished answer no longer counts, even if the worker hasn't returned from it.
-        val isAnswering = running == Step.ANSWER && !isOvertaken()
-        if (question.isBlank() || !hasPicture || this.question != null || isAnswering || maxNewTokens < 1) return@request false
+        val isAnswering = running?.step == Step.ANSWER && !isOvertaken()
+        if (question.isBlank() || !hasPicture || requests.question != null || isAnswering || maxNewTokens < 1) return@change false
         forgetProblem()
-        this.question = Question(question, maxNewTokens)
+        request { copy(question = Question(question, maxNewTokens)) }
         true
     }
 
     /** Stops the current answer after its current token, or withdraws the queued question; cancels a check. */
-    fun stop() = request {
-        question = null
+    fun stop() = change {
+        request { copy(question = null) }
         isWithdrawn = true
         stopAnswer()
         cancelCheck()
     }
 
     /** Undoes the last question and its answer. */
-    fun undo() = request {
-        if (question != null) {
-            question = null
-        } else if (turns.isNotEmpty()) {
-            restart(turns.dropLast(1))
+    fun undo() = change {
+        if (requests.question != null) {
+            request { copy(question = null) }
+        } else if (talk.turns.isNotEmpty()) {
+            restart(talk.turns.dropLast(1))
         }
     }
 
     /** Starts a new conversation about the same picture, with the whole context free. */
-    fun newChat() = request {
-        question = null
+    fun newChat() = change {
+        request { copy(question = null) }
         restart(emptyList())
     }
 
     /** Retries what failed: loading the bundle, or encoding the picture. */
-    fun retry() = request {
+    fun retry() = change {
         hasFailedToLoad = false
-        if (pixels != null) isToRefresh = true
+        if (talk.pixels != null) request { copy(isToRefresh = true) }
         problem = null
     }
 
@@ -129,37 +128,37 @@ class VlmSession(
      * `stop`, `show`, `open` of another bundle, `close` and `background` cancel the job; [work] may then throw CancellationException.
      * Returns false and changes nothing if the bundle's model isn't loaded or a check is running.
      */
-    fun check(work: (LoadedModel, Job) -> Unit): Boolean = request {
-        val isThere = model != null && model?.folder == requestedBundle
-        if (!isThere || check != null || checking != null || isInBackground) return@request false
+    fun check(work: (LoadedModel, Job) -> Unit): Boolean = change {
+        val isThere = loaded != null && loaded?.model?.folder == requests.bundle
+        val isChecking = running?.step == Step.CHECK && running?.job != null
+        if (!isThere || requests.check != null || isChecking || requests.isInBackground) return@change false
         problem = null
-        check = work
+        request { copy(check = work) }
         stopAnswer()
         true
     }
 
     /** The app went to the background: stops the answer and a check; nothing new begins except loading. */
-    fun background() = request {
-        isInBackground = true
+    fun background() = change {
+        request { copy(isInBackground = true) }
         stopAnswer()
         cancelCheck()
     }
 
     /** The app is in the foreground again: loads a freed model again and restores the conversation. */
-    fun foreground() = request {
-        isInBackground = false
-        isReleased = false
+    fun foreground() = change {
+        request { copy(isInBackground = false, isReleased = false) }
     }
 
     /** Frees the model if the app is in the background, or cancels its load, and keeps the conversation. */
-    fun releaseMemory() = request {
-        if (!isInBackground) return@request
-        isReleased = true
-        loading?.cancel()
+    fun releaseMemory() = change {
+        if (!requests.isInBackground) return@change
+        request { copy(isReleased = true) }
+        cancel(Step.LOAD)
     }
 
-    private inline fun <T> request(change: SessionModel.() -> T): T = session.locked {
-        val requested = change()
+    private inline fun <T> change(work: SessionModel.() -> T): T = session.locked {
+        val requested = work()
         publish()
         steps.schedule()
         requested
