@@ -39,10 +39,11 @@ app=android_app/app/src/main core=android_app/core/src
 min_api=26 target_api=35
 
 # core_classes: the classes of core (build/core), used by both the JVM tests and the APK; JDK 8's API is available on Android since
-# API 26. Sets compiler (with everything that core's tests need) and stdlib.
+# API 26. Sets compiler (with everything that core's tests need), stdlib and coroutines.
 core_classes() {
   compiler=$(scripts/maven_jars.sh android_app/jars.lock)
   stdlib=$(tr : '\n' <<<"$compiler" | grep '/kotlin-stdlib-')
+  coroutines=$(tr : '\n' <<<"$compiler" | grep '/kotlinx-coroutines-core-jvm-')
   keyed core $(files $core/main '*.kt') android_app/jars.lock -- \
     kotlinc "$compiler" $build/core -module-name core -Xjdk-release=8 -cp "$stdlib" $core/main/kotlin
 }
@@ -59,7 +60,7 @@ engine_parts() {
   local nativeloader
   IFS=: read -r android r8 fbjni nativeloader linked <<<"$(scripts/maven_jars.sh android_app/apk.lock)"
   if [ -n "${1:-}" ]; then engine=$(scripts/aar_engine.sh "$1"); else engine=$(scripts/npm_engine.sh android_app/engine.lock); fi
-  libraries=("$stdlib" "$engine/classes.jar" "$fbjni" "$nativeloader")
+  libraries=("$stdlib" "$coroutines" "$engine/classes.jar" "$fbjni" "$nativeloader")
 }
 
 # app_classes: the app's resources (build/apk/resources) and classes (build/apk/app), and those of core.

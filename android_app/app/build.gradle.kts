@@ -42,6 +42,7 @@ kotlin { compilerOptions { jvmTarget.set(JvmTarget.JVM_1_8) } }
 
 dependencies {
     implementation(project(":core"))
+    implementation(libs.coroutines)
     implementation(libs.executorch)
     testImplementation(project(path = ":core", configuration = "tests"))
     testImplementation(libs.junit)

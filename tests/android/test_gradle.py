@@ -61,6 +61,7 @@ def test_only_the_launcher_is_exported_and_only_the_camera_is_asked_for() -> Non
     exported = [part.get(f"{ANDROID}name") for part in application if part.get(f"{ANDROID}exported") == "true"]
     assert exported == [".MainActivity"]
     assert application.get(f"{ANDROID}allowBackup") == "false"
+    assert application.get(f"{ANDROID}enableOnBackInvokedCallback") == "true"
     rules = ElementTree.parse(APP / "src/main/res/xml/data_extraction_rules.xml").getroot()
     assert all("external" in {rule.get("domain") for rule in part.findall("exclude")} for part in rules)
 

@@ -29,6 +29,8 @@ open class Dependencies(val context: Context) {
     private val pushed = File(context.filesDir, "pushed")
     val verified = VerifiedBundles(File(context.filesDir, "verified"))
 
+    val conversations = Conversations(File(context.filesDir, "conversations"))
+
     /** Folders with this app's files. */
     val folders = listOf(bundles, pushed, CaptureProvider.folder(context), context.cacheDir)
     open val engines: EngineFactory = ExecuTorchEngine
@@ -41,6 +43,9 @@ open class Dependencies(val context: Context) {
     open val main: Executor = Handler(Looper.getMainLooper()).let { handler -> Executor { handler.post(it) } }
 
     open fun nowMs(): Long = SystemClock.elapsedRealtime()
+
+    /** Milliseconds since 1970. */
+    open fun wallMs(): Long = System.currentTimeMillis()
 
     /** A monotonic clock. */
     open fun nanoTime(): Long = System.nanoTime()

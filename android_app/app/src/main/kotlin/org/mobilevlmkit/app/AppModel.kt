@@ -5,23 +5,37 @@ import android.net.Uri
 import android.os.Bundle
 import android.os.Handler
 import android.os.Looper
+import kotlinx.coroutines.flow.MutableStateFlow
+import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.flow.asStateFlow
 import org.mobilevlmkit.core.PictureException
 import org.mobilevlmkit.core.bundle.BundleLibrary
 import org.mobilevlmkit.core.bundle.StoredBundle
+import org.mobilevlmkit.core.camera.Crop
 import org.mobilevlmkit.core.pixels.Picture
+import org.mobilevlmkit.core.pixels.Png
+import org.mobilevlmkit.core.pixels.cropped
 import org.mobilevlmkit.core.session.ChatTurn
 import org.mobilevlmkit.core.session.Ended
 import org.mobilevlmkit.core.session.ModelLoader
 import org.mobilevlmkit.core.session.VlmSession
+import java.io.File
+import java.io.IOException
 import java.io.InputStream
 
 /** The app's single state holder: user actions go in, [UiState] comes out. For the main thread. */
 class AppModel(val dependencies: Dependencies) {
-    /** Receives every new state. */
-    var observer: ((UiState) -> Unit)? = null
+    private val published = MutableStateFlow(
+        UiState(
+            showsDetails = dependencies.settings.showsDetails,
+            presets = dependencies.settings.presets,
+            isLiveMode = dependencies.settings.opensLive,
+        ),
+    )
 
-    var state = UiState(showsStats = dependencies.settings.showsStats, presets = dependencies.settings.presets)
-        private set
+    /** Every new state; changed on the main thread only. */
+    val states: StateFlow<UiState> = published.asStateFlow()
+    val state: UiState get() = published.value
 
     private val loader =
         ModelLoader(
@@ -38,7 +52,12 @@ class AppModel(val dependencies: Dependencies) {
     private val unseen = Handler(Looper.getMainLooper()) // frees the model a while after the app was left
     private var check: PhoneCheck? = null
     private var shown: Picture? = null
+    private var began = 0L // when the conversation began, in milliseconds since 1970
+    private var kept: List<ChatTurn> = emptyList() // what was written of it
+    private var whole: Whole? = null // of which the picture is a part
     private var previous: List<ChatTurn>? = null // the conversation about the previous picture, which is in a file
+    private var toPick: Uri? = null // until a bundle is selected
+    private var isToStartLive = dependencies.settings.opensLive // once the camera is open
     private var pictureRequests = 0 // counts requests for pictures, so that late ones are dropped
     private var toRestore: List<ChatTurn>? = null // until a bundle is selected
 
@@ -51,7 +70,10 @@ class AppModel(val dependencies: Dependencies) {
     @Volatile
     private var isShutterPressed = false
 
+    private class Whole(val picture: Picture, val bitmap: Bitmap, val turns: List<ChatTurn>)
+
     init {
+        countConversations()
         if (dependencies.settings.isEngineBusy) {
             dependencies.settings.isEngineBusy = false
             change { copy(hasCrashed = true) }
@@ -80,6 +102,8 @@ class AppModel(val dependencies: Dependencies) {
         session.open(bundle.folder)
         toRestore?.let { turns -> readPicture(turns) { savedPicture.load() } }
         toRestore = null
+        toPick?.let(::pick)
+        toPick = null
     }
 
     /** After a crash: the same bundle again. */
@@ -147,6 +171,7 @@ class AppModel(val dependencies: Dependencies) {
         endLive()
         if (screen != Screen.CHECK) endCheck()
         if (screen == Screen.BUNDLES) library.refresh()
+        if (screen == Screen.CONVERSATIONS) listConversations()
         library.dismiss()
         change { copy(screen = screen) }
     }
@@ -158,6 +183,7 @@ class AppModel(val dependencies: Dependencies) {
     /** Goes back one screen; returns false if there is none. */
     fun back(): Boolean = when {
         state.live != null -> true.also { endLive() }
+        state.screen == Screen.CHAT && state.isEnlarged -> true.also { enlarge(false) }
         state.screen == Screen.CHAT && state.picture != null -> true.also { newPicture() }
         state.screen == Screen.CHAT || state.screen == Screen.WELCOME -> false
         else -> true.also {
@@ -168,9 +194,36 @@ class AppModel(val dependencies: Dependencies) {
 
     // --- pictures
 
-    fun onCamera(camera: CameraState) = change { copy(camera = camera) }
+    fun onCamera(camera: CameraState) = change {
+        // Closed, it forgets all settings but which camera it is.
+        copy(camera = camera, controls = if (camera == CameraState.OPEN) controls else CameraControls(isFront = controls.isFront))
+    }
 
-    fun onTraits(traits: CameraTraits) = change { copy(traits = traits) }
+    fun onTraits(traits: CameraTraits) {
+        change { copy(traits = traits) }
+        if (isToStartLive && state.isLiveMode) startLive(dependencies.settings.liveQuestion)
+        isToStartLive = false
+    }
+
+    /** Changes how the camera is set. */
+    fun adjust(change: CameraControls.() -> CameraControls) = change { copy(controls = controls.change()) }
+
+    fun switchCamera() = change { copy(controls = CameraControls(isFront = !controls.isFront)) }
+
+    /** Switches between photos and live mode. */
+    fun setLiveMode(isLive: Boolean) {
+        if (!isLive) endLive()
+        change { copy(isLiveMode = isLive) }
+    }
+
+    /** Live mode begins as soon as the camera is open. */
+    fun openLive() {
+        go(Screen.CHAT)
+        if (state.picture != null) newPicture()
+        isToStartLive = true
+        change { copy(isLiveMode = true) }
+        if (state.camera == CameraState.OPEN) onTraits(state.traits)
+    }
 
     /** The next frame becomes the picture. */
     fun pressShutter() {
@@ -187,12 +240,39 @@ class AppModel(val dependencies: Dependencies) {
         dependencies.main.execute { show(picture, bitmap) }
     }
 
-    /** Reads the picture that the user chose in another app. */
-    fun pick(uri: Uri) = readPicture { Photos.read(dependencies.context.contentResolver, uri, backdrop()) }
+    /** Reads the picture that the user chose in another app, or shared from it. */
+    fun pick(uri: Uri) {
+        if (session.state.bundle == null) {
+            toPick = uri
+            return
+        }
+        if (state.screen != Screen.CHAT) go(Screen.CHAT)
+        val backdrop = backdrop()
+        readPicture { Photos.read(dependencies.context.contentResolver, uri, backdrop) }
+    }
+
+    /** Shows the picture alone, or no longer. */
+    fun enlarge(isEnlarged: Boolean) = change { copy(isEnlarged = isEnlarged && picture != null) }
+
+    /** [part] of the picture becomes the picture: the model sees it larger. */
+    fun askAboutPart(part: Crop) {
+        val picture = shown ?: return
+        val bitmap = state.picture ?: return
+        val from = whole ?: Whole(picture, bitmap, finished())
+        readPicture(of = from) { picture.cropped(part) }
+    }
+
+    /** Back to the picture of which a part was shown. */
+    fun wholePicture() {
+        val back = whole ?: return
+        show(back.picture, back.bitmap, back.turns)
+    }
+
+    private fun finished() = session.state.turns.filter { it.ended != null }
 
     private fun backdrop() = state.bundles.firstOrNull { it.folder.name == session.state.bundle }?.manifest?.image?.padColor ?: 0
 
-    private fun readPicture(turns: List<ChatTurn> = emptyList(), read: () -> Picture) {
+    private fun readPicture(turns: List<ChatTurn> = emptyList(), of: Whole? = null, began: Long? = null, read: () -> Picture) {
         val request = ++pictureRequests
         change { copy(isReadingPicture = true, pictureProblem = null) }
         dependencies.io.execute {
@@ -205,31 +285,45 @@ class AppModel(val dependencies: Dependencies) {
             dependencies.main.execute {
                 if (request == pictureRequests) {
                     change { copy(isReadingPicture = false, pictureProblem = problem) }
-                    if (picture != null && bitmap != null) show(picture, bitmap, turns)
+                    if (picture != null && bitmap != null) show(picture, bitmap, turns, of, began)
                 }
             }
         }
     }
 
-    private fun show(picture: Picture, bitmap: Bitmap, turns: List<ChatTurn> = emptyList()) {
+    /** [of]: the whole picture of which [picture] is a part; [since]: when a conversation that goes on began. */
+    private fun show(picture: Picture, bitmap: Bitmap, turns: List<ChatTurn> = emptyList(), of: Whole? = null, since: Long? = null) {
         pictureRequests++
         endLive()
         shown = picture
+        whole = of
+        began = since ?: dependencies.wallMs()
+        kept = turns
         savedPicture.save(picture)
-        change { copy(picture = bitmap, isReadingPicture = false, pictureProblem = null) }
+        change {
+            copy(
+                picture = bitmap,
+                pictureSize = picture.width to picture.height,
+                isPart = of != null,
+                isEnlarged = false,
+                isReadingPicture = false,
+                pictureProblem = null,
+            )
+        }
         if (turns.isEmpty()) session.show(picture) else session.resume(picture, turns)
     }
 
     /** Goes back to the camera; [undoPicture] restores the picture and its conversation. */
     fun newPicture() {
         if (shown != null) {
-            previous = session.state.turns.filter { it.ended != null }
+            previous = finished()
             savedPicture.setAside()
         }
         session.stop()
         pictureRequests++
         shown = null
-        change { copy(picture = null, isReadingPicture = false, hasPrevious = previous != null) }
+        whole = null
+        change { copy(picture = null, isEnlarged = false, isReadingPicture = false, hasPrevious = previous != null) }
     }
 
     /** The previous picture with its conversation. */
@@ -244,9 +338,10 @@ class AppModel(val dependencies: Dependencies) {
         endLive()
         pictureRequests++
         shown = null
+        whole = null
         previous = null
         savedPicture.delete()
-        change { copy(picture = null, hasPrevious = false, pictureProblem = null) }
+        change { copy(picture = null, isEnlarged = false, hasPrevious = false, pictureProblem = null) }
     }
 
     // --- conversation
@@ -261,6 +356,7 @@ class AppModel(val dependencies: Dependencies) {
     fun undo() = session.undo()
 
     fun newChat(question: String? = null) {
+        began = dependencies.wallMs()
         session.newChat()
         if (question != null) session.ask(question)
     }
@@ -273,6 +369,66 @@ class AppModel(val dependencies: Dependencies) {
         session.retry()
     }
 
+    /** Writes the picture for other apps and passes its file name to [onFile]. */
+    fun writePicture(onFile: (String) -> Unit) {
+        val picture = shown ?: return
+        dependencies.io.execute {
+            val file = File(CaptureProvider.folder(dependencies.context), "picture.png")
+            try {
+                file.outputStream().buffered().use { Png.write(picture, it) }
+            } catch (_: IOException) {
+                return@execute // no room
+            }
+            dependencies.main.execute { onFile(file.name) }
+        }
+    }
+
+    // --- kept conversations
+
+    /** Writes the conversation when an answer has ended, if the user wants conversations to be kept. */
+    private fun keepConversation() {
+        val picture = shown ?: return
+        val turns = session.state.turns
+        val most = dependencies.settings.keep.most
+        if (most == 0 || turns.isEmpty() || turns == kept || turns.any { it.ended == null }) return
+        kept = turns
+        val since = began
+        dependencies.io.execute {
+            dependencies.conversations.keep(since, picture, turns, most)
+            dependencies.main.execute(::countConversations)
+        }
+    }
+
+    private fun countConversations() = dependencies.io.execute {
+        val count = dependencies.conversations.count()
+        dependencies.main.execute { change { copy(keptConversations = count) } }
+    }
+
+    private fun listConversations() = dependencies.io.execute {
+        val list = dependencies.conversations.list()
+        dependencies.main.execute { change { copy(conversations = list, keptConversations = list.size) } }
+    }
+
+    /** Continues the conversation that began at [since], with whichever model is in use. */
+    fun openConversation(since: Long) {
+        go(Screen.CHAT)
+        dependencies.io.execute {
+            val turns = dependencies.conversations.turns(since)
+            dependencies.main.execute { readPicture(turns, began = since) { dependencies.conversations.picture(since) } }
+        }
+    }
+
+    fun deleteConversation(since: Long) {
+        dependencies.io.execute { dependencies.conversations.delete(since) }
+        listConversations()
+    }
+
+    fun deleteConversations() {
+        dependencies.io.execute { dependencies.conversations.deleteAll() }
+        listConversations()
+        if (state.screen == Screen.CONVERSATIONS) back()
+    }
+
     // --- live mode
 
     fun startLive(question: String) {
@@ -280,7 +436,7 @@ class AppModel(val dependencies: Dependencies) {
         dependencies.settings.liveQuestion = question.trim()
         if (state.picture != null) newPicture()
         val loop = LiveLoop(question.trim(), session, dependencies, { isInForeground }) { state -> change { copy(live = state) } }
-        change { copy(live = LiveState(question.trim())) }
+        change { copy(isLiveMode = true, live = LiveState(question.trim())) }
         live = loop
     }
 
@@ -310,9 +466,19 @@ class AppModel(val dependencies: Dependencies) {
 
     // --- settings
 
-    fun setStatsShown(isShown: Boolean) {
-        dependencies.settings.showsStats = isShown
-        change { copy(showsStats = isShown) }
+    fun setDetailsShown(isShown: Boolean) {
+        dependencies.settings.showsDetails = isShown
+        change { copy(showsDetails = isShown) }
+    }
+
+    fun setKeep(keep: Keep) {
+        dependencies.settings.keep = keep
+    }
+
+    /** Live mode asks what people who can't see need to know first. */
+    fun guide() {
+        dependencies.settings.liveQuestion = dependencies.context.getString(R.string.settings_guide_question)
+        openLive()
     }
 
     /** Saves [presets]; an empty list restores the defaults. */
@@ -351,7 +517,8 @@ class AppModel(val dependencies: Dependencies) {
 
     /** Saves the conversation in case the system ends the app; the picture is in a file. */
     fun save(out: Bundle) {
-        val said = session.state.turns.filter { it.ended != null }
+        val said = finished()
+        out.putLong(BEGAN, began)
         out.putBoolean(HAS_PICTURE, shown != null)
         out.putStringArray(QUESTIONS, said.map { it.question }.toTypedArray())
         out.putStringArray(ANSWERS, said.map { it.answer }.toTypedArray())
@@ -372,15 +539,13 @@ class AppModel(val dependencies: Dependencies) {
 
     private fun onSession() {
         change { copy(session = this@AppModel.session.state) }
+        keepConversation()
         live?.onSession()
         check?.onSession()
     }
 
     private fun change(new: UiState.() -> UiState) {
-        val changed = state.new()
-        if (changed == state) return
-        state = changed
-        observer?.invoke(changed)
+        published.value = state.new()
     }
 
     private companion object {
@@ -388,6 +553,7 @@ class AppModel(val dependencies: Dependencies) {
         const val UNSEEN_MS = 60_000L
         const val PACKED_NAME = "demo.mvlm.zip"
         const val DEFAULT_NAME = "model.mvlm.zip"
+        const val BEGAN = "began"
         const val HAS_PICTURE = "has_picture"
         const val QUESTIONS = "questions"
         const val ANSWERS = "answers"

@@ -10,7 +10,8 @@ import android.window.OnBackInvokedDispatcher
  * behind the app while the finger moves.
  */
 class BackGesture(private val activity: Activity, private val onBack: () -> Unit) {
-    private var callback: Any? = null // typed so that older systems can load this class
+    internal var callback: Any? = null // typed so that older systems can load this class
+        private set
 
     fun handle(isHandled: Boolean) {
         if (Build.VERSION.SDK_INT < 33 || isHandled == (callback != null)) return

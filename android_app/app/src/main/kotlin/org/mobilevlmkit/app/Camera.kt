@@ -5,6 +5,7 @@ import org.mobilevlmkit.core.camera.Viewfinder
 import org.mobilevlmkit.core.pixels.ArrayPicture
 import org.mobilevlmkit.core.pixels.Plane
 import org.mobilevlmkit.core.pixels.Yuv420
+import org.mobilevlmkit.core.pixels.cropped
 
 /**
  * A camera frame (YUV_420_888), valid only during the callback.

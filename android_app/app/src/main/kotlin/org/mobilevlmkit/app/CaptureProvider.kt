@@ -12,11 +12,11 @@ import android.provider.OpenableColumns
 import java.io.File
 import java.io.FileNotFoundException
 
-/** Lets the app chosen in the share sheet read one capture, and nothing else. */
+/** Lets the app chosen in the share sheet read one capture, or one picture, and nothing else. */
 class CaptureProvider : ContentProvider() {
     override fun onCreate() = true
 
-    override fun getType(uri: Uri) = TYPE
+    override fun getType(uri: Uri) = if (uri.path.orEmpty().endsWith(".png")) PICTURE else ZIP
 
     override fun openFile(uri: Uri, mode: String): ParcelFileDescriptor {
         if (mode != "r") throw FileNotFoundException("got mode $mode, expected r")
@@ -51,17 +51,19 @@ class CaptureProvider : ContentProvider() {
 
     companion object {
         private const val AUTHORITY = "org.mobilevlmkit.app.captures"
-        const val TYPE = "application/zip"
+        const val ZIP = "application/zip"
+        const val PICTURE = "image/png"
 
         fun folder(context: Context) = File(context.cacheDir, "captures").apply { mkdirs() }
 
-        /** Opens the share sheet for the capture [name]. */
-        fun share(context: Context, name: String) {
+        /** Opens the share sheet for the file [name], with a [text] if there is one. */
+        fun share(context: Context, name: String, type: String, text: String? = null) {
             val uri = Uri.Builder().scheme("content").authority(AUTHORITY).appendPath(name).build()
-            val send = Intent(Intent.ACTION_SEND).setType(TYPE).putExtra(Intent.EXTRA_STREAM, uri)
+            val send = Intent(Intent.ACTION_SEND).setType(type).putExtra(Intent.EXTRA_STREAM, uri)
             send.addFlags(Intent.FLAG_GRANT_READ_URI_PERMISSION)
             send.clipData = android.content.ClipData.newRawUri(name, uri)
-            context.startActivity(Intent.createChooser(send, context.getString(R.string.check_share)))
+            if (text != null) send.putExtra(Intent.EXTRA_TEXT, text)
+            context.startActivity(Intent.createChooser(send, null))
         }
     }
 }

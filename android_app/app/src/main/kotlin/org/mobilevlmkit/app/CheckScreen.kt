@@ -17,7 +17,7 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
     private val failure = ui.text(color = R.color.problem)
     private val lines = ui.column()
     private val figures = ui.card()
-    private val share = ui.button(ui.string(R.string.check_share), isMain = true) { model.capture(actions::share) }
+    private val share = ui.button(ui.string(R.string.check_share), isMain = true) { model.capture(actions::shareCapture) }
     private val shareDetail = ui.text(ui.string(R.string.check_share_detail), 14, R.color.text_soft)
     private var rendered: CheckState? = null
     override val view: View = ui.page(

@@ -1,29 +1,44 @@
 package org.mobilevlmkit.app
 
+import android.graphics.Bitmap
+import android.graphics.Rect
+import android.text.Editable
+import android.text.InputType
+import android.text.TextWatcher
+import android.view.Gravity
+import android.view.KeyEvent
 import android.view.View
+import android.view.inputmethod.EditorInfo
+import android.widget.FrameLayout
 import android.widget.HorizontalScrollView
+import android.widget.ImageView
 import android.widget.LinearLayout
 import android.widget.ScrollView
-import org.mobilevlmkit.app.Ui.Companion.readOutWhen
 import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.shown
 import org.mobilevlmkit.app.Ui.Companion.usable
 import org.mobilevlmkit.app.Ui.Companion.weighted
-import org.mobilevlmkit.core.session.ChatTurn
-import org.mobilevlmkit.core.session.Ended
 import org.mobilevlmkit.core.session.MemoryFit
 import org.mobilevlmkit.core.session.Phase
 import org.mobilevlmkit.core.session.Problem
 
-/** Questions and answers, problems, and the next question. */
-class ConversationPane(private val ui: Ui, private val model: AppModel, private val actions: Actions) {
+/** A picture, the conversation about it as bubbles, and the next question: one below the other, or side by side on wide screens. */
+class ConversationPane(private val ui: Ui, private val model: AppModel, private val actions: Actions, onMenu: (View) -> Unit) {
+    private val picture = PictureHead(ui, model, onMenu)
     private val status = ui.status()
     private val warning = ui.text(ui.string(R.string.problem_memory_tight), 14, R.color.problem)
     private val problem = ProblemView(ui, model, ::askInNewChat)
-    private val live = LiveView(ui)
-    private val turns = ui.column()
+    private val turns = ui.column(gap = 12)
     private val turnViews = ArrayList<TurnView>()
-    private val presets = LinearLayout(ui.context)
+    private val content = ui.column(turns, problem.view, warning, status, gap = 12).apply {
+        setPadding(ui.dp(16), ui.dp(16), ui.dp(16), ui.dp(8))
+    }
+    private val scroll = ScrollView(ui.context).apply {
+        isVerticalScrollBarEnabled = false
+        isFillViewport = true
+        addView(content)
+    }
+    private val presets = LinearLayout(ui.context).apply { setPadding(ui.dp(16), 0, ui.dp(8), 0) }
     private val presetRow = HorizontalScrollView(ui.context).apply {
         contentDescription = ui.string(R.string.presets_label)
         isHorizontalScrollBarEnabled = false
@@ -31,81 +46,106 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         setFadingEdgeLength(ui.dp(24))
         addView(presets)
     }
-    private val content = ui.column(problem.view, warning, live.view, turns, status, presetRow, gap = 8)
-    private val scroll = ScrollView(ui.context).apply {
-        isFillViewport = true
-        addView(content)
+    private val question = ui.field(ui.string(R.string.question_hint), 4).apply {
+        id = R.id.question
+        // Wrapped, but with a key that sends instead of one that begins a new line.
+        inputType = InputType.TYPE_CLASS_TEXT or InputType.TYPE_TEXT_FLAG_CAP_SENTENCES
+        imeOptions = EditorInfo.IME_ACTION_SEND or EditorInfo.IME_FLAG_NO_EXTRACT_UI
+        setHorizontallyScrolling(false)
+        maxLines = 4
+        background = ui.filled(R.color.surface, 24)
     }
-    private val question = ui.field("", 4).apply { id = R.id.question }
-    private val ask = ui.button(ui.string(R.string.ask), isMain = true) { send() }
-    private val stop = ui.button(ui.string(R.string.stop), isMain = true, onClick = model::stop)
-    private val input = ui.row(question.weighted(), ask, stop).apply { setPadding(0, ui.dp(8), 0, 0) }
-    val view: View = ui.column(scroll.weighted(isColumn = true), input)
+    private val dictate = ui.icon(R.drawable.ic_mic, ui.string(R.string.dictate), R.color.text_soft, onClick = { actions.dictate() })
+    private val send = ui.icon(R.drawable.ic_send, ui.string(R.string.send), R.color.on_accent, R.color.accent) { send() }
+    private val stop = ui.icon(R.drawable.ic_stop, ui.string(R.string.stop), R.color.on_accent, R.color.accent) { model.stop() }
+    private val input = ui.row(question.weighted(), dictate, send, stop, gap = 6).apply {
+        gravity = Gravity.BOTTOM
+        setPadding(ui.dp(16), ui.dp(8), ui.dp(12), ui.dp(12))
+    }
+    private val talk = ui.column(scroll.weighted(isColumn = true), presetRow, input)
+    val view: View = if (ui.isWide) {
+        LinearLayout(ui.context).apply {
+            addView(picture.view, LinearLayout.LayoutParams(0, Ui.MATCH, 1f))
+            addView(talk, LinearLayout.LayoutParams(0, Ui.MATCH, 1f))
+        }
+    } else {
+        ui.column(picture.view.weighted(PICTURE, isColumn = true), talk.weighted(1 - PICTURE, isColumn = true))
+    }
     private var hasNews = false // at the bottom, where the newest answer is
     private var shownPresets: List<String>? = null
     private var refused: String? = null // a question restored to the field
 
     init {
+        view.setBackgroundColor(ui.color(R.color.background))
+        talk.isFocusableInTouchMode = true // so that the field isn't focused, with its cursor on the hint, before it is touched
         content.addOnLayoutChangeListener { _, _, _, _, _, _, _, _, _ ->
             if (hasNews) scroll.post { scroll.smoothScrollTo(0, content.height) }
             hasNews = false
         }
+        question.setOnEditorActionListener { _, action, event ->
+            val isEnter = event?.keyCode == KeyEvent.KEYCODE_ENTER && event.action == KeyEvent.ACTION_DOWN
+            if (action == EditorInfo.IME_ACTION_SEND || isEnter) send()
+            true
+        }
+        question.addTextChangedListener(
+            object : TextWatcher {
+                override fun afterTextChanged(text: Editable) = renderInput(model.state)
+                override fun beforeTextChanged(text: CharSequence, start: Int, count: Int, after: Int) = Unit
+                override fun onTextChanged(text: CharSequence, start: Int, before: Int, count: Int) = Unit
+            },
+        )
+    }
+
+    /** Only the picture may be under the bars; with the keyboard, it makes room. */
+    fun inset(covered: Rect) {
+        picture.inset(
+            if (ui.isWide) Rect(covered.left, covered.top, 0, covered.bottom) else Rect(covered.left, covered.top, covered.right, 0),
+        )
+        talk.setPadding(if (ui.isWide) 0 else covered.left, if (ui.isWide) covered.top else 0, covered.right, covered.bottom)
+        if (ui.isWide) return
+        val isTyping = covered.bottom > ui.dp(KEYBOARD)
+        val isLarge = ui.context.resources.configuration.fontScale > LARGE
+        val share = if (isTyping || isLarge) PICTURE_SMALL else PICTURE
+        (picture.view.layoutParams as LinearLayout.LayoutParams).weight = share
+        (talk.layoutParams as LinearLayout.LayoutParams).weight = 1 - share
+        view.requestLayout()
+    }
+
+    fun dictated(text: String) {
+        val before = "${question.text}".trim()
+        question.setText(if (before.isEmpty()) text else "$before $text")
+        question.setSelection(question.text.length)
     }
 
     fun render(state: UiState) {
         val session = state.session
+        picture.render(state)
         problem.render(state)
         warning.shown(session.memory == MemoryFit.TIGHT)
-        live.render(state)
-        turns.shown(state.live == null && state.picture != null)
-        if (state.picture != null && state.live == null) renderTurns(state)
-        val statusText = statusOf(state)
-        status.shown(statusText.isNotEmpty())
-        status.say(statusText)
-        val isBusy = session.phase == Phase.ANSWERING || session.waitingQuestion != null
-        input.shown(state.live == null)
-        ask.shown(!isBusy)
-        stop.shown(isBusy)
-        val canAsk = state.picture != null && !isBusy
-        ask.usable(canAsk)
-        question.hint = ui.string(if (state.picture == null) R.string.question_hint_before else R.string.question_hint)
-        presetRow.shown(canAsk && state.presets.isNotEmpty())
+        renderTurns(state)
+        val text = StateTexts(ui).conversation(state)
+        status.shown(text.isNotEmpty())
+        status.say(text)
         renderPresets(state.presets)
+        renderInput(state)
         restoreQuestion((session.problem as? Problem.ContextFull)?.question)
     }
 
-    private fun statusOf(state: UiState): String {
-        val session = state.session
-        // What is wrong with the camera is shown in place of its image.
-        val aim = if (state.camera == CameraState.OPEN) ui.string(R.string.phase_ready) else ""
-        val waiting = session.waitingQuestion
-        return when {
-            state.live != null -> ""
-            waiting != null -> ui.string(R.string.phase_waiting, waiting)
-            else -> when (session.phase) {
-                Phase.IDLE -> ui.string(R.string.phase_idle)
-                Phase.LOADING, Phase.SUSPENDED ->
-                    ui.string(if (session.loadProgress < 1f) R.string.phase_checking else R.string.phase_preparing)
-                Phase.FAILED -> ""
-                Phase.READY -> aim
-                Phase.ENCODING -> if (state.picture == null) aim else ui.string(R.string.phase_looking)
-                Phase.IMAGE_READY -> when {
-                    state.picture == null -> aim
-                    session.turns.isEmpty() -> ui.string(R.string.phase_seen)
-                    state.showsStats -> ui.string(R.string.stats_context, session.usedTokens, session.maxTokens)
-                    else -> ""
-                }
-                Phase.CHECKING -> ui.string(R.string.check_running)
-                Phase.ANSWERING -> ui.string(R.string.phase_answering)
-            }
-        }
+    private fun renderInput(state: UiState) {
+        val isBusy = state.session.phase == Phase.ANSWERING || state.session.waitingQuestion != null
+        send.shown(!isBusy)
+        stop.shown(isBusy)
+        send.usable(question.text.isNotBlank())
+        dictate.shown(question.text.isEmpty() && !isBusy && actions.canDictate)
+        presetRow.shown(!isBusy && question.text.isEmpty() && state.presets.isNotEmpty())
     }
 
     private fun renderTurns(state: UiState) {
         val new = state.session.turns
         while (turnViews.size > new.size) turns.removeView(turnViews.removeAt(turnViews.size - 1).view)
-        while (turnViews.size < new.size) turnViews.add(TurnView().also { turns.addView(it.view) })
+        while (turnViews.size < new.size) turnViews.add(TurnView(ui, model, actions).also { turns.addView(it.view) })
         new.forEachIndexed { index, turn -> hasNews = turnViews[index].render(turn, index == new.size - 1, state) || hasNews }
+        turns.shown(new.isNotEmpty())
     }
 
     private fun renderPresets(new: List<String>) {
@@ -113,8 +153,9 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         shownPresets = new
         presets.removeAllViews()
         for (preset in new) {
-            val button = ui.button(preset) { model.ask(preset) }
-            presets.addView(button, LinearLayout.LayoutParams(Ui.WRAP, Ui.WRAP).apply { marginEnd = ui.dp(8) })
+            val chip = ui.button(preset) { model.ask(preset) }
+            chip.background = ui.outlined(24)
+            presets.addView(chip, LinearLayout.LayoutParams(Ui.WRAP, Ui.WRAP).apply { marginEnd = ui.dp(8) })
         }
     }
 
@@ -134,101 +175,66 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         model.newChat(question)
     }
 
-    /** One question with its answer. */
-    private inner class TurnView {
-        private val asked = ui.text(sp = 15, color = R.color.text_soft)
-        private val answer = ui.text(sp = 18)
-        private val note = ui.text(sp = 13, color = R.color.text_soft)
-        private val speak = ui.button(ui.string(R.string.speak), ui.string(R.string.speak_label)) {
-            shown?.let { actions.speak(it.answer) }
-        }
-        private val undo = ui.button(ui.string(R.string.undo_question), ui.string(R.string.undo_question_label), onClick = model::undo)
-        private val buttons = ui.flow(speak, undo)
-        private var shown: ChatTurn? = null
-        val view: View = ui.column(ui.card(asked, answer, note, buttons)).apply { setPadding(0, 0, 0, ui.dp(10)) }
+    private companion object {
+        /** The picture's share of the height; smaller while typing and with large fonts. */
+        const val PICTURE = 0.4f
+        const val PICTURE_SMALL = 0.25f
 
-        /** Returns true if something changed. */
-        fun render(turn: ChatTurn, isLast: Boolean, state: UiState): Boolean {
-            val before = shown
-            shown = turn
-            asked.say(ui.string(R.string.you, turn.question))
-            answer.say(turn.answer)
-            answer.shown(turn.answer.isNotEmpty())
-            val isDone = turn.ended != null
-            note.say(notes(turn, state.showsStats))
-            note.shown(note.text.isNotEmpty())
-            speak.shown(isDone && turn.answer.isNotEmpty())
-            val isSpeaking = turn.answer == state.speaking
-            speak.say(ui.string(if (isSpeaking) R.string.speak_end else R.string.speak))
-            speak.contentDescription = ui.string(if (isSpeaking) R.string.speak_end_label else R.string.speak_label)
-            undo.shown(isDone && isLast)
-            buttons.shown(isDone && (isLast || turn.answer.isNotEmpty()))
-            answer.readOutWhen(isDone && isLast)
-            return before != turn
-        }
+        /** What is covered at the bottom by more than this, in dp, is covered by the keyboard. */
+        const val KEYBOARD = 150
 
-        private fun notes(turn: ChatTurn, showsStats: Boolean): String {
-            val ending = when (turn.ended) {
-                Ended.LENGTH -> ui.string(R.string.ended_length)
-                Ended.STOPPED -> ui.string(R.string.ended_stopped)
-                Ended.FAILED -> ui.string(R.string.ended_failed)
-                Ended.COMPLETE, null -> null
-            }
-            val stats = turn.stats?.takeIf { showsStats }?.let { figures ->
-                listOfNotNull(
-                    figures.imageS.takeIf { it > 0 }?.let { ui.string(R.string.stats_image, it) },
-                    ui.string(R.string.stats_first, figures.firstTokenS),
-                    figures.decodeTokensPerS.takeIf { it > 0 }?.let { ui.string(R.string.stats_speed, it) },
-                ).joinToString(" · ")
-            }
-            return listOfNotNull(ending, stats).joinToString("\n")
-        }
+        /** The font scale from which text counts as large. */
+        const val LARGE = 1.4f
     }
 }
 
-/** The newest answer of live mode, large, and how old its frame is. */
-class LiveView(private val ui: Ui) {
-    private val question = ui.text(sp = 15, color = R.color.text_soft)
-    private val answer = ui.text(sp = 24)
-    private val age = ui.text(sp = 14, color = R.color.text_soft)
-    val view: View = ui.card(question, answer, age)
-    private var live: LiveState? = null
-    private val tick = object : Runnable {
-        override fun run() {
-            val seen = live ?: return
-            renderAge(seen)
-            view.postDelayed(this, SECOND)
-        }
+/** The picture, edge to edge, with buttons over it. A touch enlarges it. */
+private class PictureHead(private val ui: Ui, private val model: AppModel, onMenu: (View) -> Unit) {
+    private val blurred = ImageView(ui.context).apply { scaleType = ImageView.ScaleType.CENTER_CROP }
+    private val picture = ImageView(ui.context).apply {
+        scaleType = ImageView.ScaleType.FIT_CENTER
+        contentDescription = ui.string(R.string.enlarge)
+        setOnClickListener { model.enlarge(true) }
+    }
+    private val new = ui.cameraIcon(R.drawable.ic_camera, ui.string(R.string.new_picture)) { model.newPicture() }
+    private val menu: View = ui.cameraIcon(R.drawable.ic_menu, ui.string(R.string.menu)) { onMenu(it) }
+    private val whole = ui.button(ui.string(R.string.whole_picture)) { model.wholePicture() }.apply {
+        background = ui.pressable(R.color.camera_card, 24)
+        setTextColor(ui.color(R.color.on_camera))
+    }
+    private val bar = ui.row(new, ui.space(), menu)
+    private val over = ui.column(bar, View(ui.context).weighted(isColumn = true)).apply {
+        addView(whole, LinearLayout.LayoutParams(Ui.WRAP, Ui.WRAP).apply { gravity = Gravity.CENTER_HORIZONTAL })
+    }
+    val view: View = FrameLayout(ui.context).apply {
+        contentDescription = ui.string(R.string.picture_label)
+        setBackgroundColor(ui.color(R.color.frame))
+        for (each in listOf(blurred, shade(), picture, over)) addView(each, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
+    }
+    private var shown: Bitmap? = null
+
+    init {
+        blurred.importantForAccessibility = View.IMPORTANT_FOR_ACCESSIBILITY_NO
+    }
+
+    private fun shade() = View(ui.context).apply { setBackgroundColor(ui.color(R.color.camera_shade)) }
+
+    fun inset(covered: Rect) {
+        val side = ui.dp(8)
+        over.setPadding(covered.left + side, covered.top + side, covered.right + side, covered.bottom + side)
+        picture.setPadding(0, 0, 0, 0)
     }
 
     fun render(state: UiState) {
-        val new = state.live
-        view.shown(new != null)
-        if (new != null && live == null) {
-            view.removeCallbacks(tick)
-            view.postDelayed(tick, SECOND)
-        }
-        live = new
-        if (new == null) return
-        question.say(new.question)
-        answer.say(new.answer)
-        answer.shown(new.answer.isNotEmpty())
-        answer.readOutWhen(new.isWhole)
-        renderAge(new)
-    }
-
-    private fun renderAge(live: LiveState) {
-        val seen = live.seenAtMs
-        age.say(
-            when {
-                live.isCoolingDown -> ui.string(R.string.live_resting)
-                seen == null -> ui.string(R.string.live_waiting)
-                else -> ui.string(R.string.live_age, ((android.os.SystemClock.elapsedRealtime() - seen) / SECOND).toInt())
-            },
-        )
+        whole.shown(state.isPart)
+        if (state.picture === shown) return
+        shown = state.picture
+        picture.setImageBitmap(state.picture)
+        // A few pixels, enlarged smoothly, fill what the picture leaves free.
+        blurred.setImageBitmap(state.picture?.let { Bitmap.createScaledBitmap(it, BLUR, maxOf(1, BLUR * it.height / it.width), true) })
     }
 
     private companion object {
-        const val SECOND = 1000L
+        const val BLUR = 12
     }
 }

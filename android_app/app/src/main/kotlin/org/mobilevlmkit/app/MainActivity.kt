@@ -3,6 +3,8 @@ package org.mobilevlmkit.app
 import android.Manifest
 import android.app.Activity
 import android.content.ActivityNotFoundException
+import android.content.ClipData
+import android.content.ClipboardManager
 import android.content.Intent
 import android.content.pm.PackageManager
 import android.graphics.Rect
@@ -12,10 +14,16 @@ import android.os.Build
 import android.os.Bundle
 import android.provider.DocumentsContract
 import android.provider.MediaStore
+import android.speech.RecognizerIntent
 import android.view.View
 import android.view.WindowManager
 import android.widget.FrameLayout
 import android.widget.Toast
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.launch
+import org.mobilevlmkit.core.session.ChatTurn
 import org.mobilevlmkit.core.session.Phase
 
 /** The only activity: shows the state's screen, runs the camera while it is visible, and talks to the system. */
@@ -29,12 +37,14 @@ class MainActivity :
     private lateinit var frame: FrameLayout
     private lateinit var speaker: Speaker
     private lateinit var camera: Camera
+    private val scope = CoroutineScope(Dispatchers.Unconfined)
     private var screen: Screen? = null
     private var shown: ScreenView? = null
     private var covered = Rect() // by the system's bars and the keyboard
-    private val back = BackGesture(this) { model.back() }
+    internal val back = BackGesture(this) { model.back() }
     private var isStarted = false
     private var isCameraOpen = false
+    private var controls = CameraControls() // of the open camera
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -49,8 +59,8 @@ class MainActivity :
         speaker = Speaker(this, model::onSpeaking) { toast(R.string.speak_failed) }
         camera = model.dependencies.camera(this)
         model.restore(savedInstanceState)
-        model.observer = ::render
-        render(model.state)
+        // Changes come on the main thread and are drawn at once.
+        scope.launch { model.states.collect(::render) }
         if (savedInstanceState == null) follow(intent)
     }
 
@@ -59,17 +69,27 @@ class MainActivity :
         follow(intent)
     }
 
-    /** Does what another program asked for: `mvlm push` has copied a bundle. */
+    /** Does what another app asked for: `mvlm push` has copied a bundle, a picture is shared, a model opened, live mode's shortcut touched. */
     private fun follow(intent: Intent) {
-        if (intent.getBooleanExtra(CHOOSE_MODEL, false)) chooseBundle()
+        val shared = if (intent.action == Intent.ACTION_SEND) streamOf(intent) else null
+        val opened = if (intent.action == Intent.ACTION_VIEW) intent.data else null
+        when {
+            intent.getBooleanExtra(CHOOSE_MODEL, false) -> chooseBundle()
+            intent.action == LIVE -> model.openLive()
+            shared != null -> model.pick(shared)
+            opened != null -> model.import(opened)
+        }
     }
+
+    @Suppress("DEPRECATION") // the call that replaced it came with API 33
+    private fun streamOf(intent: Intent): Uri? = intent.getParcelableExtra(Intent.EXTRA_STREAM)
 
     override fun onStart() {
         super.onStart()
         isStarted = true
         getSystemService(DisplayManager::class.java).registerDisplayListener(this, null)
         model.onStart()
-        render(model.state)
+        render(model.state) // the camera may be on now
     }
 
     override fun onStop() {
@@ -83,7 +103,7 @@ class MainActivity :
 
     override fun onDestroy() {
         speaker.close()
-        if (model.observer == ::render) model.observer = null
+        scope.cancel()
         super.onDestroy()
     }
 
@@ -112,9 +132,9 @@ class MainActivity :
             frame.removeAllViews()
             frame.addView(shown?.view, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
             inset()
-            SystemBars.apply(this, isOverCamera = false)
         }
-        (shown as? ChatScreen)?.picture?.place(camera.preview)
+        SystemBars.apply(this, isOverCamera = state.screen == Screen.CHAT)
+        (shown as? ChatScreen)?.place(camera.preview)
         runCamera(state)
         shown?.render(model.state) // the camera may have changed it
         val spoken = model.state.speaking
@@ -127,12 +147,13 @@ class MainActivity :
     }
 
     /** Keeps the screen's views from under what covers its edges. */
-    private fun inset() = frame.setPadding(covered.left, covered.top, covered.right, covered.bottom)
+    private fun inset() = shown?.inset(covered) ?: Unit
 
     private fun build(screen: Screen): ScreenView = when (screen) {
         Screen.WELCOME -> WelcomeScreen(ui, model, this)
         Screen.CHAT -> ChatScreen(ui, model, this)
         Screen.BUNDLES -> BundlesScreen(ui, model, this)
+        Screen.CONVERSATIONS -> ConversationsScreen(ui, model)
         Screen.CHECK -> CheckScreen(ui, model, this)
         Screen.SETTINGS -> SettingsScreen(ui, model)
         Screen.ABOUT -> AboutScreen(ui, model)
@@ -146,6 +167,10 @@ class MainActivity :
             closeCamera()
         } else if (!isCameraOpen && state.camera in REOPENED) {
             openCamera()
+        } else if (isCameraOpen && state.controls != controls) {
+            val isOther = state.controls.isFront != controls.isFront
+            controls = state.controls
+            if (isOther) camera.open(controls, this) else camera.adjust(controls)
         }
     }
 
@@ -156,7 +181,8 @@ class MainActivity :
         }
         isCameraOpen = true
         model.onCamera(CameraState.OPEN)
-        camera.open(model.state.controls, this)
+        controls = model.state.controls
+        camera.open(controls, this)
     }
 
     override fun onFrame(frame: Frame) = model.onFrame(frame)
@@ -169,7 +195,7 @@ class MainActivity :
             when (problem) {
                 CameraProblem.NO_CAMERA -> CameraState.NO_CAMERA
                 CameraProblem.IN_USE -> CameraState.IN_USE
-                CameraProblem.FAILED -> CameraState.FAILED
+                CameraProblem.FAILED -> if (model.dependencies.phone.isHot()) CameraState.TOO_HOT else CameraState.FAILED
             },
         )
     }
@@ -213,7 +239,8 @@ class MainActivity :
 
     override fun pickPhoto() {
         val document = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("image/*")
-        if (Build.VERSION.SDK_INT < 33) return request(PHOTO, document)
+        // Part of the system since API 33, and brought to API 30 and above by its updates.
+        if (Build.VERSION.SDK_INT < 30) return request(PHOTO, document)
         request(PHOTO, Intent(MediaStore.ACTION_PICK_IMAGES).setType("image/*"), document)
     }
 
@@ -229,7 +256,21 @@ class MainActivity :
         toast(R.string.no_picker)
     }
 
+    override val canDictate by lazy { packageManager.resolveActivity(recognition(), 0) != null }
+
+    // The model knows English only.
+    private fun recognition() = Intent(RecognizerIntent.ACTION_RECOGNIZE_SPEECH)
+        .putExtra(RecognizerIntent.EXTRA_LANGUAGE_MODEL, RecognizerIntent.LANGUAGE_MODEL_FREE_FORM)
+        .putExtra(RecognizerIntent.EXTRA_LANGUAGE, "en-US")
+
+    override fun dictate() = request(SPEECH, recognition())
+
     override fun onActivityResult(requestCode: Int, resultCode: Int, data: Intent?) {
+        if (requestCode == SPEECH) {
+            val said = data?.getStringArrayListExtra(RecognizerIntent.EXTRA_RESULTS)?.firstOrNull()
+            if (said != null) (shown as? ChatScreen)?.dictated(said)
+            return
+        }
         val uri = data?.data ?: return
         if (resultCode != RESULT_OK) return
         when (requestCode) {
@@ -242,18 +283,37 @@ class MainActivity :
 
     private fun toast(text: Int) = Toast.makeText(this, text, Toast.LENGTH_LONG).show()
 
-    override fun share(capture: String) = CaptureProvider.share(this, capture)
+    override fun copy(text: String) {
+        getSystemService(ClipboardManager::class.java).setPrimaryClip(ClipData.newPlainText(getString(R.string.app_name), text))
+        if (Build.VERSION.SDK_INT < 33) toast(R.string.copied) // newer systems show it themselves
+    }
+
+    override fun share(turn: ChatTurn) {
+        val send = Intent(Intent.ACTION_SEND).setType("text/plain").putExtra(Intent.EXTRA_TEXT, StateTexts(ui).transcript(listOf(turn)))
+        startActivity(Intent.createChooser(send, null))
+    }
+
+    override fun shareConversation() {
+        val text = StateTexts(ui).transcript(model.state.session.turns)
+        model.writePicture { CaptureProvider.share(this, it, CaptureProvider.PICTURE, text) }
+    }
+
+    override fun shareCapture(name: String) = CaptureProvider.share(this, name, CaptureProvider.ZIP)
 
     companion object {
         /** An extra of `mvlm push`: show the file picker. */
         const val CHOOSE_MODEL = "choose_model"
+
+        /** The action of live mode's shortcut. */
+        const val LIVE = "org.mobilevlmkit.app.LIVE"
         private const val CAMERA = 1
         private const val BUNDLE = 2
         private const val PHOTO = 3
+        private const val SPEECH = 4
         private const val KEEP_SCREEN_ON = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
 
         /** States that another app's use of the camera may have led to, and that end with it. */
-        private val RETRIED = setOf(CameraState.IN_USE, CameraState.FAILED)
+        private val RETRIED = setOf(CameraState.IN_USE, CameraState.TOO_HOT, CameraState.FAILED)
 
         /** States in which the camera is opened automatically. */
         private val REOPENED = setOf(CameraState.OFF, CameraState.ASK_PERMISSION, CameraState.DENIED)

@@ -21,6 +21,9 @@ class Phone(context: Context) {
         return Thermal.values().getOrElse(power.currentThermalStatus) { Thermal.NONE }
     }
 
+    /** Whether the system may have ended the camera because of heat. */
+    fun isHot() = thermal() >= Thermal.SEVERE
+
     /** Bytes that a model may use now. */
     fun availableMemory(): Long {
         val info = ActivityManager.MemoryInfo().also(activities::getMemoryInfo)

@@ -19,6 +19,8 @@ class ProblemView(private val ui: Ui, private val model: AppModel, private val a
     }
     private var rendered: Pair<Problem?, Boolean>? = null
 
+    val isShown: Boolean get() = view.visibility == View.VISIBLE
+
     fun render(state: UiState) {
         val new = state.session.problem to state.hasCrashed
         if (new == rendered) return

@@ -5,7 +5,15 @@ import org.mobilevlmkit.core.json.JsonException
 import org.mobilevlmkit.core.json.JsonReader
 import org.mobilevlmkit.core.json.JsonWriter
 
-/** The user's settings, saved between starts. Questions and pictures are not saved. */
+/** How many conversations are kept. */
+enum class Keep(val most: Int, val label: Int) {
+    OFF(0, R.string.keep_off),
+    LAST_10(10, R.string.keep_ten),
+    LAST_50(50, R.string.keep_fifty),
+    ALL(Int.MAX_VALUE, R.string.keep_all),
+}
+
+/** The user's settings, saved between starts. */
 class Settings(private val context: Context) {
     private val stored = context.getSharedPreferences("settings", Context.MODE_PRIVATE)
 
@@ -14,9 +22,19 @@ class Settings(private val context: Context) {
         get() = stored.getString("bundle", null)
         set(value) = stored.edit().putString("bundle", value).apply()
 
-    var showsStats: Boolean
-        get() = stored.getBoolean("shows_stats", true)
-        set(value) = stored.edit().putBoolean("shows_stats", value).apply()
+    /** Whether the details of answers are open. */
+    var showsDetails: Boolean
+        get() = stored.getBoolean("shows_details", false)
+        set(value) = stored.edit().putBoolean("shows_details", value).apply()
+
+    /** Whether the app opens in live mode. */
+    var opensLive: Boolean
+        get() = stored.getBoolean("opens_live", false)
+        set(value) = stored.edit().putBoolean("opens_live", value).apply()
+
+    var keep: Keep
+        get() = Keep.values().firstOrNull { it.name == stored.getString("keep", null) } ?: Keep.OFF
+        set(value) = stored.edit().putString("keep", value.name).apply()
 
     /** The question of live mode. */
     var liveQuestion: String

@@ -1,28 +1,38 @@
 package org.mobilevlmkit.app
 
 import android.view.View
+import android.widget.RadioButton
+import android.widget.RadioGroup
 import android.widget.Switch
 
-/** Settings: the stats line and the suggested questions. */
-class SettingsScreen(ui: Ui, model: AppModel) : ScreenView {
-    @Suppress("UseSwitchCompatOrMaterialCode") // from the framework, because the app uses no libraries
-    private val stats = Switch(ui.context).apply {
-        text = ui.string(R.string.settings_stats)
-        textSize = 16f
-        setTextColor(ui.color(R.color.text))
-        minHeight = ui.dp(Ui.TOUCH)
-        isChecked = model.state.showsStats
-        setOnCheckedChangeListener { _, isShown -> model.setStatsShown(isShown) }
-    }
+/** Settings: details, live mode at the start, conversations, and the suggested questions. */
+class SettingsScreen(private val ui: Ui, private val model: AppModel) : ScreenView {
+    private val settings = model.dependencies.settings
     private val presets = ui.field("", MOST_LINES).apply {
         id = R.id.presets
         setText(model.state.presets.joinToString("\n"))
         contentDescription = ui.string(R.string.settings_presets)
     }
+    private val keep = RadioGroup(ui.context).apply {
+        for (choice in Keep.values()) addView(radio(choice))
+        check(settings.keep.ordinal)
+        setOnCheckedChangeListener { _, id -> model.setKeep(Keep.values()[id]) }
+    }
     override val view: View = ui.page(
         ui.string(R.string.settings_title),
         { model.back() },
-        stats,
+        switch(R.string.show_details, settings.showsDetails, model::setDetailsShown),
+        ui.heading(ui.string(R.string.keep_conversations), 18),
+        ui.text(ui.string(R.string.kept_here), 14, R.color.text_soft),
+        keep,
+        ui.heading(ui.string(R.string.live_title), 18),
+        switch(R.string.open_live, settings.opensLive) { settings.opensLive = it },
+        ui.text(ui.string(R.string.settings_guide_question), 14, R.color.text_soft),
+        ui.text(ui.string(R.string.hazard_limits), 14, R.color.problem),
+        ui.button(ui.string(R.string.settings_guide_use)) {
+            model.guide()
+        },
+        ui.heading(ui.string(R.string.presets_label), 18),
         ui.text(ui.string(R.string.settings_presets)),
         presets,
         ui.flow(
@@ -38,6 +48,24 @@ class SettingsScreen(ui: Ui, model: AppModel) : ScreenView {
     )
 
     override fun render(state: UiState) = Unit
+
+    @Suppress("UseSwitchCompatOrMaterialCode") // from the framework, because the app uses no libraries
+    private fun switch(label: Int, isOn: Boolean, onChange: (Boolean) -> Unit) = Switch(ui.context).apply {
+        text = ui.string(label)
+        textSize = 16f
+        setTextColor(ui.color(R.color.text))
+        minHeight = ui.dp(Ui.TOUCH)
+        isChecked = isOn
+        setOnCheckedChangeListener { _, isNowOn -> onChange(isNowOn) }
+    }
+
+    private fun radio(choice: Keep) = RadioButton(ui.context).apply {
+        id = choice.ordinal
+        text = ui.string(choice.label)
+        textSize = 16f
+        setTextColor(ui.color(R.color.text))
+        minHeight = ui.dp(Ui.TOUCH)
+    }
 
     private companion object {
         const val MOST_LINES = 12

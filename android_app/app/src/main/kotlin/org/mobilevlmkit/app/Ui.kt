@@ -3,9 +3,11 @@ package org.mobilevlmkit.app
 import android.content.Context
 import android.content.res.ColorStateList
 import android.content.res.Configuration
+import android.graphics.Rect
 import android.graphics.Typeface
 import android.graphics.drawable.Drawable
 import android.graphics.drawable.GradientDrawable
+import android.graphics.drawable.LayerDrawable
 import android.graphics.drawable.RippleDrawable
 import android.os.Build
 import android.text.InputType
@@ -15,9 +17,12 @@ import android.view.View
 import android.view.ViewGroup
 import android.widget.Button
 import android.widget.EditText
+import android.widget.ImageButton
+import android.widget.ImageView
 import android.widget.LinearLayout
 import android.widget.ScrollView
 import android.widget.TextView
+import org.mobilevlmkit.core.session.ChatTurn
 
 /** The screens' building blocks: large enough to touch, scaling with the font, in the theme's colors. */
 class Ui(val context: Context) {
@@ -64,9 +69,63 @@ class Ui(val context: Context) {
             setOnClickListener { onClick() }
         }
 
-    /** A button with a symbol instead of text. */
-    fun sign(sign: CharSequence, description: CharSequence, onClick: () -> Unit) =
-        button(sign, description, onClick = onClick).apply { setTextSize(TypedValue.COMPLEX_UNIT_SP, 24f) }
+    /** A round button with a drawn symbol instead of text. */
+    fun icon(drawable: Int, description: CharSequence, color: Int, ground: Int = R.color.clear, onClick: (View) -> Unit) =
+        ImageButton(context).apply {
+            setImageResource(drawable)
+            contentDescription = description
+            imageTintList = ColorStateList.valueOf(color(color))
+            background = pressable(ground, TOUCH / 2)
+            scaleType = ImageView.ScaleType.CENTER
+            minimumHeight = dp(TOUCH)
+            minimumWidth = dp(TOUCH)
+            setPadding(0, 0, 0, 0)
+            layoutParams = LinearLayout.LayoutParams(dp(TOUCH), dp(TOUCH))
+            tooltipText = description
+            setOnClickListener(onClick)
+        }
+
+    /** As [icon], white on a dark disk, for places over an image. */
+    fun cameraIcon(drawable: Int, description: CharSequence, onClick: (View) -> Unit) =
+        icon(drawable, description, R.color.on_camera, R.color.camera_chip, onClick)
+
+    /** The camera's round button; [drawShutter] draws it. */
+    fun shutter(onClick: (View) -> Unit) = ImageButton(context).apply {
+        background = null
+        setPadding(0, 0, 0, 0)
+        setOnClickListener(onClick)
+    }
+
+    /** A white disk in a ring for photos, a red one for live mode, and a red square while that runs. */
+    fun drawShutter(button: ImageButton, isLive: Boolean, isRunning: Boolean) {
+        val ring = GradientDrawable().apply {
+            shape = GradientDrawable.OVAL
+            setStroke(dp(4), color(R.color.on_camera))
+            setColor(color(R.color.camera_shade))
+        }
+        val inner = GradientDrawable().apply {
+            cornerRadius = dp(if (isRunning) 6 else 36).toFloat()
+            setColor(color(if (isLive) R.color.live else R.color.on_camera))
+        }
+        val press = RippleDrawable(ColorStateList.valueOf(color(R.color.camera_chip)), LayerDrawable(arrayOf(ring, inner)), null)
+        val inset = dp(if (isRunning) 24 else 8)
+        (press.getDrawable(0) as LayerDrawable).setLayerInset(1, inset, inset, inset, inset)
+        button.background = press
+    }
+
+    /** Darkens the image behind controls, towards the edge. */
+    fun shade(isFromTop: Boolean): Drawable {
+        val colors = intArrayOf(color(R.color.camera_edge), color(R.color.camera_edge), color(R.color.clear))
+        return GradientDrawable(if (isFromTop) GradientDrawable.Orientation.TOP_BOTTOM else GradientDrawable.Orientation.BOTTOM_TOP, colors)
+    }
+
+    /** Text in a bubble that is as wide as it needs. */
+    fun bubble(ground: Int, color: Int, sp: Int) = text(sp = sp, color = color).apply {
+        background = filled(ground, 20)
+        setPadding(dp(16), dp(10), dp(16), dp(10))
+        maxWidth = dp(BUBBLE)
+        setTextIsSelectable(false)
+    }
 
     fun field(hint: CharSequence, lines: Int) = EditText(context).apply {
         this.hint = hint
@@ -85,8 +144,12 @@ class Ui(val context: Context) {
 
     fun row(vararg views: View, gap: Int = 8) = lined(LinearLayout.HORIZONTAL, views, gap).apply { gravity = Gravity.CENTER_VERTICAL }
 
+    /** Free space that pushes what follows in a row to its end. */
+    fun space() = View(context).apply { layoutParams = LinearLayout.LayoutParams(0, 1, 1f) }
+
     /** Buttons side by side, wrapped to more lines if needed. */
-    fun flow(vararg views: View, isCentered: Boolean = false) = FlowRow(context, dp(8), isCentered).apply { views.forEach(::addView) }
+    fun flow(vararg views: View, gap: Int = 8, isCentered: Boolean = false) =
+        FlowRow(context, dp(gap), isCentered).apply { views.forEach(::addView) }
 
     fun card(vararg views: View, color: Int = R.color.surface) = column(*views, gap = 8).apply {
         background = filled(color)
@@ -95,12 +158,17 @@ class Ui(val context: Context) {
 
     /** A scrolling screen with a back button and a limited line width. */
     fun page(title: CharSequence, onBack: (() -> Unit)?, vararg views: View): View {
-        val head = if (onBack == null) heading(title) else row(sign("‹", string(R.string.back), onBack), heading(title), gap = 12)
+        val head = if (onBack ==
+            null
+        ) {
+            heading(title)
+        } else {
+            row(icon(R.drawable.ic_back, string(R.string.back), R.color.text) { onBack() }, heading(title), gap = 4)
+        }
         val content = column(head, *views, gap = 16).apply { setPadding(dp(20), dp(16), dp(20), dp(24)) }
-        val side = maxOf(0, (context.resources.configuration.screenWidthDp - 640) / 2)
         return ScrollView(context).apply {
             isFillViewport = true
-            setPadding(dp(side), 0, dp(side), 0)
+            clipToPadding = false
             addView(content)
         }
     }
@@ -108,6 +176,15 @@ class Ui(val context: Context) {
     fun filled(color: Int, radius: Int = 14): Drawable = GradientDrawable().apply {
         cornerRadius = dp(radius).toFloat()
         setColor(color(color))
+    }
+
+    /** An outline without a ground. */
+    fun outlined(radius: Int): Drawable {
+        val line = GradientDrawable().apply {
+            cornerRadius = dp(radius).toFloat()
+            setStroke(dp(1), color(R.color.outline))
+        }
+        return RippleDrawable(ColorStateList.valueOf(color(R.color.text_soft) and 0x55FFFFFF), line, filled(R.color.text, radius))
     }
 
     fun pressable(color: Int, radius: Int = 14): Drawable =
@@ -123,9 +200,15 @@ class Ui(val context: Context) {
     }
 
     companion object {
+        /** The width of a screen's lines on tablets, in dp. */
+        const val LINE = 640
+
         /** The minimum side of a touch target, in dp. */
         const val TOUCH = 48
         private const val UNUSABLE = 0.5f
+
+        /** The maximum width of a bubble, in dp. */
+        private const val BUBBLE = 520
         const val MATCH = ViewGroup.LayoutParams.MATCH_PARENT
         const val WRAP = ViewGroup.LayoutParams.WRAP_CONTENT
 
@@ -160,6 +243,12 @@ interface ScreenView {
     val view: View
 
     fun render(state: UiState)
+
+    /** Keeps its contents from under what is [covered] at each side, in pixels, by the system's bars or the keyboard. */
+    fun inset(covered: Rect) {
+        val side = maxOf(0, (view.resources.configuration.screenWidthDp - Ui.LINE) / 2) * view.resources.displayMetrics.density
+        view.setPadding(covered.left + side.toInt(), covered.top, covered.right + side.toInt(), covered.bottom)
+    }
 }
 
 /** Actions that screens request from the activity. */
@@ -172,5 +261,18 @@ interface Actions {
 
     /** Reads [text] aloud, or stops if it is being read. */
     fun speak(text: String)
-    fun share(capture: String)
+    fun copy(text: String)
+
+    /** Hands a question and its answer, as text, to another app. */
+    fun share(turn: ChatTurn)
+
+    /** Hands the picture and the conversation to another app. */
+    fun shareConversation()
+    fun shareCapture(name: String)
+
+    /** Whether the phone recognizes speech. */
+    val canDictate: Boolean
+
+    /** Recognizes speech, and puts it into the question. */
+    fun dictate()
 }

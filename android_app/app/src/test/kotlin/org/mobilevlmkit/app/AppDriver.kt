@@ -2,11 +2,11 @@ package org.mobilevlmkit.app
 
 import android.app.ActivityManager
 import android.content.Context
+import android.content.Intent
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.os.Bundle
 import android.os.Looper
-import android.util.Pair
 import android.view.View
 import android.view.ViewGroup
 import android.widget.TextView
@@ -69,8 +69,8 @@ class AppDriver {
 
     // --- lifecycle
 
-    fun start(saved: Bundle? = null): AppDriver {
-        controller = Robolectric.buildActivity(MainActivity::class.java)
+    fun start(saved: Bundle? = null, intent: Intent? = null): AppDriver {
+        controller = Robolectric.buildActivity(MainActivity::class.java, intent)
         controller.create(saved).start()
         if (saved != null) controller.restoreInstanceState(saved)
         controller.postCreate(saved).resume().visible()
@@ -137,21 +137,13 @@ class AppDriver {
         idle()
     }
 
-    /** What the back gesture calls, the app's or the system's; null if nothing is registered. */
-    private fun backCallback(): OnBackInvokedCallback? {
-        val proxy = activity.onBackInvokedDispatcher
-        fun hidden(name: String): Any? = proxy.javaClass.getDeclaredField(name).apply { isAccessible = true }.get(proxy)
-        val actual = hidden("mActualDispatcher")
-        if (actual != null) return actual.javaClass.getMethod("getTopCallback").invoke(actual) as OnBackInvokedCallback?
-        return (hidden("mCallbacks") as List<*>).map { (it as Pair<*, *>).first as OnBackInvokedCallback }.lastOrNull()
-    }
-
     /** Whether the app handles the back gesture. */
-    val handlesBack: Boolean get() = backCallback()?.javaClass?.name.orEmpty().contains("BackGesture")
+    val handlesBack: Boolean get() = activity.back.callback != null
 
     /** The back gesture: the app's, or the system's way out. */
     fun swipeBack() {
-        if (handlesBack) backCallback()?.onBackInvoked() else activity.finish()
+        val callback = activity.back.callback as OnBackInvokedCallback?
+        if (callback == null) activity.finish() else callback.onBackInvoked()
         dependencies.settle()
     }
 
@@ -191,7 +183,7 @@ class AppDriver {
 
     fun ask(question: String) {
         field().text = question
-        touch(R.string.ask)
+        touch(R.string.send)
     }
 
     fun idle() = shadowOf(Looper.getMainLooper()).idle()

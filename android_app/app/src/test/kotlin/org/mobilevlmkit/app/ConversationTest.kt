@@ -1,16 +1,28 @@
 package org.mobilevlmkit.app
 
+import android.app.Activity
+import android.content.ClipboardManager
+import android.content.Intent
+import android.content.pm.ActivityInfo
+import android.content.pm.ResolveInfo
+import android.speech.RecognizerIntent
+import android.view.MotionEvent
 import android.view.View
+import android.view.inputmethod.EditorInfo
+import android.widget.EditText
 import android.widget.TextView
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
+import org.mobilevlmkit.core.pixels.FittedPicture
 import org.mobilevlmkit.core.session.Ended
 import org.mobilevlmkit.core.session.Phase
 import org.mobilevlmkit.core.session.Problem
+import org.robolectric.Shadows.shadowOf
 import org.robolectric.shadows.ShadowPopupMenu
+import java.io.File
 
 /** Asking about a picture. */
 class ConversationTest : AppTestCase() {
@@ -37,7 +49,7 @@ class ConversationTest : AppTestCase() {
         assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, answerView.accessibilityLiveRegion)
         val answer = "A red circle in the center, an orange star at the bottom left and a yellow word MAP at the bottom right."
         assertTrue(answer in driver.texts().lines())
-        assertTrue(driver.isSeen(R.string.you, "Describe the image."))
+        assertTrue("Describe the image." in driver.texts().lines())
         assertEquals("", "${driver.field().text}")
     }
 
@@ -51,7 +63,7 @@ class ConversationTest : AppTestCase() {
         assertEquals(1, driver.views().count { it.contentDescription == driver.string(R.string.undo_question_label) })
         driver.touch(R.string.undo_question_label)
         assertEquals(listOf("What is this?"), driver.state.session.turns.map { it.question })
-        assertFalse(driver.isSeen(R.string.you, "Why?"))
+        assertFalse("Why?" in driver.texts().lines())
     }
 
     @Test
@@ -63,14 +75,136 @@ class ConversationTest : AppTestCase() {
     }
 
     @Test
-    fun nothingIsAskedWithoutAPictureOrText() {
-        driver.aiming()
-        driver.field().text = "What is this?"
-        assertFalse(driver.find(driver.string(R.string.ask))!!.isEnabled)
-        driver.take()
+    fun nothingIsAskedWithoutText() {
+        driver.seen()
+        assertFalse(driver.find(driver.string(R.string.send))!!.isEnabled)
         driver.field().text = "  "
-        driver.touch(R.string.ask)
+        assertFalse(driver.find(driver.string(R.string.send))!!.isEnabled)
+        (driver.field() as EditText).onEditorAction(EditorInfo.IME_ACTION_SEND)
+        driver.dependencies.settle()
         assertTrue(driver.state.session.turns.isEmpty())
+    }
+
+    @Test
+    fun enterSends() {
+        driver.seen()
+        driver.field().text = "What is this?"
+        (driver.field() as EditText).onEditorAction(EditorInfo.IME_ACTION_SEND)
+        driver.dependencies.settle()
+        assertEquals("yes", driver.state.session.turns.single().answer)
+        assertEquals("", "${driver.field().text}")
+    }
+
+    @Test
+    fun suggestionsGiveWayToWhatIsTyped() {
+        driver.seen()
+        val preset = driver.state.presets.first()
+        assertTrue(driver.find(preset) != null)
+        driver.field().text = "Why"
+        assertNull(driver.find(preset))
+    }
+
+    @Test
+    fun anAnswerIsCopiedAndShared() {
+        driver.seen()
+        driver.ask("What is this?")
+        driver.touch(R.string.copy)
+        val copied = driver.app.getSystemService(ClipboardManager::class.java).primaryClip!!.getItemAt(0).text
+        assertEquals("yes", "$copied")
+        driver.touch(R.string.share)
+        val sent = sent()
+        assertEquals("text/plain" to "You: What is this?\nyes", sent.type to sent.getStringExtra(Intent.EXTRA_TEXT))
+    }
+
+    @Test
+    fun aConversationIsSharedWithItsPicture() {
+        driver.seen()
+        driver.ask("What is this?")
+        driver.ask("Why?")
+        choose(R.string.share_conversation)
+        val sent = sent()
+        assertEquals("You: What is this?\nyes\n\nYou: Why?\nyes", sent.getStringExtra(Intent.EXTRA_TEXT))
+        val name = sent.clipData!!.getItemAt(0).uri.lastPathSegment!!
+        val file = File(CaptureProvider.folder(driver.app), name)
+        assertTrue(Photos.bitmap(Photos.read(file)).sameAs(driver.state.picture))
+        assertEquals("image/png", sent.type)
+    }
+
+    private fun sent(): Intent {
+        val chooser = shadowOf(driver.activity).nextStartedActivity
+        assertEquals(Intent.ACTION_CHOOSER, chooser.action)
+        @Suppress("DEPRECATION")
+        return checkNotNull(chooser.getParcelableExtra(Intent.EXTRA_INTENT))
+    }
+
+    @Test
+    fun dictationIsOfferedOnlyWhereThePhoneRecognizesSpeech() {
+        driver.seen()
+        assertNull(driver.find(driver.string(R.string.dictate)))
+        val recognizer = ResolveInfo().apply {
+            activityInfo = ActivityInfo().apply {
+                packageName = "voice"
+                name = "Voice"
+            }
+        }
+        @Suppress("DEPRECATION")
+        shadowOf(driver.app.packageManager).addResolveInfoForIntent(Intent(RecognizerIntent.ACTION_RECOGNIZE_SPEECH), recognizer)
+        driver.change(PHONE)
+        driver.field().text = ""
+        driver.touch(R.string.dictate)
+        val asked = shadowOf(driver.activity).nextStartedActivityForResult
+        assertEquals("en-US", asked.intent.getStringExtra(RecognizerIntent.EXTRA_LANGUAGE))
+        val said = Intent().putStringArrayListExtra(RecognizerIntent.EXTRA_RESULTS, arrayListOf("what is this", "what is his"))
+        shadowOf(driver.activity).receiveResult(asked.intent, Activity.RESULT_OK, said)
+        assertEquals("what is this", "${driver.field().text}")
+    }
+
+    // --- a part of the picture
+
+    /** Drags over the enlarged picture from one corner to another; all as parts of its width and height. */
+    private fun drag(left: Float, top: Float, right: Float, bottom: Float) {
+        driver.layOut(driver.activity.window.decorView)
+        val view = driver.views().filterIsInstance<PartView>().single()
+        val place = FittedPicture(view.width, view.height, driver.state.pictureSize.first, driver.state.pictureSize.second).place
+        fun send(action: Int, x: Float, y: Float) =
+            view.dispatchTouchEvent(MotionEvent.obtain(0, 0, action, place.left + x * place.width, place.top + y * place.height, 0))
+        send(MotionEvent.ACTION_DOWN, left, top)
+        send(MotionEvent.ACTION_MOVE, right, bottom)
+        send(MotionEvent.ACTION_UP, right, bottom)
+    }
+
+    @Test
+    fun aPartOfThePictureIsAskedAboutAndTheWholeComesBack() {
+        driver.seen()
+        driver.ask("What is this?")
+        val whole = driver.state.picture
+        val size = driver.state.pictureSize
+        driver.touch(R.string.enlarge)
+        assertNull(driver.find(driver.string(R.string.ask_part)))
+        drag(0.5f, 0.5f, 1f, 1f)
+        driver.touch(R.string.ask_part)
+        assertEquals(size.first / 2 to size.second / 2, driver.state.pictureSize)
+        assertEquals(whole!!.getPixel(whole.width - 1, whole.height - 1), driver.state.picture!!.run { getPixel(width - 1, height - 1) })
+        assertTrue(driver.state.session.turns.isEmpty())
+        driver.ask("Read the text.")
+        driver.touch(R.string.whole_picture)
+        assertTrue(whole.sameAs(driver.state.picture))
+        assertEquals(listOf("What is this?"), driver.state.session.turns.map { it.question })
+        assertNull(driver.find(driver.string(R.string.whole_picture)))
+    }
+
+    @Test
+    fun theEnlargedPictureIsLeftByTheBackGesture() {
+        driver.seen()
+        driver.touch(R.string.enlarge)
+        drag(0.5f, 0.5f, 0.5f, 0.5f)
+        assertNull(driver.find(driver.string(R.string.ask_part)))
+        driver.swipeBack()
+        assertFalse(driver.state.isEnlarged)
+        assertTrue(driver.state.picture != null)
+        driver.touch(R.string.enlarge)
+        driver.touch(R.string.close)
+        assertFalse(driver.state.isEnlarged)
     }
 
     @Test
@@ -80,7 +214,7 @@ class ConversationTest : AppTestCase() {
         driver.camera.frame()
         driver.idle()
         driver.field().text = "What is this?"
-        driver.press(driver.string(R.string.ask))
+        driver.press(driver.string(R.string.send))
         driver.idle()
         assertTrue(driver.isSeen(R.string.phase_waiting, "What is this?"))
         driver.dependencies.settle()
@@ -94,7 +228,7 @@ class ConversationTest : AppTestCase() {
         driver.engine.meanwhile = {
             if (it == "piece 3") {
                 driver.idle()
-                assertNull(driver.find(driver.string(R.string.ask)))
+                assertNull(driver.find(driver.string(R.string.send)))
                 driver.press(driver.string(R.string.stop))
             }
         }
@@ -103,21 +237,24 @@ class ConversationTest : AppTestCase() {
         assertEquals(Ended.STOPPED, turn.ended)
         assertTrue(turn.answer.split(" ").size in 3..5)
         assertTrue(driver.isSeen(R.string.ended_stopped))
-        assertTrue(driver.find(driver.string(R.string.ask))!!.isEnabled)
+        assertTrue(driver.find(driver.string(R.string.send)) != null)
     }
 
     @Test
-    fun theStatsLineShowsTheSpeedAndCanBeHidden() {
+    fun timesAreShownOnRequest() {
         driver.seen()
         driver.engine.answers = Scenery::answer
         driver.ask("Describe the image.")
         val speed = "picture 2.4 s · first word 0.3 s · 12.5 tokens/s"
+        assertFalse("tokens" in driver.texts())
+        driver.touch(R.string.details)
         assertTrue(driver.texts(), speed in driver.texts().lines())
-        val used = driver.string(R.string.stats_context, driver.state.session.usedTokens, 512)
-        assertTrue(driver.texts(), used in driver.texts())
-        model.setStatsShown(false)
-        assertFalse("tokens/s" in driver.texts())
-        assertFalse(used in driver.texts())
+        driver.touch(R.string.details)
+        assertFalse("tokens" in driver.texts())
+        model.setDetailsShown(true)
+        driver.dependencies.settle()
+        driver.ask("Read the word.")
+        assertEquals(1, driver.texts().split("first word").size - 1) // the first was closed by hand
     }
 
     @Test
@@ -146,7 +283,7 @@ class ConversationTest : AppTestCase() {
         assertTrue(driver.isSeen(R.string.problem_full))
         assertEquals(long, "${driver.field().text}")
         driver.field().text = "What is this?"
-        driver.touch(R.string.ask)
+        driver.touch(R.string.send)
         assertEquals("yes", driver.state.session.turns.single().answer)
         assertFalse(driver.isSeen(R.string.problem_full))
     }
@@ -155,7 +292,7 @@ class ConversationTest : AppTestCase() {
     fun whatIsTypedMeanwhileIsNotOverwritten() {
         driver.seen()
         driver.field().text = List(450) { "red" }.joinToString(" ")
-        driver.press(driver.string(R.string.ask))
+        driver.press(driver.string(R.string.send))
         driver.field().text = "And"
         driver.dependencies.settle()
         assertTrue(driver.isSeen(R.string.problem_full))

@@ -81,7 +81,8 @@ private object English {
         val imported = listOfNotNull(state.library.importing, state.library.outdated)
         val files = state.bundles.map { it.name } + CheckedBundle.pictures.map { it.name } + imported
         val licenses = driver.app.assets.open("NOTICE.txt").use { it.readBytes().toString(Charsets.UTF_8) }
-        val quoted = said + shown + files + state.presets + driver.dependencies.settings.liveQuestion + licenses
+        val quoted = said + shown + files + state.presets + driver.dependencies.settings.liveQuestion +
+            driver.string(R.string.settings_guide_question) + driver.state.conversations.map { it.question } + licenses
         return quoted.filter { it.isNotEmpty() }.sortedByDescending { it.length }
     }
 

@@ -104,13 +104,22 @@ object Scenery {
         return answer.split(" ").map { "▁$it" } + "</s>"
     }
 
+    /** A photo for the documentation's screenshots, drawn for them. */
+    val photo = File(Golden.folder.parentFile.parentFile, "android_app/app/src/test/images/table.jpg")
+
+    /** What the camera and the picker see from now on. */
+    var seen = file
+
     private val said = listOf(
         "Describe the image." to "A red circle in the center, an orange star at the bottom left and a yellow word MAP at the bottom right.",
         "Read the word." to "MAP",
         "Where is the orange object?" to "at the bottom left",
+        "What is this?" to "Two oranges and a lime on a wooden table, next to a small sign.",
+        "Read the text." to "FRESH ORANGES 3 for $2",
+        "How much are the oranges?" to "Three oranges for two dollars.",
     )
 
-    fun bitmap(): Bitmap = Photos.bitmap(Photos.read(file))
+    fun bitmap(): Bitmap = Photos.bitmap(Photos.read(seen))
 }
 
 /** Dependencies with a fake engine, camera and threads, so that the test decides what runs when. */
@@ -137,6 +146,9 @@ class FakeDependencies(context: Context) : Dependencies(context) {
         }
     }
     private var nanos = 0L
+    var wall = 1_700_000_000_000L
+
+    override fun wallMs() = wall
 
     override fun nanoTime() = nanos
 

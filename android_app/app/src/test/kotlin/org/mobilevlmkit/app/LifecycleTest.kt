@@ -2,9 +2,11 @@ package org.mobilevlmkit.app
 
 import android.content.ComponentCallbacks2
 import android.graphics.Insets
+import android.graphics.Rect
 import android.os.Looper
 import android.view.ViewGroup
 import android.view.WindowInsets
+import android.widget.ScrollView
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
@@ -140,8 +142,18 @@ class LifecycleTest : AppTestCase() {
         val covered = Insets.of(0, 40, 0, 300)
         window.dispatchApplyWindowInsets(WindowInsets.Builder().setInsets(WindowInsets.Type.systemBars(), covered).build())
         driver.layOut(window)
-        val frame = driver.activity.findViewById<ViewGroup>(android.R.id.content).getChildAt(0)
-        assertEquals(40 to 300, frame.paddingTop to frame.paddingBottom)
+        val page = driver.views().filterIsInstance<ScrollView>().first()
+        assertEquals(40 to 300, page.paddingTop to page.paddingBottom)
+        driver.push()
+        driver.touch(R.string.look_again)
+        window.dispatchApplyWindowInsets(WindowInsets.Builder().setInsets(WindowInsets.Type.systemBars(), covered).build())
+        driver.layOut(window)
+        val pick = driver.find(driver.string(R.string.pick_photo_label))!!
+        val place = Rect(0, 0, pick.width, pick.height)
+        (window as ViewGroup).offsetDescendantRectToMyCoords(pick, place)
+        assertTrue("$place", place.bottom <= window.height - 300)
+        val finder = driver.views().first { it is ViewGroup && it.width == window.width && it.height == window.height }
+        assertTrue(finder.isShown) // the image is under the bars
     }
 
     @Test

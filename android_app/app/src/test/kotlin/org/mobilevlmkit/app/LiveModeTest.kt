@@ -1,5 +1,6 @@
 package org.mobilevlmkit.app
 
+import android.content.Intent
 import android.os.PowerManager
 import android.view.WindowManager
 import android.widget.EditText
@@ -19,9 +20,11 @@ class LiveModeTest : AppTestCase() {
     private fun begin(question: String = "What is this?") {
         driver.aiming()
         driver.touch(R.string.live_label)
-        driver.views().filterIsInstance<EditText>().first().setText(question)
+        field().setText(question)
         driver.touch(R.string.live_start)
     }
+
+    private fun field(): EditText = driver.activity.findViewById(R.id.live_question)
 
     private fun frame(edge: Int?) {
         driver.camera.frame(edge)
@@ -63,10 +66,12 @@ class LiveModeTest : AppTestCase() {
     fun itsQuestionIsSaved() {
         begin("Is there a dog?")
         driver.touch(R.string.live_end)
-        driver.touch(R.string.live_label)
-        assertEquals("Is there a dog?", "${driver.views().filterIsInstance<EditText>().first().text}")
-        driver.touch(R.string.cancel)
         assertNull(driver.state.live)
+        driver.app.die()
+        driver.start()
+        assertFalse(driver.state.isLiveMode)
+        driver.touch(R.string.live_label)
+        assertEquals("Is there a dog?", "${field().text}")
     }
 
     @Test
@@ -80,13 +85,14 @@ class LiveModeTest : AppTestCase() {
         begin()
         val flag = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
         assertEquals(flag, driver.activity.window.attributes.flags and flag)
-        assertNull(driver.find(driver.string(R.string.ask)))
+        assertNull(driver.find(driver.string(R.string.shutter)))
         driver.touch(R.string.live_end)
         assertEquals(0, driver.activity.window.attributes.flags and flag)
         assertNull(driver.state.live)
         val before = driver.engine.pictures
         frame(20)
         assertEquals(before, driver.engine.pictures)
+        driver.touch(R.string.pick_photo)
         driver.take()
         assertTrue(driver.state.picture != null)
     }
@@ -173,5 +179,38 @@ class LiveModeTest : AppTestCase() {
         later(2)
         frame(20)
         assertEquals(2, driver.engine.pictures)
+    }
+
+    @Test
+    fun theAppOpensInItIfTheUserWants() {
+        Settings(driver.app).opensLive = true
+        Settings(driver.app).liveQuestion = "What is this?"
+        driver.aiming()
+        assertTrue(driver.isSeen(R.string.live_waiting))
+        frame(80)
+        assertEquals("yes", driver.state.live?.answer)
+        driver.touch(R.string.live_end)
+        driver.leave()
+        driver.comeBack()
+        assertNull(driver.state.live) // once
+    }
+
+    @Test
+    fun theShortcutBeginsIt() {
+        driver.seen()
+        driver.controller.newIntent(Intent(MainActivity.LIVE))
+        driver.dependencies.settle()
+        assertTrue(driver.state.live != null)
+        assertNull(driver.state.picture)
+    }
+
+    @Test
+    fun theQuestionForPeopleWhoCannotSeeIsTakenFromTheSettings() {
+        driver.aiming()
+        model.go(Screen.SETTINGS)
+        driver.dependencies.settle()
+        assertTrue(driver.isSeen(R.string.hazard_limits))
+        driver.touch(R.string.settings_guide_use)
+        assertEquals(driver.string(R.string.settings_guide_question), driver.state.live?.question)
     }
 }

@@ -10,7 +10,9 @@ import android.hardware.camera2.CameraManager
 import android.media.ExifInterface
 import android.net.Uri
 import android.os.Looper
+import android.os.PowerManager
 import android.provider.MediaStore
+import android.view.MotionEvent
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
@@ -38,7 +40,6 @@ class PictureTest : AppTestCase() {
     @Test
     fun aPictureIsEncodedAtOnce() {
         driver.aiming()
-        assertTrue(driver.isSeen(R.string.phase_ready))
         driver.touch(R.string.shutter)
         driver.camera.frame()
         driver.idle()
@@ -222,6 +223,18 @@ class PictureTest : AppTestCase() {
     }
 
     @Test
+    fun heatIsNotAFailureOfTheCamera() {
+        driver.aiming()
+        shadowOf(driver.app.getSystemService(PowerManager::class.java)).setCurrentThermalStatus(PowerManager.THERMAL_STATUS_SEVERE)
+        driver.camera.onProblem!!(CameraProblem.FAILED)
+        driver.dependencies.settle()
+        assertTrue(driver.isSeen(R.string.camera_hot))
+        driver.camera.onAvailable!!()
+        driver.dependencies.settle()
+        assertEquals(CameraState.OPEN, driver.state.camera)
+    }
+
+    @Test
     fun aTurnOfTheScreenTurnsTheCamera() {
         driver.aiming()
         ShadowDisplayManager.changeDisplay(0, "+land")
@@ -267,6 +280,49 @@ class PictureTest : AppTestCase() {
         assertNull(driver.camera.onFrame)
         driver.comeBack()
         assertTrue(driver.camera.onFrame != null)
+    }
+
+    @Test
+    fun theCameraIsSetByItsControls() {
+        driver.aiming()
+        driver.touch(R.string.torch_on)
+        assertTrue(driver.camera.controls.isTorchOn)
+        driver.touch(R.string.torch_off)
+        model.adjust { copy(zoom = 3f, exposure = 0.5f, focus = 0.25f to 0.75f) }
+        driver.idle()
+        assertEquals(CameraControls(zoom = 3f, exposure = 0.5f, focus = 0.25f to 0.75f), driver.camera.controls)
+        driver.touch(R.string.switch_camera)
+        assertEquals(CameraControls(isFront = true), driver.camera.controls)
+        driver.take()
+        driver.touch(R.string.new_picture)
+        assertEquals(CameraControls(isFront = true), driver.camera.controls)
+    }
+
+    @Test
+    fun aTouchOnTheViewfinderFocusesThere() {
+        driver.aiming()
+        val finder = driver.views().single { "${it.contentDescription}" == driver.string(R.string.preview_label) }
+        driver.layOut(driver.activity.window.decorView)
+        for (action in listOf(MotionEvent.ACTION_DOWN, MotionEvent.ACTION_UP)) {
+            finder.dispatchTouchEvent(MotionEvent.obtain(0, 0, action, finder.width / 4f, finder.height / 2f, 0))
+        }
+        driver.idle()
+        assertEquals(0.25f to 0.5f, driver.camera.controls.focus)
+    }
+
+    @Test
+    fun aPictureSharedFromAnotherAppIsAskedAbout() {
+        driver.allowCamera()
+        driver.push()
+        shadowOf(driver.app.contentResolver).registerInputStreamSupplier(uri) { Scenery.file.inputStream() }
+        val shared = Intent(Intent.ACTION_SEND).setType("image/png").putExtra(Intent.EXTRA_STREAM, uri)
+        driver.start(intent = shared)
+        assertTrue(driver.state.picture!!.sameAs(Scenery.bitmap()))
+        assertEquals(Phase.IMAGE_READY, driver.state.session.phase)
+        model.go(Screen.ABOUT)
+        driver.controller.newIntent(shared)
+        driver.dependencies.settle()
+        assertEquals(Screen.CHAT to 2, driver.state.screen to driver.engine.pictures)
     }
 
     // --- photos

@@ -109,8 +109,23 @@ object ScreenStates {
         ScreenState("a question waiting") {
             seen()
             field().text = "What is this?"
-            press(string(R.string.ask))
+            press(string(R.string.send))
             idle()
+        },
+        ScreenState("enlarged") { seen().app.model.enlarge(true) },
+        ScreenState("a part of a picture") {
+            seen()
+            model().askAboutPart(org.mobilevlmkit.core.camera.Crop(40, 40, 200, 100))
+            dependencies.settle()
+            model().setDetailsShown(true)
+            ask("What is this?")
+        },
+        ScreenState("conversations") {
+            Settings(app).keep = Keep.ALL
+            seen()
+            ask("What is this?")
+            model().go(Screen.CONVERSATIONS)
+            dependencies.settle()
         },
         ScreenState("answered") {
             seen()
@@ -167,7 +182,7 @@ object ScreenStates {
             model().delete(state.bundles.single().copy(folder = folder("demo.mvlm")))
             model().go(Screen.CHAT)
         },
-        ScreenState("live mode to be begun", open = { touch(R.string.live_label) }) { aiming() },
+        ScreenState("live mode to be begun") { aiming().app.model.setLiveMode(true) },
         ScreenState("live mode looking") { live() },
         ScreenState("live mode answering") {
             live().engine.answers = Scenery::answer

@@ -61,20 +61,21 @@ class SettingsScreenTest : AppTestCase() {
         assertEquals("Half a quest", "${presets.text}")
     }
 
+    private val details get() = driver.views().filterIsInstance<Switch>().single { "${it.text}" == driver.string(R.string.show_details) }
+
     @Test
-    fun theStatsLineIsHiddenAndStaysSo() {
+    fun detailsAreOpenedAndStaySo() {
         driver.seen()
         driver.ask("What is this?")
         val stats = driver.string(R.string.stats_first, driver.state.session.turns.single().stats!!.firstTokenS)
-        assertTrue(stats in driver.texts())
-        open()
-        val switch = driver.views().filterIsInstance<Switch>().single()
-        assertTrue(switch.isChecked)
-        switch.performClick()
-        driver.touch(R.string.back)
         assertFalse(stats in driver.texts())
+        open()
+        assertFalse(details.isChecked)
+        details.performClick()
+        driver.touch(R.string.back)
+        assertTrue(stats in driver.texts())
         driver.dieAndComeBack()
         open()
-        assertFalse(driver.views().filterIsInstance<Switch>().single().isChecked)
+        assertTrue(details.isChecked)
     }
 }

@@ -194,6 +194,13 @@ class WelcomeScreenTest : AppTestCase() {
         assertEquals(0, driver.activity.window.attributes.flags and flag)
     }
 
+    @Test
+    fun aModelOpenedInAFileManagerIsImported() {
+        shadowOf(driver.app.contentResolver).registerInputStreamSupplier(uri) { TestBundle().zipped().inputStream() }
+        driver.start(intent = Intent(Intent.ACTION_VIEW).setDataAndType(uri, "application/zip"))
+        assertEquals("demo.mvlm", driver.state.session.bundle)
+    }
+
     // --- mvlm push
 
     @Test

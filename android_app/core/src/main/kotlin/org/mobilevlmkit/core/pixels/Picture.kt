@@ -15,6 +15,17 @@ interface Picture {
     fun readRow(y: Int, into: IntArray, at: Int)
 }
 
+/** A copy of the part [crop] of the picture. */
+fun Picture.cropped(crop: Crop): ArrayPicture {
+    val part = IntArray(crop.width * crop.height)
+    val row = IntArray(width)
+    for (y in 0 until crop.height) {
+        readRow(crop.top + y, row, 0)
+        System.arraycopy(row, crop.left, part, y * crop.width, crop.width)
+    }
+    return ArrayPicture(crop.width, crop.height, part)
+}
+
 /** A picture in memory: [pixels] holds at least [width] × [height] ints 0x??RRGGBB, row by row. */
 class ArrayPicture(override val width: Int, override val height: Int, val pixels: IntArray) : Picture {
     init {
@@ -26,13 +37,6 @@ class ArrayPicture(override val width: Int, override val height: Int, val pixels
 
     override fun readRow(y: Int, into: IntArray, at: Int) {
         System.arraycopy(pixels, y * width, into, at, width)
-    }
-
-    /** A copy of the part [crop] of it. */
-    fun cropped(crop: Crop): ArrayPicture {
-        val part = IntArray(crop.width * crop.height)
-        for (y in 0 until crop.height) System.arraycopy(pixels, (crop.top + y) * width + crop.left, part, y * crop.width, crop.width)
-        return ArrayPicture(crop.width, crop.height, part)
     }
 
     companion object {

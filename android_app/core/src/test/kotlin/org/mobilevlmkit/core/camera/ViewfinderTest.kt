@@ -3,6 +3,7 @@ package org.mobilevlmkit.core.camera
 import org.junit.Assert.assertEquals
 import org.junit.Test
 import org.mobilevlmkit.core.pixels.ArrayPicture
+import org.mobilevlmkit.core.pixels.cropped
 
 /** What is seen is what is asked about. */
 class ViewfinderTest {
