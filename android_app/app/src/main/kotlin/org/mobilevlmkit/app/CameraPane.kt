@@ -166,7 +166,7 @@ class CameraPane(private val ui: Ui, private val model: AppModel, private val ac
                 addView(
                     it,
                     LinearLayout.LayoutParams(ui.dp(SIDE), ui.dp(SIDE)).apply {
-                        setMargins(ui.dp(3), ui.dp(3), ui.dp(3), ui.dp(3))
+                        setMargins(ui.dp(2), ui.dp(2), ui.dp(2), ui.dp(2))
                     },
                 )
             }
