@@ -5,6 +5,7 @@ import android.graphics.Rect
 import android.text.InputType
 import android.view.Gravity
 import android.view.HapticFeedbackConstants
+import android.view.MotionEvent
 import android.view.View
 import android.view.ViewGroup
 import android.view.inputmethod.EditorInfo
@@ -104,7 +105,14 @@ class CameraPane(private val ui: Ui, private val model: AppModel, private val ac
         @SuppressLint("ClickableViewAccessibility") // the camera focuses by itself
         viewfinder.setOnTouchListener(touch)
         // The space between is the viewfinder's, except where there is something to read.
-        middleScroll.setOnTouchListener { _, event -> isMiddleEmpty && touch.onTouch(viewfinder, event) }
+        middleScroll.setOnTouchListener { _, event -> isMiddleEmpty && touch.onTouch(viewfinder, onViewfinder(event)) }
+    }
+
+    /** A touch of the space between, in the viewfinder's coordinates. */
+    private fun onViewfinder(event: MotionEvent): MotionEvent {
+        val place = Rect()
+        (view as ViewGroup).offsetDescendantRectToMyCoords(middleScroll, place)
+        return MotionEvent.obtain(event).apply { offsetLocation(place.left.toFloat(), place.top.toFloat()) }
     }
 
     private val isMiddleEmpty get() = listOf(problem.view, notice.view, live.view).all { it.visibility == View.GONE }

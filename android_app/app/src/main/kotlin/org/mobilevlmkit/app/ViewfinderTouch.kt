@@ -10,6 +10,7 @@ import android.view.View
 /** Touches on the viewfinder: a tap focuses, a pinch zooms, a drag up or down makes it brighter or darker. */
 class ViewfinderTouch(ui: Ui, private val model: AppModel, private val onFocus: (Float, Float) -> Unit) : View.OnTouchListener {
     private var size = 1 to 1
+    private val forget = Runnable { model.adjust { copy(focus = null) } } // the phone has moved since
     private val taps = GestureDetector(
         ui.context,
         object : GestureDetector.SimpleOnGestureListener() {
@@ -41,7 +42,14 @@ class ViewfinderTouch(ui: Ui, private val model: AppModel, private val onFocus: 
         size = maxOf(1, view.width) to maxOf(1, view.height)
         pinches.onTouchEvent(event)
         taps.onTouchEvent(event)
+        view.removeCallbacks(forget)
+        view.postDelayed(forget, FOCUSED_MS)
         return true
+    }
+
+    private companion object {
+        /** How long the camera stays focused where the user wanted it. */
+        const val FOCUSED_MS = 5_000L
     }
 }
 

@@ -301,13 +301,17 @@ class PictureTest : AppTestCase() {
     @Test
     fun aTouchOnTheViewfinderFocusesThere() {
         driver.aiming()
-        val finder = driver.views().single { "${it.contentDescription}" == driver.string(R.string.preview_label) }
-        driver.layOut(driver.activity.window.decorView)
+        val window = driver.activity.window.decorView
+        driver.layOut(window)
         for (action in listOf(MotionEvent.ACTION_DOWN, MotionEvent.ACTION_UP)) {
-            finder.dispatchTouchEvent(MotionEvent.obtain(0, 0, action, finder.width / 4f, finder.height / 2f, 0))
+            window.dispatchTouchEvent(MotionEvent.obtain(0, 0, action, window.width / 4f, window.height / 2f, 0))
         }
         driver.idle()
-        assertEquals(0.25f to 0.5f, driver.camera.controls.focus)
+        val (x, y) = checkNotNull(driver.camera.controls.focus)
+        assertEquals(0.25f, x, 0.01f)
+        assertEquals(0.5f, y, 0.01f)
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(6))
+        assertNull(driver.camera.controls.focus) // wherever the camera sees fit
     }
 
     @Test
