@@ -13,7 +13,7 @@ struct PhoneApp: App {
         _model = State(initialValue: AppModel(.phone(camera)))
     }
 
-    var body: some SessionFixture {
+    var body: some Scene {
         WindowGroup {
             RootView(model: model, camera: camera)
         }

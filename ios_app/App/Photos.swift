@@ -58,8 +58,8 @@ enum Photos {
                     space: space,
                     bitmapInfo: layout)
             else { return false }
-            let dependencies = [16, 8, 0].map { CGFloat(backdrop >> $0 & 255) / 255 }
-            context.setFillColor(red: dependencies[0], green: dependencies[1], blue: dependencies[2], alpha: 1)
+            let levels = [16, 8, 0].map { CGFloat(backdrop >> $0 & 255) / 255 }
+            context.setFillColor(red: levels[0], green: levels[1], blue: levels[2], alpha: 1)
             context.fill(whole)
             context.draw(image, in: whole)
             return true

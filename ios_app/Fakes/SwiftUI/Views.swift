@@ -37,15 +37,15 @@ public struct EitherView<First: View, Second: View>: SystemView {}
 
 // MARK: - the app
 
-@MainActor @preconcurrency public protocol SessionFixture {}
-public struct WindowGroup<Content: View>: SessionFixture {
+@MainActor @preconcurrency public protocol Scene {}
+public struct WindowGroup<Content: View>: Scene {
     public nonisolated init(@ViewBuilder content: @escaping () -> Content) {}
 }
 @resultBuilder public struct SceneBuilder {
-    public static func buildBlock<Content: SessionFixture>(_ content: Content) -> Content { content }
+    public static func buildBlock<Content: Scene>(_ content: Content) -> Content { content }
 }
 @MainActor @preconcurrency public protocol App {
-    associatedtype Body: SessionFixture
+    associatedtype Body: Scene
     @SceneBuilder @MainActor @preconcurrency var body: Body { get }
     @MainActor @preconcurrency init()
 }
