@@ -21,6 +21,7 @@ struct ConversationPane: View {
                             turns
                         }
                         if let status = model.status { Text(status).foregroundStyle(.secondary) }
+                        if let verified = model.session.verified { ProgressView(value: verified) }
                         if model.canAsk, !model.settings.presets.isEmpty { presets }
                         Color.clear.frame(height: 1).id(Self.end)
                     }

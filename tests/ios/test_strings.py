@@ -23,6 +23,8 @@ IOS_ALONE = {
     *THERMAL,
     "about_engine",
     "about_text_ios",
+    "phase_checking",
+    "phase_preparing",
     "problem_memory_detail_ios",
     "problem_memory_tight_ios",
     "settings_units",

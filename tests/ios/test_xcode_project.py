@@ -162,3 +162,20 @@ def test_the_app_has_no_network_access() -> None:
             if file.suffix in {".swift", ".h", ".entitlements"}:
                 found = re.search(ways, re.sub(r"<!DOCTYPE[^>]*>", "", file.read_text()))
                 assert not found, f"{file}: {found}"
+
+
+def test_large_files_are_read_into_one_buffer() -> None:
+    """FileHandle returns autoreleased data, which one long job keeps until its end."""
+    for file in (IOS / "Sources").rglob("*.swift"):
+        assert not re.search(r"\bFileHandle\(", file.read_text()), file
+
+
+def test_fakes_have_apples_names_and_none_of_the_tests() -> None:
+    """The app type-checks against a fake with a wrong name, but doesn't build with Xcode."""
+    declared = r"^\S.*?\b(?:class|struct|enum|protocol|actor)\s+(\w+)"
+    fakes, tests = (
+        {name for file in (IOS / folder).rglob("*.swift") for name in re.findall(declared, file.read_text(), re.M)}
+        for folder in ("Fakes", "Tests")
+    )
+    assert fakes & tests == set()
+    assert {"App", "Scene", "View", "WindowGroup"} <= fakes

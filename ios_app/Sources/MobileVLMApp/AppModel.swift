@@ -191,8 +191,10 @@ public final class AppModel {
         set { if newValue.isEmpty, !pushed.isEmpty { back() } }
     }
 
-    /// Whether the display must stay on, because the user only watches.
-    public var staysAwake: Bool { live != nil || check?.isRunning == true }
+    /// Whether the display must stay on, because the user only watches; an import or a load would stop with it.
+    public var staysAwake: Bool {
+        live != nil || check?.isRunning == true || library.importing != nil || session.phase == .loading
+    }
 
     // MARK: - conversation
 

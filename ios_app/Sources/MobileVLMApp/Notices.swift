@@ -129,7 +129,7 @@ extension AppModel {
         if let waiting = session.waitingQuestion { return LocalizedText("phase_waiting", .text(waiting)) }
         switch session.phase {
         case .idle: return LocalizedText("phase_idle")
-        case .loading, .suspended: return LocalizedText("phase_loading", .count(Int(session.loadProgress * 100)))
+        case .loading, .suspended: return LocalizedText(session.verified == nil ? "phase_preparing" : "phase_checking")
         case .failed: return nil
         case .checking: return LocalizedText("check_running")
         case .answering: return LocalizedText("phase_answering")

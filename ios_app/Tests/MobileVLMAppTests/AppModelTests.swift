@@ -33,11 +33,14 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         let whole = Task { await fixture.model.importBundle(file) }
         try await eventually("the import is reported as complete") { fixture.model.library.importing?.progress == 1 }
         XCTAssertEqual(fixture.model.library.importing?.name, "demo.mvlm.zip")
+        XCTAssertTrue(fixture.model.staysAwake, "an import would stop with the display")
         let second = await fixture.model.library.add(file)
         XCTAssertNil(second, "one import at a time")
         gate.signal()
         await whole.value
         XCTAssertNil(fixture.model.library.importing)
+        await fixture.model.settle()
+        XCTAssertFalse(fixture.model.staysAwake)
         fixture.facts.change { $0 = AppFixture.Facts(beforeImport: { gate.wait() }) }
         let other = try fixture.zipped("other", TestBundle(kitVersion: "0.2.0", largest: 1000))
         let cancelled = Task { await fixture.model.importBundle(other) }

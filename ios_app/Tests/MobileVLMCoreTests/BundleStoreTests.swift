@@ -59,7 +59,7 @@ final class BundleStoreTests: XCTestCase {
         try zip.write(to: file)
         let archive = try ZipArchive(file, name: "large.zip")
         var got = Data()
-        try archive.read(archive.entries[0]) { got += $0 }
+        try archive.read(archive.entries[0]) { got.append(contentsOf: $0) }
         XCTAssertEqual(got, content)
     }
 
@@ -231,6 +231,33 @@ final class BundleStoreTests: XCTestCase {
         try Data("{}".utf8).write(to: outside)
         try FileManager.default.createSymbolicLink(at: file, withDestinationURL: outside)
         assertThrows("tokenizer.json", "missing") { try BundleFiles.verify(stored.folder) }
+    }
+
+    func testUnchangedFilesAreHashedOnce() throws {
+        let stored = try add(TestBundle().zipped())
+        func hashed(_ bundle: URL) throws -> Bool {
+            var isHashed = false
+            XCTAssertEqual(try BundleFiles.verifyChanged(bundle) { _, _ in isHashed = true }.id, stored.manifest?.id)
+            return isHashed
+        }
+        XCTAssertFalse(try hashed(stored.folder), "the import hashed it")
+        let copy = folder.appending(path: "bundles/copy.mvlm")
+        try FileManager.default.copyItem(at: stored.folder, to: copy)
+        XCTAssertTrue(try hashed(copy), "a copy may differ")
+        XCTAssertFalse(try hashed(copy))
+        // The same bytes, written later:
+        let file = stored.folder.appending(path: "tokenizer.json")
+        try Data(contentsOf: file).write(to: file)
+        XCTAssertTrue(try hashed(stored.folder))
+        XCTAssertFalse(try hashed(stored.folder))
+        // Others of the same size:
+        try Data("[]".utf8).write(to: file)
+        assertThrows("tokenizer.json", "damaged") { try BundleFiles.verifyChanged(stored.folder) }
+        assertThrows("tokenizer.json", "damaged") { try BundleFiles.verifyChanged(stored.folder) }
+        try Data("{}".utf8).write(to: file)
+        XCTAssertTrue(try hashed(stored.folder))
+        try FileManager.default.removeItem(at: file)
+        assertThrows("tokenizer.json", "missing") { try BundleFiles.verifyChanged(stored.folder) }
     }
 
     func testNamesAreSafeOnAnyFileSystem() {

@@ -32,7 +32,10 @@ final class InflaterTests: XCTestCase {
         let inflater = Inflater()
         var content = Data(), at = 0
         while at < packed.count {
-            guard try inflater.inflate(Data(packed[at..<min(at + part, packed.count)]), { content += $0 }) else { return nil }
+            let isGood = try Data(packed[at..<min(at + part, packed.count)]).withUnsafeBytes { bytes in
+                try inflater.inflate(bytes) { content.append(contentsOf: $0) }
+            }
+            guard isGood else { return nil }
             at += part
         }
         return content

@@ -36,6 +36,7 @@ final class ModelLoaderTests: XCTestCase {
 
     func testLoadsAValidBundleAndReportsHowWellItFits() async throws {
         let shares = Log()
+        VerifiedStamp.delete(in: bundle)
         let model = try await loader().load(bundle) { shares.add("\($0)") }
         XCTAssertEqual(shares.all.last, "1.0")
         XCTAssertEqual(model.memory, .fits)
@@ -68,6 +69,17 @@ final class ModelLoaderTests: XCTestCase {
         let result = await cancelled.result
         XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError, "\($0)") }
         XCTAssertEqual(opened.all, [])
+    }
+
+    func testTheBundleIsHashedAgainAfterTheEngineFailed() async throws {
+        let shares = Log()
+        _ = try await loader().load(bundle) { shares.add("\($0)") }
+        XCTAssertEqual(shares.all, [], "the import hashed it")
+        let failing = ModelLoader(availableMemory: { .max }, openEngine: { _, _ in throw EngineError("engine: no") })
+        let result = await Task { [bundle = bundle!] in try await failing.load(bundle) { _ in } }.result
+        assertThrows("engine: no") { try result.get() }
+        _ = try await loader().load(bundle) { shares.add("\($0)") }
+        XCTAssertEqual(shares.all.last, "1.0")
     }
 
     func testTheSessionReportsWhyAndContinuesWithAnother() async throws {

@@ -32,12 +32,12 @@ final class VLMSessionTests: XCTestCase {
 
     func testTheProgressOfALoadIsReported() async throws {
         let fixture = SessionFixture(whileLoading: { session in
-            try await eventually("it is reported") { await session.state.loadProgress > 0 }
+            try await eventually("it is reported") { await session.state.verified != nil }
         })
         await fixture.session.open(SessionFixture.folder)
         await fixture.session.settle()
         await expect(fixture.session, .ready)
-        XCTAssertEqual(fixture.states.all.map(\.loadProgress), [0, 0.5, 0])
+        XCTAssertEqual(fixture.states.all.map(\.verified), [nil, 0.5, nil])
     }
 
     func testAFollowUpFeedsOnlyWhatIsNew() async throws {

@@ -21,7 +21,7 @@ struct BundleArchive {
             throw BundleError("\(zip.name): \(entry.name): got a larger file, expected at most \(ManifestReader.maxBytes) bytes")
         }
         var bytes = Data()
-        try zip.read(entry) { bytes += $0 }
+        try zip.read(entry) { bytes.append(contentsOf: $0) }
         return bytes
     }
 
@@ -40,9 +40,9 @@ struct BundleArchive {
             }
             let file = folder.appending(path: listed.path)
             var digest = SHA256Digest()
-            try write(file) { handle in
+            try write(file) { disk in
                 try zip.read(entry) { content in
-                    try handle.write(contentsOf: content)
+                    try disk.write(content)
                     digest.update(content)
                     done += Int64(content.count)
                     progress(done, manifest.totalBytes)
@@ -52,14 +52,12 @@ struct BundleArchive {
         }
     }
 
-    private func write(_ file: URL, _ content: (FileHandle) throws -> Void) throws {
+    private func write(_ file: URL, _ content: (DiskFile) throws -> Void) throws {
         do {
             try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
-            try Data().write(to: file, options: .withoutOverwriting)
-            let handle = try FileHandle(forWritingTo: file)
-            defer { try? handle.close() }
-            try content(handle)
-            try handle.synchronize()
+            let disk = try DiskFile(creating: file)
+            try content(disk)
+            try disk.synchronize()
         } catch let error as BundleError {
             throw error
         } catch let error as CancellationError {

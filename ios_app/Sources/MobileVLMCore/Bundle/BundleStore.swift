@@ -84,6 +84,7 @@ public struct BundleStore: Sendable {
         try requireRoom(manifest.totalBytes, name: name)
         try archive.unpack(manifest, into: partial, progress: progress)
         try bytes.write(to: partial.appending(path: ManifestReader.fileName))
+        VerifiedStamp(partial, manifest).save(in: partial)
         return describe(try moveIntoPlace(partial, manifest, name: Self.safeName(name)))
     }
 

@@ -16,25 +16,23 @@ final class Inflater {
     deinit { inflateEnd(&stream) }
 
     /// Passes the decompressed `part` to `see`; returns false if it isn't deflate data or continues after its end.
-    func inflate(_ part: Data, _ see: (Data) throws -> Void) throws -> Bool {
-        var bytes = [UInt8](part)
-        return try bytes.withUnsafeMutableBufferPointer { input in
-            stream.next_in = input.baseAddress
-            stream.avail_in = UInt32(input.count)
-            repeat {
-                if isDone { return stream.avail_in == 0 }
-                let status = room.withUnsafeMutableBufferPointer { output in
-                    stream.next_out = output.baseAddress
-                    stream.avail_out = UInt32(output.count)
-                    return CZlib.inflate(&stream, Z_NO_FLUSH)
-                }
-                if status == Z_BUF_ERROR { return true }  // zlib had no more output
-                guard status == Z_OK || status == Z_STREAM_END else { return false }
-                isDone = status == Z_STREAM_END
-                let count = room.count - Int(stream.avail_out)
-                if count > 0 { try see(Data(room[..<count])) }
-            } while stream.avail_in > 0 || stream.avail_out == 0
-            return true
-        }
+    func inflate(_ part: UnsafeRawBufferPointer, _ see: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
+        // zlib only reads its input.
+        stream.next_in = UnsafeMutablePointer(mutating: part.bindMemory(to: UInt8.self).baseAddress)
+        stream.avail_in = UInt32(part.count)
+        repeat {
+            if isDone { return stream.avail_in == 0 }
+            let status = room.withUnsafeMutableBufferPointer { output in
+                stream.next_out = output.baseAddress
+                stream.avail_out = UInt32(output.count)
+                return CZlib.inflate(&stream, Z_NO_FLUSH)
+            }
+            if status == Z_BUF_ERROR { return true }  // zlib had no more output
+            guard status == Z_OK || status == Z_STREAM_END else { return false }
+            isDone = status == Z_STREAM_END
+            let count = room.count - Int(stream.avail_out)
+            if count > 0 { try room.withUnsafeBytes { try see(UnsafeRawBufferPointer(rebasing: $0[..<count])) } }
+        } while stream.avail_in > 0 || stream.avail_out == 0
+        return true
     }
 }

@@ -11,8 +11,8 @@ public struct SHA256Digest {
 
         public init() {}
 
-        public mutating func update(_ bytes: some DataProtocol) {
-            hasher.update(data: bytes)
+        public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+            hasher.update(bufferPointer: bytes)
         }
 
         /// The hash in lower-case hexadecimal.
@@ -24,8 +24,8 @@ public struct SHA256Digest {
 
         public init() {}
 
-        public mutating func update(_ bytes: some DataProtocol) {
-            for region in bytes.regions { region.withUnsafeBytes { hasher.update($0) } }
+        public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+            hasher.update(bytes)
         }
 
         /// The hash in lower-case hexadecimal.
@@ -37,7 +37,7 @@ public struct SHA256Digest {
     /// The hash of `bytes`, in lower-case hexadecimal.
     public static func hex(of bytes: some DataProtocol) -> String {
         var digest = SHA256Digest()
-        digest.update(bytes)
+        for region in bytes.regions { region.withUnsafeBytes { digest.update($0) } }
         return digest.hex()
     }
 }

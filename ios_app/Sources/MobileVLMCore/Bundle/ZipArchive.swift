@@ -15,21 +15,21 @@ final class ZipArchive {
 
     private static let maxEntries: UInt64 = 10_000
     private static let maxDirectory: UInt64 = 1 << 24
-    private static let chunk: UInt64 = 1 << 18
+    private static let chunk = 1 << 18
 
     let name: String
     private(set) var entries = [Entry]()
-    private let handle: FileHandle
+    private let file: DiskFile
 
     /// Opens `file`; errors refer to it as `name`.
     ///
     /// - Throws: `BundleError` if it isn't a zip file, has a path outside the folder or a duplicate, or is too large.
     init(_ file: URL, name: String) throws {
         self.name = name
-        guard let handle = try? FileHandle(forReadingFrom: file) else {
+        guard let opened = try? DiskFile(reading: file) else {
             throw BundleError("\(name): can't be opened, expected a zipped bundle")
         }
-        self.handle = handle
+        self.file = opened
         let directory = try findDirectory()
         guard directory.count <= Self.maxEntries, directory.bytes <= Self.maxDirectory else {
             throw BundleError("\(name): got \(directory.count) entries, expected at most \(Self.maxEntries)")
@@ -46,33 +46,34 @@ final class ZipArchive {
         }
     }
 
-    deinit { try? handle.close() }
-
     /// Passes the content of `entry` to `see` in parts.
     ///
     /// - Throws: `BundleError` if the archive is damaged; what `see` throws; `CancellationError`.
-    func read(_ entry: Entry, _ see: (Data) throws -> Void) throws {
+    func read(_ entry: Entry, _ see: (UnsafeRawBufferPointer) throws -> Void) throws {
         var local = try read(at: entry.header, 30)[...]
         guard try number(4, &local) == 0x0403_4b50 else { throw damaged("a local header is missing") }
         local = local.dropFirst(22)
         var at = entry.header + 30 + (try number(2, &local)) + (try number(2, &local))
         var left = entry.storedBytes
         var got: UInt64 = 0
-        func give(_ content: Data) throws {
+        func give(_ content: UnsafeRawBufferPointer) throws {
             got += UInt64(content.count)
             if got > entry.bytes { throw damaged("\(shown(entry.name)) is longer than it says") }
             try see(content)
         }
         let inflater = entry.isDeflated ? Inflater() : nil
+        var room = [UInt8](repeating: 0, count: Self.chunk)
         while left > 0 {
             try Task.checkCancellation()
-            let part = Data(try read(at: at, min(left, Self.chunk)))
-            at += UInt64(part.count)
-            left -= UInt64(part.count)
-            if let inflater {
-                guard try inflater.inflate(part, give) else { throw damaged("\(shown(entry.name)) can't be decompressed") }
-            } else {
-                try give(part)
+            try room.withUnsafeMutableBytes { room in
+                let part = UnsafeMutableRawBufferPointer(rebasing: room[..<Int(min(left, UInt64(room.count)))])
+                try fill(part, at: at)
+                at += UInt64(part.count)
+                left -= UInt64(part.count)
+                guard let inflater else { return try give(UnsafeRawBufferPointer(part)) }
+                guard try inflater.inflate(UnsafeRawBufferPointer(part), give) else {
+                    throw damaged("\(shown(entry.name)) can't be decompressed")
+                }
             }
         }
         if got != entry.bytes { throw damaged("\(shown(entry.name)) has \(got) bytes of \(entry.bytes)") }
@@ -81,7 +82,7 @@ final class ZipArchive {
     // MARK: - the directory
 
     private func findDirectory() throws -> (offset: UInt64, bytes: UInt64, count: UInt64) {
-        let size = (try? handle.seekToEnd()) ?? 0
+        let size = (try? file.bytes()) ?? 0
         // The end record is 22 bytes and a comment of at most 65,535.
         let tail = min(size, 22 + 65_535)
         let bytes = try read(at: size - tail, tail)
@@ -135,16 +136,14 @@ final class ZipArchive {
     // MARK: - bytes
 
     private func read(at offset: UInt64, _ count: UInt64) throws -> [UInt8] {
-        guard count <= Int.max,
-            let got = try? {
-                try handle.seek(toOffset: offset); return try handle.read(upToCount: Int(count))
-            }(),
-            got.count == count
-        else {
-            if count == 0 { return [] }
-            throw damaged("it is cut short")
-        }
-        return [UInt8](got)
+        guard count <= Self.maxDirectory else { throw damaged("it is cut short") }
+        var bytes = [UInt8](repeating: 0, count: Int(count))
+        try bytes.withUnsafeMutableBytes { try fill($0, at: offset) }
+        return bytes
+    }
+
+    private func fill(_ room: UnsafeMutableRawBufferPointer, at offset: UInt64) throws {
+        guard let got = try? file.read(into: room, at: offset), got == room.count else { throw damaged("it is cut short") }
     }
 
     private func number(_ bytes: UInt64, _ rest: inout ArraySlice<UInt8>) throws -> UInt64 {

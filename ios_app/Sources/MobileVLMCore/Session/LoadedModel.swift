@@ -47,7 +47,7 @@ public final class LoadedModel: @unchecked Sendable {
     }
 }
 
-/// Loads bundles: verifies every file, checks memory, and loads the programs.
+/// Loads bundles: verifies what has changed, checks memory, and loads the programs.
 public struct ModelLoader: Sendable {
     /// Which of the manifest's artifacts the engine runs.
     public static let backend = "coreml"
@@ -70,11 +70,11 @@ public struct ModelLoader: Sendable {
         self.openEngine = openEngine
     }
 
-    /// Loads the bundle in `folder`; `progress` receives the fraction verified.
+    /// Loads the bundle in `folder`; `progress` receives the fraction verified, up to 1, if its files must be hashed.
     ///
     /// - Throws: `BundleError` if it is damaged or has no program for this app; `MemoryError`; `EngineError`; `CancellationError`.
     public func load(_ folder: URL, progress: @escaping @Sendable (Double) -> Void) async throws -> LoadedModel {
-        let manifest = try BundleFiles.verify(folder) { done, total in progress(Double(done) / Double(max(total, 1))) }
+        let manifest = try BundleFiles.verifyChanged(folder) { done, total in progress(Double(done) / Double(max(total, 1))) }
         guard manifest.artifacts[Self.backend] != nil else {
             let found = manifest.artifacts.keys.sorted().joined(separator: ", ")
             throw BundleError("\(folder.path): got artifacts for \(found.isEmpty ? "nothing" : found), expected \(Self.backend)")
@@ -85,7 +85,13 @@ public struct ModelLoader: Sendable {
         let tokenizer = try Tokenizer(folder.appending(path: manifest.tokenizerModel))
         try Task.checkCancellation()
         let began = now()
-        let engine = try await openEngine(folder, manifest)
+        let engine: any VLMEngine
+        do {
+            engine = try await openEngine(folder, manifest)
+        } catch let error as EngineError {
+            VerifiedStamp.delete(in: folder)  // the next try looks for damage
+            throw error
+        }
         return LoadedModel(
             folder: folder, manifest: manifest, engine: engine, tokenizer: tokenizer, memory: memory,
             loadSeconds: (now() - began).inSeconds)

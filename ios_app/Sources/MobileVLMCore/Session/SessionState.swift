@@ -66,8 +66,8 @@ public struct SessionState: Sendable, Equatable {
     public internal(set) var phase = Phase.idle
     /// The selected bundle's name.
     public internal(set) var bundle: String?
-    /// Fraction of the bundle verified, 0 to 1.
-    public internal(set) var loadProgress = 0.0
+    /// While a load hashes the bundle's files: the fraction done, 0 to 1. Nil before and afterwards, while the engine loads.
+    public internal(set) var verified: Double?
     /// The picture's number; changes with each `show`, `clear`, `close` and change of bundle.
     public internal(set) var picture = 0
     /// Whether encoding hasn't begun, so that replacing the picture costs nothing.

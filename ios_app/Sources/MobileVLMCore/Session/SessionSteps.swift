@@ -22,9 +22,9 @@ extension VLMSession {
     private func loadModel() async {
         guard let folder = requestedBundle else { return }
         let startCount = openCount
-        loadProgress = 0
+        verified = 0
         let task = Task { [load] in
-            try await load(folder) { share in Task { await self.verified(share, of: folder) } }
+            try await load(folder) { share in Task { await self.onVerified(share, of: folder) } }
         }
         loading = task
         publish()
@@ -48,9 +48,9 @@ extension VLMSession {
         }
     }
 
-    private func verified(_ share: Double, of folder: URL) {
-        guard running == .load, requestedBundle == folder, share > loadProgress else { return }
-        loadProgress = share
+    private func onVerified(_ share: Double, of folder: URL) {
+        guard running == .load, requestedBundle == folder, share > verified else { return }
+        verified = share
         publish()
     }
 

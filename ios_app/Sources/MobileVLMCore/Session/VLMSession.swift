@@ -43,7 +43,7 @@ public actor VLMSession {
     var checking: Task<Void, any Error>?
     var hasFailedToLoad = false
     var isStopping = false
-    var loadProgress = 0.0
+    var verified = 0.0
     var imageSeconds = 0.0
     var usedTokens = 0
     var problem: Problem?
@@ -308,7 +308,7 @@ public actor VLMSession {
         var new = SessionState()
         new.phase = phase
         new.bundle = requestedBundle?.deletingPathExtension().lastPathComponent
-        new.loadProgress = running == .load ? loadProgress : 0
+        new.verified = running == .load && verified > 0 && verified < 1 ? verified : nil
         new.picture = pictureNumber
         new.isPictureWaiting = newPicture != nil
         new.turns = turns
