@@ -17,12 +17,14 @@ extension Dependencies {
             captures: .temporaryDirectory.appending(path: "captures"),
             phone: .this,
             camera: camera,
-            openEngine: { folder, manifest, units in try await CoreMLEngine.open(folder, manifest, on: units) },
+            openEngine: { folder, manifest, units, foreground in
+                try await CoreMLEngine.open(folder, manifest, on: units, foreground: foreground)
+            },
             decodePhoto: { bytes, backdrop in try Photos.read(bytes, over: backdrop) },
             decodeExactly: { file in try Photos.exact(file) },
             openPickedFile: PickedFile.open,
             keepFromBackup: Backup.exclude,
-            sweep: { ids in CompiledModels.inCaches.sweep(keeping: ids) },
+            sweep: { ids in CompiledModels.inApplicationSupport.sweep(keeping: ids) },
             speaker: PhoneSpeaker(),
             announce: { words in
                 AccessibilityNotification.Announcement(words.map(\.localized).joined(separator: ". ")).post()

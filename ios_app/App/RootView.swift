@@ -42,7 +42,7 @@ struct RootView: View {
             switch phase {
             case .active: model.enterForeground()
             case .background: isToRestore = model.enterBackground()
-            default: break
+            default: model.resignActive()
             }
         }
         .onChange(of: model.staysAwake) { UIApplication.shared.isIdleTimerDisabled = model.staysAwake }

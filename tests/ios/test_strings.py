@@ -23,6 +23,7 @@ IOS_ALONE = {
     *THERMAL,
     "about_engine",
     "about_text_ios",
+    "load_anyway",
     "phase_checking",
     "phase_preparing",
     "problem_memory_detail_ios",

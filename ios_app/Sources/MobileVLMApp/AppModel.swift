@@ -35,6 +35,7 @@ public final class AppModel {
     @ObservationIgnored let dependencies: Dependencies
     @ObservationIgnored let vlm: VLMSession
     @ObservationIgnored let saved: SavedConversation
+    @ObservationIgnored private let foreground = ForegroundGate()
     @ObservationIgnored let requests = SerialQueue()
     @ObservationIgnored let saves = SerialQueue()
     @ObservationIgnored var pictureRequests = 0  // counts requests for pictures, so that late ones are dropped
@@ -52,13 +53,14 @@ public final class AppModel {
         saved = SavedConversation(dependencies.cache)
         settings = dependencies.settings.load()
         hasCrashed = dependencies.crashGuard.hasCrashed
-        let loader = ModelLoader(availableMemory: dependencies.phone.availableMemory) { folder, manifest in
-            try await GuardedEngine.open(dependencies, folder, manifest)
+        let loader = ModelLoader(availableMemory: dependencies.phone.availableMemory) { [foreground] folder, manifest in
+            try await GuardedEngine.open(dependencies, foreground, folder, manifest)
         }
         // The newest state is enough, because the views update once per turn of the main thread.
         let (states, continuation) = AsyncStream.makeStream(of: SessionState.self, bufferingPolicy: .bufferingNewest(1))
         vlm = VLMSession(
-            load: { try await loader.load($0, progress: $1) }, now: dependencies.now, listener: { continuation.yield($0) })
+            load: { try await loader.load($0, regardless: $1, progress: $2) }, now: dependencies.now,
+            listener: { continuation.yield($0) })
         Task { [weak self] in
             for await state in states { await self?.onSession(state) }
         }
@@ -91,16 +93,23 @@ public final class AppModel {
     public func enterForeground() {
         isInForeground = true
         dependencies.crashGuard.foreground()
+        foreground.open()
         request { await $0.foreground() }
         if library.isReady { refresh() }
+    }
+
+    /// The app is inactive: covered, or on its way to the background, where the GPU is forbidden. What runs waits after its next step.
+    public func resignActive() {
+        dependencies.crashGuard.background()
+        foreground.close()
     }
 
     /// The app went to the background. Returns true if there is something that `start` can restore.
     @discardableResult
     public func enterBackground() -> Bool {
         isInForeground = false
+        resignActive()
         endLive()
-        dependencies.crashGuard.background()
         request { await $0.background() }
         guard picture != nil else { return false }
         let said = session.turns.filter { $0.ended != nil }
@@ -222,8 +231,8 @@ public final class AppModel {
         }
     }
 
-    public func retry() {
-        request { await $0.retry() }
+    public func retry(regardless: Bool = false) {
+        request { await $0.retry(regardless: regardless) }
     }
 
     // MARK: - settings

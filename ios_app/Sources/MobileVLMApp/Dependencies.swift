@@ -38,6 +38,8 @@ public protocol Speaker: Sendable {
 /// The app's dependencies; tests replace engine, camera and phone.
 public struct Dependencies: Sendable {
     public typealias Engine = VLMEngine & ModelMethods
+    public typealias OpenEngine =
+        @Sendable (URL, Manifest, CoreMLSpec.ComputeUnits?, ForegroundGate) async throws -> any Engine
     public typealias OpenPickedFile = @Sendable (URL, (URL) throws -> StoredBundle) throws -> StoredBundle
 
     /// The folder of the bundles.
@@ -50,8 +52,9 @@ public struct Dependencies: Sendable {
     public let captures: URL
     public let phone: Phone
     public let camera: any Camera
-    /// Loads the programs of the verified bundle in a folder, to run on the user's choice of hardware or the manifest's.
-    public let openEngine: @Sendable (URL, Manifest, CoreMLSpec.ComputeUnits?) async throws -> any Engine
+    /// Loads the programs of the verified bundle in a folder, to run on the user's choice of hardware or the manifest's, while the app is
+    /// in the foreground.
+    public let openEngine: OpenEngine
     /// Decodes a picture file, upright, over a backdrop (0xRRGGBB) where it is transparent. Throws a `PictureError`.
     public let decodePhoto: @Sendable (Data, UInt32) throws -> Picture
     /// Decodes a PNG file to RGB without color management. Throws a `PictureError`.
@@ -71,7 +74,7 @@ public struct Dependencies: Sendable {
     public init(
         bundles: URL, settings: SettingsStore, crashGuard: CrashGuard, cache: URL, captures: URL, phone: Phone,
         camera: any Camera,
-        openEngine: @escaping @Sendable (URL, Manifest, CoreMLSpec.ComputeUnits?) async throws -> any Engine,
+        openEngine: @escaping OpenEngine,
         decodePhoto: @escaping @Sendable (Data, UInt32) throws -> Picture,
         decodeExactly: @escaping @Sendable (URL) throws -> Picture, openPickedFile: @escaping OpenPickedFile,
         keepFromBackup: @escaping @Sendable (URL) -> Void, sweep: @escaping @Sendable (Set<String>) -> Void,

@@ -4,11 +4,12 @@ import MobileVLMCore
 /// A problem: a user-facing title, the cause below, and possible actions.
 public struct Notice: Sendable, Equatable {
     public enum Action: Sendable, Equatable {
-        case tryAgain, openAnyway, models, newChat(question: String), undo
+        case tryAgain, loadAnyway, openAnyway, models, newChat(question: String), undo
 
         public var label: LocalizedText {
             switch self {
             case .tryAgain, .openAnyway: LocalizedText("try_again")
+            case .loadAnyway: LocalizedText("load_anyway")
             case .models: LocalizedText("menu_models")
             case .newChat: LocalizedText("problem_full_action")
             case .undo: LocalizedText("undo_question_label")
@@ -77,7 +78,7 @@ extension AppModel {
             Notice(
                 title: LocalizedText("problem_memory"),
                 detail: LocalizedText("problem_memory_detail_ios", .bytes(needed), .bytes(available)),
-                actions: [.tryAgain, .models])
+                actions: [.tryAgain, .loadAnyway, .models])
         case .engine(let message):
             Notice(title: LocalizedText("problem_engine"), detail: .literal(plain(message)), actions: [.tryAgain, .models])
         case .contextFull(let question):
@@ -104,6 +105,7 @@ extension AppModel {
     public func perform(_ action: Notice.Action) {
         switch action {
         case .tryAgain: retry()
+        case .loadAnyway: retry(regardless: true)
         case .openAnyway: openAnyway()
         case .models: go(.bundles)
         case .newChat(let question): newChat(asking: question)

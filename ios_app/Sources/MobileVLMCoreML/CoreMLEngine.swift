@@ -31,12 +31,14 @@
         ///
         /// - Parameters:
         ///   - units: the hardware for the programs; nil for the manifest's choice
+        ///   - foreground: loads and warms up only while it is open
         ///   - cooldown: how long to pause after a call, given how long the call took
         /// - Throws: `BundleError` if the bundle has no Core ML programs or its table is damaged; `EngineError` if Core ML can't compile,
         ///   load or run them; `CancellationError`.
         public static func open(
             _ folder: URL, _ manifest: Manifest, on units: CoreMLSpec.ComputeUnits? = nil,
-            compiled: CompiledModels = .inCaches, cooldown: @escaping @Sendable (Duration) -> Duration = Thermal.cooldownNow
+            compiled: CompiledModels = .inApplicationSupport, foreground: ForegroundGate = ForegroundGate(),
+            cooldown: @escaping @Sendable (Duration) -> Duration = Thermal.cooldownNow
         ) async throws -> CoreMLEngine {
             guard let spec = manifest.coreML else {
                 throw BundleError("\(folder.path): got no program for coreml, expected one")
@@ -48,17 +50,23 @@
             func engine() async throws -> CoreMLEngine {
                 let encoder = try await compiled.model(of: folder.appending(path: spec.visionEncoder), in: manifest.id)
                 let decoder = try await compiled.model(of: folder.appending(path: spec.textDecoder), in: manifest.id)
-                try Task.checkCancellation()
-                return try await queue.run {
-                    try CoreMLEngine(
-                        manifest, spec, table, encoder: encoder, decoder: decoder, units: units ?? spec.computeUnits, queue,
-                        cooldown)
+                let made = try await foreground.guarding {
+                    try Task.checkCancellation()
+                    return try await queue.run {
+                        try CoreMLEngine(
+                            manifest, spec, table, encoder: encoder, decoder: decoder, units: units ?? spec.computeUnits, queue,
+                            cooldown)
+                    }
                 }
+                try await foreground.guarding { try await made.warmUpEncoder(manifest.image.size) }
+                for count in [1, made.chunk] { try await foreground.guarding { try await made.warmUpDecoder(count) } }
+                return made
             }
             do {
                 return try await engine()
             } catch is EngineError {
-                // The system may have cleared a part of Caches; a fault of the bundle will occur again.
+                // A compiled model may be damaged; a fault of the bundle will occur again. The background is no reason: what it makes fail
+                // is a cancellation.
                 compiled.remove(manifest.id)
                 return try await engine()
             }
@@ -76,9 +84,17 @@
             self.encoder = try VisionEncoder(encoder, manifest, spec, units)
             self.decoder = try TextDecoder(decoder, manifest, spec, units)
             cache = self.decoder.makeCache()
-            // Warm-up. Its rows in the cache are overwritten before they are attended to, like those of older conversations.
-            _ = try self.encoder.run([UInt8](repeating: 0, count: 3 * manifest.image.size * manifest.image.size))
-            for count in [1, chunk] { try self.decoder.run(count, at: 0, cache) { $0.zero() } }
+        }
+
+        private func warmUpEncoder(_ side: Int) throws {
+            try Task.checkCancellation()
+            _ = try encoder.run([UInt8](repeating: 0, count: 3 * side * side))
+        }
+
+        /// Its rows in the cache are overwritten before they are attended to, like those of older conversations.
+        private func warmUpDecoder(_ count: Int) throws {
+            try Task.checkCancellation()
+            try decoder.run(count, at: 0, cache) { $0.zero() }
         }
 
         // MARK: - VLMEngine

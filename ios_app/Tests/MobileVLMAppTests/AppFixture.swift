@@ -145,9 +145,9 @@ final class AppFixture {
                 availableMemory: { [facts] in facts.value.memory }, thermal: { [facts] in facts.value.thermal },
                 isLowPower: { [facts] in facts.value.isLowPower }, peakBytes: { 7_000_000 }, describe: { ["model": "a test's"] }),
             camera: camera,
-            openEngine: { [engine, facts] _, _, units in
+            openEngine: { [engine, facts] _, _, units, foreground in
                 facts.change { $0.units.append(units) }
-                return engine
+                return try await foreground.guarding { engine }
             },
             decodePhoto: { bytes, backdrop in
                 guard bytes.count == 1 else { throw PictureError("picture: got no pixels, expected a photo") }

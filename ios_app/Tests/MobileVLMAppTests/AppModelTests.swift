@@ -394,6 +394,51 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.model.session.phase, .imageReady, "what is seen isn't taken away")
     }
 
+    func testNothingRunsOnTheGPUUnlessTheAppIsActive() async throws {
+        let fixture = try AppFixture()
+        try fixture.put()
+        try await fixture.says("yes")
+        fixture.model.resignActive()
+        await fixture.model.start()
+        try await eventually("the model is about to load") { fixture.facts.value.engines == 1 }
+        XCTAssertEqual(fixture.model.session.phase, .loading)
+        fixture.model.enterForeground()
+        await fixture.model.settle()
+        XCTAssertEqual(fixture.model.session.phase, .ready)
+        try await fixture.take(20)
+        let calls = await fixture.engine.calls
+        fixture.model.resignActive()
+        await fixture.model.ask("What is this?")
+        try await eventually("it waits") { fixture.model.session.phase == .answering }
+        XCTAssertFalse(FileManager.default.fileExists(atPath: fixture.mark.path))
+        fixture.model.enterBackground()
+        await fixture.model.settle()
+        var callsNow = await fixture.engine.calls
+        XCTAssertEqual(callsNow, calls)
+        XCTAssertEqual(fixture.model.session.waitingQuestion, "What is this?")
+        fixture.model.releaseMemory()
+        await fixture.model.settle()
+        XCTAssertEqual(fixture.model.session.phase, .suspended)
+        fixture.model.enterForeground()
+        await fixture.model.settle()
+        callsNow = await fixture.engine.calls
+        XCTAssertGreaterThan(callsNow, calls)
+        XCTAssertEqual(fixture.model.session.turns.map(\.answer), ["yes"])
+        XCTAssertNil(fixture.model.notice)
+    }
+
+    func testAModelThatSeemsTooLargeIsLoadedAnyway() async throws {
+        let fixture = try AppFixture()
+        fixture.facts.change { $0.memory = 1000 }
+        try await fixture.start()
+        XCTAssertEqual(fixture.model.notice?.actions, [.tryAgain, .loadAnyway, .models])
+        XCTAssertEqual(Notice.Action.loadAnyway.label, LocalizedText("load_anyway"))
+        fixture.model.perform(.loadAnyway)
+        await fixture.model.settle()
+        XCTAssertEqual(fixture.model.session.phase, .ready)
+        XCTAssertEqual(fixture.model.warning, LocalizedText("problem_memory_tight_ios"))
+    }
+
     func testAConversationSurvivesTheEndOfTheProcess() async throws {
         let fixture = try AppFixture()
         try await fixture.says("yes")

@@ -193,6 +193,52 @@
             XCTAssertEqual(programs.compiled.count, 4)
         }
 
+        func testTheGPUIsUsedInTheForegroundOnly() async throws {
+            let gate = ForegroundGate()
+            gate.close()
+            let opening = Task { [folder, manifest = manifest!, compiled = compiled()] in
+                try await CoreMLEngine.open(folder, manifest, compiled: compiled, foreground: gate)
+            }
+            try await eventually("it is compiled") { [programs = programs!] in programs.compiled.count == 2 }
+            try await Task.sleep(for: .milliseconds(20))
+            XCTAssertEqual(programs.loads, [])
+            gate.open()
+            _ = try await opening.value
+            XCTAssertEqual(Set(programs.calls.map(\.function)), ["prefill", "decode"], "warmed up")
+        }
+
+        func testAFailureThatOverlapsTheBackgroundKeepsTheCompiledModels() async throws {
+            _ = try await open()
+            for (what, isBackground, compiledAfter) in [("load", true, 2), ("prefill", true, 2), ("prefill", false, 4)] {
+                let gate = ForegroundGate()
+                programs.fails = what
+                programs.beforeFailing = { if isBackground { gate.close() } }
+                do {
+                    _ = try await CoreMLEngine.open(folder, manifest, compiled: compiled(), foreground: gate)
+                    XCTFail("expected a failure")
+                } catch {
+                    XCTAssertEqual(error is CancellationError, isBackground, "\(error)")
+                }
+                XCTAssertEqual(programs.compiled.count, compiledAfter, "\(what) \(isBackground)")
+            }
+        }
+
+        func testAFullDiskIsReportedBeforeCompiling() async throws {
+            let package = folder.appending(path: "large.mlpackage")
+            try FileManager.default.createDirectory(at: package, withIntermediateDirectories: true)
+            try Data(count: 1 << 20).write(to: package.appending(path: "weights"))
+            func compiled(_ free: Int64?) -> CompiledModels {
+                CompiledModels(folder.appending(path: "compiled"), system: "18.0", freeBytes: { _ in free })
+            }
+            let needed = DiskSpace.reserve + 1 << 20
+            await refused("large.mlpackage: got 64 MB free, expected 65 MB") {
+                _ = try await compiled(needed - 1).model(of: package, in: manifest.id)
+            }
+            XCTAssertEqual(programs.compiled, [])
+            _ = try await compiled(needed).model(of: package, in: manifest.id)
+            XCTAssertEqual(programs.compiled, ["large.mlpackage"])
+        }
+
         func testNothingIncompleteStays() async throws {
             try FileManager.default.createDirectory(
                 at: folder.appending(path: "compiled/.making-1"), withIntermediateDirectories: true)

@@ -105,5 +105,20 @@ final class ModelLoaderTests: XCTestCase {
         await small.settle()
         guard case .memory(let needed, 1000) = await small.state.problem else { return XCTFail("expected a problem of memory") }
         XCTAssertGreaterThan(needed, 1000)
+        await small.retry()
+        await small.settle()
+        var phase = await small.state.phase
+        XCTAssertEqual(phase, .failed)
+        await small.retry(regardless: true)
+        await small.settle()
+        phase = await small.state.phase
+        XCTAssertEqual(phase, .ready)
+        let memory = await small.state.memory
+        XCTAssertEqual(memory, .tight, "the user is warned")
+        await small.close()
+        await small.open(bundle)
+        await small.settle()
+        phase = await small.state.phase
+        XCTAssertEqual(phase, .failed, "asked again for each bundle")
     }
 }

@@ -35,6 +35,8 @@
         var caches = [[[Float]]]()
         /// Fails `compile`, `load`, or a function, by name.
         var fails: String?
+        /// Called before each failure.
+        var beforeFailing: () -> Void = {}
         /// Changes a function's outputs.
         var spoil: ([String: MLMultiArray]) -> [String: MLMultiArray] = { $0 }
 
@@ -72,7 +74,9 @@
         }
 
         private func failIf(_ what: String) throws {
-            if fails == what { throw FakeError(Self.complaint) }
+            guard fails == what else { return }
+            beforeFailing()
+            throw FakeError(Self.complaint)
         }
 
         private func look(_ picture: CVPixelBuffer) -> [String: MLMultiArray] {

@@ -65,7 +65,7 @@ final class SessionCheckTests: XCTestCase {
         }
         let gone = Log()
         let session = VLMSession(
-            load: { folder, _ in
+            load: { folder, _, _ in
                 LoadedModel(
                     folder: folder, manifest: SessionFixture.manifest, engine: Engine(gone), tokenizer: SessionFixture.tokenizer)
             }, listener: { _ in })

@@ -25,7 +25,7 @@ final class SessionFixture: Sendable {
         self.engine = engine
         let box = Box()
         session = VLMSession(
-            load: { folder, progress in
+            load: { folder, _, progress in
                 progress(0.5)
                 await Task.yield()
                 try await whileLoading(box.session!)

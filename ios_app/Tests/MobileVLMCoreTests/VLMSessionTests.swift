@@ -141,6 +141,64 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertEqual(turns, 2)
     }
 
+    func testALoadThatTheBackgroundCutIsDoneInTheForeground() async throws {
+        let loads = Log()
+        let fixture = SessionFixture(whileLoading: { session in
+            guard loads.addAndCount("load") == 1 else { return }
+            await session.background()
+            try Task.checkCancellation()
+        })
+        await fixture.session.open(SessionFixture.folder)
+        await fixture.session.settle()
+        await expect(fixture.session, .suspended)
+        await fixture.session.show(SessionFixture.picture(1))
+        await fixture.session.settle()
+        XCTAssertEqual(loads.all.count, 1, "nothing is loaded in the background")
+        await fixture.session.foreground()
+        await fixture.session.settle()
+        await expect(fixture.session, .imageReady)
+        XCTAssertEqual(loads.all.count, 2)
+    }
+
+    func testWhatTheBackgroundCutIsDoneAgainInTheForeground() async throws {
+        for cut in ["encodeImage", "prefill", "next"] {
+            let fixture = SessionFixture(), calls = Log()
+            await fixture.session.open(SessionFixture.folder)
+            await fixture.session.settle()
+            await fixture.engine.meanwhile { [session = fixture.session] call in
+                guard call == cut, calls.addAndCount(call) == 1 else { return }
+                await session.background()
+                throw CancellationError()
+            }
+            await fixture.session.show(SessionFixture.picture(1), question: "What is this?")
+            await fixture.session.settle()
+            var state = await fixture.session.state
+            XCTAssertNil(state.problem, cut)
+            XCTAssertEqual(state.waitingQuestion, "What is this?", cut)
+            XCTAssertEqual(state.turns, [], cut)
+            await fixture.session.foreground()
+            await fixture.session.settle()
+            state = await fixture.session.state
+            XCTAssertEqual(state.turns.map(\.question), ["What is this?"], cut)
+            await fixture.requireSound(1, cut)
+        }
+    }
+
+    func testAnAnswerThatTheUserStoppedIsNotAskedAgain() async throws {
+        let fixture = await SessionFixture(FakeEngine(endsOften: false)).seen(), calls = Log()
+        await fixture.engine.meanwhile { [session = fixture.session] call in
+            guard call == "next", calls.addAndCount(call) == 3 else { return }
+            await session.stop()
+            await session.background()
+            throw CancellationError()
+        }
+        await fixture.asked("What is this?")
+        let turns = await fixture.session.state.turns
+        XCTAssertEqual(turns.map(\.ended), [.stopped])
+        let waiting = await fixture.session.state.waitingQuestion
+        XCTAssertNil(waiting)
+    }
+
     func testClearingForgetsThePictureAndTheConversation() async {
         let session = await asked("What is this?")
         let before = await session.state.picture

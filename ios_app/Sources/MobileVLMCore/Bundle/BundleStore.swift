@@ -26,8 +26,6 @@ public struct BundleStore: Sendable {
     private static let replacing = ".replace-"  // followed by the bundle's folder name; always complete
     private static let removing = ".remove-"
     private static let maxName = 80
-    /// Bytes that must stay free after an import.
-    private static let reserve: Int64 = 64 << 20
 
     private let folder: URL
     private let onChange: @Sendable () -> Void
@@ -109,9 +107,9 @@ public struct BundleStore: Sendable {
     }
 
     private func requireRoom(_ bytes: Int64, name: String) throws {
-        let attributes = try? FileManager.default.attributesOfFileSystem(forPath: folder.path)
-        guard let room = (attributes?[.systemFreeSize] as? NSNumber)?.int64Value, room < bytes + Self.reserve else { return }
-        throw BundleError("\(name): got \(room >> 20) MB free, expected \((bytes + Self.reserve) >> 20) MB")
+        let needed = bytes + DiskSpace.reserve
+        guard let room = DiskSpace.free(at: folder), room < needed else { return }
+        throw BundleError("\(name): got \(room >> 20) MB free, expected \(needed >> 20) MB")
     }
 
     private func moveIntoPlace(_ partial: URL, _ manifest: Manifest, name: String) throws -> URL {
@@ -139,7 +137,7 @@ public struct BundleStore: Sendable {
         let manifest = Result { try ManifestReader.read(file) }
         let problem: String? = if case .failure(let error) = manifest { "\(error)" } else { nil }
         return StoredBundle(
-            folder: bundle, bytes: size(bundle), added: values?.contentModificationDate ?? .distantPast,
+            folder: bundle, bytes: DiskSpace.used(by: bundle), added: values?.contentModificationDate ?? .distantPast,
             manifest: try? manifest.get(),
             problem: problem)
     }
@@ -150,15 +148,6 @@ public struct BundleStore: Sendable {
 
     private func isFolder(_ item: URL) -> Bool {
         (try? item.resourceValues(forKeys: [.isDirectoryKey]))?.isDirectory == true
-    }
-
-    private func size(_ bundle: URL) -> Int64 {
-        let keys: [URLResourceKey] = [.isRegularFileKey, .fileSizeKey]
-        guard let files = FileManager.default.enumerator(at: bundle, includingPropertiesForKeys: keys) else { return 0 }
-        return files.reduce(0) { sum, item in
-            let values = try? (item as? URL)?.resourceValues(forKeys: Set(keys))
-            return sum + (values?.isRegularFile == true ? Int64(values?.fileSize ?? 0) : 0)
-        }
     }
 
     /// A folder name that is valid on every file system, made from an arbitrary name.

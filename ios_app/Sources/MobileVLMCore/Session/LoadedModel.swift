@@ -70,10 +70,12 @@ public struct ModelLoader: Sendable {
         self.openEngine = openEngine
     }
 
-    /// Loads the bundle in `folder`; `progress` receives the fraction verified, up to 1, if its files must be hashed.
+    /// Loads the bundle in `folder`, with too little memory only if `regardless`; `progress` receives the fraction verified, up to 1, if its files must be hashed.
     ///
     /// - Throws: `BundleError` if it is damaged or has no program for this app; `MemoryError`; `EngineError`; `CancellationError`.
-    public func load(_ folder: URL, progress: @escaping @Sendable (Double) -> Void) async throws -> LoadedModel {
+    public func load(_ folder: URL, regardless: Bool = false, progress: @escaping @Sendable (Double) -> Void) async throws
+        -> LoadedModel
+    {
         let manifest = try BundleFiles.verifyChanged(folder) { done, total in progress(Double(done) / Double(max(total, 1))) }
         guard manifest.artifacts[Self.backend] != nil else {
             let found = manifest.artifacts.keys.sorted().joined(separator: ", ")
@@ -81,7 +83,9 @@ public struct ModelLoader: Sendable {
         }
         let available = availableMemory()
         let memory = MemoryCheck.fit(needed: manifest.memoryBytes, available: available)
-        if memory == .tooLittle { throw MemoryError(neededBytes: manifest.memoryBytes, availableBytes: available) }
+        if memory == .tooLittle, !regardless {
+            throw MemoryError(neededBytes: manifest.memoryBytes, availableBytes: available)
+        }
         let tokenizer = try Tokenizer(folder.appending(path: manifest.tokenizerModel))
         try Task.checkCancellation()
         let began = now()
@@ -93,7 +97,7 @@ public struct ModelLoader: Sendable {
             throw error
         }
         return LoadedModel(
-            folder: folder, manifest: manifest, engine: engine, tokenizer: tokenizer, memory: memory,
+            folder: folder, manifest: manifest, engine: engine, tokenizer: tokenizer, memory: memory == .fits ? .fits : .tight,
             loadSeconds: (now() - began).inSeconds)
     }
 }

@@ -21,10 +21,10 @@ extension VLMSession {
 
     private func loadModel() async {
         guard let folder = requestedBundle else { return }
-        let startCount = openCount
+        let startCount = openCount, regardless = isRegardless
         verified = 0
         let task = Task { [load] in
-            try await load(folder) { share in Task { await self.onVerified(share, of: folder) } }
+            try await load(folder, regardless) { share in Task { await self.onVerified(share, of: folder) } }
         }
         loading = task
         publish()
@@ -35,6 +35,8 @@ extension VLMSession {
             model = loaded
             conversation = Conversation(loaded)
             isToRefresh = pixels != nil  // an earlier conversation is restored
+        } catch is CancellationError {
+            // The background came; it is loaded again in the foreground.
         } catch {
             // Another request came; the next step handles it. A bundle opened again may have changed, and is loaded again.
             guard openCount == startCount, !task.isCancelled else { return }
@@ -91,6 +93,8 @@ extension VLMSession {
             guard epoch == startEpoch else { return }
             usedTokens = current.position
             imageSeconds = (now() - began).inSeconds
+        } catch is CancellationError {
+            postpone(&current)
         } catch {
             lose(&current, startEpoch, error)
         }
@@ -138,10 +142,26 @@ extension VLMSession {
             refuse(startEpoch, .contextFull(question: asked.text))
         } catch let error as PromptError {
             refuse(startEpoch, .input(error.message))
+        } catch is CancellationError {
+            postpone(&current)
+            guard epoch == startEpoch else { return }
+            if isCut || !isStopping {
+                turns.removeLast()
+                question = asked
+            } else {
+                changeLastTurn(startEpoch) { $0.ended = .stopped }
+            }
         } catch {
             lose(&current, startEpoch, error)
             changeLastTurn(startEpoch) { $0.ended = .failed }
         }
+    }
+
+    /// The background came between; the picture and the conversation are restored in the foreground.
+    private func postpone(_ current: inout Conversation) {
+        current.lose()
+        conversation = current
+        isToRefresh = pixels != nil
     }
 
     /// The engine failed and its KV cache is lost; it is fed again when needed. The problem is reported if `startEpoch` is current.

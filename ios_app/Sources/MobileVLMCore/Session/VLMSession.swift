@@ -6,7 +6,8 @@ import Foundation
 /// ones that haven't begun and stops an answer that it makes obsolete. So after any sequence of requests, the session ends in the
 /// state that the last one asked for. The requests are here, the steps in an extension.
 public actor VLMSession {
-    public typealias Load = @Sendable (URL, @escaping @Sendable (Double) -> Void) async throws -> LoadedModel
+    /// Loads the bundle in a folder, with too little memory only if the second argument says so; reports the fraction verified.
+    public typealias Load = @Sendable (URL, Bool, @escaping @Sendable (Double) -> Void) async throws -> LoadedModel
 
     /// The default maximum length of an answer, in tokens.
     public static let maxNewTokens = 256
@@ -31,6 +32,7 @@ public actor VLMSession {
     var check: (@Sendable (LoadedModel) async throws -> Void)?
     var sampler = Sampler.greedy
     private var isInBackground = false
+    var isRegardless = false  // load with too little memory
     private var isReleased = false
 
     // Actual.
@@ -43,6 +45,7 @@ public actor VLMSession {
     var checking: Task<Void, any Error>?
     var hasFailedToLoad = false
     var isStopping = false
+    var isCut = false  // the background cut the current answer, which is asked again
     var verified = 0.0
     var imageSeconds = 0.0
     var usedTokens = 0
@@ -76,7 +79,10 @@ public actor VLMSession {
     public func open(_ folder: URL) {
         openCount += 1
         if folder == requestedBundle, !hasFailedToLoad { return }
-        if folder != requestedBundle { forgetPicture() }
+        if folder != requestedBundle {
+            forgetPicture()
+            isRegardless = false
+        }
         cancelCheck()
         requestedBundle = folder
         hasFailedToLoad = false
@@ -93,6 +99,7 @@ public actor VLMSession {
         requestedBundle = nil
         hasFailedToLoad = false
         isReleased = false
+        isRegardless = false
         problem = nil
         loading?.cancel()
         changed()
@@ -163,8 +170,10 @@ public actor VLMSession {
         changed()
     }
 
-    /// Retries what failed: loading the bundle, or encoding the picture.
-    public func retry() {
+    /// Retries what failed: loading the bundle, or encoding the picture. With `regardless`, the bundle is loaded even if the phone seems
+    /// to have too little memory for it.
+    public func retry(regardless: Bool = false) {
+        if regardless { isRegardless = true }
         hasFailedToLoad = false
         if pixels != nil { isToRefresh = true }
         problem = nil
@@ -192,15 +201,19 @@ public actor VLMSession {
         self.sampler = sampler
     }
 
-    /// The app went to the background: stops the answer and a check; nothing new begins except loading.
+    /// The app went to the background, where it may not use the GPU: stops the answer, a check and a load, and nothing new begins. What
+    /// can't end by itself is cut short and done again in the foreground.
     public func background() {
         isInBackground = true
+        if running == .answer, !isStopping { isCut = true }
         stopAnswer()
         cancelCheck()
+        loading?.cancel()
+        if running == .encode || running == .answer { worker?.cancel() }
         changed()
     }
 
-    /// The app is in the foreground again: loads a freed model again and restores the conversation.
+    /// The app is in the foreground again: continues a load, loads a freed model again and restores the conversation.
     public func foreground() {
         isInBackground = false
         isReleased = false
@@ -270,18 +283,21 @@ public actor VLMSession {
             if newPicture != nil || isToRefresh { return .encode }
             return question != nil && pixels != nil ? .answer : nil
         }
-        return requestedBundle != nil && !hasFailedToLoad && !isReleased ? .load : nil
+        return requestedBundle != nil && !hasFailedToLoad && !isReleased && !isInBackground ? .load : nil
     }
 
     private func work() async {
         while let step = nextStep() {
             isStopping = false
+            isCut = false
             running = step
             await run(step)
             running = nil
             publish()
+            if Task.isCancelled { break }  // what follows needs a worker that isn't cancelled
         }
         worker = nil
+        changed()
     }
 
     // MARK: - state
@@ -290,7 +306,8 @@ public actor VLMSession {
         if requestedBundle == nil { return .idle }
         guard let model, model.folder == requestedBundle, running != .unload else {
             if model == nil, isReleased { return .suspended }
-            return model == nil && hasFailedToLoad ? .failed : .loading
+            if model == nil, hasFailedToLoad { return .failed }
+            return model == nil && isInBackground && running != .load ? .suspended : .loading
         }
         if running == .check || check != nil { return .checking }
         if isAnswering { return .answering }
