@@ -4,7 +4,7 @@ import Foundation
     import CryptoKit
 #endif
 
-/// Incremental SHA-256: CryptoKit's if available, otherwise the project's own.
+/// Incremental SHA-256: CryptoKit's if available, otherwise the project's own (docs/decisions/0014-own-sha-256-on-linux.md).
 public struct SHA256Digest {
     #if canImport(CryptoKit)
         private var hasher = CryptoKit.SHA256()
