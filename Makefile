@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks demo bench test-fast test test-python test-android test-ios test-ios-races test-arm64 test-engine test-engine-arm64 apk release fuzz lint check format api-docs clean
+.PHONY: help setup hooks demo bench test-fast test test-python test-android test-ios test-ios-races test-arm64 test-engine test-engine-arm64 apk ios-demo release fuzz lint check format api-docs clean
 
 help:  ## List the targets | | 1 s
 	@awk -F ' *(##|[|]) *' 'BEGIN { layout = "%-18s %-24s %-14s %s\n"; printf layout, "Target", "Arguments", "About", "What it does" } \
@@ -95,6 +95,15 @@ $(DEMO_ZIP): $(READY)
 apk: setup $(filter $(DEMO_ZIP),$(BUNDLE))  ## Build, sign and check the Android app with BUNDLE packed in (no SDK needed) | BUNDLE=x.mvlm.zip | 3 min
 	@scripts/make_apk.sh $(CURDIR)/$(BIN)/python $(BUNDLE)
 
+# What Xcode packs: every file in ios_app/App. Git ignores this one.
+IOS_DEMO := ios_app/App/demo.mvlm.zip
+
+$(IOS_DEMO): $(READY)
+	@$(BIN)/mvlm export export/mobilevlm_export/demo/checkpoint -o ios_app/build/demo.mvlm --backend coreml --zip --force
+	@cp ios_app/build/demo.mvlm.zip $@
+
+ios-demo: $(IOS_DEMO)  ## Export the demo model for Core ML, for Xcode to pack into the iOS app | | 1 min
+
 release: setup $(DEMO_ZIP)  ## Make a release in dist: wheel, sdist, Android app, the demo's bundles, notes, checksums | | 6 min
 	@scripts/release.sh $(CURDIR)/$(BIN)/python $(DEMO_ZIP)
 
@@ -126,4 +135,4 @@ api-docs: setup  ## Write the API reference of the public names to build/api | |
 	@$(BIN)/python -W ignore scripts/api_docs.py build/api
 
 clean:  ## Remove the virtual environment and caches | | 1 s
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist android_app/build ios_app/.build
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist android_app/build ios_app/.build ios_app/build $(IOS_DEMO)

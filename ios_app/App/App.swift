@@ -4,18 +4,13 @@ import SwiftUI
 /// Starts the app, and tells its model about foreground and background.
 @main
 struct PhoneApp: App {
-    private let camera: PhoneCamera
-    @State private var model: AppModel
-
-    init() {
-        let camera = PhoneCamera()
-        self.camera = camera
-        _model = State(initialValue: AppModel(.phone(camera)))
-    }
+    @MainActor static let camera = PhoneCamera()
+    /// Also for shortcuts, which run in the app.
+    @MainActor static let model = AppModel(.phone(camera))
 
     var body: some Scene {
         WindowGroup {
-            RootView(model: model, camera: camera)
+            RootView(model: Self.model, camera: Self.camera)
         }
     }
 }

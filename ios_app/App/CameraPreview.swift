@@ -1,24 +1,40 @@
 import AVFoundation
+import MobileVLMApp
 import SwiftUI
 import UIKit
 
-/// The camera preview, upright.
+/// The camera preview, upright; it fills its place.
 struct CameraPreview: UIViewRepresentable {
     let camera: PhoneCamera
+    let side: CameraControls.Side
+    let link: PreviewLink
 
     func makeUIView(context: Context) -> PreviewView {
         let view = PreviewView()
         view.preview.videoGravity = .resizeAspectFill
         view.preview.session = camera.session
-        if let device = camera.device { view.follow(device) }
+        view.camera = camera
+        link.view = view
         return view
     }
 
-    func updateUIView(_ view: PreviewView, context: Context) {}
+    func updateUIView(_ view: PreviewView, context: Context) {
+        if let device = camera.device(side) { view.follow(device) }
+    }
+}
+
+/// Translates points of the screen into the camera's own coordinates.
+@MainActor
+final class PreviewLink {
+    fileprivate weak var view: PreviewView?
+
+    func devicePoint(_ point: CGPoint) -> CGPoint? { view?.preview.captureDevicePointConverted(fromLayerPoint: point) }
 }
 
 /// A view whose layer is the camera's preview.
 final class PreviewView: UIView {
+    fileprivate weak var camera: PhoneCamera?
+    private var device: AVCaptureDevice?
     private var rotation: AVCaptureDevice.RotationCoordinator?
     private var watching: NSKeyValueObservation?
 
@@ -31,8 +47,10 @@ final class PreviewView: UIView {
         turn()
     }
 
-    /// Rotates the preview with the phone.
+    /// Rotates the preview of `device` with the screen.
     func follow(_ device: AVCaptureDevice) {
+        if device === self.device { return }
+        self.device = device
         let rotation = AVCaptureDevice.RotationCoordinator(device: device, previewLayer: preview)
         self.rotation = rotation
         watching = rotation.observe(\.videoRotationAngleForHorizonLevelPreview, options: .initial) { [weak self] _, _ in
@@ -41,9 +59,9 @@ final class PreviewView: UIView {
     }
 
     private func turn() {
-        guard let angle = rotation?.videoRotationAngleForHorizonLevelPreview, let connection = preview.connection,
-            connection.isVideoRotationAngleSupported(angle)
-        else { return }
+        guard let angle = rotation?.videoRotationAngleForHorizonLevelPreview else { return }
+        camera?.preview(at: angle)
+        guard let connection = preview.connection, connection.isVideoRotationAngleSupported(angle) else { return }
         connection.videoRotationAngle = angle
     }
 }

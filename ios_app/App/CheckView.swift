@@ -1,7 +1,6 @@
 import MobileVLMApp
 import MobileVLMCore
 import SwiftUI
-import UIKit
 
 /// "Check this phone": parity with the desktop, speed, and a capture to share.
 struct CheckView: View {
@@ -27,7 +26,7 @@ struct CheckView: View {
         }
         .navigationTitle(localizedString("check_title"))
         .sheet(isPresented: $isSharing) {
-            if let capture = model.check?.capture { ShareSheet(file: capture) }
+            if let capture = model.check?.capture { ShareSheet(items: [capture]) }
         }
     }
 
@@ -61,15 +60,4 @@ struct CheckView: View {
                 .accessibilityLabel(line)
         }
     }
-}
-
-/// The system's sheet for a file.
-private struct ShareSheet: UIViewControllerRepresentable {
-    let file: URL
-
-    func makeUIViewController(context: Context) -> UIActivityViewController {
-        UIActivityViewController(activityItems: [file], applicationActivities: nil)
-    }
-
-    func updateUIViewController(_ sheet: UIActivityViewController, context: Context) {}
 }

@@ -2,23 +2,39 @@ import AVFoundation
 import MobileVLMApp
 import MobileVLMCore
 
-/// The back camera, or the only one. The newest frame wins; a slow reader misses frames.
+/// The phone's cameras. The newest frame wins; a slow reader misses frames.
 ///
 /// `queue` guards all mutable state.
 final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
     let session = AVCaptureSession()
-    let device: AVCaptureDevice?
 
+    private let back: AVCaptureDevice?
+    private let front: AVCaptureDevice?
     private let queue = DispatchQueue(label: "camera")
     private let output = AVCaptureVideoDataOutput()
+    private var input: AVCaptureDeviceInput?
     private var rotation: AVCaptureDevice.RotationCoordinator?
+    private var controls = CameraControls()
+    private var previewAngle: CGFloat?
     private var watching = [any NSObjectProtocol]()
-    private var reader: AsyncThrowingStream<Frame, any Error>.Continuation?
+    private var reader: AsyncThrowingStream<CameraEvent, any Error>.Continuation?
     private var opening = 0  // counts openings, so that the end of an old one doesn't close a newer one
 
     override init() {
-        let back = AVCaptureDevice.default(.builtInWideAngleCamera, for: .video, position: .back)
-        device = back ?? AVCaptureDevice.default(for: .video)
+        // Those made of several cameras change to the one that can focus on near text.
+        let types: [AVCaptureDevice.DeviceType] = [.builtInTripleCamera, .builtInDualWideCamera, .builtInWideAngleCamera]
+        let found = types.lazy.compactMap { AVCaptureDevice.default($0, for: .video, position: .back) }.first
+        back = found ?? AVCaptureDevice.default(for: .video)
+        front = AVCaptureDevice.default(.builtInWideAngleCamera, for: .video, position: .front)
+    }
+
+    func device(_ side: CameraControls.Side) -> AVCaptureDevice? { side == .front ? front : back }
+
+    func abilities(_ side: CameraControls.Side) -> CameraAbilities {
+        let device = device(side)
+        let widest = device.map { $0.maxAvailableVideoZoomFactor / Self.normalZoom($0) } ?? 1
+        return CameraAbilities(
+            canSwitch: back != nil && front != nil, hasTorch: device?.hasTorch == true, maxZoom: min(Double(widest), 8))
     }
 
     var permission: CameraPermission {
@@ -33,18 +49,33 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
         await AVCaptureDevice.requestAccess(for: .video)
     }
 
-    func frames() -> AsyncThrowingStream<Frame, any Error> {
+    func events() -> AsyncThrowingStream<CameraEvent, any Error> {
         AsyncThrowingStream(bufferingPolicy: .bufferingNewest(1)) { reader in
             queue.async { self.open(reader) }
         }
     }
 
-    private func open(_ reader: AsyncThrowingStream<Frame, any Error>.Continuation) {
+    func apply(_ controls: CameraControls) {
+        queue.async {
+            let isOther = controls.side != self.controls.side
+            self.controls = controls
+            guard self.reader != nil else { return }
+            if isOther { try? self.connect() }
+            self.adjust()
+        }
+    }
+
+    /// The angle of the preview, which follows the screen; frames follow the phone.
+    func preview(at angle: CGFloat) {
+        queue.async { self.previewAngle = angle }
+    }
+
+    private func open(_ reader: AsyncThrowingStream<CameraEvent, any Error>.Continuation) {
         opening += 1
         let mine = opening
         reader.onTermination = { _ in self.queue.async { self.close(mine) } }
         do {
-            if rotation == nil { try connect() }
+            try connect()
         } catch {
             reader.finish(throwing: error)
             return
@@ -52,6 +83,7 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
         self.reader = reader
         watch()
         session.startRunning()
+        adjust()
     }
 
     private func close(_ number: Int) {
@@ -68,20 +100,29 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
 
     // MARK: - the session
 
+    /// Connects the chosen camera, if it isn't yet.
     private func connect() throws(CameraProblem) {
-        guard let device else { throw .noCamera }
+        guard let device = device(controls.side) ?? back else { throw .noCamera }
+        if input?.device === device { return }
         session.beginConfiguration()
         defer { session.commitConfiguration() }
-        guard let input = try? AVCaptureDeviceInput(device: device), session.canAddInput(input), session.canAddOutput(output)
-        else { throw .failed }
-        session.addInput(input)
+        guard let next = try? AVCaptureDeviceInput(device: device) else { throw .failed }
+        if let input { session.removeInput(input) } else { try addOutput() }
+        input = nil
+        guard session.canAddInput(next) else { throw .failed }
+        session.addInput(next)
+        input = next
+        choose(device)
+        rotation = AVCaptureDevice.RotationCoordinator(device: device, previewLayer: nil)
+    }
+
+    private func addOutput() throws(CameraProblem) {
+        guard session.canAddOutput(output) else { throw .failed }
         // BGRA: a picture's format with the bytes swapped.
         output.videoSettings = [kCVPixelBufferPixelFormatTypeKey as String: kCVPixelFormatType_32BGRA]
         output.alwaysDiscardsLateVideoFrames = true
         output.setSampleBufferDelegate(self, queue: queue)
         session.addOutput(output)
-        choose(device)
-        rotation = AVCaptureDevice.RotationCoordinator(device: device, previewLayer: nil)
     }
 
     /// The model uses a few hundred pixels; the largest 4:3 size up to 1280 × 960 is plenty.
@@ -103,23 +144,64 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
         device.unlockForConfiguration()
     }
 
+    /// The zoom of the normal view: a camera with an ultra-wide one among its parts begins at that one's.
+    private static func normalZoom(_ device: AVCaptureDevice) -> CGFloat {
+        guard device.constituentDevices.first?.deviceType == .builtInUltraWideCamera else { return 1 }
+        return device.virtualDeviceSwitchOverVideoZoomFactors.first.map { CGFloat($0.doubleValue) } ?? 1
+    }
+
+    private func adjust() {
+        guard let device = input?.device, (try? device.lockForConfiguration()) != nil else { return }
+        defer { device.unlockForConfiguration() }
+        let zoom = Self.normalZoom(device) * CGFloat(controls.zoom)
+        device.videoZoomFactor = min(max(zoom, device.minAvailableVideoZoomFactor), device.maxAvailableVideoZoomFactor)
+        let torch: AVCaptureDevice.TorchMode = controls.isTorchOn ? .on : .off
+        if device.hasTorch, device.isTorchModeSupported(torch), device.torchMode != torch { device.torchMode = torch }
+        let point = controls.focus.map { CGPoint(x: $0.width, y: $0.height) } ?? CGPoint(x: 0.5, y: 0.5)
+        if device.isFocusPointOfInterestSupported, device.isFocusModeSupported(.continuousAutoFocus) {
+            device.focusPointOfInterest = point
+            device.focusMode = .continuousAutoFocus
+        }
+        if device.isExposurePointOfInterestSupported, device.isExposureModeSupported(.continuousAutoExposure) {
+            device.exposurePointOfInterest = point
+            device.exposureMode = .continuousAutoExposure
+        }
+        // Two stops each way are plenty.
+        let bias = Float(controls.exposure) * 2
+        device.setExposureTargetBias(min(max(bias, device.minExposureTargetBias), device.maxExposureTargetBias))
+    }
+
+    /// An interrupted session continues by itself when the interruption ends, if it was running.
     private func watch() {
         let center = NotificationCenter.default
         watching = [
             center.addObserver(forName: AVCaptureSession.wasInterruptedNotification, object: session, queue: nil) {
                 [weak self] note in
                 let number = note.userInfo?[AVCaptureSessionInterruptionReasonKey] as? Int
-                switch number.flatMap(AVCaptureSession.InterruptionReason.init(rawValue:)) {
-                // The app goes to the background and closes the camera itself.
-                case .videoDeviceNotAvailableInBackground: break
-                case .videoDeviceInUseByAnotherClient, .videoDeviceNotAvailableWithMultipleForegroundApps: self?.fail(.inUse)
-                default: self?.fail(.failed)
-                }
+                let problem: CameraProblem? =
+                    switch number.flatMap(AVCaptureSession.InterruptionReason.init(rawValue:)) {
+                    // The app goes to the background and closes the camera itself.
+                    case .videoDeviceNotAvailableInBackground: nil
+                    case .videoDeviceInUseByAnotherClient, .videoDeviceNotAvailableWithMultipleForegroundApps: .inUse
+                    case .videoDeviceNotAvailableDueToSystemPressure: .tooHot
+                    default: .failed
+                    }
+                if let self, let problem { queue.async { self.reader?.yield(.interrupted(problem)) } }
             },
-            center.addObserver(forName: AVCaptureSession.runtimeErrorNotification, object: session, queue: nil) { [weak self] _ in
-                self?.fail(.failed)
+            center.addObserver(forName: AVCaptureSession.interruptionEndedNotification, object: session, queue: nil) {
+                [weak self] _ in
+                self?.restart()
+            },
+            center.addObserver(forName: AVCaptureSession.runtimeErrorNotification, object: session, queue: nil) {
+                [weak self] note in
+                let isReset = (note.userInfo?[AVCaptureSessionErrorKey] as? AVError)?.code == .mediaServicesWereReset
+                if isReset { self?.restart() } else { self?.fail(.failed) }
             },
         ]
+    }
+
+    private func restart() {
+        queue.async { if self.reader != nil, !self.session.isRunning { self.session.startRunning() } }
     }
 }
 
@@ -133,8 +215,8 @@ extension PhoneCamera: AVCaptureVideoDataOutputSampleBufferDelegate {
             return
         }
         guard let buffer = CMSampleBufferGetImageBuffer(sample) else { return }
-        let pixels = CapturedPixels(buffer: buffer)
-        reader?.yield(Frame(sketch: pixels.sketch, picture: pixels.picture))
+        let turn = previewAngle.map { abs($0 - connection.videoRotationAngle).truncatingRemainder(dividingBy: 180) } ?? 0
+        reader?.yield(.frame(CapturedPixels(buffer: buffer).frame(isTurned: turn == 90)))
     }
 }
 
@@ -142,35 +224,41 @@ extension PhoneCamera: AVCaptureVideoDataOutputSampleBufferDelegate {
 private struct CapturedPixels: @unchecked Sendable {
     let buffer: CVPixelBuffer
 
+    func frame(isTurned: Bool) -> Frame {
+        Frame(
+            width: CVPixelBufferGetWidth(buffer), height: CVPixelBufferGetHeight(buffer), isTurned: isTurned, sketch: sketch,
+            picture: picture)
+    }
+
     /// Green serves as brightness.
-    func sketch() throws -> FrameSketch {
-        try reading { width, height, rowStride, bytes in
+    private func sketch(_ rect: PixelRect) throws -> FrameSketch {
+        try reading { rowStride, bytes in
             try FrameSketch(
-                width: width, height: height, rowStride: rowStride, pixelStride: 4,
-                luma: UnsafeRawBufferPointer(rebasing: bytes[1...]))
+                width: rect.width, height: rect.height, rowStride: rowStride, pixelStride: 4,
+                luma: UnsafeRawBufferPointer(rebasing: bytes[(rect.y * rowStride + 4 * rect.x + 1)...]))
         }
     }
 
-    func picture() throws -> Picture {
-        try reading { width, height, rowStride, bytes in
-            let pixels = [UInt32](unsafeUninitializedCapacity: width * height) { room, count in
-                let into = UnsafeMutableRawBufferPointer(room)
-                for row in 0..<height {
-                    let line = UnsafeRawBufferPointer(rebasing: bytes[row * rowStride..<row * rowStride + 4 * width])
-                    UnsafeMutableRawBufferPointer(rebasing: into[4 * width * row..<4 * width * (row + 1)]).copyMemory(from: line)
+    private func picture(_ rect: PixelRect) throws -> Picture {
+        try reading { rowStride, bytes in
+            let pixels = [UInt32](unsafeUninitializedCapacity: rect.width * rect.height) { room, count in
+                let into = UnsafeMutableRawBufferPointer(room), width = 4 * rect.width
+                for row in 0..<rect.height {
+                    let from = (rect.y + row) * rowStride + 4 * rect.x
+                    UnsafeMutableRawBufferPointer(rebasing: into[width * row..<width * (row + 1)])
+                        .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[from..<from + width]))
                 }
-                count = width * height
+                count = rect.width * rect.height
             }
-            return try Picture(width: width, height: height, pixels: pixels)
+            return try Picture(width: rect.width, height: rect.height, pixels: pixels)
         }
     }
 
-    private func reading<Result>(_ read: (Int, Int, Int, UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+    private func reading<Result>(_ read: (Int, UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         CVPixelBufferLockBaseAddress(buffer, .readOnly)
         defer { CVPixelBufferUnlockBaseAddress(buffer, .readOnly) }
-        let height = CVPixelBufferGetHeight(buffer), rowStride = CVPixelBufferGetBytesPerRow(buffer)
+        let rowStride = CVPixelBufferGetBytesPerRow(buffer)
         guard let base = CVPixelBufferGetBaseAddress(buffer) else { throw PictureError("frame: got no pixels, expected some") }
-        let bytes = UnsafeRawBufferPointer(start: base, count: height * rowStride)
-        return try read(CVPixelBufferGetWidth(buffer), height, rowStride, bytes)
+        return try read(rowStride, UnsafeRawBufferPointer(start: base, count: CVPixelBufferGetHeight(buffer) * rowStride))
     }
 }

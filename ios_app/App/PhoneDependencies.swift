@@ -14,13 +14,16 @@ extension Dependencies {
             settings: .file(.applicationSupportDirectory.appending(path: "settings.json")),
             crashGuard: CrashGuard(.applicationSupportDirectory.appending(path: "engine-runs")),
             cache: .cachesDirectory.appending(path: "conversation"),
+            conversations: .applicationSupportDirectory.appending(path: "conversations"),
+            packed: Bundle.main.url(forResource: "demo.mvlm", withExtension: "zip"),
             captures: .temporaryDirectory.appending(path: "captures"),
             phone: .this,
             camera: camera,
             openEngine: { folder, manifest, units, foreground in
                 try await CoreMLEngine.open(folder, manifest, on: units, foreground: foreground)
             },
-            decodePhoto: { bytes, backdrop in try Photos.read(bytes, over: backdrop) },
+            decodePhoto: { bytes, backdrop, part in try Photos.read(bytes, over: backdrop, part: part) },
+            encodePhoto: { picture in try Photos.file(of: picture) },
             decodeExactly: { file in try Photos.exact(file) },
             openPickedFile: PickedFile.open,
             keepFromBackup: Backup.exclude,
@@ -28,6 +31,7 @@ extension Dependencies {
             speaker: PhoneSpeaker(),
             announce: { words in
                 AccessibilityNotification.Announcement(words.map(\.localized).joined(separator: ". ")).post()
-            })
+            },
+            play: { [earcons = PhoneEarcons()] earcon in earcons.play(earcon) })
     }
 }

@@ -1,7 +1,7 @@
 import AVFoundation
 import MobileVLMApp
 
-/// Reads answers aloud with the phone's voices.
+/// Reads answers aloud with the phone's voices, also while the phone is muted: the user has asked for it.
 @MainActor
 final class PhoneSpeaker: NSObject, Speaker {
     private let synthesizer = AVSpeechSynthesizer()
@@ -17,18 +17,32 @@ final class PhoneSpeaker: NSObject, Speaker {
         let utterance = AVSpeechUtterance(string: text)
         utterance.voice = voice
         self.ended = ended
+        // Other sounds get quieter meanwhile.
+        try? AVAudioSession.sharedInstance().setCategory(.playback, mode: .spokenAudio, options: .duckOthers)
+        try? AVAudioSession.sharedInstance().setActive(true)
         synthesizer.speak(utterance)
         return true
     }
 
     func stop() {
+        let wasSpeaking = ended != nil
         ended = nil
         synthesizer.stopSpeaking(at: .immediate)
+        if wasSpeaking { leave() }
+    }
+
+    private func leave() {
+        try? AVAudioSession.sharedInstance().setActive(false, options: .notifyOthersOnDeactivation)
     }
 }
 
 extension PhoneSpeaker: AVSpeechSynthesizerDelegate {
     nonisolated func speechSynthesizer(_ synthesizer: AVSpeechSynthesizer, didFinish utterance: AVSpeechUtterance) {
-        Task { @MainActor in self.ended?() }
+        Task { @MainActor in
+            guard let ended = self.ended else { return }
+            self.ended = nil
+            self.leave()
+            ended()
+        }
     }
 }

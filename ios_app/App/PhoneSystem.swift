@@ -7,21 +7,21 @@ import os
 /// A file that the user picked in another app.
 enum PickedFile {
     /// A file of another app may need access through its provider; a file sent to this app must be deleted afterwards.
-    static func open(_ file: URL, _ read: (URL) throws -> StoredBundle) throws -> StoredBundle {
+    static func open(_ file: URL, _ read: (URL) throws -> Void) throws {
         let isLent = file.startAccessingSecurityScopedResource()
         defer {
             if isLent { file.stopAccessingSecurityScopedResource() }
             if file.deletingLastPathComponent().lastPathComponent == "Inbox" { try? FileManager.default.removeItem(at: file) }
         }
         var refusal: NSError?
-        var result: Result<StoredBundle, any Error>?
+        var result: Result<Void, any Error>?
         NSFileCoordinator().coordinate(readingItemAt: file, options: .withoutChanges, error: &refusal) { place in
             result = Result { try read(place) }
         }
         guard let result else {
             throw BundleError("\(file.lastPathComponent): \(refusal?.localizedDescription ?? "can't be read")")
         }
-        return try result.get()
+        try result.get()
     }
 }
 

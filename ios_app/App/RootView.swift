@@ -25,6 +25,7 @@ struct RootView: View {
             }
             .navigationDestination(for: Screen.self) { screen in
                 switch screen {
+                case .conversations: ConversationsView(model: model)
                 case .bundles: BundlesView(model: model, chooseBundle: chooseBundle)
                 case .check: CheckView(model: model)
                 case .settings: SettingsView(model: model)
@@ -36,7 +37,7 @@ struct RootView: View {
             if let file = try? chosen.get() { Task { await model.importBundle(file) } }
         }
         .onOpenURL { file in
-            Task { await model.importBundle(file) }
+            Task { await model.open(file) }
         }
         .onChange(of: phase, initial: true) {
             switch phase {

@@ -2,7 +2,7 @@ import MobileVLMApp
 import MobileVLMCore
 import SwiftUI
 
-/// Settings: the stats and the suggested questions.
+/// Settings: details, live mode, kept conversations, hardware and the suggested questions.
 struct SettingsView: View {
     @Bindable var model: AppModel
 
@@ -10,7 +10,19 @@ struct SettingsView: View {
 
     var body: some View {
         Form {
-            Toggle(localizedString("settings_stats"), isOn: $model.showsStats)
+            Toggle(localizedString("show_details"), isOn: $model.showsStats)
+            Section {
+                Toggle(localizedString("open_live"), isOn: $model.opensLive)
+                Button(Settings.hazardQuestion) { model.liveQuestion = Settings.hazardQuestion }
+                    .disabled(model.liveQuestion == Settings.hazardQuestion)
+                Text(localizedString("hazard_limits")).font(.footnote).foregroundStyle(.secondary)
+            }
+            Section {
+                Picker(localizedString("keep_conversations"), selection: $model.keeps) {
+                    ForEach(KeptCount.allCases, id: \.self) { count in Text(count.label).tag(count) }
+                }
+                Text(localizedString("kept_here")).font(.footnote).foregroundStyle(.secondary)
+            }
             Picker(localizedString("settings_units"), selection: $model.computeUnits) {
                 ForEach([nil] + CoreMLSpec.ComputeUnits.allCases, id: \.self) { units in
                     Text(model.label(of: units)).tag(units)

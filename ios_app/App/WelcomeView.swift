@@ -12,6 +12,10 @@ struct WelcomeView: View {
                 Text(localizedString("welcome_private_ios")).font(.title3).card()
                 ImportView(library: model.library)
                 if model.library.importing == nil {
+                    if model.hasPacked {
+                        Button(localizedString("use_packed")) { Task { await model.importPacked() } }.buttonStyle(
+                            .borderedProminent)
+                    }
                     Text(localizedString("welcome_choose"))
                     Button(localizedString("choose_bundle"), action: chooseBundle).buttonStyle(.borderedProminent)
                     Text(localizedString("welcome_copy"))

@@ -5,7 +5,7 @@ import MobileVLMApp
 import MobileVLMCore
 
 enum PickedFile {
-    static func open(_ file: URL, _ read: (URL) throws -> StoredBundle) throws -> StoredBundle { try read(file) }
+    static func open(_ file: URL, _ read: (URL) throws -> Void) throws { try read(file) }
 }
 
 enum Backup {

@@ -15,7 +15,7 @@ ANDROID = ROOT / "android_app/app/src/main/res"
 LANGUAGES = {"en": "values", "zh-Hans": "values-zh"}
 
 # The argument of a call that shows a text; such calls may be nested.
-CALL = r"(?=\b(?:[Ll]ocalized|LocalizedText|PictureNotice|localizedString|self\.init)\(((?:[^()]|\([^()]*\))*))"
+CALL = r"(?=\b(?:[Ll]ocalized|LocalizedText|LocalizedStringResource|PictureNotice|localizedString|self\.init)\(((?:[^()]|\([^()]*\))*))"
 
 # What is said on iOS alone.
 THERMAL = ["thermal_nominal", "thermal_fair", "thermal_serious", "thermal_critical"]
@@ -23,15 +23,41 @@ IOS_ALONE = {
     *THERMAL,
     "about_engine",
     "about_text_ios",
+    "ask_part",
+    "camera_hot",
+    "conversations",
+    "copied",
+    "copy",
+    "delete_all",
+    "details",
+    "drag_part",
+    "enlarge",
+    "hazard_limits",
+    "keep_all",
+    "keep_conversations",
+    "keep_fifty",
+    "keep_off",
+    "keep_ten",
+    "kept_here",
     "load_anyway",
+    "load_anyway_detail",
+    "open_live",
     "phase_checking",
     "phase_preparing",
     "problem_memory_detail_ios",
     "problem_memory_tight_ios",
+    "send",
     "settings_units",
+    "share",
+    "share_conversation",
+    "show_details",
+    "switch_camera",
+    "torch_off",
+    "torch_on",
     "units_model",
     "welcome_copy",
     "welcome_private_ios",
+    "whole_picture",
 }
 
 
@@ -119,3 +145,14 @@ def test_the_camera_is_explained_in_both_places() -> None:
     said = _catalog("InfoPlist.xcstrings")["NSCameraUsageDescription"]["en"]
     project = (ROOT / "ios_app/MobileVLM.xcodeproj/project.pbxproj").read_text()
     assert project.count(f'INFOPLIST_KEY_NSCameraUsageDescription = "{said}";') == 2
+
+
+def test_shortcut_phrases_exist_in_both_languages() -> None:
+    """Each with the app's name; English ones as in the code."""
+    (phrases,) = json.loads((APP / "AppShortcuts.xcstrings").read_text())["strings"].values()
+    said = {language: entry["stringSet"]["values"] for language, entry in phrases["localizations"].items()}
+    assert said.keys() == LANGUAGES.keys()
+    assert all("${applicationName}" in phrase for values in said.values() for phrase in values)
+    (listed,) = re.findall(r"phrases: \[(.*?)\]", (APP / "LiveIntent.swift").read_text(), re.S)
+    code = [phrase.replace(r"\(.applicationName)", "${applicationName}") for phrase in re.findall(r'"([^"]*)"', listed)]
+    assert said["en"] == code

@@ -133,7 +133,18 @@ def test_files_from_other_apps_and_computers_can_be_imported() -> None:
     info = plistlib.loads((IOS / "Config/Info.plist").read_bytes())
     assert info["UIFileSharingEnabled"] is True
     assert info["LSSupportsOpeningDocumentsInPlace"] is True
-    assert [kind["LSItemContentTypes"] for kind in info["CFBundleDocumentTypes"]] == [["public.zip-archive"]]
+    kinds = [kind["LSItemContentTypes"] for kind in info["CFBundleDocumentTypes"]]
+    assert kinds == [["public.zip-archive"], ["public.image"]]
+
+
+def test_the_demo_model_is_packed_if_it_was_made() -> None:
+    """Xcode packs every file in App; git ignores the model."""
+    (made,) = re.findall(r"^IOS_DEMO := ios_app/App/(\S+)$", (ROOT / "Makefile").read_text(), re.M)
+    (opened,) = re.findall(
+        r'forResource: "([^"]+)", withExtension: "zip"', (IOS / "App/PhoneDependencies.swift").read_text()
+    )
+    assert made == f"{opened}.zip"
+    assert "*.mvlm.zip" in (ROOT / ".gitignore").read_text().split()
 
 
 def test_the_privacy_manifest_lists_used_apis_and_no_collection() -> None:

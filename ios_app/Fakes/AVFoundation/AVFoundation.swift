@@ -13,6 +13,7 @@ public struct CMVideoDimensions: Sendable {
 }
 public class CMFormatDescription {}
 public func CMVideoFormatDescriptionGetDimensions(_ description: CMFormatDescription) -> CMVideoDimensions { fatalError() }
+public struct CMTime: Sendable {}
 public class CMSampleBuffer {}
 public func CMSampleBufferGetImageBuffer(_ buffer: CMSampleBuffer) -> CVPixelBuffer? { nil }
 
@@ -20,7 +21,13 @@ public struct AVMediaType: Sendable { public static let video = AVMediaType() }
 public enum AVAuthorizationStatus: Int, Sendable { case notDetermined, restricted, denied, authorized }
 
 open class AVCaptureDevice: NSObject {
-    public struct DeviceType: Sendable { public static let builtInWideAngleCamera = DeviceType() }
+    public struct DeviceType: Sendable, Equatable {
+        public static let builtInWideAngleCamera = DeviceType(), builtInUltraWideCamera = DeviceType()
+        public static let builtInTripleCamera = DeviceType(), builtInDualWideCamera = DeviceType()
+    }
+    public enum TorchMode: Int, Sendable { case off, on, auto }
+    public enum FocusMode: Int, Sendable { case locked, autoFocus, continuousAutoFocus }
+    public enum ExposureMode: Int, Sendable { case locked, autoExpose, continuousAutoExposure, custom }
     public enum Position: Int, Sendable { case unspecified, back, front }
     open class Format: NSObject {
         public var formatDescription: CMFormatDescription { fatalError() }
@@ -39,12 +46,51 @@ open class AVCaptureDevice: NSObject {
         get { fatalError() }
         set {}
     }
+    public var deviceType: DeviceType { .builtInWideAngleCamera }
+    public var constituentDevices: [AVCaptureDevice] { [] }
+    public var virtualDeviceSwitchOverVideoZoomFactors: [NSNumber] { [] }
+    public var minAvailableVideoZoomFactor: CGFloat { 1 }
+    public var maxAvailableVideoZoomFactor: CGFloat { 1 }
+    public var videoZoomFactor: CGFloat {
+        get { 1 }
+        set {}
+    }
+    public var hasTorch: Bool { false }
+    public func isTorchModeSupported(_ torchMode: TorchMode) -> Bool { false }
+    public var torchMode: TorchMode {
+        get { .off }
+        set {}
+    }
+    public var isFocusPointOfInterestSupported: Bool { false }
+    public func isFocusModeSupported(_ focusMode: FocusMode) -> Bool { false }
+    public var focusPointOfInterest: CGPoint {
+        get { .zero }
+        set {}
+    }
+    public var focusMode: FocusMode {
+        get { .locked }
+        set {}
+    }
+    public var isExposurePointOfInterestSupported: Bool { false }
+    public func isExposureModeSupported(_ exposureMode: ExposureMode) -> Bool { false }
+    public var exposurePointOfInterest: CGPoint {
+        get { .zero }
+        set {}
+    }
+    public var exposureMode: ExposureMode {
+        get { .locked }
+        set {}
+    }
+    public var minExposureTargetBias: Float { 0 }
+    public var maxExposureTargetBias: Float { 0 }
+    public func setExposureTargetBias(_ bias: Float, completionHandler handler: (@Sendable (CMTime) -> Void)? = nil) {}
     public func lockForConfiguration() throws {}
     public func unlockForConfiguration() {}
 }
 open class AVCaptureInput: NSObject {}
 open class AVCaptureDeviceInput: AVCaptureInput {
     public init(device: AVCaptureDevice) throws {}
+    public var device: AVCaptureDevice { fatalError() }
 }
 open class AVCaptureOutput: NSObject {}
 open class AVCaptureConnection: NSObject {
@@ -70,7 +116,11 @@ open class AVCaptureVideoDataOutput: AVCaptureOutput {
         _ delegate: (any AVCaptureVideoDataOutputSampleBufferDelegate)?, queue: DispatchQueue?
     ) {}
 }
-public let AVCaptureSessionInterruptionReasonKey: String = ""
+public let AVCaptureSessionInterruptionReasonKey: String = "reason", AVCaptureSessionErrorKey: String = "error"
+public struct AVError: Error {
+    public struct Code: Sendable, Equatable { public static let mediaServicesWereReset = Code() }
+    public var code: Code { Code() }
+}
 open class AVCaptureSession: NSObject {
     public struct Preset: Sendable {
         public static let vga640x480 = Preset(), inputPriority = Preset()
@@ -83,6 +133,7 @@ open class AVCaptureSession: NSObject {
         case videoDeviceNotAvailableDueToSystemPressure
     }
     open class var wasInterruptedNotification: NSNotification.Name { NSNotification.Name("interrupted") }
+    open class var interruptionEndedNotification: NSNotification.Name { NSNotification.Name("ended") }
     open class var runtimeErrorNotification: NSNotification.Name { NSNotification.Name("error") }
     public var sessionPreset: Preset {
         get { Preset() }
@@ -93,6 +144,8 @@ open class AVCaptureSession: NSObject {
     public func canAddInput(_ input: AVCaptureInput) -> Bool { false }
     public func canAddOutput(_ output: AVCaptureOutput) -> Bool { false }
     public func addInput(_ input: AVCaptureInput) {}
+    public func removeInput(_ input: AVCaptureInput) {}
+    public var isRunning: Bool { false }
     public func addOutput(_ output: AVCaptureOutput) {}
     public func startRunning() {}
     public func stopRunning() {}
@@ -108,6 +161,7 @@ open class AVCaptureVideoPreviewLayer: CALayer, @unchecked Sendable {
         set {}
     }
     public var connection: AVCaptureConnection? { nil }
+    public func captureDevicePointConverted(fromLayerPoint pointInLayer: CGPoint) -> CGPoint { .zero }
 }
 
 open class AVSpeechSynthesisVoice: NSObject { public init?(language: String?) {} }
@@ -117,6 +171,31 @@ open class AVSpeechUtterance: NSObject {
         get { nil }
         set {}
     }
+}
+open class AVAudioPlayer: NSObject {
+    public init(data: Data) throws {}
+    public var currentTime: TimeInterval {
+        get { 0 }
+        set {}
+    }
+    @discardableResult public func play() -> Bool { false }
+}
+open class AVAudioSession: NSObject {
+    public struct Category: Sendable { public static let playback = Category() }
+    public struct Mode: Sendable { public static let spokenAudio = Mode() }
+    public struct CategoryOptions: OptionSet, Sendable {
+        public static let duckOthers = CategoryOptions(rawValue: 2)
+        public let rawValue: UInt
+        public init(rawValue: UInt) { self.rawValue = rawValue }
+    }
+    public struct SetActiveOptions: OptionSet, Sendable {
+        public static let notifyOthersOnDeactivation = SetActiveOptions(rawValue: 1)
+        public let rawValue: UInt
+        public init(rawValue: UInt) { self.rawValue = rawValue }
+    }
+    open class func sharedInstance() -> AVAudioSession { fatalError() }
+    public func setCategory(_ category: Category, mode: Mode, options: CategoryOptions = []) throws {}
+    public func setActive(_ active: Bool, options: SetActiveOptions = []) throws {}
 }
 public enum AVSpeechBoundary: Int, Sendable { case immediate, word }
 open class AVSpeechSynthesizer: NSObject {

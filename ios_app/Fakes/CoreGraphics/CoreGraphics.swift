@@ -28,6 +28,7 @@ public class CGImage {
     public var width: Int { 0 }
     public var height: Int { 0 }
     public var colorSpace: CGColorSpace? { nil }
+    public func cropping(to rect: CGRect) -> CGImage? { nil }
 }
 public class CGContext {
     public init?(

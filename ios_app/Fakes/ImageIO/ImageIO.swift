@@ -4,6 +4,14 @@ import CoreGraphics
 
 public typealias CFDictionary = [CFString: Any]
 public class CGImageSource {}
+public class CGImageDestination {}
+public typealias CFMutableData = NSMutableData
+public let kCGImageDestinationLossyCompressionQuality: CFString = "Quality"
+public func CGImageDestinationCreateWithData(
+    _ data: CFMutableData, _ type: CFString, _ count: Int, _ options: CFDictionary?
+) -> CGImageDestination? { nil }
+public func CGImageDestinationAddImage(_ to: CGImageDestination, _ image: CGImage, _ properties: CFDictionary?) {}
+public func CGImageDestinationFinalize(_ to: CGImageDestination) -> Bool { false }
 public let kCGImagePropertyPixelWidth: CFString = "PixelWidth"
 public let kCGImagePropertyPixelHeight: CFString = "PixelHeight"
 public let kCGImageSourceCreateThumbnailFromImageAlways: CFString = "CreateThumbnailFromImageAlways"

@@ -18,24 +18,41 @@ public enum Axis: Sendable {
 public struct Edge: Sendable {
     public struct Set: OptionSet, Sendable {
         public static let bottom = Set(rawValue: 1)
+        public static let top = Set(rawValue: 8)
+        public static let leading = Set(rawValue: 16)
+        public static let vertical = Set(rawValue: 9)
         public static let horizontal = Set(rawValue: 2)
         public static let all = Set(rawValue: 4)
         public let rawValue: Int8
         public init(rawValue: Int8) { self.rawValue = rawValue }
     }
 }
+public struct EdgeInsets: Sendable {
+    public var top: CGFloat { 0 }
+    public var leading: CGFloat { 0 }
+    public var bottom: CGFloat { 0 }
+    public var trailing: CGFloat { 0 }
+}
 public struct Font: Sendable {
-    public static let title = Font(), title3 = Font(), headline = Font(), subheadline = Font(), footnote = Font()
+    public static let title = Font(), title2 = Font(), title3 = Font(), headline = Font(), subheadline = Font(), footnote = Font()
     public static func system(size: CGFloat) -> Font { Font() }
 }
 
 public protocol ShapeStyle: Sendable {}
+extension ShapeStyle { public func opacity(_ opacity: Double) -> some ShapeStyle { self } }
+public struct Material: ShapeStyle {}
+extension ShapeStyle where Self == Material {
+    public static var ultraThinMaterial: Material { .init() }
+    public static var regularMaterial: Material { .init() }
+}
 public struct HierarchicalShapeStyle: ShapeStyle {}
 public struct TintShapeStyle: ShapeStyle {}
 extension ShapeStyle where Self == HierarchicalShapeStyle { public static var secondary: HierarchicalShapeStyle { .init() } }
 extension ShapeStyle where Self == TintShapeStyle { public static var tint: TintShapeStyle { .init() } }
 extension ShapeStyle where Self == Color {
     public static var white: Color { .init("") }
+    public static var red: Color { .init("") }
+    public static var yellow: Color { .init("") }
     public static var black: Color { .init("") }
 }
 public struct Color: ShapeStyle, SystemView {
@@ -45,6 +62,13 @@ public struct Color: ShapeStyle, SystemView {
 }
 public protocol Shape: Sendable, View {}
 public protocol InsettableShape: Shape {}
+extension Shape { public func fill<S: ShapeStyle>(_ content: S) -> some View { self } }
+extension InsettableShape {
+    public func strokeBorder<S: ShapeStyle>(_ content: S, lineWidth: CGFloat = 1) -> some View { self }
+}
+public struct Circle: InsettableShape, SystemView { public nonisolated init() {} }
+public struct Capsule: InsettableShape, SystemView { public nonisolated init() {} }
+public struct Rectangle: InsettableShape, SystemView { public nonisolated init() {} }
 public struct RoundedRectangle: InsettableShape, SystemView {
     public nonisolated init(cornerRadius: CGFloat) {}
 }
@@ -79,6 +103,18 @@ public struct Picker<Label: View, Selection: Hashable, Content: View>: SystemVie
 extension Picker where Label == Text {
     public init<S: StringProtocol>(_ title: S, selection: Binding<Selection>, @ViewBuilder content: () -> Content) {}
 }
+public struct DisclosureGroup<Label: View, Content: View>: SystemView {}
+extension DisclosureGroup where Label == Text {
+    public init<S: StringProtocol>(_ label: S, isExpanded: Binding<Bool>, @ViewBuilder content: @escaping () -> Content) {}
+}
+public protocol Transferable {}
+extension String: Transferable {}
+public struct ShareLink<Label: View>: SystemView {
+    public init<I: Transferable>(
+        item: I, subject: Text? = nil, message: Text? = nil, @ViewBuilder label: () -> Label
+    ) {}
+}
+public struct Spacer: SystemView { public nonisolated init(minLength: CGFloat? = nil) {} }
 public struct TextField<Label: View>: SystemView {}
 extension TextField where Label == Text {
     public init<S: StringProtocol>(_ title: S, text: Binding<String>) {}
@@ -119,7 +155,10 @@ public struct ScrollView<Content: View>: SystemView {
 public struct ScrollViewReader<Content: View>: SystemView {
     public init(@ViewBuilder content: @escaping (ScrollViewProxy) -> Content) {}
 }
-public struct GeometryProxy { public var size: CGSize { .zero } }
+public struct GeometryProxy {
+    public var size: CGSize { .zero }
+    public var safeAreaInsets: EdgeInsets { EdgeInsets() }
+}
 public struct GeometryReader<Content: View>: SystemView {
     public init(@ViewBuilder content: @escaping (GeometryProxy) -> Content) {}
 }
@@ -149,7 +188,7 @@ public struct TimelineViewContext {}
 public struct TimelineView<Schedule: TimelineSchedule, Content: View>: SystemView {
     public init(_ schedule: Schedule, @ViewBuilder content: @escaping (TimelineViewContext) -> Content) {}
 }
-public enum ToolbarItemPlacement: Sendable { case topBarTrailing }
+public enum ToolbarItemPlacement: Sendable { case topBarLeading, topBarTrailing }
 public struct ToolbarItem<Content: View>: SystemView {
     public init(placement: ToolbarItemPlacement, @ViewBuilder content: () -> Content) {}
 }

@@ -9,6 +9,13 @@ extension PrimitiveButtonStyle where Self == BorderedButtonStyle { public static
 extension PrimitiveButtonStyle where Self == BorderedProminentButtonStyle {
     public static var borderedProminent: Self { .init() }
 }
+public protocol PickerStyle {}
+public struct SegmentedPickerStyle: PickerStyle {}
+extension PickerStyle where Self == SegmentedPickerStyle { public static var segmented: Self { .init() } }
+public struct SubmitLabel: Sendable { public static let send = SubmitLabel(), done = SubmitLabel() }
+public struct SensoryFeedback: Equatable, Sendable { public static let impact = SensoryFeedback(), success = SensoryFeedback() }
+public enum Visibility: Sendable { case automatic, visible, hidden }
+public struct ToolbarPlacement { public static var navigationBar: ToolbarPlacement { .init() } }
 public protocol TextFieldStyle {}
 public struct RoundedBorderTextFieldStyle: TextFieldStyle {}
 extension TextFieldStyle where Self == RoundedBorderTextFieldStyle { public static var roundedBorder: Self { .init() } }
@@ -39,6 +46,12 @@ extension View {
     public func font(_ font: Font?) -> some View { self }
     public func foregroundStyle<S: ShapeStyle>(_ style: S) -> some View { self }
     public func background<S: ShapeStyle, T: InsettableShape>(_ style: S, in shape: T) -> some View { self }
+    public func background<S: ShapeStyle>(_ style: S) -> some View { self }
+    public func opacity(_ opacity: Double) -> some View { self }
+    public func position(_ position: CGPoint) -> some View { self }
+    public func ignoresSafeArea() -> some View { self }
+    public func scaledToFill() -> some View { self }
+    public func pickerStyle<S: PickerStyle>(_ style: S) -> some View { self }
     public func clipShape<S: Shape>(_ shape: S) -> some View { self }
     public func scaledToFit() -> some View { self }
     public func padding(_ length: CGFloat) -> some View { self }
@@ -57,7 +70,20 @@ extension View {
     public func id<ID: Hashable>(_ id: ID) -> some View { self }
     public func tag<V: Hashable>(_ tag: V) -> some View { self }
 
+    // Input.
+    public func gesture<T: Gesture>(_ gesture: T) -> some View { self }
+    public func submitLabel(_ submitLabel: SubmitLabel) -> some View { self }
+    public func onSubmit(_ action: @escaping () -> Void) -> some View { self }
+    public func focused(_ condition: FocusState<Bool>.Binding) -> some View { self }
+    public func sensoryFeedback<T: Equatable>(_ feedback: SensoryFeedback, trigger: T) -> some View { self }
+    public func sensoryFeedback<T: Equatable>(
+        _ feedback: SensoryFeedback, trigger: T, condition: @escaping (_ oldValue: T, _ newValue: T) -> Bool
+    ) -> some View { self }
+    public func swipeActions<T: View>(@ViewBuilder content: () -> T) -> some View { self }
+
     // VoiceOver.
+    public func accessibilityHidden(_ hidden: Bool) -> some View { self }
+    public func accessibilityHint<S: StringProtocol>(_ hint: S) -> some View { self }
     public func accessibilityLabel(_ label: Text) -> some View { self }
     public func accessibilityLabel<S: StringProtocol>(_ label: S) -> some View { self }
     public func accessibilityElement(children: AccessibilityChildBehavior = .ignore) -> some View { self }
@@ -70,6 +96,14 @@ extension View {
         for data: D.Type, @ViewBuilder destination: @escaping (D) -> C
     ) -> some View { self }
     public func toolbar<Content: View>(@ViewBuilder content: () -> Content) -> some View { self }
+    public func toolbarBackground<S: ShapeStyle>(_ style: S, for bars: ToolbarPlacement...) -> some View { self }
+    public func toolbarBackground(_ visibility: Visibility, for bars: ToolbarPlacement...) -> some View { self }
+    public func fullScreenCover<Content: View>(
+        isPresented: Binding<Bool>, onDismiss: (() -> Void)? = nil, @ViewBuilder content: @escaping () -> Content
+    ) -> some View { self }
+    public func sheet<Item: Identifiable, Content: View>(
+        item: Binding<Item?>, onDismiss: (() -> Void)? = nil, @ViewBuilder content: @escaping (Item) -> Content
+    ) -> some View { self }
     public func sheet<Content: View>(
         isPresented: Binding<Bool>, onDismiss: (() -> Void)? = nil, @ViewBuilder content: @escaping () -> Content
     ) -> some View { self }

@@ -57,7 +57,11 @@ public enum ScenePhase: Comparable, Sendable { case background, inactive, active
 @MainActor @preconcurrency public struct OpenURLAction: Sendable {
     public func callAsFunction(_ url: URL) {}
 }
+@MainActor @preconcurrency public struct DismissAction: Sendable {
+    public func callAsFunction() {}
+}
 public struct EnvironmentValues {
+    public var dismiss: DismissAction { fatalError() }
     public var scenePhase: ScenePhase { .active }
     public var openURL: OpenURLAction { fatalError() }
 }
@@ -85,6 +89,22 @@ extension State where Value: ExpressibleByNilLiteral {
 }
 extension SceneStorage where Value == Bool {
     public init(wrappedValue: Value, _ key: String) { self.key = key }
+}
+@propertyWrapper public struct FocusState<Value: Hashable> {
+    @propertyWrapper public struct Binding {
+        init(of _: Value.Type) {}
+        public var wrappedValue: Value {
+            get { fatalError() }
+            nonmutating set {}
+        }
+        public var projectedValue: FocusState<Value>.Binding { self }
+    }
+    public init() where Value == Bool {}
+    public var wrappedValue: Value {
+        get { fatalError() }
+        nonmutating set {}
+    }
+    public var projectedValue: FocusState<Value>.Binding { Binding(of: Value.self) }
 }
 @propertyWrapper public struct Environment<Value> {
     public init(_ keyPath: KeyPath<EnvironmentValues, Value>) {}

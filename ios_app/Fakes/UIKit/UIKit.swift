@@ -12,6 +12,14 @@ open class CALayer: NSObject, @unchecked Sendable {}
     open func layoutSubviews() {}
 }
 @MainActor open class UIViewController {}
+open class UIImage: NSObject { public init(cgImage: CGImage) {} }
+open class UIPasteboard: NSObject {
+    open class var general: UIPasteboard { fatalError() }
+    open var string: String? {
+        get { nil }
+        set {}
+    }
+}
 @MainActor open class UIActivity {}
 @MainActor open class UIActivityViewController: UIViewController {
     public init(activityItems: [Any], applicationActivities: [UIActivity]?) {}

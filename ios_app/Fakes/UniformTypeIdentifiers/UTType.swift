@@ -1,1 +1,5 @@
-public struct UTType: Sendable { public static var zip: UTType { UTType() } }
+public struct UTType: Sendable {
+    public static var zip: UTType { UTType() }
+    public static var jpeg: UTType { UTType() }
+    public var identifier: String { "" }
+}

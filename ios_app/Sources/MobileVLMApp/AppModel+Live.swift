@@ -8,6 +8,8 @@ public struct LiveState: Sendable, Equatable {
     public internal(set) var answer = ""
     /// Whether `answer` is complete.
     public internal(set) var isWhole = false
+    /// The session's number of the picture that `answer` is about.
+    var picture = 0
     /// When the frame that `answer` describes arrived; nil before the first.
     public internal(set) var seenAt: Duration?
     /// The phone is too warm or saving battery.
@@ -26,30 +28,53 @@ extension AppModel {
     /// The clock of `LiveState.seenAt`.
     public var now: Duration { dependencies.now() }
 
-    public func startLive(_ question: String) {
-        let question = question.trimmingCharacters(in: .whitespacesAndNewlines)
-        guard !question.isEmpty, session.bundle != nil else { return }
-        change { $0.liveQuestion = question }
+    /// The question that live mode answers; a blank one becomes the default.
+    public var liveQuestion: String {
+        get { settings.liveQuestion }
+        set {
+            let question = newValue.trimmingCharacters(in: .whitespacesAndNewlines)
+            change { $0.liveQuestion = question.isEmpty ? Settings.ownLiveQuestion : question }
+            if live != nil { startLive() }
+        }
+    }
+
+    /// Opens the app straight in live mode.
+    public var opensLive: Bool {
+        get { settings.opensLive }
+        set { change { $0.opensLive = newValue } }
+    }
+
+    /// Starts live mode now, or as soon as a model is in use.
+    public func goLive() {
+        arrive(.live)
+    }
+
+    public func startLive() {
+        guard session.bundle != nil else { return }
+        let question = settings.liveQuestion
+        isLiveMode = true
         if picture != nil { newPicture() }
         endLive()
         liveSession = LiveSession(vlm, question: question, now: dependencies.now)
         live = LiveState(question: question)
+        dependencies.play(.began)
     }
 
     public func endLive() {
         guard live != nil else { return }
         live = nil
         liveSession = nil
+        dependencies.play(.ended)
         stop()
     }
 
     func lookLive(at frame: Frame) async {
         guard let loop = liveSession else { return }
-        let phone = dependencies.phone
+        let phone = dependencies.phone, visible = frame.visible(in: viewfinder)
         let condition = PhoneCondition(
             thermal: phone.thermal(), isLowPowerMode: phone.isLowPower(), isInForeground: isInForeground)
         let action = await requests.enqueue {
-            try? await loop.onFrame(try frame.sketch(), condition, picture: frame.picture)
+            try? await loop.onFrame(try frame.sketch(visible), condition) { try frame.picture(visible) }
         }.value
         if let action, loop === liveSession { live?.isCoolingDown = action == .pause }
     }
@@ -57,10 +82,14 @@ extension AppModel {
     /// Shows the session's answer about the newest frame, which has the age `age`.
     func followLive(_ state: SessionState, _ age: Duration) {
         guard let turn = state.turns.last, !turn.answer.isEmpty else { return }
-        let isNew = turn.ended != nil && live?.isWhole == false
+        let isNew = turn.ended != nil && (live?.isWhole == false || live?.picture != state.picture)
+        live?.picture = state.picture
         live?.answer = turn.answer
         live?.isWhole = turn.ended != nil
         live?.seenAt = dependencies.now() - age
-        if isNew { dependencies.announce([.literal(turn.answer)]) }
+        if isNew {
+            dependencies.play(.answered)
+            dependencies.announce([.literal(turn.answer)])
+        }
     }
 }

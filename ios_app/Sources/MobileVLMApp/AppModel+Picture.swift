@@ -1,139 +1,97 @@
 import Foundation
 import MobileVLMCore
 
-/// The camera and the picture.
+/// The picture, and the part of it that is asked about.
 extension AppModel {
     public var hasPrevious: Bool { previous != nil }
 
-    // MARK: - camera
-
-    /// The camera is open only while it is visible.
-    func runCamera() {
-        let isWanted = isInForeground && screen == .chat && picture == nil && session.bundle != nil
-        guard isWanted else {
-            guard let task = cameraTask else { return }
-            task.cancel()
-            cameraTask = nil
-            isShutterPressed = false
-            camera = .off
-            return
-        }
-        guard cameraTask == nil, [.off, .askPermission, .denied].contains(camera) else { return }
-        switch dependencies.camera.permission {
-        case .undecided: camera = .askPermission
-        case .denied: camera = .denied
-        case .allowed: openCamera()
-        }
-    }
-
-    private func openCamera() {
-        camera = .open
-        cameraTask = Task { [weak self, frames = dependencies.camera.frames()] in
-            do {
-                for try await frame in frames {
-                    if Task.isCancelled { return }
-                    await self?.onFrame(frame)
-                }
-            } catch {
-                self?.onCameraProblem(error as? CameraProblem ?? .failed)
-            }
-        }
-    }
-
-    private func onCameraProblem(_ problem: CameraProblem) {
-        guard !Task.isCancelled else { return }
-        cameraTask = nil
-        camera =
-            switch problem {
-            case .noCamera: .noCamera
-            case .inUse: .inUse
-            case .failed: .failed
-            }
-    }
-
-    public func perform(_ action: PictureNotice.Action) async {
-        switch action {
-        case .allowCamera:
-            _ = await dependencies.camera.askPermission()
-            runCamera()
-        case .reopenCamera:
-            camera = .off
-            runCamera()
-        case .openSystemSettings: break  // by the system, for the view
-        }
-    }
-
-    private func onFrame(_ frame: Frame) async {
-        await lookLive(at: frame)
-        guard isShutterPressed else { return }
-        isShutterPressed = false
-        await read { try frame.picture() }
-    }
-
-    /// The next frame becomes the picture.
-    public func pressShutter() {
-        isShutterPressed = true
-    }
-
-    // MARK: - picture
+    /// Whether only a part of the picture is asked about.
+    public var isPart: Bool { viewing?.part != nil }
 
     /// Reads the picture that the user chose; `load` returns the bytes of its file.
     public func pick(_ load: @escaping @Sendable () async throws -> Data) async {
-        let backdrop = library.bundles.first { $0.name == session.bundle }?.manifest?.image.padColor ?? 0
-        await read { [decode = dependencies.decodePhoto] in try decode(try await load(), backdrop) }
+        await view { Viewing(shot: .photo(try await load())) }
     }
 
-    private func read(_ make: @escaping @Sendable () async throws -> Picture) async {
+    /// Asks about the part `part` of the whole picture, in all its detail, in a new conversation.
+    public func askAbout(_ part: PartRect?) async {
+        guard let viewing, part != viewing.part else { return }
+        await view { Viewing(shot: viewing.shot, part: part) }
+    }
+
+    /// The whole picture, to choose a part of.
+    public func wholePicture() async -> Picture? {
+        guard let viewing, viewing.part != nil else { return picture }
+        return await Task.detached { [decode = dependencies.decodePhoto] in
+            try? viewing.shot.pixels(nil) { try decode($0, 0, $1) }
+        }.value
+    }
+
+    /// Decodes what `make` returns, and shows it with its conversation.
+    func view(_ make: @escaping @Sendable () async throws -> Viewing) async {
         pictureRequests += 1
         let number = pictureRequests
         isReadingPicture = true
         pictureProblem = nil
-        let made = await Task.detached(operation: make).result
+        let backdrop = library.bundles.first { $0.name == session.bundle }?.manifest?.image.padColor ?? 0
+        let made = await Task.detached { [decode = dependencies.decodePhoto] in
+            let viewing = try await make()
+            return (viewing, try viewing.shot.pixels(viewing.part) { try decode($0, backdrop, $1) })
+        }.result
         guard number == pictureRequests else { return }
         isReadingPicture = false
         switch made {
-        case .success(let picture): show(picture)
+        case .success(let (viewing, picture)): show(picture, viewing)
         case .failure(let error as any MobileVLMError): pictureProblem = error.message
         case .failure: pictureProblem = "picture: can't be read, expected a photo"
         }
     }
 
-    func show(_ shown: Picture, said: [ChatTurn] = []) {
+    func show(_ shown: Picture, _ viewing: Viewing) {
         pictureRequests += 1
         endLive()
         isReadingPicture = false
         pictureProblem = nil
         pictureNumber += 1
+        pictureBefore = session.picture
+        self.viewing = viewing
         picture = shown
+        let said = viewing.said
         saves.enqueue { [saved] in await saved.save(shown) }
         request { said.isEmpty ? _ = await $0.show(shown) : await $0.resume(shown, said: said) }
     }
 
     /// Goes back to the camera; `undoPicture` restores the picture and its conversation.
     public func newPicture() {
-        if let picture { previous = (picture, session.turns) }
+        if var left = viewing {
+            left.said = session.turns.filter { $0.ended != nil }
+            previous = left
+        }
         stop()
-        pictureRequests += 1
-        isReadingPicture = false
-        pictureProblem = nil
-        picture = nil
+        dropPicture()
     }
 
     /// The previous picture with its conversation.
-    public func undoPicture() {
+    public func undoPicture() async {
         guard let back = previous else { return }
         previous = nil
-        show(back.picture, said: back.turns.filter { $0.ended != nil })
+        endLive()
+        await view { back }
     }
 
     func forgetPicture() {
         endLive()
+        dropPicture()
+        previous = nil
+        saves.enqueue { [saved] in await saved.delete() }
+    }
+
+    private func dropPicture() {
         pictureRequests += 1
         isReadingPicture = false
         pictureProblem = nil
+        viewing = nil
         picture = nil
-        previous = nil
-        saves.enqueue { [saved] in await saved.delete() }
     }
 
     /// Restores what was saved when the app was last visible.
@@ -146,7 +104,7 @@ extension AppModel {
             let found = await reading.value
             guard number == pictureRequests else { return }
             isReadingPicture = false
-            if let (shown, said) = found { show(shown, said: said) }
+            if let (shown, said) = found { show(shown, Viewing(shot: .frame(shown), said: said)) }
         }
     }
 }

@@ -4,7 +4,7 @@ import Observation
 
 /// The current screen.
 public enum Screen: Sendable {
-    case welcome, chat, bundles, check, settings, about
+    case welcome, chat, conversations, bundles, check, settings, about
 }
 
 /// The app's single state holder: user actions go in, and the views read the state to show.
@@ -20,24 +20,37 @@ public final class AppModel {
     /// A different number for each picture.
     public internal(set) var pictureNumber = 0
     public internal(set) var camera = CameraState.off
+    public internal(set) var controls = CameraControls() {
+        didSet { if controls != oldValue { dependencies.camera.apply(controls) } }
+    }
+    /// Whether the shutter starts live mode.
+    public var isLiveMode = false { didSet { if !isLiveMode { endLive() } } }
     public internal(set) var live: LiveState?
     public internal(set) var check: CheckState?
     /// The app ended while the engine ran, so nothing is loaded automatically.
     public internal(set) var hasCrashed: Bool
     /// The answer being read aloud.
-    public private(set) var speaking: String?
+    public internal(set) var speaking: String?
     /// The phone has no voice for the answer that was to be read aloud.
     public var hasNoVoice = false
-    public private(set) var settings: Settings
+    public internal(set) var settings: Settings
+    public internal(set) var conversations = [KeptConversation]()
+    /// Where `picture` is from.
+    var viewing: Viewing?
     /// The previous picture with its conversation.
-    var previous: (picture: Picture, turns: [ChatTurn])?
+    var previous: Viewing?
 
     @ObservationIgnored let dependencies: Dependencies
     @ObservationIgnored let vlm: VLMSession
     @ObservationIgnored let saved: SavedConversation
+    @ObservationIgnored let kept: ConversationStore
+    /// The size of the viewfinder on the screen.
+    @ObservationIgnored public var viewfinder: Extent?
+    @ObservationIgnored var arrival: Arrival?
     @ObservationIgnored private let foreground = ForegroundGate()
     @ObservationIgnored let requests = SerialQueue()
     @ObservationIgnored let saves = SerialQueue()
+    @ObservationIgnored var pictureBefore = 0  // the session's number of the picture before this one
     @ObservationIgnored var pictureRequests = 0  // counts requests for pictures, so that late ones are dropped
     @ObservationIgnored var cameraTask: Task<Void, Never>?
     @ObservationIgnored var isShutterPressed = false
@@ -45,12 +58,13 @@ public final class AppModel {
     @ObservationIgnored var checks = 0  // counts starts and ends, to ignore findings of an old check
     @ObservationIgnored var isInForeground = false { didSet { runCamera() } }
     @ObservationIgnored private var isToRestore = false
-    @ObservationIgnored private var spoken = 0  // counts answers, to ignore the end of an old one
+    @ObservationIgnored var spoken = 0  // counts answers, to ignore the end of an old one
 
     public init(_ dependencies: Dependencies) {
         self.dependencies = dependencies
         library = BundleLibrary(dependencies)
         saved = SavedConversation(dependencies.cache)
+        kept = ConversationStore(dependencies.conversations)
         settings = dependencies.settings.load()
         hasCrashed = dependencies.crashGuard.hasCrashed
         let loader = ModelLoader(availableMemory: dependencies.phone.availableMemory) { [foreground] folder, manifest in
@@ -73,6 +87,8 @@ public final class AppModel {
         let before = session
         session = state
         announceNews(since: before)
+        if session.turns != before.turns { keepConversation() }
+        if session.bundle != nil { arrive() }
         if let frameAge, loop === liveSession { followLive(state, frameAge) }
     }
 
@@ -87,11 +103,16 @@ public final class AppModel {
         isToRestore = restoring
         await library.start()
         if !restoring { saves.enqueue { [saved] in await saved.delete() } }
+        listConversations()
+        if settings.opensLive, !restoring { arrival = arrival ?? .live }
         openFirst()
+        if screen == .welcome, !settings.hasImportedPacked { await importPacked() }
     }
 
     public func enterForeground() {
+        let isBack = !isInForeground
         isInForeground = true
+        if isBack, settings.opensLive, isLiveMode, screen == .chat, picture == nil { startLive() }
         dependencies.crashGuard.foreground()
         foreground.open()
         request { await $0.foreground() }
@@ -179,6 +200,7 @@ public final class AppModel {
         endLive()
         if next != .check { endCheck() }
         if next == .bundles { refresh() }
+        if next == .conversations { listConversations() }
         library.dismiss()
         screen = next
     }
@@ -235,63 +257,9 @@ public final class AppModel {
         request { await $0.retry(regardless: regardless) }
     }
 
-    // MARK: - settings
-
-    /// Stats below each answer.
-    public var showsStats: Bool {
-        get { settings.showsStats }
-        set { change { $0.showsStats = newValue } }
-    }
-
-    /// Saves the non-blank `lines` as suggested questions; if there are none, restores the defaults.
-    public func setPresets(_ lines: String) {
-        let presets = lines.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
-            .filter { !$0.isEmpty }
-        change { $0.presets = presets.isEmpty ? Settings.ownPresets : presets }
-    }
-
-    /// The hardware that runs the model; nil for the manifest's choice. A change reloads the model.
-    public var computeUnits: CoreMLSpec.ComputeUnits? {
-        get { settings.computeUnits }
-        set {
-            guard newValue != settings.computeUnits else { return }
-            change { $0.computeUnits = newValue }
-            reload()
-        }
-    }
-
-    private func reload() {
-        guard let bundle = library.bundles.first(where: { $0.name == session.bundle }) else { return }
-        let (shown, said) = (picture, session.turns)
-        request { session in
-            await session.close()
-            await session.settle()  // it is freed
-            await session.open(bundle.folder)
-            if let shown { await session.resume(shown, said: said) }
-        }
-    }
-
     func change(_ change: (inout Settings) -> Void) {
         change(&settings)
         dependencies.settings.save(settings)
-    }
-
-    // MARK: - speech
-
-    /// Reads an answer aloud with a voice of its language, or stops if it is being read.
-    public func speak(_ text: String) {
-        let isOver = speaking == text
-        dependencies.speaker.stop()
-        speaking = nil
-        if isOver { return }
-        spoken += 1
-        let mine = spoken
-        let isHan = text.unicodeScalars.contains { (0x3400...0x9FFF).contains($0.value) }
-        let isSpoken = dependencies.speaker.speak(text, in: isHan ? "zh-CN" : "en-US") { [weak self] in
-            if self?.spoken == mine { self?.speaking = nil }
-        }
-        if isSpoken { speaking = text }
-        hasNoVoice = !isSpoken
     }
 
     /// Announces an answer once it is complete, not word by word, and a problem at once.

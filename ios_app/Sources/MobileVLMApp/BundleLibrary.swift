@@ -100,7 +100,9 @@ private actor BundleDisk {
 
     func add(_ file: URL, progress: @Sendable (Int64, Int64) -> Void) throws -> StoredBundle {
         try Task.checkCancellation()
-        return try dependencies.openPickedFile(file) { try store.add($0, progress: progress) }
+        var added: StoredBundle?
+        try dependencies.openPickedFile(file) { added = try store.add($0, progress: progress) }
+        return added!
     }
 
     func remove(_ bundle: StoredBundle) {

@@ -40,7 +40,8 @@ public struct Dependencies: Sendable {
     public typealias Engine = VLMEngine & ModelMethods
     public typealias OpenEngine =
         @Sendable (URL, Manifest, CoreMLSpec.ComputeUnits?, ForegroundGate) async throws -> any Engine
-    public typealias OpenPickedFile = @Sendable (URL, (URL) throws -> StoredBundle) throws -> StoredBundle
+    public typealias OpenPickedFile = @Sendable (URL, (URL) throws -> Void) throws -> Void
+    public typealias DecodePhoto = @Sendable (Data, UInt32, PartRect?) throws -> Picture
 
     /// The folder of the bundles.
     public let bundles: URL
@@ -48,6 +49,10 @@ public struct Dependencies: Sendable {
     public let crashGuard: CrashGuard
     /// Where the current picture is saved while the app is in the background.
     public let cache: URL
+    /// Where conversations are kept, if the user wants it.
+    public let conversations: URL
+    /// A zipped bundle packed into the app, if any.
+    public let packed: URL?
     /// Where captures are stored until they are shared.
     public let captures: URL
     public let phone: Phone
@@ -55,8 +60,11 @@ public struct Dependencies: Sendable {
     /// Loads the programs of the verified bundle in a folder, to run on the user's choice of hardware or the manifest's, while the app is
     /// in the foreground.
     public let openEngine: OpenEngine
-    /// Decodes a picture file, upright, over a backdrop (0xRRGGBB) where it is transparent. Throws a `PictureError`.
-    public let decodePhoto: @Sendable (Data, UInt32) throws -> Picture
+    /// Decodes a picture file, upright, over a backdrop (0xRRGGBB) where it is transparent; or a part of it, in more detail. Throws a
+    /// `PictureError`.
+    public let decodePhoto: DecodePhoto
+    /// The opposite, with some loss. Throws a `PictureError`.
+    public let encodePhoto: @Sendable (Picture) throws -> Data
     /// Decodes a PNG file to RGB without color management. Throws a `PictureError`.
     public let decodeExactly: @Sendable (URL) throws -> Picture
     /// Gives access to a file that the user chose in another app.
@@ -68,35 +76,42 @@ public struct Dependencies: Sendable {
     public let speaker: any Speaker
     /// Announces texts to VoiceOver users.
     public let announce: @MainActor @Sendable ([LocalizedText]) -> Void
+    /// Plays a short sound.
+    public let play: @MainActor @Sendable (Earcon) -> Void
     /// A monotonic clock.
     public let now: @Sendable () -> Duration
 
     public init(
-        bundles: URL, settings: SettingsStore, crashGuard: CrashGuard, cache: URL, captures: URL, phone: Phone,
-        camera: any Camera,
+        bundles: URL, settings: SettingsStore, crashGuard: CrashGuard, cache: URL, conversations: URL,
+        packed: URL?, captures: URL, phone: Phone, camera: any Camera,
         openEngine: @escaping OpenEngine,
-        decodePhoto: @escaping @Sendable (Data, UInt32) throws -> Picture,
+        decodePhoto: @escaping DecodePhoto, encodePhoto: @escaping @Sendable (Picture) throws -> Data,
         decodeExactly: @escaping @Sendable (URL) throws -> Picture, openPickedFile: @escaping OpenPickedFile,
         keepFromBackup: @escaping @Sendable (URL) -> Void, sweep: @escaping @Sendable (Set<String>) -> Void,
         speaker: any Speaker,
         announce: @escaping @MainActor @Sendable ([LocalizedText]) -> Void,
+        play: @escaping @MainActor @Sendable (Earcon) -> Void,
         now: @escaping @Sendable () -> Duration = monotonicNow
     ) {
         self.bundles = bundles
         self.settings = settings
         self.crashGuard = crashGuard
         self.cache = cache
+        self.conversations = conversations
+        self.packed = packed
         self.captures = captures
         self.phone = phone
         self.camera = camera
         self.openEngine = openEngine
         self.decodePhoto = decodePhoto
+        self.encodePhoto = encodePhoto
         self.decodeExactly = decodeExactly
         self.openPickedFile = openPickedFile
         self.keepFromBackup = keepFromBackup
         self.sweep = sweep
         self.speaker = speaker
         self.announce = announce
+        self.play = play
         self.now = now
     }
 }

@@ -15,6 +15,9 @@ public struct Notice: Sendable, Equatable {
             case .undo: LocalizedText("undo_question_label")
             }
         }
+
+        /// What the user should know before.
+        public var note: LocalizedText? { self == .loadAnyway ? LocalizedText("load_anyway_detail") : nil }
     }
 
     public let title: LocalizedText
@@ -57,6 +60,7 @@ public struct PictureNotice: Sendable, Equatable {
         case .denied: self.init("camera_denied", action: .openSystemSettings)
         case .noCamera: self.init("camera_none")
         case .inUse: self.init("camera_in_use", action: .reopenCamera)
+        case .tooHot: self.init("camera_hot", action: .reopenCamera)
         case .failed: self.init("camera_failed", action: .reopenCamera)
         }
     }
@@ -125,6 +129,9 @@ extension AppModel {
 
     public var canAsk: Bool { picture != nil && !isBusy }
 
+    /// The questions to suggest.
+    public var suggestions: [String] { canAsk ? settings.presets : [] }
+
     /// What the app is doing, in one line; nil if there is nothing to report.
     public var status: LocalizedText? {
         if live != nil { return nil }
@@ -135,12 +142,10 @@ extension AppModel {
         case .failed: return nil
         case .checking: return LocalizedText("check_running")
         case .answering: return LocalizedText("phase_answering")
-        case .ready: return LocalizedText("phase_ready")
-        case .encoding: return LocalizedText(picture == nil ? "phase_ready" : "phase_looking")
-        case .imageReady where picture == nil: return LocalizedText("phase_ready")
+        case .ready: return nil
+        case .encoding: return picture == nil ? nil : LocalizedText("phase_looking")
+        case .imageReady where picture == nil: return nil
         case .imageReady where session.turns.isEmpty: return LocalizedText("phase_seen")
-        case .imageReady where settings.showsStats:
-            return LocalizedText("stats_context", .count(session.usedTokens), .count(session.maxTokens))
         case .imageReady: return nil
         }
     }
@@ -166,9 +171,9 @@ extension AppModel {
         }
     }
 
-    /// An answer's stats, if they are enabled.
+    /// The details of an answer.
     public func figures(of turn: ChatTurn) -> [LocalizedText] {
-        guard settings.showsStats, let stats = turn.stats else { return [] }
+        guard let stats = turn.stats else { return [] }
         var figures = [LocalizedText("stats_first", .decimal(stats.firstTokenSeconds))]
         if stats.imageSeconds > 0 { figures.insert(LocalizedText("stats_image", .decimal(stats.imageSeconds)), at: 0) }
         if stats.tokensPerSecond > 0 { figures.append(LocalizedText("stats_speed", .decimal(stats.tokensPerSecond))) }

@@ -1,27 +1,35 @@
 import Foundation
 import MobileVLMCore
 
-/// The user's settings, saved between starts. Questions and pictures are not saved.
+/// The user's settings, saved between starts. Pictures and answers are not saved here.
 public struct Settings: Codable, Sendable, Equatable {
     /// The model was trained on English questions, so these aren't translated.
     public static let ownPresets = [
         "Describe the image.", "What is in the center?", "Read the word.", "How many objects are there?", "What is this?",
     ]
     public static let ownLiveQuestion = "Describe the image."
+    /// For people who can't see.
+    public static let hazardQuestion =
+        "What is in front of me? Name hazards first, and say where each is as on a clock face."
 
     /// Name of the selected bundle.
     public var bundle: String?
-    /// Stats below each answer.
+    /// Whether the details of answers are open.
     public var showsStats: Bool
     /// Suggested questions.
     public var presets: [String]
     /// The question of live mode.
     public var liveQuestion: String
+    /// Whether the app starts in live mode.
+    public var opensLive = false
+    public var keeps = KeptCount.off
+    /// Whether the packed bundle was imported; if the user deletes it, it isn't imported again by itself.
+    public var hasImportedPacked = false
     /// The hardware that runs the model; nil for the manifest's choice.
     public var computeUnits: CoreMLSpec.ComputeUnits?
 
     public init() {
-        showsStats = true
+        showsStats = false
         presets = Self.ownPresets
         liveQuestion = Self.ownLiveQuestion
     }
@@ -34,6 +42,9 @@ public struct Settings: Codable, Sendable, Equatable {
         showsStats = try values.decodeIfPresent(Bool.self, forKey: .showsStats) ?? showsStats
         presets = try values.decodeIfPresent([String].self, forKey: .presets) ?? presets
         liveQuestion = try values.decodeIfPresent(String.self, forKey: .liveQuestion) ?? liveQuestion
+        opensLive = try values.decodeIfPresent(Bool.self, forKey: .opensLive) ?? opensLive
+        keeps = try values.decodeIfPresent(String.self, forKey: .keeps).flatMap(KeptCount.init) ?? keeps
+        hasImportedPacked = try values.decodeIfPresent(Bool.self, forKey: .hasImportedPacked) ?? hasImportedPacked
         let units = try values.decodeIfPresent(String.self, forKey: .computeUnits)
         computeUnits = units.flatMap(CoreMLSpec.ComputeUnits.init)
     }

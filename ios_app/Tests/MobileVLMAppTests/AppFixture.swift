@@ -10,7 +10,9 @@ final class FakeCamera: Camera, Sendable {
     private struct State {
         var permission = CameraPermission.allowed
         var answer = true
-        var reader: AsyncThrowingStream<(Int, Frame), any Error>.Continuation?
+        var reader: AsyncThrowingStream<(Int, CameraEvent), any Error>.Continuation?
+        var abilities = CameraAbilities(canSwitch: true, hasTorch: true, maxZoom: 5)
+        var controls = CameraControls()
         var opened = 0
         var sent = 0
         var received = 0
@@ -23,6 +25,12 @@ final class FakeCamera: Camera, Sendable {
     var opened: Int { state.withLock { $0.opened } }
     var isOpen: Bool { state.withLock { $0.reader != nil } }
 
+    var controls: CameraControls { state.withLock { $0.controls } }
+
+    func abilities(_ side: CameraControls.Side) -> CameraAbilities { state.withLock { $0.abilities } }
+
+    func apply(_ controls: CameraControls) { state.withLock { $0.controls = controls } }
+
     func askPermission() async -> Bool {
         state.withLock { state in
             state.permission = state.answer ? .allowed : .denied
@@ -33,8 +41,8 @@ final class FakeCamera: Camera, Sendable {
     /// Whether the app has processed every frame.
     var isIdle: Bool { state.withLock { $0.isAwaited && $0.received == $0.sent } }
 
-    func frames() -> AsyncThrowingStream<Frame, any Error> {
-        let (numbered, reader) = AsyncThrowingStream.makeStream(of: (Int, Frame).self, bufferingPolicy: .bufferingNewest(1))
+    func events() -> AsyncThrowingStream<CameraEvent, any Error> {
+        let (numbered, reader) = AsyncThrowingStream.makeStream(of: (Int, CameraEvent).self, bufferingPolicy: .bufferingNewest(1))
         let mine = state.withLock { state in
             state.reader = reader
             state.opened += 1
@@ -44,12 +52,12 @@ final class FakeCamera: Camera, Sendable {
         reader.onTermination = { _ in self.state.withLock { if $0.opened == mine { $0.reader = nil } } }
         return AsyncThrowingStream {
             self.state.withLock { $0.isAwaited = true }
-            for try await (number, frame) in numbered {
+            for try await (number, event) in numbered {
                 self.state.withLock { state in
                     state.received = number
                     state.isAwaited = false
                 }
-                return frame
+                return event
             }
             return nil
         }
@@ -66,15 +74,25 @@ final class FakeCamera: Camera, Sendable {
     /// Delivers a frame of 64 columns that is bright left of `edge`.
     func frame(_ edge: Int) {
         let levels = (0..<64 * 48).map { UInt8($0 % 64 < edge ? 220 : 60) }
-        let frame = Frame {
-            try levels.withUnsafeBytes { try FrameSketch(width: 64, height: 48, rowStride: 64, luma: $0) }
-        } picture: {
-            try Picture(width: 64, height: 48, pixels: levels.map { UInt32($0) * 0x10101 })
+        let frame = Frame(width: 64, height: 48) { rect in
+            try levels.withUnsafeBytes { bytes in
+                try FrameSketch(
+                    width: rect.width, height: rect.height, rowStride: 64,
+                    luma: UnsafeRawBufferPointer(rebasing: bytes[(64 * rect.y + rect.x)...]))
+            }
+        } picture: { rect in
+            try Picture(width: 64, height: 48, pixels: levels.map { UInt32($0) * 0x10101 }).cropped(to: rect)
         }
+        send(.frame(frame))
+    }
+
+    func interrupt(_ problem: CameraProblem) { send(.interrupted(problem)) }
+
+    private func send(_ event: CameraEvent) {
         state.withLock { state in
             guard let reader = state.reader else { return }
             state.sent += 1
-            reader.yield((state.sent, frame))
+            reader.yield((state.sent, event))
         }
     }
 
@@ -123,6 +141,7 @@ final class AppFixture {
     let speaker = FakeSpeaker()
     let facts = Shared(Facts())
     let announced = Shared([[LocalizedText]]())
+    let played = Shared([Earcon]())
     private(set) lazy var model = AppModel(dependencies())
 
     init() throws {
@@ -136,10 +155,14 @@ final class AppFixture {
     var bundles: URL { folder.appending(path: "bundles") }
     var mark: URL { folder.appending(path: "engine-runs") }
 
+    /// A zipped bundle packed into the app.
+    var packed: URL?
+
     func dependencies() -> Dependencies {
         Dependencies(
             bundles: bundles, settings: .file(folder.appending(path: "settings.json")),
             crashGuard: CrashGuard(mark), cache: folder.appending(path: "cache"),
+            conversations: folder.appending(path: "conversations"), packed: packed,
             captures: folder.appending(path: "captures"),
             phone: Phone(
                 availableMemory: { [facts] in facts.value.memory }, thermal: { [facts] in facts.value.thermal },
@@ -149,11 +172,16 @@ final class AppFixture {
                 facts.change { $0.units.append(units) }
                 return try await foreground.guarding { engine }
             },
-            decodePhoto: { bytes, backdrop in
+            // A byte is a picture of 2 × 2, and of 4 × 4 for a part of it.
+            decodePhoto: { bytes, backdrop, part in
                 guard bytes.count == 1 else { throw PictureError("picture: got no pixels, expected a photo") }
-                return try Picture(
-                    width: 2, height: 2, pixels: [UInt32](repeating: UInt32(bytes[0]) << 16 | backdrop & 0xFF, count: 4))
+                let side = part == nil ? 2 : 4
+                let whole = try Picture(
+                    width: side, height: side,
+                    pixels: (0..<side * side).map { UInt32(bytes[0]) << 16 | UInt32($0) << 8 | backdrop & 0xFF })
+                return try part.map { try whole.cropped(to: $0.pixels(width: side, height: side)) } ?? whole
             },
+            encodePhoto: { picture in Data([UInt8(picture.pixels[0] >> 16 & 0xFF)]) },
             decodeExactly: { file in
                 let shade = UInt32(try Data(contentsOf: file).first ?? 0)
                 return try Picture(width: 4, height: 4, pixels: [UInt32](repeating: shade * 0x10101, count: 16))
@@ -167,6 +195,7 @@ final class AppFixture {
             sweep: { [facts] ids in facts.change { $0.there = ids } },
             speaker: speaker,
             announce: { [announced] words in announced.change { $0.append(words) } },
+            play: { [played] earcon in played.change { $0.append(earcon) } },
             now: { [facts] in
                 facts.value.beforeClock()
                 return facts.value.clock

@@ -180,7 +180,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertFalse(fixture.model.canAsk)
         let isAskedEarly = await fixture.model.ask("What is this?")
         XCTAssertFalse(isAskedEarly, "there is no picture")
-        XCTAssertEqual(fixture.model.status, LocalizedText("phase_ready"))
+        XCTAssertNil(fixture.model.status, "the camera is ready")
         try await fixture.take(20)
         XCTAssertEqual(fixture.model.session.phase, .imageReady)
         XCTAssertEqual(fixture.model.status, LocalizedText("phase_seen"))
@@ -202,9 +202,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(turn.question, "What is this?")
         XCTAssertEqual(turn.answer, "a red circle")
         XCTAssertEqual(fixture.announced.value, [[.literal("a red circle")]])
-        XCTAssertEqual(
-            fixture.model.status,
-            LocalizedText("stats_context", .count(fixture.model.session.usedTokens), .count(fixture.model.session.maxTokens)))
+        XCTAssertNil(fixture.model.status)
         await fixture.ask("Why?")
         XCTAssertEqual(fixture.announced.value.count, 2)
         fixture.model.undo()
@@ -233,7 +231,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.model.ending(of: turn), LocalizedText("ended_stopped"))
     }
 
-    func testStatsAreShownIfEnabled() async throws {
+    func testAnAnswerHasDetails() async throws {
         let fixture = try AppFixture()
         try await fixture.says("yes")
         try await fixture.seen()
@@ -241,9 +239,7 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         let turn = try XCTUnwrap(fixture.model.session.turns.last)
         XCTAssertEqual(fixture.model.figures(of: turn).map(\.key), ["stats_first"], "the clock stood still")
         XCTAssertNil(fixture.model.ending(of: turn))
-        fixture.model.showsStats = false
-        XCTAssertEqual(fixture.model.figures(of: turn), [])
-        XCTAssertNil(fixture.model.status)
+        XCTAssertFalse(fixture.model.showsStats, "closed at first")
     }
 
     func testAFailingEngineIsANoticeThatGoes() async throws {
@@ -322,15 +318,55 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         fixture.model.back()
         XCTAssertEqual([fixture.model.root] + fixture.model.pushed, [.welcome])
         try await fixture.start()
-        for screen in [Screen.bundles, .settings, .about] {
+        for screen in [Screen.conversations, .bundles, .settings, .about] {
             fixture.model.go(screen)
             XCTAssertEqual([fixture.model.root] + fixture.model.pushed, [.chat, screen])
             fixture.model.pushed = []  // the system's way back
             XCTAssertEqual([fixture.model.root] + fixture.model.pushed, [.chat])
         }
         XCTAssertFalse(fixture.model.staysAwake)
-        fixture.model.startLive("What is it?")
+        fixture.model.startLive()
         XCTAssertTrue(fixture.model.staysAwake)
+    }
+
+    // MARK: - from elsewhere
+
+    func testThePackedModelIsImportedAtTheFirstStartOnly() async throws {
+        let fixture = try AppFixture()
+        fixture.packed = try fixture.zipped("packed")
+        await fixture.model.start()
+        await fixture.model.settle()
+        XCTAssertEqual(fixture.model.session.bundle, "packed")
+        XCTAssertEqual(fixture.model.screen, .chat)
+        await fixture.model.delete(try XCTUnwrap(fixture.model.library.bundles.first))
+        let next = AppModel(fixture.dependencies())
+        await next.start()
+        XCTAssertEqual(next.screen, .welcome, "the user deleted it")
+        XCTAssertTrue(next.hasPacked)
+        await next.importPacked()
+        await next.settle()
+        XCTAssertEqual(next.session.bundle, "packed")
+    }
+
+    func testAPictureFromAnotherAppIsShownOnceAModelIsInUse() async throws {
+        let fixture = try AppFixture()
+        try fixture.put()
+        let file = fixture.folder.appending(path: "shared.jpg")
+        try Data([5]).write(to: file)
+        await fixture.model.open(file)
+        XCTAssertNil(fixture.model.picture)
+        await fixture.model.start()
+        try await eventually("it is shown") { fixture.model.picture != nil }
+        await fixture.model.settle()
+        XCTAssertEqual(fixture.model.session.phase, .imageReady)
+        fixture.model.go(.settings)
+        try Data([6]).write(to: file)
+        await fixture.model.open(file)
+        try await eventually("the other is shown") { fixture.model.picture?.pixels.first.map { $0 >> 16 } == 6 }
+        XCTAssertEqual(fixture.model.screen, .chat)
+        await fixture.model.open(try fixture.zipped("other", TestBundle(kitVersion: "0.2.0", largest: 1000)))
+        await fixture.model.settle()
+        XCTAssertEqual(fixture.model.session.bundle, "other")
     }
 
     // MARK: - settings
@@ -339,16 +375,16 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         let fixture = try AppFixture()
         XCTAssertEqual(fixture.model.settings.presets, Settings.ownPresets)
         fixture.model.setPresets(" What? \n\n  Why?\n")
-        fixture.model.showsStats = false
+        fixture.model.showsStats = true
         let next = AppModel(fixture.dependencies())
         XCTAssertEqual(next.settings.presets, ["What?", "Why?"])
-        XCTAssertFalse(next.settings.showsStats)
+        XCTAssertTrue(next.settings.showsStats)
         next.setPresets(" \n")
         XCTAssertEqual(AppModel(fixture.dependencies()).settings.presets, Settings.ownPresets)
         let file = fixture.folder.appending(path: "settings.json")
-        try Data(#"{"showsStats": false}"#.utf8).write(to: file)
+        try Data(#"{"showsStats": true}"#.utf8).write(to: file)
         XCTAssertEqual(AppModel(fixture.dependencies()).settings.presets, Settings.ownPresets)
-        XCTAssertFalse(AppModel(fixture.dependencies()).settings.showsStats)
+        XCTAssertTrue(AppModel(fixture.dependencies()).settings.showsStats)
         try Data("{".utf8).write(to: file)
         XCTAssertEqual(AppModel(fixture.dependencies()).settings, Settings())
     }

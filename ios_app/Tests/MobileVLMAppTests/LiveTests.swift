@@ -11,7 +11,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         let fixture = try AppFixture()
         try await fixture.says("a red circle")
         try await fixture.seen()
-        fixture.model.startLive(" What is it? \n")
+        fixture.start(" What is it? \n")
         XCTAssertEqual(fixture.model.live?.age(at: fixture.model.now), LocalizedText("live_waiting"))
         XCTAssertNil(fixture.model.picture, "the camera is seen")
         XCTAssertTrue(fixture.model.hasPrevious)
@@ -37,6 +37,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.model.live?.age(at: fixture.model.now), LocalizedText("live_age", .count(0)))
         fixture.model.endLive()
         XCTAssertNil(fixture.model.live)
+        XCTAssertEqual(fixture.played.value, [.began, .answered, .answered, .ended])
         await fixture.model.settle()
         fixture.facts.change { $0.clock += .seconds(7) }
         let before = await fixture.engine.looks
@@ -53,7 +54,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         try await fixture.says("yes")
         try await fixture.start()
         await fixture.engine.holdAtTheEnd()
-        fixture.model.startLive("What is it?")
+        fixture.start("What is it?")
         fixture.camera.frame(20)
         try await eventually("all is said") { await fixture.engine.isHeld && fixture.model.live?.answer == "yes" }
         // Reading the frame's age takes long.
@@ -81,7 +82,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         try await fixture.says("a red circle")
         try await fixture.start()
         fixture.facts.change { $0.thermal = .critical }
-        fixture.model.startLive("What is it?")
+        fixture.start("What is it?")
         try await eventually("the camera opens") { fixture.camera.isOpen }
         fixture.camera.frame(20)
         try await eventually("it rests") { fixture.model.live?.isCoolingDown == true }
@@ -98,27 +99,69 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.model.live?.isCoolingDown, false)
     }
 
-    func testWhatCanNotBeginDoesNot() async throws {
+    func testWithoutAModelItDoesNotBegin() async throws {
         let fixture = try AppFixture()
         await fixture.model.start()
-        fixture.model.startLive("What is it?")
-        XCTAssertNil(fixture.model.live, "there is no model")
-        try await fixture.start()
-        fixture.model.startLive("  ")
+        fixture.start("What is it?")
         XCTAssertNil(fixture.model.live)
-        XCTAssertEqual(fixture.model.settings.liveQuestion, Settings.ownLiveQuestion)
+        fixture.model.liveQuestion = "  "
+        XCTAssertEqual(fixture.model.liveQuestion, Settings.ownLiveQuestion)
+    }
+
+    func testTheShutterStartsItInItsModeAndAnotherQuestionStartsItAgain() async throws {
+        let fixture = try AppFixture()
+        try await fixture.says("yes")
+        try await fixture.start()
+        fixture.model.isLiveMode = true
+        XCTAssertNil(fixture.model.live)
+        fixture.model.startLive()
+        XCTAssertEqual(fixture.model.live?.question, Settings.ownLiveQuestion)
+        fixture.model.liveQuestion = Settings.hazardQuestion
+        XCTAssertEqual(fixture.model.live?.question, Settings.hazardQuestion)
+        try await eventually("the camera opens") { fixture.camera.isOpen }
+        fixture.camera.frame(20)
+        try await eventually("it answers") { fixture.model.live?.answer == "yes" }
+        XCTAssertEqual(fixture.model.session.turns.map(\.question), [Settings.hazardQuestion])
+        fixture.model.isLiveMode = false
+        XCTAssertNil(fixture.model.live)
+    }
+
+    func testTheAppMayOpenInIt() async throws {
+        let fixture = try AppFixture()
+        try fixture.put()
+        fixture.model.opensLive = true
+        try await fixture.start()
+        try await eventually("it runs") { fixture.model.live != nil }
+        XCTAssertTrue(fixture.model.isLiveMode)
+        fixture.model.enterBackground()
+        XCTAssertNil(fixture.model.live)
+        fixture.model.enterForeground()
+        XCTAssertNotNil(fixture.model.live, "again when the user comes back")
+        fixture.model.endLive()
+        fixture.model.resignActive()
+        fixture.model.enterForeground()
+        XCTAssertNil(fixture.model.live, "not after a look at something else")
+        fixture.model.isLiveMode = false
+        fixture.model.go(.settings)
+        fixture.model.goLive()  // a shortcut
+        XCTAssertEqual(fixture.model.screen, .chat)
+        XCTAssertNotNil(fixture.model.live)
+        let restored = AppModel(fixture.dependencies())
+        await restored.start(restoring: true)
+        await restored.settle()
+        XCTAssertNil(restored.live, "the user comes back to a conversation")
     }
 
     func testAnotherScreenThePreviousPictureAndTheBackgroundEndIt() async throws {
         let fixture = try AppFixture()
         try await fixture.seen()
-        let ways: [@MainActor () -> Void] = [
-            { fixture.model.go(.settings) }, { fixture.model.undoPicture() }, { fixture.model.enterBackground() },
+        let ways: [@MainActor () async -> Void] = [
+            { fixture.model.go(.settings) }, { await fixture.model.undoPicture() }, { fixture.model.enterBackground() },
         ]
         for leave in ways {
-            fixture.model.startLive("What is it?")
+            fixture.start("What is it?")
             XCTAssertNotNil(fixture.model.live)
-            leave()
+            await leave()
             XCTAssertNil(fixture.model.live)
             fixture.model.back()
             await fixture.model.settle()
@@ -130,7 +173,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         try await fixture.says("one two three four")
         try await fixture.start()
         await fixture.engine.hold(at: 1)
-        fixture.model.startLive("What is it?")
+        fixture.start("What is it?")
         try await eventually("the camera opens") { fixture.camera.isOpen }
         fixture.camera.frame(20)
         try await eventually("it answers") { await fixture.engine.isHeld }
@@ -139,5 +182,12 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         await fixture.engine.release()
         await fixture.model.settle()
         XCTAssertEqual(fixture.model.session.turns.last?.ended, .stopped)
+    }
+}
+
+extension AppFixture {
+    fileprivate func start(_ question: String) {
+        model.liveQuestion = question
+        model.startLive()
     }
 }

@@ -1,0 +1,15 @@
+import AVFoundation
+import MobileVLMApp
+
+/// Plays short sounds, unless the phone is muted.
+@MainActor
+final class PhoneEarcons {
+    private var players = [Earcon: AVAudioPlayer]()
+
+    func play(_ earcon: Earcon) {
+        let player = players[earcon] ?? (try? AVAudioPlayer(data: earcon.wav))
+        players[earcon] = player
+        player?.currentTime = 0
+        player?.play()
+    }
+}

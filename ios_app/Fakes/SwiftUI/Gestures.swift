@@ -1,0 +1,28 @@
+import Foundation
+
+@MainActor @preconcurrency public protocol Gesture {
+    associatedtype Value
+}
+public struct SimultaneousGesture<First: Gesture, Second: Gesture>: Gesture { public typealias Value = Void }
+public struct GestureWithAction<Value>: Gesture {}
+extension Gesture {
+    public func onChanged(_ action: @escaping (Value) -> Void) -> GestureWithAction<Value> { GestureWithAction() }
+    public func onEnded(_ action: @escaping (Value) -> Void) -> GestureWithAction<Value> { GestureWithAction() }
+    public func simultaneously<Other: Gesture>(with other: Other) -> SimultaneousGesture<Self, Other> { SimultaneousGesture() }
+}
+public struct SpatialTapGesture: Gesture {
+    public struct Value { public var location: CGPoint { .zero } }
+    public init(count: Int = 1) {}
+}
+public struct MagnifyGesture: Gesture {
+    public struct Value { public var magnification: CGFloat { 1 } }
+    public init(minimumScaleDelta: CGFloat = 0.01) {}
+}
+public struct DragGesture: Gesture {
+    public struct Value {
+        public var startLocation: CGPoint { .zero }
+        public var location: CGPoint { .zero }
+        public var translation: CGSize { .zero }
+    }
+    public init(minimumDistance: CGFloat = 10) {}
+}
