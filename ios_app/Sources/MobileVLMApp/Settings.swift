@@ -5,7 +5,7 @@ import MobileVLMCore
 public struct Settings: Codable, Sendable, Equatable {
     /// The model was trained on English questions, so these aren't translated.
     public static let ownPresets = [
-        "Describe the image.", "What is in the center?", "Read the word.", "How many objects are there?", "What is this?",
+        "What is this?", "Describe the image.", "Read the text.", "What color is it?", "How many are there?",
     ]
     public static let ownLiveQuestion = "Describe the image."
     /// For people who can't see.
