@@ -27,7 +27,7 @@ FLOORS = [
     {"engines"},
     {"ask", "arm64", "android"},
     {"parity", "evaluate", "bench"},
-    {"records"},
+    {"records", "publish"},
     {"demo", "sensitivity"},
     {"cli"},
 ]

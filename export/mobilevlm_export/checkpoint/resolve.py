@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from mobilevlm_export.checkpoint.weight_files import INDEX, WEIGHT_FILES, chosen_weights, shards
 from mobilevlm_export.demo.built_in import DEMO, DEMO_CHECKPOINT
 from mobilevlm_export.errors import CheckpointError
+from mobilevlm_export.files.hub import MODEL_ID, TIMEOUT_S, hub_bars_hidden, hub_failures, reason, reported_bytes
 from mobilevlm_export.progress import Progress, silent
-
-_TIMEOUT_S = 10.0  # for the hub's first answer
-_MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def resolve_checkpoint(
@@ -28,7 +25,7 @@ def resolve_checkpoint(
     """
     if str(name) == DEMO and not Path(name).exists():
         return DEMO_CHECKPOINT
-    if Path(name).exists() or not _MODEL_ID.fullmatch(str(name)):
+    if Path(name).exists() or not MODEL_ID.fullmatch(str(name)):
         if not Path(name).is_dir():
             raise CheckpointError(
                 f"{name}: no such folder, expected a checkpoint, a model id like mtgv/MobileVLM_V2-1.7B, or demo"
@@ -39,13 +36,10 @@ def resolve_checkpoint(
 
 def _download(name: str, progress: Progress, endpoint: str | None, cache: Path | None) -> Path:
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    # The HTTP client's errors have their own base class, and the hub's library lets them through.
-    roots = [base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)]
-    failures: tuple[type[Exception], ...] = (*roots, OSError, ValueError)
     try:
-        info = HfApi(endpoint=endpoint).model_info(name, timeout=_TIMEOUT_S)
+        info = HfApi(endpoint=endpoint).model_info(name, timeout=TIMEOUT_S)
         names = {item.rfilename for item in info.siblings or ()}
         weights = chosen_weights(names)
         if weights is None:
@@ -54,16 +48,20 @@ def _download(name: str, progress: Progress, endpoint: str | None, cache: Path |
         wanted = [file for file in names if file == "tokenizer.model" or ("/" not in file and file.endswith(".json"))]
         wanted.append(weights)
         if weights.endswith(INDEX):
-            wanted += shards(Path(hf_hub_download(name, weights, endpoint=endpoint, cache_dir=cache)))
-        return Path(snapshot_download(name, allow_patterns=wanted, endpoint=endpoint, cache_dir=cache))
-    except failures as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            with hub_bars_hidden():
+                wanted += shards(Path(hf_hub_download(name, weights, endpoint=endpoint, cache_dir=cache)))
+        bars = reported_bytes(progress, f"downloading {name}")
+        found = snapshot_download(name, allow_patterns=wanted, endpoint=endpoint, cache_dir=cache, tqdm_class=bars)
+        return Path(found)
+    except hub_failures() as error:
         if isinstance(error, (RepositoryNotFoundError, GatedRepoError)):
-            raise CheckpointError(f"{name}: refused by the hub ({reason}), and no folder has that name") from None
+            raise CheckpointError(
+                f"{name}: refused by the hub ({reason(error)}), and no folder has that name"
+            ) from None
         if folder := _cached(name, cache):
             return folder
         raise CheckpointError(
-            f"{name}: couldn't be downloaded ({reason}), isn't complete in the hub's cache, and no folder has that name"
+            f"{name}: couldn't be downloaded ({reason(error)}), isn't complete in the hub's cache, and no folder has that name"
         ) from None
 
 

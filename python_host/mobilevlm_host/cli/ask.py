@@ -17,6 +17,7 @@ from mobilevlm_host.terminal.output import drawn_progress, print_json
         'mvlm ask demo.mvlm scene.png "How many squares are there?"',
         "mvlm ask demo.mvlm scene.png",
         'mvlm ask demo.mvlm - "What color is the circle?" --json < scene.png',
+        'mvlm ask owner/mobilevlm-1.7b-int4 scene.png "What is this?"',
         'mvlm ask both-phones.mvlm scene.png "What is this?" --backend coreml',
     )
 )
@@ -45,8 +46,11 @@ def ask(
 ) -> None:
     """Ask BUNDLE a QUESTION about IMAGE (a file, or - for standard input).
 
+    BUNDLE is a folder, a zip, or a repository on the Hugging Face hub, such as owner/name.
+
     Without a QUESTION this starts a conversation: one question per line; an empty line or Ctrl-D ends it.
     """
+    from mobilevlm_export.bundle.resolve_bundle import resolve_bundle
     from mobilevlm_export.pixels import open_image
     from mobilevlm_export.prompt import Turn
     from mobilevlm_host.ask.chat import AskOptions, begun, chat, stream_answer
@@ -63,9 +67,9 @@ def ask(
         from mobilevlm_host.records.capture import require_capture_place
 
         require_capture_place(capture)
-    options = AskOptions(bundle, backend, max_new_tokens, temperature, threads)
     picture = open_image(sys.stdin.buffer if image == "-" else image)
     with drawn_progress() as progress:
+        options = AskOptions(resolve_bundle(bundle, progress), backend, max_new_tokens, temperature, threads)
         runner = options.open_runner(progress)
     with runner:
         if runner.computed_by.shows and not as_json:

@@ -8,6 +8,7 @@ from mobilevlm_export import __version__
 from mobilevlm_host.cli.ask import ask
 from mobilevlm_host.cli.bench import bench
 from mobilevlm_host.cli.cache import cache
+from mobilevlm_host.cli.card import card
 from mobilevlm_host.cli.completion import completion
 from mobilevlm_host.cli.demo import demo
 from mobilevlm_host.cli.evaluate import evaluate
@@ -15,6 +16,7 @@ from mobilevlm_host.cli.export import export
 from mobilevlm_host.cli.golden import golden
 from mobilevlm_host.cli.inspect import inspect
 from mobilevlm_host.cli.parity import parity
+from mobilevlm_host.cli.publish import publish
 from mobilevlm_host.cli.push import push
 from mobilevlm_host.cli.replay import replay
 from mobilevlm_host.cli.score import score
@@ -51,6 +53,8 @@ for command in (
     cache,
     verify,
     push,
+    card,
+    publish,
     synth,
     train_group,
     completion,

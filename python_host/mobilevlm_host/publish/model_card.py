@@ -1,0 +1,139 @@
+"""A bundle's model card: what it is, what was measured and what wasn't, and how to run it. In the hub's format."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from mobilevlm_export.bundle.manifest import Manifest
+from mobilevlm_export.errors import OutputError
+from mobilevlm_export.progress import megabytes
+from mobilevlm_host.publish.results import Results
+
+PARTS = {
+    "vision": "vision encoder",
+    "projector": "projector (LDPv2)",
+    "embedding": "token embedding",
+    "llm": "text decoder",
+    "lm_head": "`lm_head`",
+}
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+_MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_METRICS = {
+    "vision_encoder": ("snr_db", "{:.0f} dB"),
+    "projector": ("snr_db", "{:.0f} dB"),
+    "token_embedding": ("snr_db", "{:.0f} dB"),
+    "prefill": ("mean_kl", "mean KL {:.1e} nats"),
+    "decode": ("mean_kl", "mean KL {:.1e} nats"),
+    "answer": ("same", "{:.0%} of the answers equal"),
+}
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the bundle can't say itself: the ``license`` of its weights, as the hub spells it, and the ids of its repository and of the
+    model that it was made from, if they are on the hub.
+
+    Raises:
+        OutputError: on creation: a value the hub would refuse.
+    """
+
+    license: str
+    repository: str | None = None
+    base_model: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _LICENSE.fullmatch(self.license):
+            raise OutputError(
+                f"license: got {self.license!r:.60}, expected an id as the hub spells it, such as apache-2.0"
+            )
+        for name, value in (("repository", self.repository), ("base model", self.base_model)):
+            if value is not None and not _MODEL_ID.fullmatch(value):
+                raise OutputError(f"{name}: got {value!r:.60}, expected an id such as owner/name")
+
+
+def make_card(manifest: Manifest, facts: CardFacts, results: Results) -> str:
+    """The card of the bundle with ``manifest``, in Markdown with the hub's YAML header.
+
+    Raises:
+        OutputError: ``results`` are of another recipe or of a program that the bundle doesn't have.
+    """
+    values = manifest.values
+    _require_same(manifest, results)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"megabytes": megabytes, "yaml": json.dumps, "cell": _cell}
+    return environment.get_template("card.md.jinja").render(
+        facts=facts,
+        kit_version=values["kit_version"],
+        source=values["source"],
+        recipe=values["quantization"]["recipe"]["name"],
+        calibration=values["quantization"].get("calibration", ""),
+        parts=[
+            (PARTS[part["component"]], part["scheme"], part["bytes_before"], part["bytes_after"])
+            for part in values["quantization"]["components"]
+        ],
+        artifacts=values["artifacts"],
+        tags=[name for name in ("executorch", "coreml") if name in values["artifacts"]],
+        bytes=manifest.total_bytes,
+        memory=values["memory"]["bytes"],
+        context=manifest.max_context,
+        image_tokens=values["image"]["tokens"],
+        image_size=values["image"]["size"],
+        parity=results.parity,
+        stages=list(_stages(results.parity)) if results.parity else [],
+        evaluations=[_evaluation(each) for each in results.evaluations],
+        name=facts.repository or f"{values['source']['name']}.mvlm",
+    )
+
+
+def _require_same(manifest: Manifest, results: Results) -> None:
+    if not results.parity:
+        return
+    recipe, backend = results.parity.get("recipe"), results.parity["backend"]
+    if recipe != manifest.values["quantization"]["recipe"]:
+        name = recipe.get("name") if isinstance(recipe, dict) else recipe
+        raise OutputError(
+            f"parity: got the record of a bundle with recipe {name!r:.60}, expected "
+            f"{manifest.values['quantization']['recipe']['name']!r} with the same schemes"
+        )
+    if backend not in manifest.values["artifacts"]:
+        raise OutputError(
+            f"parity: got the record of {backend!r:.60}, expected {' or '.join(manifest.values['artifacts'])}"
+        )
+
+
+def _stages(parity: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The name, the figure and the verdict of each stage."""
+    for stage, (metric, form) in _METRICS.items():
+        found = parity["stages"][stage]
+        value = found.get("metrics", {}).get(metric)
+        shown = "equal" if value is None else form.format(value)
+        yield stage, shown, "passed" if found.get("passed") else "**failed**"
+
+
+def _evaluation(found: dict[str, Any]) -> tuple[str, int, str, str]:
+    """The benchmark, its number of questions, its first metric, and the difference to what it was compared with."""
+    metric, value = next(iter(found["metrics"].items()))
+    against = found.get("against")
+    compared = ""
+    if against:
+        low, high = against["interval"]
+        compared = f"{against['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
+    return found["benchmark"], found["questions"], f"{metric} {value:.1f}", compared
+
+
+def _cell(text: object) -> str:
+    """``text`` in a cell of a table: one line, no column ends in it."""
+    return " ".join(str(text).split()).replace("|", "\\|")
