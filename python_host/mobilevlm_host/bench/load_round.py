@@ -32,7 +32,10 @@ class LoadSession:
     weights: str
 
     def in_child(self) -> Figures:
-        """``load_s``, in a fresh process; errors as :func:`mobilevlm_host.bench.measurement.in_child`."""
+        """``load_s``, and whether weights are mapped then, in a fresh process.
+
+        Errors as :func:`mobilevlm_host.bench.measurement.in_child`.
+        """
         return in_child(__name__, asdict(self))
 
 
@@ -43,14 +46,16 @@ def load_in_memory_s(bundle: Bundle, threads: int | None) -> float:
 
 def load_writing_s(bundle: Bundle, threads: int | None) -> float | None:
     """Seconds to load ``bundle`` in a fresh process that writes its packed weights, to a file that is removed; None where they aren't
-    kept in one. Errors as :meth:`LoadSession.in_child`.
+    kept in one, or it couldn't be written. Errors as :meth:`LoadSession.in_child`.
     """
     if not (file := packed_file(bundle)):
         return None
     folder = file.path.parent
     folder.mkdir(parents=True, exist_ok=True)
     with ScratchFolder(folder, "bench") as scratch:
-        return LoadSession(str(bundle.path), threads, str(scratch)).in_child()["load_s"]
+        # In a folder of its own: the scratch folder is locked, as a folder of packed weights is by whoever writes to it.
+        found = LoadSession(str(bundle.path), threads, str(scratch / "weights")).in_child()
+    return found["load_s"] if found["weights_mapped"] else None
 
 
 def has_mapped_weights(bundle: Bundle) -> bool:
@@ -73,8 +78,9 @@ def _measure(request: Mapping[str, Any]) -> dict[str, float]:
     bundle = Bundle(folder, read_manifest(folder / MANIFEST))
     import_engine()
     load_s, runner = timed(Runner, bundle, threads=session.threads, backend="executorch")
+    mapped = has_mapped_weights(bundle)
     runner.close()
-    return {"load_s": load_s}
+    return {"load_s": load_s, "weights_mapped": float(mapped)}
 
 
 if __name__ == "__main__":
