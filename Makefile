@@ -54,7 +54,7 @@ ARM64_TOOLS := "the tests on an emulated ARM CPU" qemu-aarch64-static:qemu-user-
 .PHONY: tools
 tools:
 	@scripts/apt_packages.sh $(ARM64_TOOLS) || [ $$? = 75 ]
-	@scripts/apt_packages.sh "the tests of the HTML report" chromium:chromium || [ $$? = 75 ]
+	@scripts/apt_packages.sh "the tests of the HTML report and the camera page" chromium:chromium || [ $$? = 75 ]
 
 test-fast: setup  ## Run the Python tests that export nothing and start no emulator, JVM or Swift | | 2 min
 	@$(PYTEST) $(FAST)

@@ -28,7 +28,7 @@ FLOORS = [
     {"ask", "arm64", "android"},
     {"parity", "evaluate", "bench"},
     {"records", "publish"},
-    {"demo", "sensitivity"},
+    {"demo", "sensitivity", "serve"},
     {"cli"},
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,14 @@ def run_methods() -> Path:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser. Without it the test is skipped, but not in CI."""
+    found = shutil.which("chromium")
+    if not found:
+        if os.environ.get("CI") == "true":
+            pytest.fail("chromium is missing, and with CI=true no test is skipped")
+        pytest.skip("chromium is missing: scripts/apt_packages.sh installs it")
+    return found

@@ -50,6 +50,7 @@ class KVCache:
     def __init__(self, engine: Generation, max_prefill: int) -> None:
         self._engine, self._max_prefill = engine, max_prefill
         self._cached: list[Part] | None = None  # None: unknown, as after an error
+        self.reused_tokens = 0  # of the latest prompt, those that were cached
         self._lock = threading.Lock()
 
     def hold(self, prompt: Sequence[Part]) -> float:
@@ -110,6 +111,7 @@ class KVCache:
             kept = _shared_images(cached or [], prompt)
             count = token_count(kept)
             cached = kept if self._engine.reset(count) == count else []
+        self.reused_tokens = token_count(cached)
         yield cached
         self._cached = cached
 

@@ -21,6 +21,7 @@ from mobilevlm_host.cli.push import push
 from mobilevlm_host.cli.replay import replay
 from mobilevlm_host.cli.score import score
 from mobilevlm_host.cli.sensitivity import sensitivity
+from mobilevlm_host.cli.serve import serve
 from mobilevlm_host.cli.synth import synth
 from mobilevlm_host.cli.train import train_group
 from mobilevlm_host.cli.verify import verify
@@ -43,6 +44,7 @@ for command in (
     export,
     inspect,
     ask,
+    serve,
     parity,
     sensitivity,
     golden,

@@ -74,6 +74,7 @@ def test_a_follow_up_feeds_only_what_is_new() -> None:
     engine.calls.clear()
     assert cache.hold([1, 2, image, 3, 4, *answer, 5]) == 0
     assert engine.calls == ["feed 2"]  # the last of the answer, which no token was wanted after, and the next
+    assert cache.reused_tokens == 2 + _IMAGE_TOKENS + 2 + len(answer) - 1
 
 
 def test_prompts_are_fed_in_calls_of_at_most_a_prefill() -> None:

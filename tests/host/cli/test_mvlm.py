@@ -45,7 +45,8 @@ def picture(tmp_path: Path) -> Path:
 def test_version_and_help() -> None:
     assert _run("--version").stdout == f"mvlm, version {__version__}\n"
     for command in (
-        "ask", "bench", "completion", "demo", "export", "golden", "inspect", "parity", "push", "replay", "synth", "train", "verify",
+        "ask", "bench", "completion", "demo", "export", "golden", "inspect", "parity", "push", "replay", "serve", "synth", "train",
+        "verify",
     ):  # fmt: skip
         shown = _run(command, "--help")
         assert shown.exit_code == 0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -60,16 +58,6 @@ def passing(model: MobileVLM, bundle: Bundle, samples: list[Sample]) -> ParityRe
 def failing(model: MobileVLM, bundle: Bundle, samples: list[Sample]) -> ParityReport:
     evil = [replace(sample, name=f"{sample.name} {EVIL}", question=f"What? {EVIL}") for sample in samples]
     return _report(model, bundle, evil, "LDPv2's residual lost")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    found = shutil.which("chromium")
-    if not found:
-        if os.environ.get("CI") == "true":
-            pytest.fail("chromium is missing, and with CI=true no test is skipped")
-        pytest.skip("chromium is missing: scripts/apt_packages.sh installs it")
-    return found
 
 
 def _browse(chromium: str, page: Path, folder: Path, *flags: str) -> str:
