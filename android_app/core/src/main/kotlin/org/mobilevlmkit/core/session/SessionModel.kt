@@ -36,7 +36,12 @@ internal data class Requests(
  * @property pixels the picture as the vision encoder takes it; null before it is encoded
  * @property imageS seconds that this took, until an answer's statistics have them
  */
-internal class Talk(val pixels: ByteArray? = null, val turns: List<ChatTurn> = emptyList(), val usedTokens: Int = 0, val imageS: Double = 0.0) {
+internal class Talk(
+    val pixels: ByteArray? = null,
+    val turns: List<ChatTurn> = emptyList(),
+    val usedTokens: Int = 0,
+    val imageS: Double = 0.0,
+) {
     fun copy(
         pixels: ByteArray? = this.pixels,
         turns: List<ChatTurn> = this.turns,
