@@ -1,4 +1,4 @@
-"""A picture's URL in a request → the pixels that the model reads, at most so large that a request can't exhaust the machine."""
+"""A picture's URL in a request → the pixels that the model reads. Sizes are bounded, so a request can't exhaust the machine."""
 
 from __future__ import annotations
 
