@@ -1,31 +1,20 @@
 package org.mobilevlmkit.app
 
-import android.graphics.Bitmap
 import android.net.Uri
 import android.os.Bundle
 import android.os.Handler
 import android.os.Looper
-import kotlinx.coroutines.flow.MutableStateFlow
-import kotlinx.coroutines.flow.StateFlow
-import kotlinx.coroutines.flow.asStateFlow
-import org.mobilevlmkit.core.PictureException
 import org.mobilevlmkit.core.bundle.BundleLibrary
 import org.mobilevlmkit.core.bundle.StoredBundle
-import org.mobilevlmkit.core.camera.Crop
-import org.mobilevlmkit.core.pixels.Picture
-import org.mobilevlmkit.core.pixels.Png
-import org.mobilevlmkit.core.pixels.cropped
 import org.mobilevlmkit.core.session.ChatTurn
 import org.mobilevlmkit.core.session.Ended
 import org.mobilevlmkit.core.session.ModelLoader
 import org.mobilevlmkit.core.session.VlmSession
-import java.io.File
-import java.io.IOException
 import java.io.InputStream
 
 /** The app's single state holder: user actions go in, [UiState] comes out. For the main thread. */
 class AppModel(val dependencies: Dependencies) {
-    private val published = MutableStateFlow(
+    private val holder = StateHolder(
         UiState(
             showsDetails = dependencies.settings.showsDetails,
             presets = dependencies.settings.presets,
@@ -33,9 +22,9 @@ class AppModel(val dependencies: Dependencies) {
         ),
     )
 
-    /** Every new state; changed on the main thread only. */
-    val states: StateFlow<UiState> = published.asStateFlow()
-    val state: UiState get() = published.value
+    /** Every new state. */
+    val states get() = holder.states
+    val state: UiState get() = holder.state
 
     private val loader =
         ModelLoader(
@@ -48,18 +37,13 @@ class AppModel(val dependencies: Dependencies) {
     private val session =
         VlmSession(loader::load, dependencies.worker, dependencies::nanoTime, listener = { dependencies.main.execute(::onSession) })
     private val library = BundleLibrary(dependencies.store, dependencies.io) { dependencies.main.execute(::onLibrary) }
-    private val savedPicture = SavedPicture(dependencies)
+    val pictures = Pictures(dependencies, session, holder, onShow = ::endLive)
+    val conversations = ConversationKeeper(dependencies, holder, pictures)
     private val unseen = Handler(Looper.getMainLooper()) // frees the model a while after the app was left
     private var check: PhoneCheck? = null
-    private var shown: Picture? = null
-    private var began = 0L // when the conversation began, in milliseconds since 1970
-    private var kept: List<ChatTurn> = emptyList() // what was written of it
-    private var whole: Whole? = null // of which the picture is a part
-    private var previous: List<ChatTurn>? = null // the conversation about the previous picture, which is in a file
     private var toPick: Uri? = null // until a bundle is selected
     private var isToStartLive = dependencies.settings.opensLive // once the camera is open
-    private var pictureRequests = 0 // counts requests for pictures, so that late ones are dropped
-    private var toRestore: List<ChatTurn>? = null // until a bundle is selected
+    private var toRestore: Pair<Long, List<ChatTurn>>? = null // until a bundle is selected
 
     @Volatile
     private var live: LiveLoop? = null
@@ -70,10 +54,8 @@ class AppModel(val dependencies: Dependencies) {
     @Volatile
     private var isShutterPressed = false
 
-    private class Whole(val picture: Picture, val bitmap: Bitmap, val turns: List<ChatTurn>)
-
     init {
-        countConversations()
+        conversations.count()
         if (dependencies.settings.isEngineBusy) {
             dependencies.settings.isEngineBusy = false
             change { copy(hasCrashed = true) }
@@ -97,10 +79,13 @@ class AppModel(val dependencies: Dependencies) {
     fun use(bundle: StoredBundle) {
         dependencies.settings.bundle = bundle.folder.name
         val before = session.state.bundle
-        if (before != null && bundle.folder.name != before) forgetPicture()
+        if (before != null && bundle.folder.name != before) {
+            endLive()
+            pictures.forget()
+        }
         change { copy(screen = Screen.CHAT, hasCrashed = false) }
         session.open(bundle.folder)
-        toRestore?.let { turns -> readPicture(turns) { savedPicture.load() } }
+        toRestore?.let { (began, turns) -> pictures.restore(turns, began) }
         toRestore = null
         toPick?.let(::pick)
         toPick = null
@@ -157,7 +142,8 @@ class AppModel(val dependencies: Dependencies) {
 
     fun delete(bundle: StoredBundle) {
         if (bundle.folder.name == session.state.bundle) {
-            forgetPicture()
+            endLive()
+            pictures.forget()
             session.close()
         }
         library.remove(bundle)
@@ -171,7 +157,7 @@ class AppModel(val dependencies: Dependencies) {
         endLive()
         if (screen != Screen.CHECK) endCheck()
         if (screen == Screen.BUNDLES) library.refresh()
-        if (screen == Screen.CONVERSATIONS) listConversations()
+        if (screen == Screen.CONVERSATIONS) conversations.list()
         library.dismiss()
         change { copy(screen = screen) }
     }
@@ -183,8 +169,8 @@ class AppModel(val dependencies: Dependencies) {
     /** Goes back one screen; returns false if there is none. */
     fun back(): Boolean = when {
         state.live != null -> true.also { endLive() }
-        state.screen == Screen.CHAT && state.isEnlarged -> true.also { enlarge(false) }
-        state.screen == Screen.CHAT && state.picture != null -> true.also { newPicture() }
+        state.screen == Screen.CHAT && state.isEnlarged -> true.also { pictures.enlarge(false) }
+        state.screen == Screen.CHAT && state.picture != null -> true.also { pictures.leave() }
         state.screen == Screen.CHAT || state.screen == Screen.WELCOME -> false
         else -> true.also {
             go(Screen.CHAT)
@@ -219,7 +205,7 @@ class AppModel(val dependencies: Dependencies) {
     /** Live mode begins as soon as the camera is open. */
     fun openLive() {
         go(Screen.CHAT)
-        if (state.picture != null) newPicture()
+        if (state.picture != null) pictures.leave()
         isToStartLive = true
         change { copy(isLiveMode = true) }
         if (state.camera == CameraState.OPEN) onTraits(state.traits)
@@ -237,7 +223,7 @@ class AppModel(val dependencies: Dependencies) {
         isShutterPressed = false
         val picture = frame.picture()
         val bitmap = Photos.bitmap(picture)
-        dependencies.main.execute { show(picture, bitmap) }
+        dependencies.main.execute { pictures.show(picture, bitmap) }
     }
 
     /** Reads the picture that the user chose in another app, or shared from it. */
@@ -248,101 +234,10 @@ class AppModel(val dependencies: Dependencies) {
         }
         if (state.screen != Screen.CHAT) go(Screen.CHAT)
         val backdrop = backdrop()
-        readPicture { Photos.read(dependencies.context.contentResolver, uri, backdrop) }
+        pictures.read { Photos.read(dependencies.context.contentResolver, uri, backdrop) }
     }
-
-    /** Shows the picture alone, or no longer. */
-    fun enlarge(isEnlarged: Boolean) = change { copy(isEnlarged = isEnlarged && picture != null) }
-
-    /** [part] of the picture becomes the picture: the model sees it larger. */
-    fun askAboutPart(part: Crop) {
-        val picture = shown ?: return
-        val bitmap = state.picture ?: return
-        val from = whole ?: Whole(picture, bitmap, finished())
-        readPicture(of = from) { picture.cropped(part) }
-    }
-
-    /** Back to the picture of which a part was shown. */
-    fun wholePicture() {
-        val back = whole ?: return
-        show(back.picture, back.bitmap, back.turns)
-    }
-
-    private fun finished() = session.state.turns.filter { it.ended != null }
 
     private fun backdrop() = state.bundles.firstOrNull { it.folder.name == session.state.bundle }?.manifest?.image?.padColor ?: 0
-
-    private fun readPicture(turns: List<ChatTurn> = emptyList(), of: Whole? = null, began: Long? = null, read: () -> Picture) {
-        val request = ++pictureRequests
-        change { copy(isReadingPicture = true, pictureProblem = null) }
-        dependencies.io.execute {
-            val (picture, problem) = try {
-                read() to null
-            } catch (error: PictureException) {
-                null to error.message
-            }
-            val bitmap = picture?.let(Photos::bitmap)
-            dependencies.main.execute {
-                if (request == pictureRequests) {
-                    change { copy(isReadingPicture = false, pictureProblem = problem) }
-                    if (picture != null && bitmap != null) show(picture, bitmap, turns, of, began)
-                }
-            }
-        }
-    }
-
-    /** [of]: the whole picture of which [picture] is a part; [since]: when a conversation that goes on began. */
-    private fun show(picture: Picture, bitmap: Bitmap, turns: List<ChatTurn> = emptyList(), of: Whole? = null, since: Long? = null) {
-        pictureRequests++
-        endLive()
-        shown = picture
-        whole = of
-        began = since ?: dependencies.wallMs()
-        kept = turns
-        savedPicture.save(picture)
-        change {
-            copy(
-                picture = bitmap,
-                pictureSize = picture.width to picture.height,
-                isPart = of != null,
-                isEnlarged = false,
-                isReadingPicture = false,
-                pictureProblem = null,
-            )
-        }
-        if (turns.isEmpty()) session.show(picture) else session.resume(picture, turns)
-    }
-
-    /** Goes back to the camera; [undoPicture] restores the picture and its conversation. */
-    fun newPicture() {
-        if (shown != null) {
-            previous = finished()
-            savedPicture.setAside()
-        }
-        session.stop()
-        pictureRequests++
-        shown = null
-        whole = null
-        change { copy(picture = null, isEnlarged = false, isReadingPicture = false, hasPrevious = previous != null) }
-    }
-
-    /** The previous picture with its conversation. */
-    fun undoPicture() {
-        val turns = previous ?: return
-        previous = null
-        change { copy(hasPrevious = false) }
-        readPicture(turns) { savedPicture.loadSetAside() }
-    }
-
-    private fun forgetPicture() {
-        endLive()
-        pictureRequests++
-        shown = null
-        whole = null
-        previous = null
-        savedPicture.delete()
-        change { copy(picture = null, isEnlarged = false, hasPrevious = false, pictureProblem = null) }
-    }
 
     // --- conversation
 
@@ -356,7 +251,7 @@ class AppModel(val dependencies: Dependencies) {
     fun undo() = session.undo()
 
     fun newChat(question: String? = null) {
-        began = dependencies.wallMs()
+        pictures.beginAgain()
         session.newChat()
         if (question != null) session.ask(question)
     }
@@ -369,63 +264,14 @@ class AppModel(val dependencies: Dependencies) {
         session.retry()
     }
 
-    /** Writes the picture for other apps and passes its file name to [onFile]. */
-    fun writePicture(onFile: (String) -> Unit) {
-        val picture = shown ?: return
-        dependencies.io.execute {
-            val file = File(CaptureProvider.folder(dependencies.context), "picture.png")
-            try {
-                file.outputStream().buffered().use { Png.write(picture, it) }
-            } catch (_: IOException) {
-                return@execute // no room
-            }
-            dependencies.main.execute { onFile(file.name) }
-        }
-    }
-
-    // --- kept conversations
-
-    /** Writes the conversation when an answer has ended, if the user wants conversations to be kept. */
-    private fun keepConversation() {
-        val picture = shown ?: return
-        val turns = session.state.turns
-        val most = dependencies.settings.keep.most
-        if (most == 0 || turns.isEmpty() || turns == kept || turns.any { it.ended == null }) return
-        kept = turns
-        val since = began
-        dependencies.io.execute {
-            dependencies.conversations.keep(since, picture, turns, most)
-            dependencies.main.execute(::countConversations)
-        }
-    }
-
-    private fun countConversations() = dependencies.io.execute {
-        val count = dependencies.conversations.count()
-        dependencies.main.execute { change { copy(keptConversations = count) } }
-    }
-
-    private fun listConversations() = dependencies.io.execute {
-        val list = dependencies.conversations.list()
-        dependencies.main.execute { change { copy(conversations = list, keptConversations = list.size) } }
-    }
-
-    /** Continues the conversation that began at [since], with whichever model is in use. */
-    fun openConversation(since: Long) {
+    /** Continues the conversation that began at [began]. */
+    fun openConversation(began: Long) {
         go(Screen.CHAT)
-        dependencies.io.execute {
-            val turns = dependencies.conversations.turns(since)
-            dependencies.main.execute { readPicture(turns, began = since) { dependencies.conversations.picture(since) } }
-        }
-    }
-
-    fun deleteConversation(since: Long) {
-        dependencies.io.execute { dependencies.conversations.delete(since) }
-        listConversations()
+        conversations.open(began)
     }
 
     fun deleteConversations() {
-        dependencies.io.execute { dependencies.conversations.deleteAll() }
-        listConversations()
+        conversations.deleteAll()
         if (state.screen == Screen.CONVERSATIONS) back()
     }
 
@@ -434,7 +280,7 @@ class AppModel(val dependencies: Dependencies) {
     fun startLive(question: String) {
         if (question.isBlank() || state.session.bundle == null) return
         dependencies.settings.liveQuestion = question.trim()
-        if (state.picture != null) newPicture()
+        if (state.picture != null) pictures.leave()
         val loop = LiveLoop(question.trim(), session, dependencies, { isInForeground }) { state -> change { copy(live = state) } }
         change { copy(isLiveMode = true, live = LiveState(question.trim())) }
         live = loop
@@ -517,9 +363,9 @@ class AppModel(val dependencies: Dependencies) {
 
     /** Saves the conversation in case the system ends the app; the picture is in a file. */
     fun save(out: Bundle) {
-        val said = finished()
-        out.putLong(BEGAN, began)
-        out.putBoolean(HAS_PICTURE, shown != null)
+        val said = pictures.finished()
+        out.putLong(BEGAN, pictures.began)
+        out.putBoolean(HAS_PICTURE, pictures.shown != null)
         out.putStringArray(QUESTIONS, said.map { it.question }.toTypedArray())
         out.putStringArray(ANSWERS, said.map { it.answer }.toTypedArray())
         out.putIntArray(ENDINGS, said.map { checkNotNull(it.ended).ordinal }.toIntArray())
@@ -530,7 +376,7 @@ class AppModel(val dependencies: Dependencies) {
         if (saved == null || state.library.isReady || !saved.getBoolean(HAS_PICTURE)) return
         val answers = saved.getStringArray(ANSWERS).orEmpty()
         val endings = saved.getIntArray(ENDINGS) ?: IntArray(0)
-        toRestore = saved.getStringArray(QUESTIONS).orEmpty().mapIndexed { index, question ->
+        toRestore = saved.getLong(BEGAN) to saved.getStringArray(QUESTIONS).orEmpty().mapIndexed { index, question ->
             ChatTurn(question, answers[index], Ended.values()[endings[index]])
         }
     }
@@ -539,14 +385,12 @@ class AppModel(val dependencies: Dependencies) {
 
     private fun onSession() {
         change { copy(session = this@AppModel.session.state) }
-        keepConversation()
+        conversations.keep(state.session.turns)
         live?.onSession()
         check?.onSession()
     }
 
-    private fun change(new: UiState.() -> UiState) {
-        published.value = state.new()
-    }
+    private fun change(new: UiState.() -> UiState) = holder.change(new)
 
     private companion object {
         /** How long the app may be unseen before its model is freed, in milliseconds. */

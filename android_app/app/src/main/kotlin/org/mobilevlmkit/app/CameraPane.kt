@@ -75,7 +75,7 @@ class CameraPane(private val ui: Ui, private val model: AppModel, private val ac
     private val shutter = ui.shutter { press(it) }
     private val pick = ui.cameraIcon(R.drawable.ic_photo, ui.string(R.string.pick_photo_label)) { actions.pickPhoto() }
     private val switch = ui.cameraIcon(R.drawable.ic_switch_camera, ui.string(R.string.switch_camera)) { model.switchCamera() }
-    private val undo = ui.cameraIcon(R.drawable.ic_undo, ui.string(R.string.undo_picture_label)) { model.undoPicture() }
+    private val undo = ui.cameraIcon(R.drawable.ic_undo, ui.string(R.string.undo_picture_label)) { model.pictures.undo() }
     private val controls = controls()
     private val texts = ui.column(centered(warning), centered(status), question, centered(modes), gap = 12)
     private val content: View = if (ui.isWide) {

@@ -194,11 +194,11 @@ private class PictureHead(private val ui: Ui, private val model: AppModel, onMen
     private val picture = ImageView(ui.context).apply {
         scaleType = ImageView.ScaleType.FIT_CENTER
         contentDescription = ui.string(R.string.enlarge)
-        setOnClickListener { model.enlarge(true) }
+        setOnClickListener { model.pictures.enlarge(true) }
     }
-    private val new = ui.cameraIcon(R.drawable.ic_camera, ui.string(R.string.new_picture)) { model.newPicture() }
+    private val new = ui.cameraIcon(R.drawable.ic_camera, ui.string(R.string.new_picture)) { model.pictures.leave() }
     private val menu: View = ui.cameraIcon(R.drawable.ic_menu, ui.string(R.string.menu)) { onMenu(it) }
-    private val whole = ui.button(ui.string(R.string.whole_picture)) { model.wholePicture() }.apply {
+    private val whole = ui.button(ui.string(R.string.whole_picture)) { model.pictures.backToWhole() }.apply {
         background = ui.pressable(R.color.camera_card, 24)
         setTextColor(ui.color(R.color.on_camera))
     }

@@ -42,7 +42,7 @@ class ConversationsScreen(private val ui: Ui, private val model: AppModel) : Scr
         }
         val texts = ui.column(ui.text(kept.question, 16), ui.text(date, 14, R.color.text_soft))
         val delete = ui.icon(R.drawable.ic_delete, ui.string(R.string.bundle_delete_named, kept.question), R.color.text_soft) {
-            model.deleteConversation(kept.began)
+            model.conversations.delete(kept.began)
         }
         return ui.row(thumbnail, texts.weighted(), delete, gap = 12).apply {
             background = ui.pressable(R.color.surface)

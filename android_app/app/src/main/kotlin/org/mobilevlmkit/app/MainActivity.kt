@@ -295,7 +295,7 @@ class MainActivity :
 
     override fun shareConversation() {
         val text = StateTexts(ui).transcript(model.state.session.turns)
-        model.writePicture { CaptureProvider.share(this, it, CaptureProvider.PICTURE, text) }
+        model.pictures.write { CaptureProvider.share(this, it, CaptureProvider.PICTURE, text) }
     }
 
     override fun shareCapture(name: String) = CaptureProvider.share(this, name, CaptureProvider.ZIP)

@@ -20,13 +20,13 @@ import org.mobilevlmkit.core.pixels.FittedPicture
 /** The picture alone, to look at it closely and to choose the part to ask about. */
 class PictureViewer(private val ui: Ui, private val model: AppModel) {
     private val picture: PartView = PartView(ui.context, ui.dp(2).toFloat(), ui.color(R.color.on_camera)) { ask.shown(it != null) }
-    private val close = ui.cameraIcon(R.drawable.ic_close, ui.string(R.string.close)) { model.enlarge(false) }
+    private val close = ui.cameraIcon(R.drawable.ic_close, ui.string(R.string.close)) { model.pictures.enlarge(false) }
     private val hint = ui.text(ui.string(R.string.drag_part), 15, R.color.on_camera).apply {
         gravity = Gravity.CENTER
         background = ui.filled(R.color.camera_chip, 18)
         setPadding(ui.dp(14), ui.dp(8), ui.dp(14), ui.dp(8))
     }
-    private val ask: View = ui.button(ui.string(R.string.ask_part), isMain = true) { picture.part?.let(model::askAboutPart) }
+    private val ask: View = ui.button(ui.string(R.string.ask_part), isMain = true) { picture.part?.let(model.pictures::askAboutPart) }
     private val content = ui.column(
         ui.row(close, ui.space()),
         View(ui.context).apply { layoutParams = LinearLayout.LayoutParams(Ui.MATCH, 0, 1f) },

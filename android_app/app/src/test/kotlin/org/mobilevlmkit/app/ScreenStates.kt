@@ -112,10 +112,10 @@ object ScreenStates {
             press(string(R.string.send))
             idle()
         },
-        ScreenState("enlarged") { seen().app.model.enlarge(true) },
+        ScreenState("enlarged") { seen().app.model.pictures.enlarge(true) },
         ScreenState("a part of a picture") {
             seen()
-            model().askAboutPart(org.mobilevlmkit.core.camera.Crop(40, 40, 200, 100))
+            model().pictures.askAboutPart(org.mobilevlmkit.core.camera.Crop(40, 40, 200, 100))
             dependencies.settle()
             model().setDetailsShown(true)
             ask("What is this?")
