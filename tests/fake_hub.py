@@ -29,6 +29,11 @@ class FakeHub:
     requests: list[str] = field(default_factory=list)
     objects: dict[str, bytes] = field(default_factory=dict)  # by SHA-256
 
+    def downloaded(self, repository: str) -> list[str]:
+        """The names of the files of ``repository`` that were requested, in order."""
+        found = (re.fullmatch(rf"GET /{re.escape(repository)}/resolve/[^/]+/(.+)", each) for each in self.requests)
+        return [match[1] for match in found if match]
+
     def commit(self, repository: str) -> str:
         """The hash of its newest commit."""
         content = sorted(
@@ -122,6 +127,12 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
         def _get(self, *, with_body: bool) -> None:
             path = self.path.partition("?")[0]
             hub.requests.append(f"{self.command} {path}")
+            if (found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/.*", path)) and found[1] in hub.repositories:
+                files = hub.repositories[found[1]]
+                self._json(
+                    [{"type": "file", "oid": "0" * 40, "size": len(data), "path": name} for name, data in files.items()]
+                )
+                return
             if (found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/.*)?", path)) and found[
                 1
             ] in hub.repositories:

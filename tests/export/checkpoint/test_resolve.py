@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from fake_hub import FakeHub, running_hub
 from tiny import random_model
 
 from mobilevlm_export.checkpoint.load import load_checkpoint
@@ -20,7 +17,6 @@ from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import CheckpointError
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there
 
 
@@ -29,65 +25,24 @@ class Hub:
     """A hub with the model owner/tiny: its files by name, its address, and the files that were requested."""
 
     files: dict[str, bytes]
-    endpoint: str = ""
-    asked: list[str] = field(default_factory=list)
+    endpoint: str
+    server: FakeHub
 
     def resolve(self, cache: Path, name: str = "owner/tiny") -> Path:
-        self.asked.clear()
+        self.server.requests.clear()
+        self.server.repositories["owner/tiny"] = self.files
         return resolve_checkpoint(name, endpoint=self.endpoint, cache=cache)
+
+    @property
+    def asked(self) -> list[str]:
+        return self.server.downloaded("owner/tiny")
 
 
 @pytest.fixture
-def hub(tiny_checkpoint: Path) -> Iterator[Hub]:
-    hub = Hub({file.name: file.read_bytes() for file in tiny_checkpoint.iterdir()})
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self._answer(body=False)
-
-        def do_GET(self) -> None:
-            self._answer(body=True)
-
-        def _answer(self, *, body: bool) -> None:
-            path = self.path.split("?")[0]
-            asked = path.removeprefix(f"/owner/tiny/resolve/{COMMIT}/").removeprefix("/owner/tiny/resolve/main/")
-            if path.startswith("/api/models/owner/tiny/tree/"):
-                entries = [
-                    {"type": "file", "oid": "0" * 40, "size": len(data), "path": name}
-                    for name, data in hub.files.items()
-                ]
-                self._send(200, json.dumps(entries).encode(), body, {})
-            elif path.startswith("/api/models/owner/tiny"):
-                listed = [{"rfilename": name} for name in hub.files]
-                value = {"id": "owner/tiny", "modelId": "owner/tiny", "sha": COMMIT, "siblings": listed}
-                self._send(200, json.dumps(value).encode(), body, {})
-            elif asked in hub.files:
-                if body:
-                    hub.asked.append(asked)
-                etag = hashlib.sha256(hub.files[asked]).hexdigest()
-                self._send(200, hub.files[asked], body, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT})
-            else:
-                self._send(404, b"{}", body, {"X-Error-Code": "RepoNotFound"})
-
-        def _send(self, status: int, data: bytes, body: bool, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for name, value in (headers | {"Content-Length": str(len(data))}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            if body:
-                self.wfile.write(data)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    hub.endpoint = f"http://127.0.0.1:{server.server_port}"
-    yield hub
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def hub(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    files = {file.name: file.read_bytes() for file in tiny_checkpoint.iterdir()}
+    with running_hub(monkeypatch) as server:
+        yield Hub(files, server.endpoint, server)
 
 
 SMALL = {"config.json", "tokenizer.model", "vision_config.json"}
@@ -140,7 +95,7 @@ def test_a_cached_model_needs_no_connection(hub: Hub, tmp_path: Path) -> None:
 
 def test_no_connection_and_no_cache_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^owner/tiny: couldn't be downloaded \(.*refused\), isn't") as caught:
-        Hub({}, NOWHERE).resolve(tmp_path)
+        resolve_checkpoint("owner/tiny", endpoint=NOWHERE, cache=tmp_path)
     assert "\n" not in str(caught.value)
 
 

@@ -114,7 +114,7 @@ def test_what_is_published_can_be_asked(
     assert json.loads(asked.stdout)["answer"] == json.loads(expected.stdout)["answer"]
     hub.requests.clear()
     assert _run("ask", NAME, _PICTURE, *options).exit_code == 0
-    assert not [each for each in hub.requests if "/resolve/" in each]
+    assert hub.downloaded(NAME) == []
     # A folder of that name wins, and a hub that is gone is no problem.
     hub.repositories.clear()
     assert _run("ask", NAME, _PICTURE, *options).exit_code == 0
@@ -176,7 +176,7 @@ def test_a_full_disk_is_found_before_the_download(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     with pytest.raises(BundleError, match=r"got 536\.9 MB free in .*, expected 1\.07 GB to download it"):
         resolve_bundle(NAME)
-    assert not [each for each in hub.requests if "/resolve/" in each]
+    assert hub.downloaded(NAME) == []
 
 
 def test_mistakes_are_one_line(
