@@ -38,7 +38,8 @@ class ChatEndpoint:
         """Answer one request."""
         try:
             async with self._bodies:
-                request = read_chat_request(await read_body(receive, Headers(scope=scope).get("content-length")))
+                body = await read_body(receive, Headers(scope=scope).get("content-length"))
+                request = await run_in_threadpool(read_chat_request, body)  # megabytes of JSON would block the others
                 question = await self._question(request)
             await self._answer(request, question, receive, send)
         except ClientGone:

@@ -57,7 +57,6 @@ def test_an_own_certificate_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_command_serves_https_until_it_is_ended(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """Also after its bundle was removed: it is loaded."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     command = "from mobilevlm_host.cli.mvlm import main; main()"
     options = ["serve", str(tiny_bundle.source), "--port", "0", "--self-signed"]
