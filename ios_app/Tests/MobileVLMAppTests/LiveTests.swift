@@ -33,7 +33,7 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         fixture.facts.change { $0.clock += .seconds(1) }  // it waits after an answer
         try await fixture.says("two")
         fixture.camera.frame(60)
-        try await eventually("it answers again") { fixture.model.live?.answer == "two" }
+        try await eventually("it answers again") { fixture.model.live?.answer == "two" && fixture.model.live?.isWhole == true }
         XCTAssertEqual(fixture.model.live?.age(at: fixture.model.now), LocalizedText("live_age", .count(0)))
         fixture.model.endLive()
         XCTAssertNil(fixture.model.live)

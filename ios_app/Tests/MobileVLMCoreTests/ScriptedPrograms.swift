@@ -7,6 +7,7 @@
 
     /// Programs that record their inputs. An image's embedding N is the image's first red byte plus N; the most likely token after a row is
     /// the row's first number and its position.
+    @dynamicMemberLookup
     final class ScriptedPrograms: FakePrograms, @unchecked Sendable {
         struct Load: Equatable {
             let package: String
@@ -24,38 +25,51 @@
         /// Core ML's message on failure.
         static let complaint = "Failed to build the model execution plan"
 
-        var compiled = [String]()
-        var loads = [Load]()
-        var calls = [Call]()
-        /// The start and end of each call.
-        var times = [(began: ContinuousClock.Instant, ended: ContinuousClock.Instant)]()
-        /// The vision encoder's input: red, green, blue planes.
-        var pixels = [[UInt8]]()
-        /// Rows by state and position.
-        var caches = [[[Float]]]()
-        /// Fails `compile`, `load`, or a function, by name.
-        var fails: String?
-        /// Called before each failure.
-        var beforeFailing: () -> Void = {}
-        /// Changes a function's outputs.
-        var spoil: ([String: MLMultiArray]) -> [String: MLMultiArray] = { $0 }
+        /// What tests read and set while programs run; its members are the class's own.
+        struct Record {
+            var compiled = [String]()
+            var loads = [Load]()
+            var calls = [Call]()
+            /// The start and end of each call.
+            var times = [(began: ContinuousClock.Instant, ended: ContinuousClock.Instant)]()
+            /// The vision encoder's input: red, green, blue planes.
+            var pixels = [[UInt8]]()
+            /// Rows by state and position.
+            var caches = [[[Float]]]()
+            /// Fails `compile`, `load`, or a function, by name.
+            var fails: String?
+            /// Called before each failure.
+            var beforeFailing: () -> Void = {}
+            /// Changes a function's outputs.
+            var spoil: ([String: MLMultiArray]) -> [String: MLMultiArray] = { $0 }
+        }
 
         private let manifest: Manifest
         private let lock = NSLock()
+        private var record = Record()
         private var states = [MLState]()
 
         init(_ manifest: Manifest) {
             self.manifest = manifest
         }
 
+        subscript<Value>(dynamicMember member: WritableKeyPath<Record, Value>) -> Value {
+            get { lock.withLock { record[keyPath: member] } }
+            set { lock.withLock { record[keyPath: member] = newValue } }
+        }
+
         func compile(_ package: URL) throws {
-            try failIf("compile")
-            compiled.append(package.lastPathComponent)
+            try lock.withLock {
+                try failIf("compile")
+                record.compiled.append(package.lastPathComponent)
+            }
         }
 
         func load(_ package: URL, _ function: String?, _ units: MLComputeUnits) throws {
-            try failIf("load")
-            loads.append(Load(package: package.lastPathComponent, function: function, units: units))
+            try lock.withLock {
+                try failIf("load")
+                record.loads.append(Load(package: package.lastPathComponent, function: function, units: units))
+            }
         }
 
         func run(
@@ -63,19 +77,20 @@
         ) throws -> [String: MLMultiArray] {
             try lock.withLock {
                 let began = ContinuousClock.now
-                defer { times.append((began, .now)) }
+                defer { record.times.append((began, .now)) }
                 try failIf(function ?? "main")
                 switch (package.lastPathComponent, function, state) {
-                case ("vision_encoder.mlpackage", nil, nil): return spoil(look(inputs["image"]!.imageBufferValue!))
-                case ("text_decoder.mlpackage", let function?, let state?): return spoil(try decode(function, inputs, state))
+                case ("vision_encoder.mlpackage", nil, nil): return record.spoil(look(inputs["image"]!.imageBufferValue!))
+                case ("text_decoder.mlpackage", let function?, let state?):
+                    return record.spoil(try decode(function, inputs, state))
                 default: throw FakeError("got \(package.path) \(function ?? "main") with \(state == nil ? "no " : "a ")state")
                 }
             }
         }
 
         private func failIf(_ what: String) throws {
-            guard fails == what else { return }
-            beforeFailing()
+            guard record.fails == what else { return }
+            record.beforeFailing()
             throw FakeError(Self.complaint)
         }
 
@@ -84,7 +99,7 @@
             defer { CVPixelBufferUnlockBaseAddress(picture, .readOnly) }
             let bytes = CVPixelBufferGetBaseAddress(picture)!.assumingMemoryBound(to: UInt8.self)
             let stride = CVPixelBufferGetBytesPerRow(picture), side = manifest.image.size
-            pixels.append(
+            record.pixels.append(
                 [2, 1, 0].flatMap { channel in
                     (0..<side).flatMap { y in (0..<side).map { x in bytes[y * stride + 4 * x + channel] } }
                 })
@@ -104,12 +119,12 @@
             let count = inputs["length"]?.multiArrayValue![0].intValue ?? 1
             if !states.contains(where: { $0 === state }) {
                 states.append(state)
-                caches.append([])
+                record.caches.append([])
             }
             let number = states.firstIndex { $0 === state }!
-            calls.append(Call(function: function, count: count, position: position, state: number))
+            record.calls.append(Call(function: function, count: count, position: position, state: number))
             let rows = (0..<count).map { row(embeds, $0) }
-            caches[number].replaceSubrange(min(position, caches[number].count)..., with: rows)
+            record.caches[number].replaceSubrange(min(position, record.caches[number].count)..., with: rows)
             let last = rows[count - 1][0].isNaN ? 0 : Int(rows[count - 1][0])
             var logits = [Float](repeating: 0, count: manifest.sizes.vocabSize)
             logits[(last + position + count - 1) % logits.count] = 1
