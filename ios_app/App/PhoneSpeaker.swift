@@ -33,6 +33,7 @@ final class PhoneSpeaker: NSObject, Speaker {
 
     private func leave() {
         try? AVAudioSession.sharedInstance().setActive(false, options: .notifyOthersOnDeactivation)
+        try? AVAudioSession.sharedInstance().setCategory(.ambient)  // for short sounds
     }
 }
 

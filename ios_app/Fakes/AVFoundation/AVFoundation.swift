@@ -181,7 +181,10 @@ open class AVAudioPlayer: NSObject {
     @discardableResult public func play() -> Bool { false }
 }
 open class AVAudioSession: NSObject {
-    public struct Category: Sendable { public static let playback = Category() }
+    public struct Category: Sendable {
+        public static let playback = Category()
+        public static let ambient = Category()
+    }
     public struct Mode: Sendable { public static let spokenAudio = Mode() }
     public struct CategoryOptions: OptionSet, Sendable {
         public static let duckOthers = CategoryOptions(rawValue: 2)
@@ -194,6 +197,7 @@ open class AVAudioSession: NSObject {
         public init(rawValue: UInt) { self.rawValue = rawValue }
     }
     open class func sharedInstance() -> AVAudioSession { fatalError() }
+    public func setCategory(_ category: Category) throws {}
     public func setCategory(_ category: Category, mode: Mode, options: CategoryOptions = []) throws {}
     public func setActive(_ active: Bool, options: SetActiveOptions = []) throws {}
 }
