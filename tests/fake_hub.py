@@ -28,6 +28,7 @@ class FakeHub:
     private: dict[str, bool] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     objects: dict[str, bytes] = field(default_factory=dict)  # by SHA-256
+    cut_at: int | None = None  # files are cut off after this many bytes, and the connection closed
 
     def downloaded(self, repository: str) -> list[str]:
         """The names of the files of ``repository`` that were requested, in order."""
@@ -121,6 +122,8 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                     hub.repositories[repository][item["value"]["path"]] = base64.b64decode(item["value"]["content"])
                 elif item["key"] == "lfsFile":
                     hub.repositories[repository][item["value"]["path"]] = hub.objects[item["value"]["oid"]]
+                elif item["key"] == "deletedFile":
+                    del hub.repositories[repository][item["value"]["path"]]
             commit = hub.commit(repository)
             self._json({"commitUrl": f"{hub.endpoint}/{repository}/commit/{commit}", "commitOid": commit})
 
@@ -144,7 +147,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 data = hub.repositories.get(found[1], {}).get(found[3])
                 if data is not None:
                     headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": hub.commit(found[1])}
-                    self._send(200, data, headers, with_body=with_body)
+                    self._send(200, data, headers, with_body=with_body, cut_at=hub.cut_at)
                     return
             self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, with_body=with_body)
 
@@ -162,14 +165,20 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
         def _send(
-            self, status: int, data: bytes, headers: dict[str, str] | None = None, *, with_body: bool = True
+            self,
+            status: int,
+            data: bytes,
+            headers: dict[str, str] | None = None,
+            *,
+            with_body: bool = True,
+            cut_at: int | None = None,
         ) -> None:
             self.send_response(status)
             for name, value in {**(headers or {}), "Content-Length": str(len(data))}.items():
                 self.send_header(name, value)
             self.end_headers()
             if with_body:
-                self.wfile.write(data)
+                self.wfile.write(data[:cut_at])
 
         def log_message(self, format: str, *args: object) -> None:
             pass

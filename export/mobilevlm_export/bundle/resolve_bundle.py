@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from mobilevlm_export.files.hub import MODEL_ID, TIMEOUT_S, hub_failures, reason
 from mobilevlm_export.files.scratch import ScratchFolder
 from mobilevlm_export.progress import Progress, megabytes, silent
 
-_SUFFIX = ".mvlm.zip"
+BUNDLE_SUFFIX = ".mvlm.zip"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _SPARE = 1 << 30  # bytes that stay free on the disk
 
 
@@ -50,10 +52,14 @@ def resolve_bundle(name: str | Path, progress: Progress = silent, *, endpoint: s
 def _downloaded(name: str, info: Any, place: Path, progress: Progress, endpoint: str) -> Path:
     from huggingface_hub import hf_hub_download
 
-    found = [item for item in info.siblings or () if item.rfilename.endswith(_SUFFIX) and "/" not in item.rfilename]
+    found = [
+        item for item in info.siblings or () if item.rfilename.endswith(BUNDLE_SUFFIX) and "/" not in item.rfilename
+    ]
     if len(found) != 1:
-        raise BundleError(f"{name}: got {len(found)} files NAME{_SUFFIX} on the hub, expected one bundle")
-    folder = place / str(info.sha) / found[0].rfilename.removesuffix(".zip")
+        raise BundleError(f"{name}: got {len(found)} files NAME{BUNDLE_SUFFIX} on the hub, expected one bundle")
+    if not _COMMIT.fullmatch(str(info.sha)):
+        raise BundleError(f"{name}: got commit {info.sha!r:.60} from the hub, expected 40 hexadecimal digits")
+    folder = place / info.sha / found[0].rfilename.removesuffix(".zip")
     if folder.is_dir():
         return folder
     place.mkdir(parents=True, exist_ok=True)
@@ -66,15 +72,19 @@ def _downloaded(name: str, info: Any, place: Path, progress: Progress, endpoint:
         archive = hf_hub_download(
             name,
             found[0].rfilename,
-            revision=str(info.sha),
+            revision=info.sha,
             local_dir=scratch,
             endpoint=endpoint,
             tqdm_class=reported_bytes(progress, stage),
         )
         progress("unpacking the bundle", 0, 0)
-        with atomic_folder(folder, error=BundleError) as unpacked:
-            unzip(Path(archive), unpacked)
-            Bundle.open(unpacked, progress=progress)
+        try:
+            with atomic_folder(folder, error=BundleError) as unpacked:
+                unzip(Path(archive), unpacked)
+                Bundle.open(unpacked, progress=progress)
+        except BundleError:
+            if not folder.is_dir():  # else another process has just downloaded the same
+                raise
     for older in place.iterdir():
         if older != folder.parent and older.is_dir() and not older.name.startswith("."):
             shutil.rmtree(older, ignore_errors=True)
