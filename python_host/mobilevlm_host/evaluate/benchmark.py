@@ -39,7 +39,7 @@ class Scores:
 @dataclass(frozen=True)
 class Evaluation:
     """A system's answers to a benchmark (item id → text) and their scores; ``asked`` of the answers are new in the file
-    ``predictions``.
+    ``predictions``. ``artifact_sha256`` identifies the program of a bundle that answered, if one did here.
     """
 
     system: str
@@ -48,6 +48,7 @@ class Evaluation:
     answers: Mapping[str, str]
     scores: Scores
     asked: int
+    artifact_sha256: str = ""
 
 
 class Benchmark(Protocol):

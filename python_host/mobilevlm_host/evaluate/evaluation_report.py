@@ -98,6 +98,7 @@ def _figure(evaluation: Evaluation, metric: str) -> str:
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "system": evaluation.system,
+        **({"artifact_sha256": evaluation.artifact_sha256} if evaluation.artifact_sha256 else {}),
         "benchmark": evaluation.benchmark,
         "questions": len(evaluation.answers),
         "metrics": dict(evaluation.scores.metrics),

@@ -54,7 +54,8 @@ def run(
                 done += 1
                 progress(stage, done, total)
         answers = {item.id: file.answers[item.id] for item in benchmark.items}
-    return Evaluation(system.name, whole.name, predictions, answers, benchmark.score(answers), len(left))
+    scores = benchmark.score(answers)
+    return Evaluation(system.name, whole.name, predictions, answers, scores, len(left), system.artifact_sha256)
 
 
 def answer_here(system: System, benchmark: Benchmark, image_items: Sequence[ImageItems]) -> Iterator[tuple[str, str]]:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from mobilevlm_export import prompt
+from mobilevlm_export.bundle.artifact_hash import artifact_hashes, artifact_sha256
 from mobilevlm_export.bundle.manifest import MANIFEST
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import checkpoint_sha256, load_checkpoint
@@ -48,7 +48,7 @@ class Source:
 @dataclass(frozen=True)
 class System:
     """An opened system. ``sha256`` hashes everything that determines its answers; ``load`` loads its weights for a conversation;
-    ``note`` explains, where necessary, what its answers can and can't show.
+    ``note`` explains, where necessary, what its answers can and can't show; ``artifact_sha256`` identifies a bundle's program.
     """
 
     source: Source
@@ -56,6 +56,7 @@ class System:
     spec: ModelSpec
     load: Callable[[], Conversation]
     note: str = ""
+    artifact_sha256: str = ""
 
     @property
     def name(self) -> str:
@@ -86,13 +87,7 @@ def open_system(source: Source, progress: Progress = silent) -> Iterator[System]
 
 def _bundle_system(source: Source, bundle: Bundle, progress: Progress) -> System:
     manifest, backend = bundle.manifest, chosen_backend(bundle, source.backend)
-    by, tokenizer_file = computed_by(backend), str(bundle.tokenizer().relative_to(bundle.path))
-    # Neither golden/ nor another backend's program, which don't affect answers.
-    hashes = [
-        entry.sha256
-        for entry in manifest.files
-        if entry.path == tokenizer_file or _belongs(entry.path, bundle, backend)
-    ]
+    by, hashes = computed_by(backend), artifact_hashes(manifest, backend)
     spec = ModelSpec.of(bundle)
 
     def load() -> Conversation:
@@ -101,14 +96,7 @@ def _bundle_system(source: Source, bundle: Bundle, progress: Progress) -> System
     others = [by.engine] if by.engine != "executorch" else []
     others += list(astuple(manifest.template)) if manifest.template != prompt.V1 else []
     sha256 = _digest(["bundle", *hashes, manifest.max_context, *others])
-    return System(source, sha256, spec, load, by.shows)
-
-
-def _belongs(path: str, bundle: Bundle, backend: str) -> bool:
-    """Whether the file ``path`` of ``bundle`` is part of the artifact for ``backend``."""
-    made: Any = bundle.manifest.values["artifacts"][backend]
-    parts = [made, *(part for part in made.values() if isinstance(part, dict))]
-    return any(path == part.get("file") or path.startswith(f"{part.get('package')}/") for part in parts)
+    return System(source, sha256, spec, load, by.shows, artifact_sha256(manifest, backend))
 
 
 def _checkpoint_system(source: Source, folder: Path, progress: Progress) -> System:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mobilevlm_export import __version__
+from mobilevlm_export.bundle.artifact_hash import artifact_sha256
 from mobilevlm_export.bundle.manifest import MANIFEST
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import checkpoint_sha256, load_checkpoint
@@ -115,6 +116,7 @@ def _subject(checkpoint: Path, sha256: str, runner: Runner, display_name: str) -
         bundle=display_name,
         manifest_sha256=file_sha256(bundle.path / MANIFEST),
         source_sha256=bundle.manifest.source_sha256,
+        artifact_sha256=artifact_sha256(bundle.manifest, runner.backend),
         recipe_name=values["quantization"]["recipe"]["name"],
         made_with=_versions(values["kit_version"], made),
         compared_with=_versions(__version__, here),

@@ -49,8 +49,8 @@ class Stage:
 @dataclass(frozen=True)
 class Subject:
     """What was compared: a checkpoint and a bundle with their SHA-256 (the bundle's is its manifest's; ``source_sha256`` is that of
-    its checkpoint), its recipe, the versions of the kit and tools that made and compared it, its artifact, and the engine that
-    computed it here.
+    its checkpoint, ``artifact_sha256`` that of its program), its recipe, the versions of the kit and tools that made and compared it,
+    its artifact, and the engine that computed it here.
     """
 
     checkpoint: str
@@ -58,11 +58,16 @@ class Subject:
     bundle: str
     manifest_sha256: str
     source_sha256: str
+    artifact_sha256: str
     recipe_name: str
     made_with: str
     compared_with: str
     backend: str
     computed_by: ComputedBy
+
+    def to_json(self) -> dict[str, Any]:
+        """What a record needs to be told from that of another bundle: plain data."""
+        return {"backend": self.backend, "artifact_sha256": self.artifact_sha256, **self.computed_by.to_json()}
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ class ParityReport:
         return {
             "verdict": "fail" if self.first_divergence else "pass",
             "first_divergence": self.first_divergence,
-            **({"backend": self.subject.backend, **self.subject.computed_by.to_json()} if self.subject else {}),
+            **(self.subject.to_json() if self.subject else {}),
             "recipe": self.recipe,
             "samples": self.samples,
             "decode_steps": self.decode_steps,

@@ -11,8 +11,10 @@ from typing import Any
 
 import jinja2
 
+from mobilevlm_export.bundle.artifact_hash import artifact_sha256
 from mobilevlm_export.bundle.manifest import Manifest
 from mobilevlm_export.errors import OutputError
+from mobilevlm_export.files.hub import MODEL_ID
 from mobilevlm_export.progress import megabytes
 from mobilevlm_host.publish.results import Results
 
@@ -24,7 +26,6 @@ PARTS = {
     "lm_head": "`lm_head`",
 }
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
-_MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _METRICS = {
     "vision_encoder": ("snr_db", "{:.0f} dB"),
     "projector": ("snr_db", "{:.0f} dB"),
@@ -54,7 +55,7 @@ class CardFacts:
                 f"license: got {self.license!r:.60}, expected an id as the hub spells it, such as apache-2.0"
             )
         for name, value in (("repository", self.repository), ("base model", self.base_model)):
-            if value is not None and not _MODEL_ID.fullmatch(value):
+            if value is not None and not MODEL_ID.fullmatch(value):
                 raise OutputError(f"{name}: got {value!r:.60}, expected an id such as owner/name")
 
 
@@ -62,7 +63,7 @@ def make_card(manifest: Manifest, facts: CardFacts, results: Results) -> str:
     """The card of the bundle with ``manifest``, in Markdown with the hub's YAML header.
 
     Raises:
-        OutputError: ``results`` are of another recipe or of a program that the bundle doesn't have.
+        OutputError: ``results`` are of another bundle.
     """
     values = manifest.values
     _require_same(manifest, results)
@@ -99,19 +100,16 @@ def make_card(manifest: Manifest, facts: CardFacts, results: Results) -> str:
 
 
 def _require_same(manifest: Manifest, results: Results) -> None:
-    if not results.parity:
-        return
-    recipe, backend = results.parity.get("recipe"), results.parity["backend"]
-    if recipe != manifest.values["quantization"]["recipe"]:
-        name = recipe.get("name") if isinstance(recipe, dict) else recipe
-        raise OutputError(
-            f"parity: got the record of a bundle with recipe {name!r:.60}, expected "
-            f"{manifest.values['quantization']['recipe']['name']!r} with the same schemes"
-        )
-    if backend not in manifest.values["artifacts"]:
-        raise OutputError(
-            f"parity: got the record of {backend!r:.60}, expected {' or '.join(manifest.values['artifacts'])}"
-        )
+    """The records name the program that was measured: a card shows no figures of another one."""
+    own = {artifact_sha256(manifest, backend) for backend in manifest.values["artifacts"]}
+    records = [("parity", results.parity)] if results.parity else []
+    records += [(f"evaluation on {found['benchmark']!r:.30}", found) for found in results.evaluations]
+    for what, record in records:
+        if (got := record.get("artifact_sha256")) not in own:
+            raise OutputError(
+                f"{what}: got the record of another program ({got!s:.12}…), expected that of this bundle "
+                f"({' or '.join(f'{sha256:.12}…' for sha256 in sorted(own))})"
+            )
 
 
 def _stages(parity: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

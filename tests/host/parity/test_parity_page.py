@@ -43,7 +43,7 @@ def _report(model: MobileVLM, bundle: Bundle, samples: list[Sample], fault: str 
         recipe={"llm": "int4", "vision": "int8", "projector": "int8", "embedding": "int8"}, max_context=512, max_prefill=512,
     )  # fmt: skip
     subject = Subject(
-        "demo", "ab" * 32, f"x {EVIL}.mvlm", "cd" * 32, "ab" * 32, "int4", "kit 1", "kit 1, torch 2",
+        "demo", "ab" * 32, f"x {EVIL}.mvlm", "cd" * 32, "ab" * 32, "ef" * 32, "int4", "kit 1", "kit 1, torch 2",
         "executorch", ComputedBy("executorch"),
     )  # fmt: skip
     return replace(report, subject=subject)

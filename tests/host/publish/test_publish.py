@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -11,12 +13,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from fake_hub import FakeHub, running_hub
+from fake_hub import TOKEN, FakeHub, running_hub
 
+from mobilevlm_export.bundle.artifact_hash import artifact_sha256
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.bundle.resolve_bundle import resolve_bundle
 from mobilevlm_export.demo.built_in import DEMO_SAMPLES
-from mobilevlm_export.errors import BundleError
 from mobilevlm_host.cli.mvlm import main
 
 NAME = "me/tiny-int4"
@@ -34,6 +36,11 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         yield hub
 
 
+@pytest.fixture(scope="module")
+def tiny_zip(tiny_bundle: Bundle) -> bytes:
+    return tiny_bundle.path.with_name(f"{tiny_bundle.path.name}.zip").read_bytes()
+
+
 def _run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
@@ -44,15 +51,24 @@ def _parity(bundle: Bundle, **changes: Any) -> dict[str, Any]:
     return {
         "verdict": "pass",
         "backend": "executorch",
-        "recipe": bundle.manifest.values["quantization"]["recipe"],
+        "artifact_sha256": artifact_sha256(bundle.manifest, "executorch"),
         "samples": 32,
         "stages": dict.fromkeys(names, stage),
     } | changes
 
 
+def _evaluation(bundle: Bundle, **changes: Any) -> dict[str, Any]:
+    return {
+        "benchmark": "gqa",
+        "artifact_sha256": artifact_sha256(bundle.manifest, "executorch"),
+        "questions": 12578,
+        "metrics": {"accuracy": 59.26},
+    } | changes
+
+
 def test_a_card_says_what_the_bundle_is_and_what_was_measured(tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "parity.json").write_text(json.dumps(_parity(tiny_bundle)))
-    evaluation = {"benchmark": "gqa", "questions": 12578, "metrics": {"accuracy": 59.26}}
+    evaluation = _evaluation(tiny_bundle)
     against = {"difference": -0.3, "interval": [-0.6, 0.1]}
     (tmp_path / "gqa.json").write_text(json.dumps(evaluation | {"against": against}))
     done = _run(
@@ -123,60 +139,86 @@ def test_what_is_published_can_be_asked(
     assert "damaged archive" in _run("ask", NAME, _PICTURE, *options).stderr
 
 
-def test_a_newer_commit_replaces_the_download(hub: FakeHub, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    archive = tmp_path / "a.mvlm.zip"
-    _run("publish", tiny_bundle.path, NAME, "--license", "mit", "--dry-run", tmp_path / "out")
-    shutil.copy(tmp_path / "out" / f"{tiny_bundle.path.name}.zip", archive)
-    hub.repositories[NAME] = {"a.mvlm.zip": archive.read_bytes()}
-    first = resolve_bundle(NAME)
-    hub.repositories[NAME]["README.md"] = b"changed"
-    second = resolve_bundle(NAME)
-    assert first != second
-    assert not first.exists()
-    assert Bundle.open(second).manifest.values == tiny_bundle.manifest.values
+@pytest.mark.parametrize("option", ["--parity", "--evaluation"])
+def test_a_record_of_another_bundle_is_refused(tiny_bundle: Bundle, tmp_path: Path, option: str) -> None:
+    make = _parity if option == "--parity" else _evaluation
+    for other in ({"artifact_sha256": "ab" * 32}, {"artifact_sha256": None}):
+        (tmp_path / "a.json").write_text(json.dumps(make(tiny_bundle, **other)))
+        done = _run("card", tiny_bundle.path, "--license", "mit", option, tmp_path / "a.json")
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "got the record of another program" in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("files", "message"),
+    ("option", "changes"),
     [
-        ({"model.pte": b""}, "got 0 files NAME.mvlm.zip on the hub, expected one bundle"),
-        ({"a.mvlm.zip": b"", "b.mvlm.zip": b""}, "got 2 files NAME.mvlm.zip on the hub, expected one bundle"),
-        ({"a.mvlm.zip": b"no zip"}, "got a damaged archive"),
+        ("--parity", {"samples": "<b>32</b>"}),
+        ("--parity", {"verdict": None}),
+        ("--parity", {"stages": {}}),
+        ("--parity", {"stages": {"projector": {"metrics": {"snr_db": "high"}}}}),
+        ("--evaluation", {"questions": "many"}),
+        ("--evaluation", {"metrics": {}}),
+        ("--evaluation", {"metrics": {"accuracy": None}}),
+        ("--evaluation", {"against": {}}),
+        ("--evaluation", {"against": {"difference": 1, "interval": [1]}}),
     ],
 )
-def test_a_repository_without_one_sound_bundle_is_refused(
-    hub: FakeHub, tmp_path: Path, files: dict[str, bytes], message: str
+def test_a_record_with_other_types_is_one_line(
+    tiny_bundle: Bundle, tmp_path: Path, option: str, changes: dict[str, Any]
 ) -> None:
-    hub.repositories[NAME] = dict(files)
-    with pytest.raises(BundleError, match=message):
-        resolve_bundle(NAME)
-    assert not list((tmp_path / "cache").rglob("*.mvlm"))
+    made = _parity(tiny_bundle) if option == "--parity" else _evaluation(tiny_bundle)
+    if stages := changes.get("stages"):
+        changes = {"stages": made["stages"] | stages}
+    (tmp_path / "a.json").write_text(json.dumps(made | changes))
+    done = _run("card", tiny_bundle.path, "--license", "mit", option, tmp_path / "a.json")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: {tmp_path / 'a.json'}: got another JSON file, expected the output of mvlm ")
 
 
-def test_a_download_that_was_changed_is_refused(hub: FakeHub, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    changed = tmp_path / "changed"
-    shutil.copytree(tiny_bundle.path, changed)
-    program = changed / "model.pte"
-    data = bytearray(program.read_bytes())
-    data[len(data) // 2] ^= 1
-    program.write_bytes(data)
-    with zipfile.ZipFile(tmp_path / "a.mvlm.zip", "w") as archive:
-        for file in changed.rglob("*"):
-            archive.write(file, file.relative_to(changed))
-    hub.repositories[NAME] = {"a.mvlm.zip": (tmp_path / "a.mvlm.zip").read_bytes()}
-    with pytest.raises(BundleError, match=r"model\.pte: got SHA-256 .* the file is damaged"):
-        resolve_bundle(NAME)
+def test_only_what_the_manifest_lists_is_published(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    bundle = tmp_path / "mine.mvlm"
+    shutil.copytree(tiny_bundle.path, bundle)
+    (bundle / "notes.txt").write_text("private")
+    done = _run("publish", bundle, NAME, "--license", "mit", "--dry-run", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    with zipfile.ZipFile(tmp_path / "out" / "mine.mvlm.zip") as archive:
+        assert set(archive.namelist()) == {"manifest.json", *(each.path for each in tiny_bundle.manifest.files)}
 
 
-def test_a_full_disk_is_found_before_the_download(
-    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_repository_keeps_one_bundle(hub: FakeHub, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    hub.repositories[NAME] = {"old[1].mvlm.zip": b"old", "old/a.mvlm.zip": b"kept", "notes.txt": b"kept"}
+    done = _run("publish", tiny_bundle.path, NAME, "--license", "mit")
+    assert done.exit_code == 0, done.output
+    expected = {"README.md", "manifest.json", f"{tiny_bundle.path.name}.zip", "old/a.mvlm.zip", "notes.txt"}
+    assert set(hub.repositories[NAME]) == expected
+    assert resolve_bundle(NAME).name == tiny_bundle.path.name
+
+
+def test_a_disk_that_fills_up_meanwhile_is_one_line(
+    hub: FakeHub, tiny_zip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.repositories[NAME] = {"a.mvlm.zip": b"x" * 100}
-    free = shutil.disk_usage(tmp_path)._replace(free=1 << 29)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
-    with pytest.raises(BundleError, match=r"got 536\.9 MB free in .*, expected 1\.07 GB to download it"):
-        resolve_bundle(NAME)
-    assert hub.downloaded(NAME) == []
+    def full(*_: object, local_dir: Path, **__: object) -> str:
+        (local_dir / "a.mvlm.zip.incomplete").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(local_dir))
+
+    hub.repositories[NAME] = {"a.mvlm.zip": tiny_zip}
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
+    done = _run("ask", NAME, _PICTURE, "What?")
+    assert done.exit_code == 1
+    assert done.stderr.strip().splitlines()[-1].endswith("No space left on device")
+    assert [each for each in (tmp_path / "cache").rglob("*") if each.is_file()] == []
+
+
+@pytest.mark.parametrize("token", [TOKEN, "hf_" + "b" * 30, "hf_" + "ü" * 30, "hf_" + "b" * 20 + "\x01" + "b" * 9])
+def test_the_token_is_never_shown(
+    hub: FakeHub, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    for arguments in (("publish", tiny_bundle.path, NAME, "--license", "mit"), ("ask", "me/missing", _PICTURE, "?")):
+        done = _run(*arguments)
+        assert token[3:] not in done.output
+        assert "Traceback" not in done.output
+        assert done.exit_code == (0 if token == TOKEN and arguments[0] == "publish" else 1)
 
 
 def test_mistakes_are_one_line(
@@ -196,13 +238,7 @@ def test_mistakes_are_one_line(
     assert "expected the output of mvlm parity --json" in error(
         "card", bundle, "--license", "mit", "--parity", tmp_path / "other.json"
     )
-    recipe = {"name": "int8"}
-    (tmp_path / "parity.json").write_text(json.dumps(_parity(tiny_bundle, recipe=recipe)))
-    assert "parity: got the record of a bundle with recipe 'int8'" in error(
-        "card", bundle, "--license", "mit", "--parity", tmp_path / "parity.json"
-    )
-    (tmp_path / "parity.json").write_text(json.dumps(_parity(tiny_bundle, backend="coreml")))
-    assert "expected executorch" in error("card", bundle, "--license", "mit", "--parity", tmp_path / "parity.json")
+    assert "repository: got 'tiny'" in error("publish", bundle, "tiny", "--license", "mit")
     monkeypatch.setenv("HF_TOKEN", "hf_" + "b" * 30)
     assert "the hub took nothing (" in error("publish", bundle, NAME, "--license", "mit")
     assert hub.repositories == {}
