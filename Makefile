@@ -104,8 +104,8 @@ $(IOS_DEMO): $(READY)
 
 ios-demo: $(IOS_DEMO)  ## Export the demo model for Core ML, for Xcode to pack into the iOS app | | 1 min
 
-release: setup $(DEMO_ZIP)  ## Make a release in dist: wheel, sdist, Android app, the demo's bundles, notes, checksums | | 6 min
-	@scripts/release.sh $(CURDIR)/$(BIN)/python $(DEMO_ZIP)
+release: setup  ## Make a release in dist: wheel, sdist, Android app, the demo's bundles, notes, checksums | | 6 min
+	@scripts/release.sh $(CURDIR)/$(BIN)/python
 
 # All kinds of files together; SEED chooses another damage.
 SECONDS ?= 300

@@ -2,6 +2,7 @@
 # Build android_app/build/mobilevlm.apk without an Android SDK, sign it with this machine's debug key, and check it.
 # Unchanged outputs aren't built again.
 # usage: scripts/make_apk.sh PYTHON [BUNDLE.mvlm.zip]   (a bundle to pack into the app)
+# The same sources and bundle give the same bytes in android_app/build/unsigned.apk in every clone, and with one key the same APK.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/apt_packages.sh "the APK" java:default-jdk-headless mvn:maven npm:npm aapt2:aapt apksigner:apksigner dexdump:dexdump zipalign:zipalign || exit $(($? == 75 ? 0 : 1))
@@ -18,7 +19,7 @@ dex() { # dex OUT MODE CLASSES... [--lib and --classpath options]
 }
 dex_app() {
   local classes=()
-  mapfile -t classes < <(find $build/core $build/apk/app $build/apk/resources/classes -name '*.class')
+  mapfile -t classes < <(find $build/core $build/apk/app $build/apk/resources/classes -name '*.class' | LC_ALL=C sort)
   dex "$build/$1" --release "${classes[@]}" $(printf -- '--classpath %s ' "${libraries[@]}")
 }
 native_libraries() {
@@ -40,9 +41,11 @@ package() {
   files+=(classes.dex=$build/apk/dex-app/classes.dex classes2.dex=$build/apk/dex-libraries/classes.dex)
   for file in $build/apk/lib/*/*.so; do files+=("lib/${file#"$build"/apk/lib/}=$file"); done
   [ -z "$bundle" ] || files+=("assets/packed.mvlm.zip=$bundle")
-  "$python" -m mobilevlm_host.android.apk.pack_bundle $build/unsigned.apk $build/apk/resources/resources.apk "${files[@]}"
+  "$python" -m mobilevlm_host.android.apk.pack_bundle "$build/$1" $build/apk/resources/resources.apk "${files[@]}"
+}
+sign() {
   apksigner sign --ks "$key" --ks-pass pass:android --min-sdk-version $min_api --out "$build/$1" $build/unsigned.apk
-  rm -f $build/unsigned.apk "$build/$1.idsig"
+  rm -f "$build/$1.idsig"
 }
 verified() {
   apksigner verify --min-sdk-version $min_api $build/mobilevlm.apk
@@ -57,6 +60,7 @@ keyed apk/lib android_app/engine.lock android_app/apk.lock -- native_libraries a
 
 key=${XDG_CACHE_HOME:-$HOME/.cache}/mobilevlm-kit/android/debug.p12
 [ -f "$key" ] || debug_key "$key"
-keyed mobilevlm.apk $build/apk/*.key $build/apk/resources/resources.apk python_host/mobilevlm_host/android/apk/*.py ${bundle:+"$bundle"} "$0" -- package mobilevlm.apk
+keyed unsigned.apk $build/apk/*.key $build/apk/resources/resources.apk python_host/mobilevlm_host/android/apk/*.py ${bundle:+"$bundle"} "$0" -- package unsigned.apk
+keyed mobilevlm.apk $build/unsigned.apk "$key" "$0" -- sign mobilevlm.apk
 keyed verified $build/mobilevlm.apk.key -- verified
 echo "$build/mobilevlm.apk: $(($(stat -c %s $build/mobilevlm.apk) / 1000000)) MB${bundle:+, with $(basename "$bundle")}"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Make a release in dist/VERSION: wheel and sdist, the Android app, the demo's bundles, notes and SHA-256 sums.
-# usage: scripts/release.sh PYTHON DEMO.mvlm.zip   (the bundle that is packed into the app)
+# usage: scripts/release.sh PYTHON
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=$1 demo=$2
+python=$1
 
 if [ -n "$(git status --porcelain)" ]; then
   echo "make release: got uncommitted changes, expected a clean working tree; commit or stash them first" >&2
@@ -20,18 +20,22 @@ new=$(mktemp -d dist/.new.XXXXXX)
 trap 'rm -rf "$new"' EXIT
 
 "$python" scripts/release_notes.py "$version" >"$new/NOTES.md"
+if head -1 "$new/NOTES.md" | grep -q '(unreleased)$'; then
+  echo "make release: CHANGELOG.md calls $version unreleased; write its date there before you publish" >&2
+fi
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) # files in the archives get the commit's time, so two clones give the same bytes
 export SOURCE_DATE_EPOCH
-"$python" -m build --outdir "$new" . >"$new/build.log" 2>&1 || { cat "$new/build.log" >&2 && exit 1; }
+PIP_CONSTRAINT=$PWD/constraints.txt "$python" -m build --outdir "$new" . >"$new/build.log" 2>&1 || { cat "$new/build.log" >&2 && exit 1; }
 rm "$new/build.log"
-scripts/make_apk.sh "$python" "$demo"
-cp android_app/build/mobilevlm.apk "$new/mobilevlm-$version.apk"
 for backend in executorch coreml; do
   "$(dirname "$python")/mvlm" export demo -o "$new/demo-$backend.mvlm" --backend "$backend" --zip
   rm -r "$new/demo-$backend.mvlm"
 done
+CI=true scripts/make_apk.sh "$python" "$new/demo-executorch.mvlm.zip" # fails if its tools are missing
+cp android_app/build/mobilevlm.apk "$new/mobilevlm-$version.apk"
+cp android_app/build/unsigned.apk "$new/mobilevlm-$version-unsigned.apk"
 (cd "$new" && sha256sum -- * >SHA256SUMS)
 chmod 755 "$new"
-mv "$new" "$out"
+mv -T "$new" "$out"
 echo "Wrote $out:"
 cat "$out/SHA256SUMS"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -49,7 +48,6 @@ def export_bundle(job: ExportJob, progress: Progress = silent) -> Bundle:
 @contextmanager
 def exported(job: ExportJob, progress: Progress = silent) -> Iterator[Bundle]:
     """The bundle of ``job`` before it is moved into place: the caller may ask it and add files. Errors as :func:`export_bundle`."""
-    begin = time.monotonic()
     if "coreml" in job.backends and importlib.util.find_spec("coremltools") is None:
         raise LoweringError("backend: coreml needs Core ML Tools, which is not installed: pip install coremltools")
     with new_bundle(job.output, zipped=job.zipped, force=job.force, progress=progress) as new:
@@ -67,8 +65,7 @@ def exported(job: ExportJob, progress: Progress = silent) -> Iterator[Bundle]:
             artifacts = _lower(model, job, new.folder, source["sha256"], progress)
         del model  # running the bundle next needs as much memory
         collect()
-        values = _manifest(config, tokenizer, source, quantized, artifacts)
-        yield new.seal(values | {"export_s": round(time.monotonic() - begin, 1)})
+        yield new.seal(_manifest(config, tokenizer, source, quantized, artifacts))
 
 
 def _lower(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import subprocess
+import sys
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -89,6 +91,30 @@ def test_a_failed_core_ml_export_leaves_nothing(tiny_checkpoint: Path, tmp_path:
     with pytest.raises(LoweringError, match="cache_update: got 'scatter'"):
         export_bundle(job)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+_EXPORT = """
+import sys
+from pathlib import Path
+from mobilevlm_export import ExportJob, export_bundle
+from mobilevlm_export.quantize.recipe import RECIPES
+
+checkpoint, output = map(Path, sys.argv[1:])
+export_bundle(ExportJob(checkpoint, output, RECIPES["int8"], backends=("executorch", "coreml"), zipped=True))
+"""
+
+
+@pytest.mark.export
+@pytest.mark.slow
+def test_two_exports_are_equal_to_the_byte(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """Of the same checkpoint by the same versions, each in a process of its own, wherever they are written."""
+    archives = []
+    for folder in (tmp_path / "a", tmp_path / "another"):
+        command = [sys.executable, "-c", _EXPORT, str(tiny_checkpoint), str(folder / "x.mvlm")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        archives.append((folder / "x.mvlm.zip").read_bytes())
+    assert archives[0] == archives[1]
 
 
 def test_weights_are_freed_before_the_bundle_is_run(

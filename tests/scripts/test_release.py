@@ -29,7 +29,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def _release(clone: Path) -> tuple[int, str]:
-    command = [clone / "scripts" / "release.sh", sys.executable, "demo.mvlm.zip"]
+    command = [clone / "scripts" / "release.sh", sys.executable]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr.strip()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +49,7 @@ def write_package(program: Program, description: Description, path: Path) -> Non
         )
         _describe(spec.description, description, path)
         ct.utils.save_spec(spec, str(path), weights_dir=str(weights))
+        _make_reproducible(spec, path)
     except OSError as error:
         raise LoweringError(f"{path}: can't be written: {error.strerror}") from error
     except RuntimeError as error:
@@ -58,6 +61,16 @@ def write_package(program: Program, description: Description, path: Path) -> Non
         raise
     finally:
         shutil.rmtree(weights, ignore_errors=True)
+
+
+def _make_reproducible(spec: Any, package: Path) -> None:
+    """Write again what Core ML Tools writes in another way each time: the order of maps, and random identifiers of the parts."""
+    (package / "Data" / "com.apple.CoreML" / "model.mlmodel").write_bytes(spec.SerializeToString(deterministic=True))
+    manifest = package / "Manifest.json"
+    text = manifest.read_text(encoding="utf-8")
+    for identifier, part in json.loads(text)["itemInfoEntries"].items():
+        text = text.replace(identifier, str(uuid.uuid5(uuid.NAMESPACE_URL, part["path"])))
+    manifest.write_text(json.dumps(json.loads(text), indent=4, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _describe(model: Any, description: Description, path: Path) -> None:

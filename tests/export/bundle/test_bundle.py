@@ -217,7 +217,7 @@ def test_an_existing_zip_is_kept_unless_forced_and_never_replaced_by_another_bun
     before = (output / MANIFEST).read_bytes()
 
     def other(beside: Path) -> Mapping[str, Any]:
-        return dict(_fill_from(tiny_bundle.path)(beside)) | {"export_s": -1.0}
+        return dict(_fill_from(tiny_bundle.path)(beside)) | {"kit_version": "another"}
 
     _write(output, other, zipped=True, force=True)
     after = (output / MANIFEST).read_bytes()
