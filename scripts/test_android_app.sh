@@ -20,6 +20,10 @@ signatures() {
     $app/kotlin/org/mobilevlmkit/app/ExecuTorchMethods.kt
 }
 keyed apk/signatures $build/core.key $(files android_app/app/src/signatures '*.kt') $app/kotlin/org/mobilevlmkit/app/ExecuTorch*.kt -- signatures apk/signatures
+# The instrumented test, which only a device can run.
+keyed apk/device-check $(files android_app/app/src/androidTest '*.kt') $build/apk/app.key android_app/*.lock -- \
+  kotlinc "$compiler" $build/apk/device-check -module-name device-check -Xnullability-annotations=@android.annotation:ignore \
+  -cp "$ours:$(IFS=:; echo "${libraries[*]}"):$android" android_app/app/src/androidTest/kotlin
 keyed apk/test $(files $tests '*.kt') $build/apk/app.key $build/core-test.key android_app/*.lock -- \
   kotlinc "$compiler" $build/apk/test -module-name app-test -Xnullability-annotations=@android.annotation:ignore -Xfriend-paths=$build/apk/app \
   -cp "$path:$android" $tests

@@ -15,6 +15,7 @@ android {
         targetSdk = 35
         versionCode = 1
         versionName = "0.2.0"
+        testInstrumentationRunner = "org.mobilevlmkit.app.DeviceCheck"
         ndk { abiFilters += listOf("arm64-v8a", "x86_64") }
     }
     buildTypes {
@@ -29,6 +30,7 @@ android {
         all {
             it.systemProperty("golden", file("../../tests/golden").path)
             it.systemProperty("screenshots", layout.buildDirectory.dir("screenshots").get().asFile.path)
+            it.maxHeapSize = "2g"
             it.jvmArgs("--add-opens", "java.base/java.io=ALL-UNNAMED")
         }
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import tomllib
 import xml.etree.ElementTree as ElementTree
@@ -43,6 +45,27 @@ def test_both_builds_agree() -> None:
     assert f'versionName = "{mobilevlm_export.__version__}"' in gradle
     assert "srcDir" not in gradle  # the conventional folders, which the script reads too
     assert (APP / "src/main/kotlin").is_dir()
+
+
+def test_the_wrapper_is_gradles_own() -> None:
+    """The checksums are those that Gradle publishes for 8.13, the version that this plugin needs."""
+    wrapper = ROOT / "android_app/gradle/wrapper"
+    jar = hashlib.sha256((wrapper / "gradle-wrapper.jar").read_bytes()).hexdigest()
+    assert jar == "81a82aaea5abcc8ff68b3dfcb58b3c3c429378efd98e7433460610fecd7ae45f"
+    properties = dict(line.split("=", 1) for line in (wrapper / "gradle-wrapper.properties").read_text().splitlines())
+    assert properties["distributionUrl"] == r"https\://services.gradle.org/distributions/gradle-8.13-bin.zip"
+    assert properties["distributionSha256Sum"] == "20f1b1176237254a6fc204d8434196fa11a4cfb387567519c61556e8710aed78"
+    assert os.access(ROOT / "android_app/gradlew", os.X_OK)
+    assert tomllib.loads(_text("android_app/gradle/libs.versions.toml"))["versions"]["agp"].startswith("8.13.")
+
+
+def test_the_instrumented_test_is_the_one_that_is_started() -> None:
+    name = re.search(r'testInstrumentationRunner = "([\w.]+)"', _text("android_app/app/build.gradle.kts"))
+    assert name is not None
+    assert (APP / f"src/androidTest/kotlin/{name[1].replace('.', '/')}.kt").is_file()
+    started = _text("scripts/check_on_device.sh")
+    assert f"am instrument -w org.mobilevlmkit.app.test/{name[1]} " in started
+    assert "scripts/check_on_device.sh demo.mvlm.zip" in _text(".github/workflows/android.yml")
 
 
 def test_only_the_launcher_is_exported_and_only_the_camera_is_asked_for() -> None:
