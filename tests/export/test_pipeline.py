@@ -105,7 +105,7 @@ export_bundle(ExportJob(checkpoint, output, RECIPES["int8"], backends=("executor
 
 
 @pytest.mark.export
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_exports_are_equal_to_the_byte(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """Of the same checkpoint by the same versions, each in a process of its own, wherever they are written."""
     archives = []
