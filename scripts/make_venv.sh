@@ -4,8 +4,8 @@
 set -euo pipefail
 python=$1 venv=$2
 
-if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-  echo "make setup: got $("$python" --version 2>&1 || true), expected Python 3.11 or newer; name one: make PYTHON=python3.12" >&2
+if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+  echo "make setup: got $("$python" --version 2>&1 || true), expected Python 3.11 to 3.13; name one: make PYTHON=python3.12" >&2
   exit 1
 fi
 # Debian and Ubuntu ship venv's pip in a separate package.
