@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mobilevlm_host.engines.methods import Methods, prefill
+from mobilevlm_host.engines.native_output import native_output_hidden
 
 
 class Generation(Protocol):
@@ -68,12 +69,14 @@ class MethodsGeneration:
         self, ids: list[int], max_new_tokens: int, temperature: float, on_token: Callable[[int], bool]
     ) -> None:
         """See :class:`Generation`."""
-        for step in range(max_new_tokens):
-            logits = self._feed(self._methods.token_embedding(torch.tensor([ids])))[: self._pieces]
-            token = _sampled(logits, temperature if step else 0.0)
-            if not on_token(token):
-                break
-            ids = [token]
+        # Once for all tokens: for each call, it would take a small model as long as the token itself.
+        with native_output_hidden():
+            for step in range(max_new_tokens):
+                logits = self._feed(self._methods.token_embedding(torch.tensor([ids])))[: self._pieces]
+                token = _sampled(logits, temperature if step else 0.0)
+                if not on_token(token):
+                    break
+                ids = [token]
 
     def _feed(self, embeds: Tensor) -> Tensor:
         logits = prefill(self._methods, embeds, self._max_prefill, self._position)
@@ -82,4 +85,7 @@ class MethodsGeneration:
 
 
 def _sampled(logits: Tensor, temperature: float) -> int:
-    return int(torch.multinomial((logits / temperature).softmax(-1), 1) if temperature > 0 else logits.argmax())
+    if temperature <= 0:
+        return int(logits.argmax())
+    below_best = (logits - logits.max()).double()  # however small the temperature is, the best stays finite
+    return int(torch.multinomial((below_best / temperature).softmax(-1), 1))

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from functools import cache
 from typing import TextIO
 
 # Of the descriptors, from the last call: another thread may still be in the middle of writing to one.
@@ -40,7 +41,7 @@ def native_output_hidden() -> Iterator[None]:
             yield
         finally:
             _inside = False
-            ctypes.CDLL(None).fflush(None)  # buffered C++ output must not appear later
+            _c_library().fflush(None)  # buffered C++ output must not appear later
             _flush(sys.stdout)
             _flush(sys.stderr)
             sys.stdout, sys.stderr = streams[1], streams[2]
@@ -67,6 +68,11 @@ def _elsewhere(stream: TextIO, descriptor: int, copy: int) -> TextIO:
     except (OSError, ValueError, AttributeError):
         return stream
     return open(copy, "w", encoding=stream.encoding, errors=stream.errors, closefd=False, buffering=1)
+
+
+@cache
+def _c_library() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
 
 
 def _flush(stream: TextIO | None) -> None:
