@@ -13,6 +13,7 @@ from repository import ROOT
 import mobilevlm_export
 
 APP = ROOT / "android_app/app"
+SOURCES = "android_app/app/src/main/kotlin/org/mobilevlmkit/app"
 ANDROID = "{http://schemas.android.com/apk/res/android}"
 
 
@@ -87,6 +88,13 @@ def test_only_the_launcher_is_exported_and_only_the_camera_is_asked_for() -> Non
     assert application.get(f"{ANDROID}enableOnBackInvokedCallback") == "true"
     rules = ElementTree.parse(APP / "src/main/res/xml/data_extraction_rules.xml").getroot()
     assert all("external" in {rule.get("domain") for rule in part.findall("exclude")} for part in rules)
+    # A new phone has no models: what is known of those here would keep the packed one from being imported.
+    (transfer,) = rules.findall("device-transfer")
+    assert ("sharedpref", "this_phone.xml") in {
+        (rule.get("domain"), rule.get("path")) for rule in transfer.findall("exclude")
+    }
+    (kept_here,) = re.findall(r'val here = context.getSharedPreferences\("(\w+)"', _text(f"{SOURCES}/Settings.kt"))
+    assert kept_here == "this_phone"
 
 
 def test_every_string_exists_in_both_languages_with_the_same_placeholders() -> None:

@@ -38,7 +38,10 @@ open class Dependencies(val context: Context) {
     /** Runs the model; one task after another. */
     open val worker: Executor by lazy { Executors.newSingleThreadExecutor { Thread(it, "model") } }
 
-    /** Reads and writes files; one task after another. */
+    /** Imports, lists and removes bundles; one task after another. */
+    open val imports: Executor by lazy { Executors.newSingleThreadExecutor { Thread(it, "imports") } }
+
+    /** Reads and writes pictures and conversations; one task after another. Not those of [imports], which may take minutes. */
     open val io: Executor by lazy { Executors.newSingleThreadExecutor { Thread(it, "files") } }
     open val main: Executor = Handler(Looper.getMainLooper()).let { handler -> Executor { handler.post(it) } }
 

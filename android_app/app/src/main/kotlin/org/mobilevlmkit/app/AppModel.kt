@@ -36,7 +36,7 @@ class AppModel(val dependencies: Dependencies) {
         )
     private val session =
         VlmSession(loader::load, dependencies.worker, dependencies::nanoTime, listener = { dependencies.main.execute(::onSession) })
-    private val library = BundleLibrary(dependencies.store, dependencies.io) { dependencies.main.execute(::onLibrary) }
+    private val library = BundleLibrary(dependencies.store, dependencies.imports) { dependencies.main.execute(::onLibrary) }
     val pictures = Pictures(dependencies, session, holder, onShow = ::endLive)
     val conversations = ConversationKeeper(dependencies, holder, pictures)
     private val unseen = Handler(Looper.getMainLooper()) // frees the model a while after the app was left
@@ -72,7 +72,11 @@ class AppModel(val dependencies: Dependencies) {
                 ?: usable.firstOrNull()
         when {
             chosen == null -> change { copy(screen = Screen.WELCOME) }
-            !state.hasCrashed -> use(chosen)
+            !state.hasCrashed -> {
+                val before = state.screen
+                use(chosen)
+                if (before == Screen.BUNDLES) change { copy(screen = before) } // an import began there
+            }
         }
     }
 
@@ -125,8 +129,9 @@ class AppModel(val dependencies: Dependencies) {
 
     fun import(name: String, open: () -> InputStream) = library.import(name, open)
 
-    /** Imports the document [uri] of another app. */
+    /** Imports the document [uri] of another app, where its progress and a failure are shown. */
     fun import(uri: Uri) {
+        if (state.screen != Screen.WELCOME) go(Screen.BUNDLES)
         // The other app may be slow, so it is asked on the library's thread.
         val documents = Documents(dependencies.context.contentResolver)
         library.import({ documents.nameOf(uri) ?: DEFAULT_NAME }) { documents.open(uri) }
@@ -180,9 +185,12 @@ class AppModel(val dependencies: Dependencies) {
 
     // --- pictures
 
-    fun onCamera(camera: CameraState) = change {
+    fun onCamera(camera: CameraState) {
+        if (camera != CameraState.OPEN) isShutterPressed = false // no photo by itself when it is back
         // Closed, it forgets all settings but which camera it is.
-        copy(camera = camera, controls = if (camera == CameraState.OPEN) controls else CameraControls(isFront = controls.isFront))
+        change {
+            copy(camera = camera, controls = if (camera == CameraState.OPEN) controls else CameraControls(isFront = controls.isFront))
+        }
     }
 
     fun onTraits(traits: CameraTraits) {
@@ -352,6 +360,7 @@ class AppModel(val dependencies: Dependencies) {
     /** Not called on rotation. */
     fun onStop() {
         isInForeground = false
+        isToStartLive = state.live != null && dependencies.settings.opensLive
         endLive()
         session.background()
         dependencies.guard.isInForeground = false

@@ -27,6 +27,11 @@ class ChatScreen(private val ui: Ui, private val model: AppModel, private val ac
         viewer.inset(covered)
     }
 
+    override fun images(state: UiState) = when {
+        state.picture == null || state.isEnlarged -> ImageEdges(above = true, below = true)
+        else -> ImageEdges(above = !ui.isWide)
+    }
+
     override fun render(state: UiState) {
         camera.view.shown(state.picture == null)
         conversation.view.shown(state.picture != null && !state.isEnlarged) // screen readers read what is shown

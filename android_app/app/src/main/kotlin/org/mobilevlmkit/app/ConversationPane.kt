@@ -96,13 +96,16 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
         )
     }
 
-    /** Only the picture may be under the bars; with the keyboard, it makes room. */
+    /** Only the picture above the conversation may be under the bars; with the keyboard, it makes room. */
     fun inset(covered: Rect) {
-        picture.inset(
-            if (ui.isWide) Rect(covered.left, covered.top, 0, covered.bottom) else Rect(covered.left, covered.top, covered.right, 0),
-        )
-        talk.setPadding(if (ui.isWide) 0 else covered.left, if (ui.isWide) covered.top else 0, covered.right, covered.bottom)
-        if (ui.isWide) return
+        if (ui.isWide) {
+            // A bar may be over the picture and the conversation, where no color of its icons suits both.
+            view.setPadding(covered.left, covered.top, covered.right, covered.bottom)
+            picture.inset(Rect())
+            return
+        }
+        picture.inset(Rect(covered.left, covered.top, covered.right, 0))
+        talk.setPadding(covered.left, 0, covered.right, covered.bottom)
         val isTyping = covered.bottom > ui.dp(KEYBOARD)
         val isLarge = ui.context.resources.configuration.fontScale > LARGE
         val share = if (isTyping || isLarge) PICTURE_SMALL else PICTURE
@@ -222,7 +225,6 @@ private class PictureHead(private val ui: Ui, private val model: AppModel, onMen
     fun inset(covered: Rect) {
         val side = ui.dp(8)
         over.setPadding(covered.left + side, covered.top + side, covered.right + side, covered.bottom + side)
-        picture.setPadding(0, 0, 0, 0)
     }
 
     fun render(state: UiState) {

@@ -24,13 +24,15 @@ class Conversations(private val folder: File) {
     /** Writes the conversation that began at [began]; the picture only once. The oldest beyond [most] are deleted. */
     fun keep(began: Long, picture: Picture, turns: List<ChatTurn>, most: Int) {
         val place = File(folder, "$began")
+        val isNew = !File(place, TURNS).isFile
         try {
             place.mkdirs()
             if (!File(place, PICTURE).isFile) whole(place, PICTURE) { out -> out.outputStream().buffered().use { Png.write(picture, it) } }
             val said = turns.map { mapOf("question" to it.question, "answer" to it.answer, "ended" to it.ended?.name) }
             whole(place, TURNS) { it.writeText(JsonWriter.write(mapOf("turns" to said))) }
         } catch (_: IOException) {
-            place.deleteRecursively() // no room: nothing half-written is kept
+            // No room: nothing half-written is kept, but what was kept before is.
+            if (isNew) place.deleteRecursively()
         }
         all().drop(most).forEach { it.deleteRecursively() }
     }
@@ -80,8 +82,12 @@ class Conversations(private val folder: File) {
 
     private fun whole(place: File, name: String, write: (File) -> Unit) {
         val temporary = File(place, "$name.part")
-        write(temporary)
-        if (!temporary.renameTo(File(place, name))) throw IOException("$name: can't be renamed")
+        try {
+            write(temporary)
+            if (!temporary.renameTo(File(place, name))) throw IOException("$name: can't be renamed")
+        } finally {
+            temporary.delete()
+        }
     }
 
     private companion object {

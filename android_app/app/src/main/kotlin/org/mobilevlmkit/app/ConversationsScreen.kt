@@ -11,7 +11,9 @@ import org.mobilevlmkit.app.Ui.Companion.weighted
 /** The conversations that were kept, to open or delete. */
 class ConversationsScreen(private val ui: Ui, private val model: AppModel) : ScreenView {
     private val list = ui.column(gap = 12)
-    private val deleteAll = ui.button(ui.string(R.string.delete_all)) { confirm() }
+    private val deleteAll = ui.button(ui.string(R.string.delete_all)) {
+        confirm(ui.string(R.string.delete_all), model::deleteConversations)
+    }
     private var rendered: List<KeptConversation>? = null
     override val view: View = ui.page(
         ui.string(R.string.conversations),
@@ -42,7 +44,7 @@ class ConversationsScreen(private val ui: Ui, private val model: AppModel) : Scr
         }
         val texts = ui.column(ui.text(kept.question, 16), ui.text(date, 14, R.color.text_soft))
         val delete = ui.icon(R.drawable.ic_delete, ui.string(R.string.bundle_delete_named, kept.question), R.color.text_soft) {
-            model.conversations.delete(kept.began)
+            confirm(ui.string(R.string.bundle_delete_named, kept.question)) { model.conversations.delete(kept.began) }
         }
         return ui.row(thumbnail, texts.weighted(), delete, gap = 12).apply {
             background = ui.pressable(R.color.surface)
@@ -52,10 +54,10 @@ class ConversationsScreen(private val ui: Ui, private val model: AppModel) : Scr
         }
     }
 
-    private fun confirm() {
+    private fun confirm(what: String, delete: () -> Unit) {
         AlertDialog.Builder(ui.context)
-            .setMessage(R.string.delete_all)
-            .setPositiveButton(R.string.bundle_delete) { _, _ -> model.deleteConversations() }
+            .setMessage(what)
+            .setPositiveButton(R.string.bundle_delete) { _, _ -> delete() }
             .setNegativeButton(R.string.cancel, null)
             .show()
     }

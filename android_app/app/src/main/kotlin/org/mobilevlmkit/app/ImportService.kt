@@ -3,6 +3,7 @@ package org.mobilevlmkit.app
 import android.app.Notification
 import android.app.NotificationChannel
 import android.app.NotificationManager
+import android.app.PendingIntent
 import android.app.Service
 import android.content.Context
 import android.content.Intent
@@ -26,11 +27,16 @@ class ImportService : Service() {
             .setContentTitle(getString(R.string.import_channel))
             .setProgress(0, 0, true)
             .setOngoing(true)
+            .setContentIntent(PendingIntent.getActivity(this, 0, Intent(this, MainActivity::class.java), PendingIntent.FLAG_IMMUTABLE))
             .build()
-        if (Build.VERSION.SDK_INT >= 29) {
-            startForeground(ID, notification, ServiceInfo.FOREGROUND_SERVICE_TYPE_DATA_SYNC)
-        } else {
-            startForeground(ID, notification)
+        try {
+            if (Build.VERSION.SDK_INT >= 29) {
+                startForeground(ID, notification, ServiceInfo.FOREGROUND_SERVICE_TYPE_DATA_SYNC)
+            } else {
+                startForeground(ID, notification)
+            }
+        } catch (_: IllegalStateException) {
+            stopSelf() // the user has left meanwhile, or the limit for a day is reached: the import goes on as long as the app is let
         }
         if (!isImporting) stopSelf() // it ended before the service began
         return START_NOT_STICKY

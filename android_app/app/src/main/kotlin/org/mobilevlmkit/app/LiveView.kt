@@ -34,9 +34,9 @@ class LiveView(private val ui: Ui) {
         live = new
         if (new == null) return
         question.say(new.question)
+        answer.readOutWhen(new.isWhole) // before the text changes, or the first word of the next answer would be read out
         answer.say(new.answer)
         answer.shown(new.answer.isNotEmpty())
-        answer.readOutWhen(new.isWhole)
         renderAge(new)
     }
 

@@ -71,14 +71,21 @@ class MainActivity :
 
     /** Does what another app asked for: `mvlm push` has copied a bundle, a picture is shared, a model opened, live mode's shortcut touched. */
     private fun follow(intent: Intent) {
-        val shared = if (intent.action == Intent.ACTION_SEND) streamOf(intent) else null
+        val shared = if (intent.action == Intent.ACTION_SEND) extra { streamOf(intent) } else null
         val opened = if (intent.action == Intent.ACTION_VIEW) intent.data else null
         when {
-            intent.getBooleanExtra(CHOOSE_MODEL, false) -> chooseBundle()
+            extra { intent.getBooleanExtra(CHOOSE_MODEL, false) } == true -> chooseBundle()
             intent.action == LIVE -> model.openLive()
             shared != null -> model.pick(shared)
             opened != null -> model.import(opened)
         }
+    }
+
+    /** What [read] finds in an intent; null if another app put something there that can't be read, or is of another type. */
+    private fun <T> extra(read: () -> T?): T? = try {
+        read()
+    } catch (_: RuntimeException) {
+        null
     }
 
     @Suppress("DEPRECATION") // the call that replaced it came with API 33
@@ -133,7 +140,7 @@ class MainActivity :
             frame.addView(shown?.view, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
             inset()
         }
-        SystemBars.apply(this, isOverCamera = state.screen == Screen.CHAT)
+        SystemBars.apply(this, shown?.images(state) ?: ImageEdges())
         (shown as? ChatScreen)?.place(camera.preview)
         runCamera(state)
         shown?.render(model.state) // the camera may have changed it

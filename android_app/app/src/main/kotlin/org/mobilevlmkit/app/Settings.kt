@@ -17,10 +17,13 @@ enum class Keep(val most: Int, val label: Int) {
 class Settings(private val context: Context) {
     private val stored = context.getSharedPreferences("settings", Context.MODE_PRIVATE)
 
+    /** What holds on this phone only, and isn't transferred to a new one, which has no models yet. */
+    private val here = context.getSharedPreferences("this_phone", Context.MODE_PRIVATE)
+
     /** Folder name of the selected bundle. */
     var bundle: String?
-        get() = stored.getString("bundle", null)
-        set(value) = stored.edit().putString("bundle", value).apply()
+        get() = here.getString("bundle", null)
+        set(value) = here.edit().putString("bundle", value).apply()
 
     /** Whether the details of answers are open. */
     var showsDetails: Boolean
@@ -51,14 +54,14 @@ class Settings(private val context: Context) {
 
     /** Whether the packed bundle was already imported; if the user deletes it, it isn't imported again automatically. */
     var hasImportedPacked: Boolean
-        get() = stored.getBoolean("has_imported_packed", false)
-        set(value) = stored.edit().putBoolean("has_imported_packed", value).apply()
+        get() = here.getBoolean("has_imported_packed", false)
+        set(value) = here.edit().putBoolean("has_imported_packed", value).apply()
 
     /** Set while native code runs, and written synchronously: if it is set at start, the app ended during native code. */
     var isEngineBusy: Boolean
-        get() = stored.getBoolean("engine_busy", false)
+        get() = here.getBoolean("engine_busy", false)
         set(value) {
-            stored.edit().putBoolean("engine_busy", value).commit()
+            here.edit().putBoolean("engine_busy", value).commit()
         }
 
     private fun parsed(text: String): List<String>? = try {

@@ -50,10 +50,10 @@ class TurnView(private val ui: Ui, private val model: AppModel, private val acti
         val texts = StateTexts(ui)
         asked.say(turn.question)
         asked.contentDescription = ui.string(R.string.you, turn.question)
+        val isDone = turn.ended != null
+        answer.readOutWhen(isDone && isLast) // before the text changes, or the first word of the next answer would be read out
         answer.say(turn.answer)
         answer.shown(turn.answer.isNotEmpty())
-        val isDone = turn.ended != null
-        answer.readOutWhen(isDone && isLast)
         ending.say(texts.ending(turn))
         ending.shown(ending.text.isNotEmpty())
         details.say(texts.details(turn))

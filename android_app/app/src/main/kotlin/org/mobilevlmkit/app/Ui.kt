@@ -244,6 +244,9 @@ interface ScreenView {
 
     fun render(state: UiState)
 
+    /** Where [state] shows an image under the system's bars. */
+    fun images(state: UiState) = ImageEdges()
+
     /** Keeps its contents from under what is [covered] at each side, in pixels, by the system's bars or the keyboard. */
     fun inset(covered: Rect) {
         val side = maxOf(0, (view.resources.configuration.screenWidthDp - Ui.LINE) / 2) * view.resources.displayMetrics.density

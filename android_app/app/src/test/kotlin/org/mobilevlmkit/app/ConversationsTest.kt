@@ -80,11 +80,31 @@ class ConversationsTest : AppTestCase() {
         repeat(3) { converse("Question $it?") }
         list()
         driver.touch(R.string.bundle_delete_named, "Question 1?")
+        driver.touch(R.string.cancel)
+        assertEquals(3, driver.state.conversations.size)
+        driver.touch(R.string.bundle_delete_named, "Question 1?")
+        driver.touch(R.string.bundle_delete)
         assertEquals(listOf("Question 2?", "Question 0?"), driver.state.conversations.map { it.question })
         driver.touch(R.string.delete_all)
         driver.touch(R.string.bundle_delete)
         assertEquals(Screen.CHAT to 0, driver.state.screen to driver.state.keptConversations)
         assertFalse(folder.exists())
+    }
+
+    @Test
+    fun whatWasKeptStaysWhenThereIsNoRoomForMore() {
+        keep(Keep.ALL)
+        converse("Question 0?")
+        driver.dependencies.wall++
+        driver.take()
+        driver.ask("Question 1?")
+        val place = File(folder, "${driver.dependencies.wall}")
+        assertTrue(File(place, "turns.json.part").mkdirs()) // nothing can be written there
+        File(place, "turns.json.part/in the way").writeText("")
+        driver.ask("And?")
+        val kept = driver.dependencies.conversations
+        assertEquals(listOf("Question 1?"), kept.turns(driver.dependencies.wall).map { it.question })
+        assertEquals(2, kept.list().size)
     }
 
     @Test

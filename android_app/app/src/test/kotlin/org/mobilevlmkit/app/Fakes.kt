@@ -125,6 +125,10 @@ object Scenery {
 /** Dependencies with a fake engine, camera and threads, so that the test decides what runs when. */
 class FakeDependencies(context: Context) : Dependencies(context) {
     private val tasks = ArrayDeque<Runnable>()
+    private val importTasks = ArrayDeque<Runnable>()
+
+    /** Whether an import takes so long that other tasks end before it. */
+    var isImportSlow = false
 
     /** A zipped bundle that was pushed into the app. */
     var pushed: File? = null
@@ -139,6 +143,7 @@ class FakeDependencies(context: Context) : Dependencies(context) {
     var prepare: (FakeEngine) -> Unit = {}
     override val worker = Executor(tasks::add)
     override val io = Executor(tasks::add)
+    override val imports = Executor(importTasks::add)
     override val engines = object : EngineFactory {
         override fun open(folder: File, manifest: Manifest): VlmEngine {
             val tokenizer = Tokenizer.read(File(folder, manifest.tokenizerJson))
@@ -186,17 +191,18 @@ class FakeDependencies(context: Context) : Dependencies(context) {
         repeat(ROUNDS) {
             shadowOf(Looper.getMainLooper()).idle()
             while (true) (tasks.poll() ?: break).run()
+            if (!isImportSlow) while (true) (importTasks.poll() ?: break).run()
         }
         shadowOf(Looper.getMainLooper()).idle()
         check(tasks.isEmpty()) { "the app never comes to rest" }
     }
 
-    /** Runs the oldest task. */
-    fun step() = tasks.remove().run()
+    /** Runs the oldest task of the library. */
+    fun stepImports() = importTasks.remove().run()
 
-    /** Runs the oldest task on a daemon thread. */
+    /** Runs the oldest task of the library on a daemon thread. */
     fun runInBackground() {
-        val task = tasks.poll()
+        val task = importTasks.poll()
         thread(isDaemon = true) { task.run() }
     }
 

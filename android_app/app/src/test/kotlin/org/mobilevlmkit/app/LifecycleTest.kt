@@ -6,6 +6,7 @@ import android.graphics.Rect
 import android.os.Looper
 import android.view.ViewGroup
 import android.view.WindowInsets
+import android.view.WindowInsetsController
 import android.widget.ScrollView
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
@@ -156,6 +157,44 @@ class LifecycleTest : AppTestCase() {
         val place = Rect(0, 0, pick.width, pick.height)
         (window as ViewGroup).offsetDescendantRectToMyCoords(pick, place)
         assertTrue("$place", place.bottom <= window.height - 300)
+    }
+
+    /** By day, white icons can be seen over an image only, and dark ones over the background. */
+    @Test
+    fun theIconsOfTheBarsCanBeSeen() {
+        fun light(): Pair<Boolean, Boolean> {
+            val shown = checkNotNull(driver.activity.window.insetsController).systemBarsAppearance
+            return (shown and WindowInsetsController.APPEARANCE_LIGHT_STATUS_BARS != 0) to
+                (shown and WindowInsetsController.APPEARANCE_LIGHT_NAVIGATION_BARS != 0)
+        }
+        driver.aiming()
+        assertEquals(false to false, light())
+        driver.take()
+        assertEquals(false to true, light()) // the picture is above
+        driver.change(landscape)
+        assertEquals(true to true, light())
+        driver.touch(R.string.enlarge)
+        assertEquals(false to false, light())
+        model.go(Screen.SETTINGS)
+        driver.idle()
+        assertEquals(true to true, light())
+        driver.change("night")
+        assertEquals(false to false, light())
+    }
+
+    /** In a wide conversation, a bar is over the picture and the text. */
+    @Test
+    fun aWideConversationIsBetweenTheBars() {
+        driver.seen()
+        driver.change(landscape)
+        val window = driver.activity.window.decorView
+        val covered = Insets.of(0, 40, 60, 0)
+        window.dispatchApplyWindowInsets(WindowInsets.Builder().setInsets(WindowInsets.Type.systemBars(), covered).build())
+        driver.layOut(window)
+        val enlarge = checkNotNull(driver.find(driver.string(R.string.enlarge)))
+        val place = Rect(0, 0, enlarge.width, enlarge.height)
+        (window as ViewGroup).offsetDescendantRectToMyCoords(enlarge, place)
+        assertEquals(40, place.top)
     }
 
     @Test

@@ -2,8 +2,12 @@ package org.mobilevlmkit.app
 
 import android.content.Intent
 import android.os.PowerManager
+import android.text.Editable
+import android.text.TextWatcher
+import android.view.View
 import android.view.WindowManager
 import android.widget.EditText
+import android.widget.TextView
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
@@ -193,6 +197,41 @@ class LiveModeTest : AppTestCase() {
         driver.leave()
         driver.comeBack()
         assertNull(driver.state.live) // once
+    }
+
+    @Test
+    fun theAppReturnsToItIfItOpensInIt() {
+        Settings(driver.app).opensLive = true
+        driver.aiming()
+        driver.leave()
+        assertNull(driver.state.live)
+        driver.comeBack()
+        assertTrue(driver.state.live != null)
+    }
+
+    /** A word that is set while the region is live is read out. */
+    @Test
+    fun onlyWholeAnswersAreReadOut() {
+        begin()
+        frame(80)
+        val answer = driver.views().filterIsInstance<TextView>().single { "${it.text}" == "yes" }
+        assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, answer.accessibilityLiveRegion)
+        val read = ArrayList<String>()
+        answer.addTextChangedListener(
+            object : TextWatcher {
+                override fun afterTextChanged(text: Editable) {
+                    if (answer.accessibilityLiveRegion != View.ACCESSIBILITY_LIVE_REGION_NONE) read.add("$text")
+                }
+                override fun beforeTextChanged(text: CharSequence, start: Int, count: Int, after: Int) = Unit
+                override fun onTextChanged(text: CharSequence, start: Int, before: Int, count: Int) = Unit
+            },
+        )
+        driver.engine.answers = { listOf("▁a", "▁white", "▁wall", "</s>") }
+        driver.engine.meanwhile = { driver.idle() }
+        later(2)
+        frame(20)
+        assertEquals("a white wall", "${answer.text}")
+        assertTrue("$read", read.all { it == "a white wall" })
     }
 
     @Test

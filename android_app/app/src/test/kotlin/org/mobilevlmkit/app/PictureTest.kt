@@ -18,6 +18,7 @@ import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
+import org.mobilevlmkit.core.bundle.TestBundle
 import org.mobilevlmkit.core.camera.Viewfinder
 import org.mobilevlmkit.core.pixels.Orientation
 import org.mobilevlmkit.core.pixels.Picture
@@ -260,6 +261,17 @@ class PictureTest : AppTestCase() {
     }
 
     @Test
+    fun aPhotoThatDidNotComeIsNotTakenWhenTheCameraIsBack() {
+        driver.aiming()
+        driver.touch(R.string.shutter)
+        driver.leave()
+        driver.comeBack()
+        driver.camera.frame()
+        driver.dependencies.settle()
+        assertNull(driver.state.picture)
+    }
+
+    @Test
     fun aCameraInUseIsTriedAgainOnRequest() {
         driver.aiming()
         for ((problem, text) in listOf(CameraProblem.IN_USE to R.string.camera_in_use, CameraProblem.FAILED to R.string.camera_failed)) {
@@ -329,6 +341,15 @@ class PictureTest : AppTestCase() {
         assertEquals(Screen.CHAT to 2, driver.state.screen to driver.engine.pictures)
     }
 
+    /** Any app may send anything. */
+    @Test
+    fun whatIsSharedButIsNoPictureIsIgnored() {
+        driver.aiming()
+        driver.controller.newIntent(Intent(Intent.ACTION_SEND).setType("image/png").putExtra(Intent.EXTRA_STREAM, Intent("no uri")))
+        driver.dependencies.settle()
+        assertEquals(CameraState.OPEN to false, driver.state.camera to driver.state.isReadingPicture)
+    }
+
     // --- photos
 
     private fun pick(photo: ByteArray) {
@@ -336,6 +357,19 @@ class PictureTest : AppTestCase() {
         val asked = shadowOf(driver.activity).nextStartedActivityForResult
         shadowOf(driver.app.contentResolver).registerInputStreamSupplier(uri) { photo.inputStream() }
         shadowOf(driver.activity).receiveResult(asked.intent, Activity.RESULT_OK, Intent().setData(uri))
+    }
+
+    @Test
+    fun aPhotoIsReadWhileAModelIsImported() {
+        driver.aiming()
+        driver.dependencies.isImportSlow = true
+        model.import("street.mvlm.zip", TestBundle.opening(TestBundle(seed = 2).zipped()))
+        pick(Scenery.file.readBytes())
+        driver.dependencies.settle()
+        assertTrue(driver.state.picture!!.sameAs(Scenery.bitmap()))
+        driver.dependencies.isImportSlow = false
+        driver.dependencies.settle()
+        assertEquals("street.mvlm", driver.state.session.bundle)
     }
 
     @Test

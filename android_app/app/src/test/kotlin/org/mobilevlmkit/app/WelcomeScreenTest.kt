@@ -1,6 +1,9 @@
 package org.mobilevlmkit.app
 
 import android.app.Activity
+import android.app.Notification
+import android.app.Service
+import android.content.Context
 import android.content.Intent
 import android.net.Uri
 import android.provider.DocumentsContract
@@ -12,6 +15,10 @@ import org.junit.Test
 import org.mobilevlmkit.core.bundle.TestBundle
 import org.robolectric.Robolectric
 import org.robolectric.Shadows.shadowOf
+import org.robolectric.annotation.Config
+import org.robolectric.annotation.Implementation
+import org.robolectric.annotation.Implements
+import org.robolectric.shadows.ShadowService
 import org.robolectric.shadows.ShadowToast
 import java.io.File
 import java.io.InputStream
@@ -194,11 +201,46 @@ class WelcomeScreenTest : AppTestCase() {
         assertEquals(0, driver.activity.window.attributes.flags and flag)
     }
 
+    /** The user left in the meantime, or the system's limit for a day is reached. */
+    @Test
+    @Config(shadows = [RefusingService::class])
+    fun anImportGoesOnWithoutItsService() {
+        driver.start()
+        driver.importHalf()
+        val service = Robolectric.buildService(ImportService::class.java, Intent()).create().startCommand(0, 1).get()
+        assertTrue(shadowOf(service).isStoppedBySelf)
+        assertEquals("half.mvlm.zip", driver.state.library.importing)
+    }
+
+    @Test
+    fun theNotificationOfAnImportLeadsToTheApp() {
+        driver.start()
+        driver.importHalf()
+        val service = Robolectric.buildService(ImportService::class.java, Intent()).create().startCommand(0, 1).get()
+        val opened = shadowOf(shadowOf(service).lastForegroundNotification.contentIntent).savedIntent
+        assertEquals(MainActivity::class.java.name, opened.component?.className)
+    }
+
     @Test
     fun aModelOpenedInAFileManagerIsImported() {
         shadowOf(driver.app.contentResolver).registerInputStreamSupplier(uri) { TestBundle().zipped().inputStream() }
         driver.start(intent = Intent(Intent.ACTION_VIEW).setDataAndType(uri, "application/zip"))
         assertEquals("demo.mvlm", driver.state.session.bundle)
+    }
+
+    @Test
+    fun theImportOfAModelFromAFileManagerIsShownAlsoIfItFails() {
+        driver.aiming()
+        shadowOf(driver.app.contentResolver).registerInputStreamSupplier(uri) { byteArrayOf(1, 2).inputStream() }
+        val opened = Intent(Intent.ACTION_VIEW).setDataAndType(uri, "application/zip")
+        driver.controller.newIntent(opened)
+        driver.dependencies.settle()
+        assertTrue(driver.texts(), driver.isSeen(R.string.import_failed))
+        driver.app.die()
+        driver.start(intent = opened)
+        assertTrue(driver.texts(), driver.isSeen(R.string.import_failed))
+        driver.touch(R.string.back)
+        assertEquals(CameraState.OPEN, driver.state.camera)
     }
 
     // --- mvlm push
@@ -252,6 +294,15 @@ class WelcomeScreenTest : AppTestCase() {
         assertEquals("demo.mvlm", driver.state.session.bundle)
     }
 
+    /** The settings are transferred to it, the models aren't. */
+    @Test
+    fun aNewPhoneImportsThePackedBundleToo() {
+        driver.dependencies.packed = TestBundle().zipped()
+        driver.start()
+        val transferred = driver.app.getSharedPreferences("settings", Context.MODE_PRIVATE).all.keys
+        assertEquals(emptySet<String>(), transferred)
+    }
+
     @Test
     fun thePackedBundleCanBeCancelledAndImportedLater() {
         driver.dependencies.packed = TestBundle().zipped()
@@ -267,7 +318,7 @@ class WelcomeScreenTest : AppTestCase() {
 
     /** Runs until the first listing; the import of the packed bundle is the next task. */
     private fun listAndBeginToImport() {
-        driver.dependencies.step()
+        driver.dependencies.stepImports()
         driver.idle()
         assertEquals("demo.mvlm.zip", driver.state.library.importing)
     }
@@ -319,4 +370,11 @@ class WelcomeScreenTest : AppTestCase() {
         driver.touch(R.string.back)
         assertEquals(Screen.WELCOME, driver.state.screen)
     }
+}
+
+/** The system refuses to let it run in the foreground. */
+@Implements(Service::class)
+class RefusingService : ShadowService() {
+    @Implementation
+    override fun startForeground(id: Int, notification: Notification, type: Int): Unit = throw IllegalStateException("not allowed")
 }
