@@ -1,9 +1,11 @@
 package org.mobilevlmkit.app
 
 import android.app.AlertDialog
+import android.content.res.ColorStateList
 import android.text.format.DateUtils
 import android.text.format.Formatter
 import android.view.View
+import org.mobilevlmkit.app.Ui.Companion.weighted
 import org.mobilevlmkit.core.bundle.StoredBundle
 
 /** The bundles on this phone, to use, delete or import. */
@@ -40,18 +42,28 @@ class BundlesScreen(private val ui: Ui, private val model: AppModel, actions: Ac
         } else {
             "$size · ${ui.string(R.string.bundle_unreadable)}"
         }
-        val views = arrayListOf<View>(ui.heading(bundle.name, 18), ui.text(line, 14, R.color.text_soft))
+        val name = ui.column(ui.heading(bundle.name, 18), ui.text(line, 14, R.color.text_soft), gap = 2)
+        val views = arrayListOf<View>(ui.row(ui.badge(R.drawable.ic_model), name.weighted(), gap = 14))
         if (bundle.isOutdated) views.add(ui.text(ui.string(R.string.problem_outdated_detail, bundle.name), 14, R.color.problem))
         if (bundle.isUnreadable) views.add(ui.text(ui.string(R.string.bundle_no_access), 14, R.color.problem))
         bundle.problem?.takeUnless { bundle.isUnreadable }?.let { views.add(ui.text(model.plain(it), 14, R.color.problem)) }
-        if (isInUse && isUsable) views.add(ui.text(ui.string(R.string.bundle_in_use), 14, R.color.accent))
-        val delete = ui.button(ui.string(R.string.bundle_delete), ui.string(R.string.bundle_delete_named, bundle.name)) {
+        val delete = ui.icon(R.drawable.ic_delete, ui.string(R.string.bundle_delete_named, bundle.name), R.color.text_soft) {
             confirm(bundle, size)
         }
         val use = ui.button(ui.string(R.string.bundle_use), ui.string(R.string.bundle_use_named, bundle.name), isMain = true) {
             model.use(bundle)
         }
-        views.add(if (isInUse || !isUsable) ui.flow(delete) else ui.flow(use, delete))
+        val inUse = ui.text(ui.string(R.string.bundle_in_use), 16, R.color.accent).apply {
+            setCompoundDrawablesRelativeWithIntrinsicBounds(R.drawable.ic_check, 0, 0, 0)
+            compoundDrawableTintList = ColorStateList.valueOf(ui.color(R.color.accent))
+            compoundDrawablePadding = ui.dp(8)
+        }
+        val first = when {
+            !isUsable -> null
+            isInUse -> inUse
+            else -> use
+        }
+        views.add(ui.row(*listOfNotNull(first, ui.space(), delete).toTypedArray()))
         return ui.column(ui.card(*views.toTypedArray())).apply { setPadding(0, 0, 0, ui.dp(12)) }
     }
 

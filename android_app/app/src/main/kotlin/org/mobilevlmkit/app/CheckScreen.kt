@@ -1,7 +1,12 @@
 package org.mobilevlmkit.app
 
+import android.graphics.Typeface
+import android.text.SpannableString
+import android.text.Spanned
 import android.text.format.Formatter
+import android.text.style.StyleSpan
 import android.view.View
+import android.widget.ProgressBar
 import org.mobilevlmkit.app.Ui.Companion.say
 import org.mobilevlmkit.app.Ui.Companion.shown
 import org.mobilevlmkit.app.Ui.Companion.usable
@@ -13,11 +18,13 @@ import org.mobilevlmkit.core.session.Phase
 class CheckScreen(private val ui: Ui, private val model: AppModel, private val actions: Actions) : ScreenView {
     private val start = ui.button(ui.string(R.string.check_start), isMain = true, onClick = model::startCheck)
     private val needsModel = ui.status().apply { text = ui.string(R.string.check_needs_model) }
-    private val verdict = ui.status(18)
+    private val verdict = ui.status(20)
     private val failure = ui.text(color = R.color.problem)
-    private val lines = ui.column()
+    private val bar = ProgressBar(ui.context, null, android.R.attr.progressBarStyleHorizontal).apply { isIndeterminate = true }
+    private val result = ui.card(verdict, failure, bar)
+    private val lines = ui.card()
     private val figures = ui.card()
-    private val share = ui.button(ui.string(R.string.check_share), isMain = true) { model.capture(actions::shareCapture) }
+    private val share = ui.button(ui.string(R.string.check_share)) { model.capture(actions::shareCapture) }
     private val shareDetail = ui.text(ui.string(R.string.check_share_detail), 14, R.color.text_soft)
     private var rendered: CheckState? = null
     override val view: View = ui.page(
@@ -26,12 +33,11 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         ui.text(ui.string(R.string.check_about)),
         start,
         needsModel,
-        verdict,
-        failure,
+        result,
         figures,
+        lines,
         share,
         shareDetail,
-        lines,
     )
 
     override fun render(state: UiState) {
@@ -40,10 +46,12 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         val canStart = state.session.phase in READY
         start.usable(canStart)
         needsModel.shown(check == null && !canStart)
-        verdict.shown(check != null)
+        result.shown(check != null)
+        bar.shown(check?.isRunning == true || check?.isCapturing == true)
         failure.shown(check?.failure != null)
         val canShare = check?.measurements != null
         figures.shown(canShare)
+        lines.shown(check?.findings?.isNotEmpty() == true)
         share.shown(canShare && check?.isCapturing != true)
         shareDetail.shown(canShare)
         if (check == rendered) return
@@ -52,7 +60,9 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
         figures.removeAllViews()
         if (check == null) return
         verdict.say(verdictOf(check))
-        verdict.setTextColor(ui.color(if (check.failure != null || check.findings.any { !it.same }) R.color.problem else R.color.text))
+        val isBad = check.failure != null || check.findings.any { !it.same }
+        verdict.setTextColor(ui.color(if (isBad) R.color.problem else R.color.text))
+        result.background = ui.filled(if (isBad) R.color.problem_surface else R.color.bubble)
         failure.say(model.plain(check.failure ?: ""))
         for (line in check.findings) lines.addView(lineView(line))
         check.measurements?.let { show(it) }
@@ -90,7 +100,13 @@ class CheckScreen(private val ui: Ui, private val model: AppModel, private val a
             ui.string(R.string.check_memory, Formatter.formatShortFileSize(ui.context, measured.peakBytes)),
             ui.string(R.string.check_thermal, ui.context.resources.getStringArray(R.array.thermal)[measured.thermalAfter.ordinal]),
         )
-        for (text in texts) figures.addView(ui.text(text))
+        for (text in texts) figures.addView(ui.text(emphasized(text)))
+    }
+
+    /** [text] with what follows its colon in bold. */
+    private fun emphasized(text: String) = SpannableString(text).apply {
+        val value = text.indexOfFirst { it in ":：" } + 1
+        setSpan(StyleSpan(Typeface.BOLD), value, text.length, Spanned.SPAN_EXCLUSIVE_EXCLUSIVE)
     }
 
     private companion object {

@@ -1,6 +1,7 @@
 package org.mobilevlmkit.app
 
 import android.graphics.Bitmap
+import android.graphics.Color
 import android.graphics.Rect
 import android.text.Editable
 import android.text.InputType
@@ -193,7 +194,6 @@ class ConversationPane(private val ui: Ui, private val model: AppModel, private 
 
 /** The picture, edge to edge, with buttons over it. A touch enlarges it. */
 private class PictureHead(private val ui: Ui, private val model: AppModel, onMenu: (View) -> Unit) {
-    private val blurred = ImageView(ui.context).apply { scaleType = ImageView.ScaleType.CENTER_CROP }
     private val picture = ImageView(ui.context).apply {
         scaleType = ImageView.ScaleType.FIT_CENTER
         contentDescription = ui.string(R.string.enlarge)
@@ -211,16 +211,9 @@ private class PictureHead(private val ui: Ui, private val model: AppModel, onMen
     }
     val view: View = FrameLayout(ui.context).apply {
         contentDescription = ui.string(R.string.picture_label)
-        setBackgroundColor(ui.color(R.color.frame))
-        for (each in listOf(blurred, shade(), picture, over)) addView(each, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
+        for (each in listOf(picture, over)) addView(each, FrameLayout.LayoutParams(Ui.MATCH, Ui.MATCH))
     }
     private var shown: Bitmap? = null
-
-    init {
-        blurred.importantForAccessibility = View.IMPORTANT_FOR_ACCESSIBILITY_NO
-    }
-
-    private fun shade() = View(ui.context).apply { setBackgroundColor(ui.color(R.color.camera_shade)) }
 
     fun inset(covered: Rect) {
         val side = ui.dp(8)
@@ -232,11 +225,20 @@ private class PictureHead(private val ui: Ui, private val model: AppModel, onMen
         if (state.picture === shown) return
         shown = state.picture
         picture.setImageBitmap(state.picture)
-        // A few pixels, enlarged smoothly, fill what the picture leaves free.
-        blurred.setImageBitmap(state.picture?.let { Bitmap.createScaledBitmap(it, BLUR, maxOf(1, BLUR * it.height / it.width), true) })
+        view.setBackgroundColor(state.picture?.let(::ground) ?: ui.color(R.color.frame))
+    }
+
+    /** The color beside [picture], where it leaves room: its mean, dark, so that the icons over it can be seen. */
+    private fun ground(picture: Bitmap): Int {
+        fun along(length: Int) = (0 until SAMPLES).map { (2 * it + 1) * length / (2 * SAMPLES) }
+        val pixels = along(picture.height).flatMap { y -> along(picture.width).map { x -> picture.getPixel(x, y) } }
+        fun dark(part: (Int) -> Int) = (pixels.map(part).average() * DARKNESS).toInt()
+        return Color.rgb(dark(Color::red), dark(Color::green), dark(Color::blue))
     }
 
     private companion object {
-        const val BLUR = 12
+        /** In each direction. */
+        const val SAMPLES = 16
+        const val DARKNESS = 0.35f
     }
 }

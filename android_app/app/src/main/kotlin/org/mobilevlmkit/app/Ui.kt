@@ -64,8 +64,8 @@ class Ui(val context: Context) {
             minWidth = dp(TOUCH)
             minimumHeight = dp(TOUCH)
             minimumWidth = dp(TOUCH)
-            setPadding(dp(14), dp(8), dp(14), dp(8))
-            background = pressable(if (isMain) R.color.accent else R.color.surface)
+            setPadding(dp(18), dp(8), dp(18), dp(8))
+            background = if (isMain) pressable(R.color.accent, TOUCH / 2) else outlined(TOUCH / 2)
             setOnClickListener { onClick() }
         }
 
@@ -156,24 +156,45 @@ class Ui(val context: Context) {
         setPadding(dp(16), dp(14), dp(16), dp(14))
     }
 
+    /** A card with its heading above it. */
+    fun section(title: CharSequence, vararg views: View) = column(
+        heading(title, 14).apply {
+            setTextColor(color(R.color.accent))
+            setPadding(dp(16), dp(4), dp(16), 0)
+        },
+        card(*views),
+        gap = 8,
+    )
+
+    /** A symbol on a disk, for what is told by the text beside it. */
+    fun badge(drawable: Int) = ImageView(context).apply {
+        setImageResource(drawable)
+        imageTintList = ColorStateList.valueOf(color(R.color.on_bubble))
+        background = filled(R.color.bubble, BADGE / 2)
+        scaleType = ImageView.ScaleType.CENTER
+        importantForAccessibility = View.IMPORTANT_FOR_ACCESSIBILITY_NO
+        layoutParams = LinearLayout.LayoutParams(dp(BADGE), dp(BADGE))
+    }
+
     /** A scrolling screen with a back button and a limited line width. */
     fun page(title: CharSequence, onBack: (() -> Unit)?, vararg views: View): View {
-        val head = if (onBack ==
-            null
-        ) {
-            heading(title)
+        val name = heading(title, 28)
+        val head = if (onBack == null) {
+            name
         } else {
-            row(icon(R.drawable.ic_back, string(R.string.back), R.color.text) { onBack() }, heading(title), gap = 4)
+            val back = icon(R.drawable.ic_back, string(R.string.back), R.color.text) { onBack() }
+            column(back, name, gap = 4).apply { back.translationX = -dp(ICON_EDGE).toFloat() } // the arrow, not its button, is aligned
         }
         val content = column(head, *views, gap = 16).apply { setPadding(dp(20), dp(16), dp(20), dp(24)) }
         return ScrollView(context).apply {
             isFillViewport = true
+            isVerticalScrollBarEnabled = false
             clipToPadding = false
             addView(content)
         }
     }
 
-    fun filled(color: Int, radius: Int = 14): Drawable = GradientDrawable().apply {
+    fun filled(color: Int, radius: Int = 20): Drawable = GradientDrawable().apply {
         cornerRadius = dp(radius).toFloat()
         setColor(color(color))
     }
@@ -187,7 +208,7 @@ class Ui(val context: Context) {
         return RippleDrawable(ColorStateList.valueOf(color(R.color.text_soft) and 0x55FFFFFF), line, filled(R.color.text, radius))
     }
 
-    fun pressable(color: Int, radius: Int = 14): Drawable =
+    fun pressable(color: Int, radius: Int = 20): Drawable =
         RippleDrawable(ColorStateList.valueOf(color(R.color.text_soft) and 0x55FFFFFF), filled(color, radius), filled(color, radius))
 
     private fun lined(orientation: Int, views: Array<out View>, gap: Int) = LinearLayout(context).apply {
@@ -206,6 +227,10 @@ class Ui(val context: Context) {
         /** The minimum side of a touch target, in dp. */
         const val TOUCH = 48
         private const val UNUSABLE = 0.5f
+        private const val BADGE = 44
+
+        /** Between the edge of a button and the symbol in it, in dp. */
+        private const val ICON_EDGE = 12
 
         /** The maximum width of a bubble, in dp. */
         private const val BUBBLE = 520
