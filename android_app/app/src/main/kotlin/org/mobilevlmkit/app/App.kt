@@ -53,6 +53,10 @@ open class Dependencies(val context: Context) {
     /** A monotonic clock. */
     open fun nanoTime(): Long = System.nanoTime()
 
+    private val sounds by lazy { Sounds(context) }
+
+    open fun play(earcon: Earcon) = sounds.play(earcon)
+
     open fun camera(context: Context): Camera = PhoneCamera(context)
 
     open fun methods(folder: File, manifest: Manifest): ModelMethods = ExecuTorchMethods(folder, manifest)

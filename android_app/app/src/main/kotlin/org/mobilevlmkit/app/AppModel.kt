@@ -222,6 +222,7 @@ class AppModel(val dependencies: Dependencies) {
     /** The next frame becomes the picture. */
     fun pressShutter() {
         isShutterPressed = true
+        play(Earcon.SHUTTER)
     }
 
     /** On the camera's thread. */
@@ -393,10 +394,16 @@ class AppModel(val dependencies: Dependencies) {
     // --- state
 
     private fun onSession() {
+        val before = state
         change { copy(session = this@AppModel.session.state) }
+        Earcon.of(before, state)?.let(::play)
         conversations.keep(state.session.turns)
         live?.onSession()
         check?.onSession()
+    }
+
+    private fun play(earcon: Earcon) {
+        if (dependencies.settings.playsSounds) dependencies.play(earcon)
     }
 
     private fun change(new: UiState.() -> UiState) = holder.change(new)

@@ -1,6 +1,7 @@
 package org.mobilevlmkit.app
 
 import android.content.Context
+import android.view.accessibility.AccessibilityManager
 import org.mobilevlmkit.core.json.JsonException
 import org.mobilevlmkit.core.json.JsonReader
 import org.mobilevlmkit.core.json.JsonWriter
@@ -34,6 +35,11 @@ class Settings(private val context: Context) {
     var opensLive: Boolean
         get() = stored.getBoolean("opens_live", false)
         set(value) = stored.edit().putBoolean("opens_live", value).apply()
+
+    /** Whether short sounds tell what happens; at first, whether a screen reader is on. */
+    var playsSounds: Boolean
+        get() = stored.getBoolean("plays_sounds", context.getSystemService(AccessibilityManager::class.java).isTouchExplorationEnabled)
+        set(value) = stored.edit().putBoolean("plays_sounds", value).apply()
 
     var keep: Keep
         get() = Keep.values().firstOrNull { it.name == stored.getString("keep", null) } ?: Keep.OFF

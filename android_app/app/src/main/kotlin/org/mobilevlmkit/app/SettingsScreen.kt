@@ -12,6 +12,7 @@ class SettingsScreen(private val ui: Ui, private val model: AppModel) : ScreenVi
         id = R.id.presets
         setText(model.state.presets.joinToString("\n"))
         contentDescription = ui.string(R.string.settings_presets)
+        background = ui.filled(R.color.background, 16)
     }
     private val keep = RadioGroup(ui.context).apply {
         for (choice in Keep.values()) addView(radio(choice))
@@ -21,33 +22,39 @@ class SettingsScreen(private val ui: Ui, private val model: AppModel) : ScreenVi
     override val view: View = ui.page(
         ui.string(R.string.settings_title),
         { model.back() },
-        switch(R.string.show_details, settings.showsDetails, model::setDetailsShown),
-        ui.heading(ui.string(R.string.keep_conversations), 18),
-        ui.text(ui.string(R.string.kept_here), 14, R.color.text_soft),
-        keep,
-        ui.heading(ui.string(R.string.live_title), 18),
-        switch(R.string.open_live, settings.opensLive) { settings.opensLive = it },
-        ui.text(ui.string(R.string.settings_guide_question), 14, R.color.text_soft),
-        ui.text(ui.string(R.string.hazard_limits), 14, R.color.problem),
-        ui.button(ui.string(R.string.settings_guide_use)) {
-            model.guide()
-        },
-        ui.heading(ui.string(R.string.presets_label), 18),
-        ui.text(ui.string(R.string.settings_presets)),
-        presets,
-        ui.flow(
-            ui.button(ui.string(R.string.settings_save), isMain = true) {
-                model.setPresets(presets.text.lines().map { it.trim() }.filter { it.isNotEmpty() })
-                model.back()
-            },
-            ui.button(ui.string(R.string.settings_reset)) {
-                model.setPresets(emptyList())
-                presets.setText(model.state.presets.joinToString("\n"))
-            },
+        ui.card(
+            switch(R.string.show_details, settings.showsDetails, model::setDetailsShown),
+            switch(R.string.sounds, settings.playsSounds) { settings.playsSounds = it },
+            soft(R.string.sounds_detail),
+        ),
+        ui.section(ui.string(R.string.keep_conversations), soft(R.string.kept_here), keep),
+        ui.section(
+            ui.string(R.string.live_title),
+            switch(R.string.open_live, settings.opensLive) { settings.opensLive = it },
+            soft(R.string.settings_guide_question),
+            ui.text(ui.string(R.string.hazard_limits), 14, R.color.problem),
+            ui.button(ui.string(R.string.settings_guide_use), onClick = model::guide),
+        ),
+        ui.section(
+            ui.string(R.string.presets_label),
+            soft(R.string.settings_presets),
+            presets,
+            ui.flow(
+                ui.button(ui.string(R.string.settings_save), isMain = true) {
+                    model.setPresets(presets.text.lines().map { it.trim() }.filter { it.isNotEmpty() })
+                    model.back()
+                },
+                ui.button(ui.string(R.string.settings_reset)) {
+                    model.setPresets(emptyList())
+                    presets.setText(model.state.presets.joinToString("\n"))
+                },
+            ),
         ),
     )
 
     override fun render(state: UiState) = Unit
+
+    private fun soft(text: Int) = ui.text(ui.string(text), 14, R.color.text_soft)
 
     @Suppress("UseSwitchCompatOrMaterialCode") // from the framework, because the app uses no libraries
     private fun switch(label: Int, isOn: Boolean, onChange: (Boolean) -> Unit) = Switch(ui.context).apply {

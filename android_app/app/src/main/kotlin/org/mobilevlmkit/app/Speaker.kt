@@ -1,6 +1,7 @@
 package org.mobilevlmkit.app
 
 import android.content.Context
+import android.media.AudioAttributes
 import android.os.Handler
 import android.os.Looper
 import android.speech.tts.TextToSpeech
@@ -15,6 +16,7 @@ import java.util.Locale
  */
 class Speaker(private val context: Context, private val onSpeaking: (String?) -> Unit, private val onNoVoice: () -> Unit) {
     private val main = Handler(Looper.getMainLooper())
+    private val focus = SoundFocus(context, AudioAttributes.Builder().setUsage(AudioAttributes.USAGE_MEDIA).build(), ::stop)
     private var voice: TextToSpeech? = null
     private var isReady = false
     private var toSpeak: String? = null
@@ -33,6 +35,7 @@ class Speaker(private val context: Context, private val onSpeaking: (String?) ->
         toSpeak = null
         spoken++
         voice?.stop()
+        focus.give()
         onSpeaking(null)
     }
 
@@ -61,7 +64,11 @@ class Speaker(private val context: Context, private val onSpeaking: (String?) ->
         val isKnown = speaking.setLanguage(if (isHan) Locale.SIMPLIFIED_CHINESE else Locale.ENGLISH) >= TextToSpeech.LANG_AVAILABLE
         val mine = "${++spoken}"
         speaking.setOnUtteranceProgressListener(EndListener(mine))
-        if (isKnown && speaking.speak(text, TextToSpeech.QUEUE_FLUSH, null, mine) == TextToSpeech.SUCCESS) onSpeaking(text) else onNoVoice()
+        if (!isKnown) return onNoVoice()
+        if (!focus.take()) return // such as during a call
+        if (speaking.speak(text, TextToSpeech.QUEUE_FLUSH, null, mine) == TextToSpeech.SUCCESS) return onSpeaking(text)
+        focus.give()
+        onNoVoice()
     }
 
     /** Reports the end of the text [mine]; called on a thread of the speech engine. */
@@ -74,7 +81,11 @@ class Speaker(private val context: Context, private val onSpeaking: (String?) ->
         override fun onError(id: String) = ended(id)
 
         private fun ended(id: String) {
-            main.post { if (id == mine && mine == "$spoken") onSpeaking(null) }
+            main.post {
+                if (id != mine || mine != "$spoken") return@post
+                focus.give()
+                onSpeaking(null)
+            }
         }
     }
 }

@@ -193,6 +193,29 @@ class ConversationTest : AppTestCase() {
         assertNull(driver.find(driver.string(R.string.whole_picture)))
     }
 
+    /** By a screen reader's menu of actions. */
+    @Test
+    fun aPartIsChosenByItsName() {
+        driver.seen()
+        val (width, height) = driver.state.pictureSize
+        driver.touch(R.string.enlarge)
+        driver.layOut(driver.activity.window.decorView)
+        assertTrue(driver.isSeen(R.string.drag_part))
+        val view = driver.views().filterIsInstance<PartView>().single()
+        val offered = view.createAccessibilityNodeInfo().actionList.mapNotNull { action -> action.label?.let { action.id to "$it" } }
+        assertEquals(NamedPart.values().map { driver.string(it.label) }, offered.map { it.second })
+        val (upper, _) = offered.single { it.second == "Upper right quarter" }
+        assertTrue(view.performAccessibilityAction(upper, null))
+        driver.idle()
+        val announced = driver.views().filterIsInstance<TextView>().single { "${it.text}" == "Upper right quarter chosen." }
+        assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, announced.accessibilityLiveRegion)
+        driver.touch(R.string.ask_part)
+        assertEquals(width / 2 to height / 2, driver.state.pictureSize)
+        driver.touch(R.string.enlarge)
+        drag(0f, 0f, 0.5f, 0.5f)
+        assertTrue(driver.isSeen(R.string.drag_part))
+    }
+
     @Test
     fun theEnlargedPictureIsLeftByTheBackGesture() {
         driver.seen()

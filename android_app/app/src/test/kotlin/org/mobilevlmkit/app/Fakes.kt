@@ -177,6 +177,13 @@ class FakeDependencies(context: Context) : Dependencies(context) {
         }
     }
 
+    /** What was to be heard. */
+    val played = ArrayList<Earcon>()
+
+    override fun play(earcon: Earcon) {
+        played.add(earcon)
+    }
+
     override fun packed() = packed?.let { zip -> { zip.inputStream() } }
 
     override fun pushedZip() = pushed?.takeIf { it.exists() }

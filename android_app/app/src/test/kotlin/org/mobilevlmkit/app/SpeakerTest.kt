@@ -1,5 +1,6 @@
 package org.mobilevlmkit.app
 
+import android.media.AudioManager
 import android.speech.tts.TextToSpeech
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNotSame
@@ -15,6 +16,8 @@ import java.util.Locale
 /** Answers read aloud. */
 class SpeakerTest : AppTestCase() {
     private val voice get() = shadowOf(checkNotNull(ShadowTextToSpeech.getLastTextToSpeechInstance()))
+
+    private val audio get() = shadowOf(driver.app.getSystemService(AudioManager::class.java))
 
     @Before
     fun answered() {
@@ -42,6 +45,21 @@ class SpeakerTest : AppTestCase() {
         assertNull(driver.state.speaking)
         press(R.string.speak_label)
         assertEquals(listOf("yes", "yes"), voice.spokenTextList)
+    }
+
+    @Test
+    fun otherAppsPlayMoreSoftlyMeanwhileAndACallStopsIt() {
+        press(R.string.speak_label)
+        ready()
+        val asked = checkNotNull(audio.lastAudioFocusRequest)
+        assertEquals(AudioManager.AUDIOFOCUS_GAIN_TRANSIENT_MAY_DUCK, asked.durationHint)
+        asked.listener.onAudioFocusChange(AudioManager.AUDIOFOCUS_LOSS_TRANSIENT)
+        assertTrue(voice.isStopped)
+        assertNull(driver.state.speaking)
+        assertEquals(asked.audioFocusRequest, audio.lastAbandonedAudioFocusRequest)
+        audio.setNextFocusRequestResponse(AudioManager.AUDIOFOCUS_REQUEST_FAILED)
+        press(R.string.speak_label)
+        assertEquals(1, voice.spokenTextList.size)
     }
 
     @Test
