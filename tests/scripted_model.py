@@ -19,7 +19,7 @@ from mobilevlm_host.serve.access import AccessRules
 from mobilevlm_host.serve.answer_queue import AnswerQueue
 from mobilevlm_host.serve.served_model import ServedAnswer, ServedModel, ServedQuestion
 from mobilevlm_host.serve.web_app import web_app
-from mobilevlm_host.serve.web_server import listen
+from mobilevlm_host.serve.web_server import listen, server_config
 
 WORDS = ["A", "red", "circle", "and", "two", "blue", "squares."]
 
@@ -61,10 +61,7 @@ def served_on_a_port(model: ServedModel | ScriptedModel, size: int = 16, **rules
     answers = AnswerQueue(model, size)
     with listen("127.0.0.1", 0) as listening:
         app = web_app(cast(ServedModel, model), answers, AccessRules("127.0.0.1", **rules), io.StringIO())
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(server_config(app))
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import os
@@ -14,6 +15,7 @@ from types import FrameType
 from typing import TextIO
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mobilevlm_export.errors import EngineError
 from mobilevlm_host.serve.access import Access
@@ -21,7 +23,27 @@ from mobilevlm_host.serve.answer_queue import AnswerQueue
 
 _MOST_CONNECTIONS = 256
 _UNREAD_MS = 60_000  # how long a client may read nothing of what is sent to it
+_HEAD_S = 20.0  # how long a client may be connected without asking anything; twice that at most
 _GRACE_S = 3
+
+
+class _Connection(H11Protocol):
+    """Ends if its client asks nothing: such connections would take the place of others."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._seen: object = self  # the latest request when it was last looked for
+        self._look()
+
+    def _look(self) -> None:
+        if self.transport.is_closing():
+            return
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if is_idle and self._seen is self.cycle:
+            self.transport.close()
+            return
+        self._seen = self.cycle
+        self.loop.call_later(_HEAD_S, self._look)
 
 
 class _Server(uvicorn.Server):
@@ -71,6 +93,15 @@ def server_log() -> Iterator[TextIO]:
         yield log
 
 
+def server_config(app: Access, certificate: tuple[Path, Path] | None = None) -> uvicorn.Config:
+    """How to serve ``app``, by HTTPS with ``certificate`` (its file, its key's) if given."""
+    cert, key = certificate or (None, None)
+    return uvicorn.Config(
+        app, http=_Connection, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
+        ws="none", limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE_S, ssl_certfile=cert, ssl_keyfile=key,
+    )  # fmt: skip
+
+
 def run_server(
     app: Access, answers: AnswerQueue, listening: socket.socket, log: TextIO, certificate: tuple[Path, Path] | None
 ) -> None:
@@ -79,20 +110,18 @@ def run_server(
     Raises:
         EngineError: the certificate can't be used.
     """
+    config = server_config(app, certificate)
     handler = logging.StreamHandler(log)
     handler.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addHandler(handler)
     logging.getLogger("uvicorn.error").propagate = False
-    cert, key = certificate or (None, None)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off", ws="none",
-        limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE_S, ssl_certfile=cert, ssl_keyfile=key,
-    )  # fmt: skip
     try:
         config.load()
     except OSError as error:  # ssl.SSLError is one
         reason = error.strerror or str(error)
-        raise EngineError(f"{cert}: {reason.splitlines()[0]}, expected a certificate and its key in PEM") from None
+        raise EngineError(
+            f"{config.ssl_certfile}: {reason.splitlines()[0]}, expected a certificate and its key in PEM"
+        ) from None
     try:
         _Server(config, answers).run([listening])
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ import pytest
 from chat_requests import shown
 from scripted_model import ScriptedModel, served_on_a_port
 
-from mobilevlm_host.serve import request_body
+from mobilevlm_host.serve import request_body, web_server
 from mobilevlm_host.serve.server_metrics import resident_bytes
 
 CLIENTS, REQUESTS = 8, 1000
@@ -154,3 +155,56 @@ def test_clients_that_never_end_or_never_read_stop_nobody(monkeypatch: pytest.Mo
         assert _text(polite.getresponse().read(), False) == "echo here"
         for each in (deaf, endless, large, polite):
             each.close()
+
+
+def test_clients_that_ask_nothing_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do those whose request never begins, or which go on with one that was answered."""
+    monkeypatch.setattr(web_server, "_HEAD_S", 0.3)
+    monkeypatch.setattr(web_server, "_MOST_CONNECTIONS", 4)
+    model = ScriptedModel(pause_s=0.3)
+    with served_on_a_port(model) as address:
+        url = urlsplit(address)
+        answered = _connect(address)  # takes longer than they may wait
+        answered.request("POST", "/v1/chat/completions", _request("What is this?", False))
+        while not model.asked:
+            time.sleep(0.01)
+        idle = [socket.create_connection((url.hostname, url.port)) for _ in range(4)]
+        idle[0].sendall(b"GET /health HTT")
+        idle[1].sendall(b"POST /health HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n1")
+        _wait_for_room(address)
+        assert answered.getresponse().status == 200
+        for each in (answered, *idle):
+            each.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no limit for unread data")
+def test_a_client_that_reads_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_server, "_UNREAD_MS", 300)
+    monkeypatch.setattr(web_server, "_MOST_CONNECTIONS", 2)
+    with served_on_a_port(ScriptedModel()) as address:
+        url = urlsplit(address)
+        deaf = socket.create_connection((url.hostname, url.port))
+        asked = _request("echo" + "!" * 12_000_000, False)  # more than the system keeps for a connection
+        deaf.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(asked)
+        )
+        deaf.sendall(asked)
+        _wait_for_room(address)
+        deaf.close()
+
+
+def _wait_for_room(address: str) -> None:
+    """Wait until another connection is accepted; there is none at first."""
+    assert _status(address) == 503
+    end = time.monotonic() + 10
+    while _status(address) != 200:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def _status(address: str) -> int:
+    connection = _connect(address)
+    connection.request("GET", "/health", headers={"Connection": "close"})
+    status = connection.getresponse().status
+    connection.close()
+    return status
