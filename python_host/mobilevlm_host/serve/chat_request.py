@@ -15,7 +15,7 @@ from mobilevlm_host.serve.chat_messages import read_messages
 _USED = {"model", "messages", "max_tokens", "max_completion_tokens", "temperature", "stop", "stream", "stream_options"}
 # They change nothing here: who asks, and what a service stores or bills.
 _WITHOUT_EFFECT = {
-    "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "seed", "service_tier", "store", "user",
+    "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store", "user",
 }  # fmt: skip
 # The values that ask for what the server does anyway; null always does. Any other value is refused.
 _DEFAULTS: Mapping[str, tuple[Any, ...]] = {
@@ -35,10 +35,11 @@ _DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "tool_choice": ("none", "auto"),
     "tools": ([],),
     "top_logprobs": (0,),
-    "top_p": (1,),
     "verbosity": (),
     "web_search_options": (),
 }
+# The same for what concerns sampling alone: with temperature 0 any value changes nothing.
+_SAMPLING: Mapping[str, tuple[Any, ...]] = {"seed": (), "top_p": (1,)}
 _MOST_STOPS = 4
 
 
@@ -70,15 +71,11 @@ def read_chat_request(body: bytes) -> ChatRequest:
         raise ApiError(400, f"body: got {error}, expected a JSON object", code="invalid_json") from None
     if not isinstance(values, dict):
         raise ApiError(400, f"body: got {_kind(values)}, expected a JSON object", code="invalid_json")
-    _require_known(values)
     given = {name: value for name, value in values.items() if value is not None}
     temperature = _number(given, "temperature", 0.0)
     if not 0 <= temperature <= 1:
         raise refused("temperature", f"got {temperature}, expected 0 (greedy) to 1")
-    if temperature and "seed" in given:
-        raise refused(
-            "seed", "the engine's sampling can't be seeded; omit it, or set temperature to 0", "unsupported_value"
-        )
+    _require_known(values, temperature > 0)
     try:
         image_url, turns = read_messages(given.get("messages"))
     except PromptError as error:
@@ -99,15 +96,17 @@ def read_chat_request(body: bytes) -> ChatRequest:
     )
 
 
-def _require_known(values: Mapping[str, Any]) -> None:
+def _require_known(values: Mapping[str, Any], samples: bool) -> None:
+    defaults = {**_DEFAULTS, **_SAMPLING}
     for name, value in values.items():
-        if name in _USED or name in _WITHOUT_EFFECT:
+        if name in _USED or name in _WITHOUT_EFFECT or (name in _SAMPLING and not samples):
             continue
-        if name not in _DEFAULTS:
+        if name not in defaults:
             raise ApiError(400, f"{name:.60}: unknown parameter", code="unknown_parameter", param=name[:60])
-        if value is None or any(_same(value, default) for default in _DEFAULTS[name]):
+        if value is None or any(_same(value, default) for default in defaults[name]):
             continue
-        raise refused(name, f"got {value!r:.80}, which this server doesn't support; omit it", "unsupported_value")
+        remedy = "omit it, or set temperature to 0" if name in _SAMPLING else "omit it"
+        raise refused(name, f"got {value!r:.80}, which this server doesn't support; {remedy}", "unsupported_value")
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -30,7 +30,7 @@ def _refused(**more: Any) -> ApiError:
     ("name", "value"),
     [
         ("n", 2), ("n", True), ("logprobs", True), ("top_logprobs", 3), ("response_format", {"type": "json_object"}),
-        ("tools", [{"type": "function"}]), ("tool_choice", "required"), ("functions", [{}]), ("top_p", 0.9),
+        ("tools", [{"type": "function"}]), ("tool_choice", "required"), ("functions", [{}]),
         ("presence_penalty", 1), ("frequency_penalty", 0.1), ("logit_bias", {"5": 1}), ("modalities", ["audio"]),
         ("reasoning_effort", "high"), ("top_k", 5), ("unheard_of", None), ("temperature", 1.5), ("temperature", "0"),
         ("max_tokens", 0), ("max_tokens", 2.0), ("max_completion_tokens", 5), ("stop", ["a"] * 5), ("stop", [""]),
@@ -49,9 +49,12 @@ def test_values_that_equal_the_default_are_accepted() -> None:
     assert read == _read()
 
 
-def test_a_seed_is_refused_where_it_would_matter() -> None:
-    assert _read(seed=7, temperature=0).temperature == 0
-    assert _refused(seed=7, temperature=0.5).param == "seed"
+@pytest.mark.parametrize(("name", "value"), [("seed", 7), ("top_p", 0.9), ("top_p", 0)])
+def test_what_concerns_sampling_is_refused_where_it_would_matter(name: str, value: float) -> None:
+    assert _read(**{name: value}, temperature=0) == _read() == _read(**{name: value})
+    refusal = _refused(**{name: value}, temperature=0.5)
+    assert refusal.param == name
+    assert "set temperature to 0" in str(refusal)
 
 
 @pytest.mark.parametrize(
