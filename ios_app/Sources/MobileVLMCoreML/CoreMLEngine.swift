@@ -31,7 +31,7 @@
         ///
         /// - Parameters:
         ///   - units: the hardware for the programs; nil for the manifest's choice
-        ///   - foreground: loads and warms up only while it is open
+        ///   - foreground: compiles, loads and warms up only while it is open
         ///   - cooldown: how long to pause after a call, given how long the call took
         /// - Throws: `BundleError` if the bundle has no Core ML programs or its table is damaged; `EngineError` if Core ML can't compile,
         ///   load or run them; `CancellationError`.
@@ -47,9 +47,12 @@
                 folder.appending(path: spec.tokenEmbedding), form: spec.tableForm, vocabSize: manifest.sizes.vocabSize,
                 width: manifest.sizes.hiddenSize)
             let queue = CoreMLQueue()
-            func engine() async throws -> CoreMLEngine {
-                let encoder = try await compiled.model(of: folder.appending(path: spec.visionEncoder), in: manifest.id)
-                let decoder = try await compiled.model(of: folder.appending(path: spec.textDecoder), in: manifest.id)
+            func model(_ package: String) async throws -> URL {
+                try await foreground.guarding {
+                    try await compiled.model(of: folder.appending(path: package), in: manifest.id)
+                }
+            }
+            func engine(_ encoder: URL, _ decoder: URL) async throws -> CoreMLEngine {
                 let made = try await foreground.guarding {
                     try Task.checkCancellation()
                     return try await queue.run {
@@ -62,13 +65,14 @@
                 for count in [1, made.chunk] { try await foreground.guarding { try await made.warmUpDecoder(count) } }
                 return made
             }
+            let encoder = try await model(spec.visionEncoder), decoder = try await model(spec.textDecoder)
             do {
-                return try await engine()
+                return try await engine(encoder, decoder)
             } catch is EngineError {
                 // A compiled model may be damaged; a fault of the bundle will occur again. The background is no reason: what it makes fail
                 // is a cancellation.
                 compiled.remove(manifest.id)
-                return try await engine()
+                return try await engine(try await model(spec.visionEncoder), try await model(spec.textDecoder))
             }
         }
 

@@ -199,8 +199,8 @@
             let opening = Task { [folder, manifest = manifest!, compiled = compiled()] in
                 try await CoreMLEngine.open(folder, manifest, compiled: compiled, foreground: gate)
             }
-            try await eventually("it is compiled") { [programs = programs!] in programs.compiled.count == 2 }
             try await Task.sleep(for: .milliseconds(20))
+            XCTAssertEqual(programs.compiled, [])
             XCTAssertEqual(programs.loads, [])
             gate.open()
             _ = try await opening.value
@@ -221,6 +221,28 @@
                 }
                 XCTAssertEqual(programs.compiled.count, compiledAfter, "\(what) \(isBackground)")
             }
+        }
+
+        func testWhatCannotBeCompiledKeepsWhatIsCompiled() async throws {
+            _ = try await open()
+            let compiledDecoder = try XCTUnwrap(
+                FileManager.default.enumerator(atPath: folder.appending(path: "compiled").path)?.compactMap { $0 as? String }
+                    .first { $0.hasSuffix("text_decoder.mlmodelc") })
+            try FileManager.default.removeItem(at: folder.appending(path: "compiled/\(compiledDecoder)"))
+            programs.fails = "compile"
+            for isBackground in [true, false] {
+                let gate = ForegroundGate()
+                programs.beforeFailing = { if isBackground { gate.close() } }
+                do {
+                    _ = try await CoreMLEngine.open(folder, manifest, compiled: compiled(), foreground: gate)
+                    XCTFail("expected a failure")
+                } catch {
+                    XCTAssertEqual(error is CancellationError, isBackground, "\(error)")
+                }
+            }
+            programs.fails = nil
+            _ = try await open()
+            XCTAssertEqual(programs.compiled, ["vision_encoder.mlpackage", "text_decoder.mlpackage", "text_decoder.mlpackage"])
         }
 
         func testAFullDiskIsReportedBeforeCompiling() async throws {

@@ -54,4 +54,17 @@ final class ForegroundGateTests: XCTestCase {
             }
         }
     }
+
+    func testClosedAgainBeforeTheWorkBeginsItsFailureIsACancellation() async throws {
+        let gate = ForegroundGate()
+        for _ in 0..<50 {
+            gate.close()
+            let waiting = Task { try await gate.guarding { () -> Void in throw Failure() } }
+            while gate.waiters == 0 { await Task.yield() }
+            gate.open()
+            gate.close()
+            let result = await waiting.result
+            XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError, "\($0)") }
+        }
+    }
 }

@@ -5,8 +5,13 @@ public enum DiskSpace {
     /// Bytes that must stay free.
     public static let reserve: Int64 = 64 << 20
 
-    /// Free bytes on the volume of the existing `folder`; nil if unknown.
+    /// Free bytes on the volume of the existing `folder`; nil if unknown. On Apple's systems, with what the system would free for them.
     public static func free(at folder: URL) -> Int64? {
+        #if canImport(Darwin)
+            let values = try? folder.resourceValues(forKeys: [.volumeAvailableCapacityForImportantUsageKey])
+            // 0 if the volume doesn't know.
+            if let free = values?.volumeAvailableCapacityForImportantUsage, free > 0 { return free }
+        #endif
         let attributes = try? FileManager.default.attributesOfFileSystem(forPath: folder.path)
         return (attributes?[.systemFreeSize] as? NSNumber)?.int64Value
     }

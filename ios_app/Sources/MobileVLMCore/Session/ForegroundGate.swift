@@ -7,19 +7,22 @@ public final class ForegroundGate: @unchecked Sendable {
     private let lock = NSLock()
     private var isOpen = true
     private var closings = 0
-    private var waiting = [Int: CheckedContinuation<Void, any Error>]()
+    private var waiting = [Int: CheckedContinuation<Int, any Error>]()
     private var tickets = 0
 
     public init() {}
 
     public func open() {
-        let released = lock.withLock {
+        let (released, before) = lock.withLock {
             isOpen = true
             defer { waiting = [:] }
-            return waiting.values
+            return (waiting.values, closings)
         }
-        for waiter in released { waiter.resume() }
+        for waiter in released { waiter.resume(returning: before) }
     }
+
+    /// How many wait; for tests.
+    var waiters: Int { lock.withLock { waiting.count } }
 
     public func close() {
         lock.withLock {
@@ -41,16 +44,16 @@ public final class ForegroundGate: @unchecked Sendable {
         }
     }
 
-    /// Returns how often it was closed before.
+    /// Returns how often it was closed before it let this through: it may be closed again before the task continues.
     private func pass() async throws -> Int {
         let ticket = lock.withLock {
             tickets += 1
             return tickets
         }
-        try await withTaskCancellationHandler {
+        return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { waiter in
-                let outcome: Result<Void, any Error>? = lock.withLock {
-                    if isOpen { return .success(()) }
+                let outcome: Result<Int, any Error>? = lock.withLock {
+                    if isOpen { return .success(closings) }
                     if Task.isCancelled { return .failure(CancellationError()) }
                     waiting[ticket] = waiter
                     return nil
@@ -60,6 +63,5 @@ public final class ForegroundGate: @unchecked Sendable {
         } onCancel: {
             lock.withLock { waiting.removeValue(forKey: ticket) }?.resume(throwing: CancellationError())
         }
-        return lock.withLock { closings }
     }
 }
