@@ -2,7 +2,7 @@ import AppIntents
 
 /// A shortcut straight into live mode, for Siri, the Shortcuts app, Spotlight and the Action button.
 struct LiveIntent: AppIntent {
-    static let title = LocalizedStringResource("live_title")
+    static let title: LocalizedStringResource = "live_title"
     static let openAppWhenRun = true
 
     @MainActor
@@ -17,6 +17,6 @@ struct LiveShortcuts: AppShortcutsProvider {
     static var appShortcuts: [AppShortcut] {
         AppShortcut(
             intent: LiveIntent(), phrases: ["Live mode in \(.applicationName)", "What does \(.applicationName) see"],
-            shortTitle: LocalizedStringResource("live_title"), systemImageName: "dot.viewfinder")
+            shortTitle: "live_title", systemImageName: "dot.viewfinder")
     }
 }

@@ -42,7 +42,7 @@ struct RootView: View {
         .onChange(of: phase, initial: true) {
             switch phase {
             case .active: model.enterForeground()
-            case .background: isToRestore = model.enterBackground()
+            case .background: if let canRestore = model.enterBackground() { isToRestore = canRestore }
             default: model.resignActive()
             }
         }

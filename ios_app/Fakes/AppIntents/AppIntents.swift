@@ -1,10 +1,11 @@
 // The parts of Apple's AppIntents that the app uses, with Apple's declarations, so that it is type-checked on Linux.
 
 @_exported import Foundation
+import UniformTypeIdentifiers
 
 /// From Apple's own Foundation.
-public struct LocalizedStringResource: Sendable {
-    public init(_ key: StaticString) {}
+public struct LocalizedStringResource: Sendable, ExpressibleByStringLiteral {
+    public init(stringLiteral value: String) {}
 }
 
 public protocol IntentResult: Sendable {}
@@ -18,6 +19,23 @@ public protocol AppIntent: Sendable {
     init()
     func perform() async throws -> PerformResult
 }
+
+public struct IntentFile: Sendable { public var data: Data { Data() } }
+public enum InputConnectionBehavior: Sendable { case `default`, never, connectToPreviousIntentResult }
+@propertyWrapper public final class IntentParameter<Value: Sendable>: Sendable {
+    public init() {}
+    public var wrappedValue: Value {
+        get { fatalError() }
+        set {}
+    }
+}
+extension IntentParameter where Value == IntentFile {
+    public convenience init(
+        title: LocalizedStringResource, supportedContentTypes: [UTType],
+        inputConnectionBehavior: InputConnectionBehavior = .default
+    ) { self.init() }
+}
+extension AppIntent { public typealias Parameter = IntentParameter }
 
 public struct AppShortcutPhraseToken: Sendable { public static let applicationName = AppShortcutPhraseToken() }
 public struct AppShortcutPhrase<Intent: AppIntent>: ExpressibleByStringInterpolation {

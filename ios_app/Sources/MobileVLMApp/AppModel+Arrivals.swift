@@ -6,13 +6,26 @@ extension AppModel {
     /// What the app was started for.
     enum Arrival {
         case live
-        case picture(URL)
+        case picture(@Sendable () throws -> Data)
     }
 
     /// Opens a file from another app: a zipped bundle is imported, a picture is shown as soon as a model is in use.
     public func open(_ file: URL) async {
-        if file.pathExtension.lowercased() == "zip" { await importBundle(file) } else { arrive(.picture(file)) }
+        guard file.pathExtension.lowercased() == "zip" else {
+            arrive(
+                .picture { [open = dependencies.openPickedFile] in
+                    var bytes = Data()
+                    try open(file) { bytes = try Data(contentsOf: $0) }
+                    return bytes
+                })
+            return
+        }
+        if screen != .welcome { go(.bundles) }  // which shows the progress, or why it fails
+        await importBundle(file)
     }
+
+    /// Shows the picture whose file has the bytes `picture`, as soon as a model is in use.
+    public func open(picture: Data) { arrive(.picture { picture }) }
 
     func arrive(_ next: Arrival) {
         arrival = next
@@ -25,14 +38,7 @@ extension AppModel {
         if screen != .chat { go(.chat) }
         switch arrived {
         case .live: startLive()
-        case .picture(let file):
-            Task {
-                await pick { [open = dependencies.openPickedFile] in
-                    var bytes = Data()
-                    try open(file) { bytes = try Data(contentsOf: $0) }
-                    return bytes
-                }
-            }
+        case .picture(let read): Task { await pick { try read() } }
         }
     }
 
@@ -40,7 +46,7 @@ extension AppModel {
 
     /// Imports the bundle packed into the app, and uses it.
     public func importPacked() async {
-        guard let packed = dependencies.packed else { return }
+        guard let packed = dependencies.packed, library.importing == nil else { return }
         await importBundle(packed)
         if library.problem == nil { change { $0.hasImportedPacked = true } }
     }

@@ -64,7 +64,7 @@ public final class AppModel {
         self.dependencies = dependencies
         library = BundleLibrary(dependencies)
         saved = SavedConversation(dependencies.cache)
-        kept = ConversationStore(dependencies.conversations)
+        kept = ConversationStore(dependencies.conversations, keepFromBackup: dependencies.keepFromBackup)
         settings = dependencies.settings.load()
         hasCrashed = dependencies.crashGuard.hasCrashed
         let loader = ModelLoader(availableMemory: dependencies.phone.availableMemory) { [foreground] folder, manifest in
@@ -125,14 +125,17 @@ public final class AppModel {
         foreground.close()
     }
 
-    /// The app went to the background. Returns true if there is something that `start` can restore.
+    /// The app went to the background. Returns whether there is something that `start` can restore; nil if the app wasn't visible before,
+    /// such as when the system starts it there: what was saved then stays.
     @discardableResult
-    public func enterBackground() -> Bool {
+    public func enterBackground() -> Bool? {
+        let wasSeen = isInForeground
         isInForeground = false
         resignActive()
         endLive()
         request { await $0.background() }
-        guard picture != nil else { return false }
+        guard wasSeen else { return nil }
+        guard picture != nil else { return isToRestore }
         let said = session.turns.filter { $0.ended != nil }
         saves.enqueue { [saved] in await saved.save(said) }
         return true
@@ -151,7 +154,10 @@ public final class AppModel {
             screen = .welcome
             return
         }
-        if !hasCrashed { use(chosen) }
+        guard !hasCrashed else { return }
+        let before = screen
+        use(chosen)
+        if before == .bundles { screen = before }  // it shows an import
     }
 
     public func use(_ bundle: StoredBundle) {
@@ -268,7 +274,9 @@ public final class AppModel {
             let notice = notice(of: problem)
             dependencies.announce([notice.title, notice.detail])
         }
-        guard live == nil, let turn = session.turns.last, turn.ended != nil, !turn.answer.isEmpty else { return }
+        guard live == nil, session.picture == before.picture, let turn = session.turns.last, turn.ended != nil,
+            !turn.answer.isEmpty
+        else { return }
         let isNew = session.turns.count > before.turns.count || before.turns.last?.ended == nil
         if isNew, session.turns.count >= before.turns.count { dependencies.announce([.literal(turn.answer)]) }
     }

@@ -39,8 +39,13 @@ public struct KeptConversation: Codable, Sendable, Equatable, Identifiable {
 /// Conversations with their pictures, in the app's own folder: `ID.json` and `ID.jpg`.
 actor ConversationStore {
     private let folder: URL
+    private let keepFromBackup: @Sendable (URL) -> Void
 
-    init(_ folder: URL) { self.folder = folder }
+    /// - Parameter keepFromBackup: excludes a folder from the phone's backup, which may leave the phone
+    init(_ folder: URL, keepFromBackup: @escaping @Sendable (URL) -> Void) {
+        self.folder = folder
+        self.keepFromBackup = keepFromBackup
+    }
 
     /// Newest first; what can't be read is left out.
     func list() -> [KeptConversation] {
@@ -55,12 +60,14 @@ actor ConversationStore {
     /// Keeps `conversation` with its picture, and deletes the oldest beyond `count`.
     func keep(_ conversation: KeptConversation, count: KeptCount, picture: @Sendable () throws -> Data) {
         try? FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        keepFromBackup(folder)
         let image = Self.picture(of: conversation.id, in: folder)
         do {
             if !FileManager.default.fileExists(atPath: image.path) { try write(picture(), to: image) }
             try write(JSONEncoder().encode(conversation), to: file(conversation.id))
         } catch {
-            remove(conversation.id)  // nothing without its picture
+            // Nothing half-written stays; what was kept before does.
+            if !FileManager.default.fileExists(atPath: file(conversation.id).path) { remove(conversation.id) }
         }
         prune(count)
     }

@@ -69,7 +69,7 @@ public struct Dependencies: Sendable {
     public let decodeExactly: @Sendable (URL) throws -> Picture
     /// Gives access to a file that the user chose in another app.
     public let openPickedFile: OpenPickedFile
-    /// Excludes a bundle from the phone's backup, because it is large and can be imported again.
+    /// Excludes a folder from the phone's backup: a bundle is large and can be imported again, and conversations stay on the phone.
     public let keepFromBackup: @Sendable (URL) -> Void
     /// Deletes compiled programs of deleted bundles; receives the ids of the existing ones.
     public let sweep: @Sendable (Set<String>) -> Void

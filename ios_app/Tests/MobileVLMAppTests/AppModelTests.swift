@@ -329,46 +329,6 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         XCTAssertTrue(fixture.model.staysAwake)
     }
 
-    // MARK: - from elsewhere
-
-    func testThePackedModelIsImportedAtTheFirstStartOnly() async throws {
-        let fixture = try AppFixture()
-        fixture.packed = try fixture.zipped("packed")
-        await fixture.model.start()
-        await fixture.model.settle()
-        XCTAssertEqual(fixture.model.session.bundle, "packed")
-        XCTAssertEqual(fixture.model.screen, .chat)
-        await fixture.model.delete(try XCTUnwrap(fixture.model.library.bundles.first))
-        let next = AppModel(fixture.dependencies())
-        await next.start()
-        XCTAssertEqual(next.screen, .welcome, "the user deleted it")
-        XCTAssertTrue(next.hasPacked)
-        await next.importPacked()
-        await next.settle()
-        XCTAssertEqual(next.session.bundle, "packed")
-    }
-
-    func testAPictureFromAnotherAppIsShownOnceAModelIsInUse() async throws {
-        let fixture = try AppFixture()
-        try fixture.put()
-        let file = fixture.folder.appending(path: "shared.jpg")
-        try Data([5]).write(to: file)
-        await fixture.model.open(file)
-        XCTAssertNil(fixture.model.picture)
-        await fixture.model.start()
-        try await eventually("it is shown") { fixture.model.picture != nil }
-        await fixture.model.settle()
-        XCTAssertEqual(fixture.model.session.phase, .imageReady)
-        fixture.model.go(.settings)
-        try Data([6]).write(to: file)
-        await fixture.model.open(file)
-        try await eventually("the other is shown") { fixture.model.picture?.pixels.first.map { $0 >> 16 } == 6 }
-        XCTAssertEqual(fixture.model.screen, .chat)
-        await fixture.model.open(try fixture.zipped("other", TestBundle(kitVersion: "0.2.0", largest: 1000)))
-        await fixture.model.settle()
-        XCTAssertEqual(fixture.model.session.bundle, "other")
-    }
-
     // MARK: - settings
 
     func testSettingsAreSaved() async throws {
@@ -479,12 +439,13 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         let fixture = try AppFixture()
         try await fixture.says("yes")
         try await fixture.start()
-        XCTAssertFalse(fixture.model.enterBackground(), "nothing to be restored")
+        XCTAssertEqual(fixture.model.enterBackground(), false, "nothing to be restored")
         fixture.model.enterForeground()
         try await fixture.take(20)
         await fixture.ask("What is this?")
         let shown = try XCTUnwrap(fixture.model.picture)
-        XCTAssertTrue(fixture.model.enterBackground())
+        XCTAssertEqual(fixture.model.enterBackground(), true)
+        XCTAssertNil(fixture.model.enterBackground(), "nothing has changed")
         await fixture.model.settle()
         let next = AppModel(fixture.dependencies())
         await next.start(restoring: true)

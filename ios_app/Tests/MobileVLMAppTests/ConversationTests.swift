@@ -21,6 +21,23 @@ final class ConversationTests: XCTestCase, @unchecked Sendable {
         (try? FileManager.default.contentsOfDirectory(atPath: fixture.folder.appending(path: "conversations").path)) ?? []
     }
 
+    func testWhatCannotBeWrittenLosesNothing() async throws {
+        let fixture = try AppFixture()
+        let store = ConversationStore(fixture.folder.appending(path: "conversations")) { _ in }
+        let turn = ChatTurn(question: "What is this?", answer: "a cat", ended: .complete)
+        let nothing = AnswerStats(imageSeconds: .nan, firstTokenSeconds: 0, tokens: 0, tokensPerSecond: 0)  // isn't JSON
+        let unwritable = ChatTurn(question: "And?", answer: "a dog", ended: .complete, stats: nothing)
+        let id = UUID()
+        for (id, turns) in [(id, [turn]), (id, [turn, unwritable]), (UUID(), [unwritable])] {
+            let conversation = KeptConversation(id: id, date: Date(), model: "m", turns: turns)
+            await store.keep(conversation, count: .all) { Data([1]) }
+        }
+        let kept = await store.list()
+        XCTAssertEqual(kept.map(\.id), [id])
+        XCTAssertEqual(kept.first?.turns, [turn])
+        XCTAssertEqual(files(fixture).count, 2, "nothing of the new one")
+    }
+
     func testNothingIsKeptUnlessTheUserWantsIt() async throws {
         let fixture = try AppFixture()
         try await fixture.says("yes")
@@ -42,6 +59,7 @@ final class ConversationTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.model.conversations.map(\.title), ["three?", "one?"])
         XCTAssertEqual(fixture.model.conversations.first?.turns.map(\.question), ["three?", "And now?"])
         XCTAssertEqual(files(fixture).count, 4, "each with its picture")
+        XCTAssertTrue(fixture.facts.value.keptFromBackup.contains("conversations"), "a backup may leave the phone")
         let first = try XCTUnwrap(fixture.model.conversations.last)
         XCTAssertTrue(fixture.model.canContinue(first))
         fixture.model.go(.conversations)
@@ -89,7 +107,7 @@ final class ConversationTests: XCTestCase, @unchecked Sendable {
     func testOnlyTheNewestAreKept() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
         defer { try? FileManager.default.removeItem(at: folder) }
-        let store = ConversationStore(folder)
+        let store = ConversationStore(folder) { _ in }
         for number in 0..<12 {
             let turn = ChatTurn(question: "\(number)")
             let kept = KeptConversation(

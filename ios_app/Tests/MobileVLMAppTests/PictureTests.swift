@@ -224,6 +224,7 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
         await fixture.model.undoPicture()
         await fixture.model.settle()
         XCTAssertEqual(fixture.model.session.turns.map(\.question), ["Is it?"])
+        XCTAssertEqual(fixture.announced.value.count, 2, "a restored answer isn't read out again")
         XCTAssertFalse(fixture.model.hasPrevious)
         await fixture.ask("And now?")
         XCTAssertEqual(fixture.model.session.turns.count, 2)

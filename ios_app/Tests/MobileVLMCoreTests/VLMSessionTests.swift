@@ -87,12 +87,15 @@ final class VLMSessionTests: XCTestCase {
         let another = SessionFixture(), session = another.session
         await session.open(SessionFixture.folder)
         await session.resume(SessionFixture.picture(1), said: kept)
+        let number = await session.state.picture
         let isAsked = await session.ask("Why?")
         XCTAssertTrue(isAsked)
         await session.settle()
         await another.requireSound(1)
         let turns = await session.state.turns
         XCTAssertEqual(turns.map(\.question), ["What is this?", "Why?"])
+        let isWhole = another.states.all.filter { $0.picture == number }.allSatisfy { $0.turns.first == said.first }
+        XCTAssertTrue(isWhole, "the picture is never shown without what was said about it")
     }
 
     func testAQuestionMayBeAskedWhileLoading() async throws {

@@ -36,10 +36,7 @@ extension VLMSession {
     /// `SessionState.picture` as long as the state is about it.
     @discardableResult
     public func show(_ picture: Picture, question: String? = nil, maxNewTokens: Int = maxNewTokens) -> Int {
-        forgetPicture()
-        cancelCheck()
-        newPicture = picture
-        forgetProblem()
+        replace(picture)
         if let question, !isBlank(question) { self.question = Question(text: question, maxNewTokens: maxNewTokens) }
         changed()
         return pictureNumber
@@ -47,7 +44,7 @@ extension VLMSession {
 
     /// Restores a picture and the conversation `said` about it, such as after the system ended the app. Unfinished turns are dropped.
     public func resume(_ picture: Picture, said: [ChatTurn]) {
-        show(picture)
+        replace(picture)
         turns = said.filter { $0.ended != nil }
         changed()
     }
@@ -151,6 +148,13 @@ extension VLMSession {
     public func releaseMemory() {
         if isInBackground { isReleased = true }
         changed()
+    }
+
+    private func replace(_ picture: Picture) {
+        forgetPicture()
+        cancelCheck()
+        newPicture = picture
+        forgetProblem()
     }
 
     private func forgetPicture() {
