@@ -41,6 +41,7 @@ struct ConversationsView: View {
         .sheet(item: $toRead) { conversation in
             ScrollView {
                 VStack(alignment: .leading, spacing: 12) {
+                    Button(localizedString("close")) { toRead = nil }
                     ConversationRow(model: model, conversation: conversation)
                     ForEach(Array(conversation.turns.enumerated()), id: \.offset) { _, turn in
                         TurnView(model: model, turn: turn, isLast: false)

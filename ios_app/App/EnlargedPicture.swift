@@ -9,7 +9,6 @@ struct EnlargedPicture: View {
 
     @Environment(\.dismiss) private var dismiss
     @State private var image: CGImage?
-    @State private var corners: (first: CGPoint, last: CGPoint)?
     @State private var part: PartRect?
 
     var body: some View {
@@ -22,18 +21,14 @@ struct EnlargedPicture: View {
                     } label: {
                         Image(systemName: "xmark").frame(width: 44, height: 44)
                     }
-                    .accessibilityLabel(localizedString("cancel"))
+                    .accessibilityLabel(localizedString("close"))
                     Spacer(minLength: 0)
                 }
                 picture
                 Text(localizedString("drag_part")).font(.footnote).foregroundStyle(.white)
-                HStack(spacing: 12) {
-                    if model.isPart {
-                        Button(localizedString("whole_picture")) { ask(nil) }.buttonStyle(.bordered)
-                    }
-                    Button(localizedString("ask_part")) { if let part { ask(part) } }
-                        .buttonStyle(.borderedProminent)
-                        .disabled(part == nil)
+                ViewThatFits(in: .horizontal) {
+                    HStack(spacing: 12) { buttons }
+                    VStack(spacing: 12) { buttons }
                 }
             }
             .padding(12)
@@ -41,6 +36,15 @@ struct EnlargedPicture: View {
         .task {
             if let whole = await model.wholePicture() { image = await Photos.shown(whole) }
         }
+    }
+
+    @ViewBuilder private var buttons: some View {
+        if model.isPart {
+            Button(localizedString("whole_picture")) { ask(nil) }.buttonStyle(.bordered)
+        }
+        Button(localizedString("ask_part")) { if let part { ask(part) } }
+            .buttonStyle(.borderedProminent)
+            .disabled(part == nil)
     }
 
     private var picture: some View {
@@ -51,29 +55,39 @@ struct EnlargedPicture: View {
                     Image(image, scale: 1, label: Text(localizedString("picture_label"))).resizable().scaledToFit()
                         .frame(maxWidth: .infinity, maxHeight: .infinity)
                         .gesture(drag(image, room.size))
-                }
-                if let corners {
-                    let (first, last) = (corners.first, corners.last)
-                    Rectangle().strokeBorder(.yellow, lineWidth: 2)
-                        .frame(width: abs(last.x - first.x), height: abs(last.y - first.y))
-                        .position(CGPoint(x: (first.x + last.x) / 2, y: (first.y + last.y) / 2))
-                        .accessibilityHidden(true)
+                        .accessibilityHint(localizedString("part_actions"))
+                        .accessibilityActions {
+                            ForEach(NamedPart.allCases, id: \.self) { named in
+                                Button(named.label.localized) {
+                                    part = named.rect
+                                    model.announce(named)
+                                }
+                            }
+                        }
+                    if let part { outline(of: part.shown(over: extent(room.size), showing: extent(image))) }
                 }
             }
         }
     }
 
+    private func outline(of part: (middle: Extent, size: Extent)) -> some View {
+        Rectangle().strokeBorder(.yellow, lineWidth: 2)
+            .frame(width: part.size.width, height: part.size.height)
+            .position(CGPoint(x: part.middle.width, y: part.middle.height))
+            .accessibilityHidden(true)
+    }
+
     private func drag(_ image: CGImage, _ room: CGSize) -> some Gesture {
-        let size = Extent(width: Double(image.width), height: Double(image.height))
-        return DragGesture(minimumDistance: 4).onChanged { drag in
-            corners = (drag.startLocation, drag.location)
+        DragGesture(minimumDistance: 4).onChanged { drag in
             part = PartRect.dragged(
                 from: Extent(width: drag.startLocation.x, height: drag.startLocation.y),
-                to: Extent(width: drag.location.x, height: drag.location.y),
-                over: Extent(width: room.width, height: room.height), showing: size)
-            if part == nil { corners = nil }
+                to: Extent(width: drag.location.x, height: drag.location.y), over: extent(room), showing: extent(image))
         }
     }
+
+    private func extent(_ size: CGSize) -> Extent { Extent(width: size.width, height: size.height) }
+
+    private func extent(_ image: CGImage) -> Extent { Extent(width: Double(image.width), height: Double(image.height)) }
 
     private func ask(_ part: PartRect?) {
         Task {

@@ -3,6 +3,7 @@ import Foundation
 import MobileVLMApp
 import MobileVLMCore
 import MobileVLMCoreML
+import UIKit
 
 extension Dependencies {
     /// The app as it runs on a phone.
@@ -29,6 +30,7 @@ extension Dependencies {
             keepFromBackup: Backup.exclude,
             sweep: { ids in CompiledModels.inApplicationSupport.sweep(keeping: ids) },
             speaker: PhoneSpeaker(),
+            hasVoiceOver: { UIAccessibility.isVoiceOverRunning },
             announce: { words in
                 AccessibilityNotification.Announcement(words.map(\.localized).joined(separator: ". ")).post()
             },

@@ -6,6 +6,7 @@ import MobileVLMApp
 final class PhoneSpeaker: NSObject, Speaker {
     private let synthesizer = AVSpeechSynthesizer()
     private var ended: (@MainActor @Sendable () -> Void)?
+    private var spoken: ObjectIdentifier?  // the newest utterance
 
     override init() {
         super.init()
@@ -17,6 +18,7 @@ final class PhoneSpeaker: NSObject, Speaker {
         let utterance = AVSpeechUtterance(string: text)
         utterance.voice = voice
         self.ended = ended
+        spoken = ObjectIdentifier(utterance)
         // Other sounds get quieter meanwhile.
         try? AVAudioSession.sharedInstance().setCategory(.playback, mode: .spokenAudio, options: .duckOthers)
         try? AVAudioSession.sharedInstance().setActive(true)
@@ -39,8 +41,10 @@ final class PhoneSpeaker: NSObject, Speaker {
 
 extension PhoneSpeaker: AVSpeechSynthesizerDelegate {
     nonisolated func speechSynthesizer(_ synthesizer: AVSpeechSynthesizer, didFinish utterance: AVSpeechUtterance) {
+        let finished = ObjectIdentifier(utterance)
         Task { @MainActor in
-            guard let ended = self.ended else { return }
+            // By now, another one may be spoken.
+            guard finished == self.spoken, let ended = self.ended else { return }
             self.ended = nil
             self.leave()
             ended()

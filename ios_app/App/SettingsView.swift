@@ -2,7 +2,7 @@ import MobileVLMApp
 import MobileVLMCore
 import SwiftUI
 
-/// Settings: details, live mode, kept conversations, hardware and the suggested questions.
+/// Settings: details, sounds, live mode, kept conversations, hardware and the suggested questions.
 struct SettingsView: View {
     @Bindable var model: AppModel
 
@@ -11,6 +11,10 @@ struct SettingsView: View {
     var body: some View {
         Form {
             Toggle(localizedString("show_details"), isOn: $model.showsStats)
+            Section {
+                Toggle(localizedString("sounds"), isOn: $model.playsSounds)
+                Text(localizedString("sounds_detail")).font(.footnote).foregroundStyle(.secondary)
+            }
             Section {
                 Toggle(localizedString("open_live"), isOn: $model.opensLive)
                 Button(Settings.hazardQuestion) { model.liveQuestion = Settings.hazardQuestion }

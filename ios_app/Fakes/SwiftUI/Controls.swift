@@ -149,6 +149,9 @@ public struct AnyLayout: Layout {
 public struct ScrollView<Content: View>: SystemView {
     public init(_ axes: Axis.Set = .vertical, showsIndicators: Bool = true, @ViewBuilder content: () -> Content) {}
 }
+public struct ViewThatFits<Content: View>: SystemView {
+    public init(in axes: Axis.Set = [.horizontal, .vertical], @ViewBuilder content: () -> Content) {}
+}
 @MainActor @preconcurrency public struct ScrollViewProxy {
     public func scrollTo<ID: Hashable>(_ id: ID, anchor: UnitPoint? = nil) {}
 }

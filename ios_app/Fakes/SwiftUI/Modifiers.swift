@@ -37,6 +37,11 @@ public struct AccessibilityTraits: SetAlgebra, Sendable {
     public mutating func formIntersection(_ other: Self) {}
     public mutating func formSymmetricDifference(_ other: Self) {}
 }
+public struct AccessibilityActionKind: Sendable {
+    public static let `default` = AccessibilityActionKind(), magicTap = AccessibilityActionKind()
+}
+public enum AccessibilityAdjustmentDirection: Sendable { case increment, decrement }
+public enum ColorScheme: Sendable { case light, dark }
 public enum AccessibilityChildBehavior { case ignore, contain, combine }
 public enum TitleDisplayMode { case automatic, inline, large }
 public enum NavigationBarItem { public typealias TitleDisplayMode = SwiftUI.TitleDisplayMode }
@@ -89,7 +94,18 @@ extension View {
     public func accessibilityElement(children: AccessibilityChildBehavior = .ignore) -> some View { self }
     public func accessibilityAddTraits(_ traits: AccessibilityTraits) -> some View { self }
 
+    public func accessibilityValue<S: StringProtocol>(_ value: S) -> some View { self }
+    public func accessibilityAdjustableAction(
+        _ handler: @escaping (AccessibilityAdjustmentDirection) -> Void
+    ) -> some View { self }
+    public func accessibilityAction(
+        _ actionKind: AccessibilityActionKind = .default, _ handler: @escaping () -> Void
+    ) -> some View { self }
+    public func accessibilityActions<Content: View>(@ViewBuilder _ content: () -> Content) -> some View { self }
+
     // Screens.
+    public func environment<V>(_ keyPath: WritableKeyPath<EnvironmentValues, V>, _ value: V) -> some View { self }
+    public func toolbarColorScheme(_ colorScheme: ColorScheme?, for bars: ToolbarPlacement...) -> some View { self }
     public func navigationTitle<S: StringProtocol>(_ title: S) -> some View { self }
     public func navigationBarTitleDisplayMode(_ mode: NavigationBarItem.TitleDisplayMode) -> some View { self }
     public func navigationDestination<D: Hashable, C: View>(

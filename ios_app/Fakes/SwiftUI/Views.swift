@@ -63,6 +63,10 @@ public enum ScenePhase: Comparable, Sendable { case background, inactive, active
 public struct EnvironmentValues {
     public var dismiss: DismissAction { fatalError() }
     public var scenePhase: ScenePhase { .active }
+    public var colorScheme: ColorScheme {
+        get { .light }
+        set {}
+    }
     public var openURL: OpenURLAction { fatalError() }
 }
 

@@ -33,6 +33,7 @@ open class UIPasteboard: NSObject {
     public nonisolated class var didReceiveMemoryWarningNotification: NSNotification.Name { NSNotification.Name("") }
     public class var openSettingsURLString: String { "" }
 }
+@MainActor public enum UIAccessibility { public static var isVoiceOverRunning: Bool { false } }
 @MainActor open class UIDevice {
     public class var current: UIDevice { fatalError() }
     public var systemVersion: String { "" }

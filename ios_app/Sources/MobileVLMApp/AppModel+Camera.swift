@@ -94,6 +94,7 @@ extension AppModel {
     /// What the viewfinder shows of the next frame becomes the picture.
     public func pressShutter() {
         isShutterPressed = true
+        play(.shutter)
     }
 
     // MARK: - controls

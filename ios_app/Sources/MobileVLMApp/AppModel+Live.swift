@@ -57,14 +57,12 @@ extension AppModel {
         endLive()
         liveSession = LiveSession(vlm, question: question, now: dependencies.now)
         live = LiveState(question: question)
-        dependencies.play(.began)
     }
 
     public func endLive() {
         guard live != nil else { return }
         live = nil
         liveSession = nil
-        dependencies.play(.ended)
         stop()
     }
 
@@ -87,9 +85,6 @@ extension AppModel {
         live?.answer = turn.answer
         live?.isWhole = turn.ended != nil
         live?.seenAt = dependencies.now() - age
-        if isNew {
-            dependencies.play(.answered)
-            dependencies.announce([.literal(turn.answer)])
-        }
+        if isNew { dependencies.announce([.literal(turn.answer)]) }
     }
 }

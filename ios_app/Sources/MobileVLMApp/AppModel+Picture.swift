@@ -19,6 +19,9 @@ extension AppModel {
         await view { Viewing(shot: viewing.shot, part: part) }
     }
 
+    /// Tells who can't see it that `part` is chosen.
+    public func announce(_ part: NamedPart) { dependencies.announce([part.chosen]) }
+
     /// The whole picture, to choose a part of.
     public func wholePicture() async -> Picture? {
         guard let viewing, viewing.part != nil else { return picture }

@@ -9,6 +9,16 @@ extension AppModel {
         set { change { $0.showsStats = newValue } }
     }
 
+    /// Whether short sounds tell what happens; at first, whether VoiceOver is on.
+    public var playsSounds: Bool {
+        get { settings.playsSounds ?? dependencies.hasVoiceOver() }
+        set { change { $0.playsSounds = newValue } }
+    }
+
+    func play(_ earcon: Earcon) {
+        if playsSounds { dependencies.play(earcon) }
+    }
+
     /// Saves the non-blank `lines` as suggested questions; if there are none, restores the defaults.
     public func setPresets(_ lines: String) {
         let presets = lines.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }

@@ -87,6 +87,7 @@ public final class AppModel {
         let before = session
         session = state
         announceNews(since: before)
+        if let earcon = Earcon.of(before, session, isLive: live != nil) { play(earcon) }
         if session.turns != before.turns { keepConversation() }
         if session.bundle != nil { arrive() }
         if let frameAge, loop === liveSession { followLive(state, frameAge) }

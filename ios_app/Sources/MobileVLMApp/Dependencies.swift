@@ -74,6 +74,7 @@ public struct Dependencies: Sendable {
     /// Deletes compiled programs of deleted bundles; receives the ids of the existing ones.
     public let sweep: @Sendable (Set<String>) -> Void
     public let speaker: any Speaker
+    public let hasVoiceOver: @MainActor @Sendable () -> Bool
     /// Announces texts to VoiceOver users.
     public let announce: @MainActor @Sendable ([LocalizedText]) -> Void
     /// Plays a short sound.
@@ -89,6 +90,7 @@ public struct Dependencies: Sendable {
         decodeExactly: @escaping @Sendable (URL) throws -> Picture, openPickedFile: @escaping OpenPickedFile,
         keepFromBackup: @escaping @Sendable (URL) -> Void, sweep: @escaping @Sendable (Set<String>) -> Void,
         speaker: any Speaker,
+        hasVoiceOver: @escaping @MainActor @Sendable () -> Bool,
         announce: @escaping @MainActor @Sendable ([LocalizedText]) -> Void,
         play: @escaping @MainActor @Sendable (Earcon) -> Void,
         now: @escaping @Sendable () -> Duration = monotonicNow
@@ -110,6 +112,7 @@ public struct Dependencies: Sendable {
         self.keepFromBackup = keepFromBackup
         self.sweep = sweep
         self.speaker = speaker
+        self.hasVoiceOver = hasVoiceOver
         self.announce = announce
         self.play = play
         self.now = now

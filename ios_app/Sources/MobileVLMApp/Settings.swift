@@ -23,6 +23,8 @@ public struct Settings: Codable, Sendable, Equatable {
     /// Whether the app starts in live mode.
     public var opensLive = false
     public var keeps = KeptCount.off
+    /// Whether short sounds are played; nil if the user hasn't chosen.
+    public var playsSounds: Bool?
     /// Whether the packed bundle was imported; if the user deletes it, it isn't imported again by itself.
     public var hasImportedPacked = false
     /// The hardware that runs the model; nil for the manifest's choice.
@@ -43,6 +45,7 @@ public struct Settings: Codable, Sendable, Equatable {
         presets = try values.decodeIfPresent([String].self, forKey: .presets) ?? presets
         liveQuestion = try values.decodeIfPresent(String.self, forKey: .liveQuestion) ?? liveQuestion
         opensLive = try values.decodeIfPresent(Bool.self, forKey: .opensLive) ?? opensLive
+        playsSounds = try values.decodeIfPresent(Bool.self, forKey: .playsSounds)
         keeps = try values.decodeIfPresent(String.self, forKey: .keeps).flatMap(KeptCount.init) ?? keeps
         hasImportedPacked = try values.decodeIfPresent(Bool.self, forKey: .hasImportedPacked) ?? hasImportedPacked
         let units = try values.decodeIfPresent(String.self, forKey: .computeUnits)

@@ -125,6 +125,7 @@ final class AppFixture {
         var memory = Int64.max
         var thermal = Thermal.nominal
         var isLowPower = false
+        var hasVoiceOver = false
         var clock = Duration.seconds(100)
         var engines: Int { units.count }
         var keptFromBackup = Set<String>()
@@ -194,6 +195,7 @@ final class AppFixture {
             keepFromBackup: { [facts] folder in facts.change { $0.keptFromBackup.insert(folder.lastPathComponent) } },
             sweep: { [facts] ids in facts.change { $0.there = ids } },
             speaker: speaker,
+            hasVoiceOver: { [facts] in facts.value.hasVoiceOver },
             announce: { [announced] words in announced.change { $0.append(words) } },
             play: { [played] earcon in played.change { $0.append(earcon) } },
             now: { [facts] in

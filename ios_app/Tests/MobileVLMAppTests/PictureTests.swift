@@ -261,6 +261,20 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.model.picture?.pixels.map { $0 >> 8 & 0xFF }, [0, 1, 2, 3])
     }
 
+    func testAPartCanBeChosenByItsName() throws {
+        for part in NamedPart.allCases {
+            let (rect, name) = (part.rect, "\(part)".lowercased())
+            XCTAssertEqual(name.contains("upper"), rect.top == 0 && rect.bottom < 1, name)
+            XCTAssertEqual(name.contains("lower"), rect.bottom == 1 && rect.top > 0, name)
+            XCTAssertEqual(name.contains("left"), rect.left == 0 && rect.right < 1, name)
+            XCTAssertEqual(name.contains("right"), rect.right == 1 && rect.left > 0, name)
+        }
+        XCTAssertEqual(Set(NamedPart.allCases.compactMap(\.label.key)).count, 12)
+        let fixture = try AppFixture()
+        fixture.model.announce(.upperRight)
+        XCTAssertEqual(fixture.announced.value, [[LocalizedText("part_chosen", .localized("part_upper_right"))]])
+    }
+
     func testAPartOfAFrameIsCutFromIt() async throws {
         let fixture = try AppFixture()
         try await fixture.seen()

@@ -32,6 +32,9 @@ final class PixelRectTests: XCTestCase {
         }
         let quarter = PartRect(left: 0, top: 0, right: 0.5, bottom: 0.5)
         XCTAssertEqual(dragged((0, 50), (100, 100)), quarter)
+        let shown = quarter.shown(over: view, showing: picture)
+        XCTAssertEqual(shown.middle, Extent(width: 50, height: 75))
+        XCTAssertEqual(shown.size, Extent(width: 100, height: 50))
         XCTAssertEqual(dragged((100, 100), (0, 50)), quarter, "from any corner")
         XCTAssertEqual(dragged((-30, 0), (100, 100)), quarter, "beyond the picture")
         XCTAssertNil(dragged((50, 100), (50, 100)), "a tap")

@@ -38,6 +38,18 @@ public struct PartRect: Sendable, Equatable {
         return part.right - part.left < 1.0 / 40 || part.bottom - part.top < 1.0 / 40 ? nil : part
     }
 
+    /// The middle and the size of this part in `view`, which shows a picture as in `dragged`.
+    public func shown(over view: Extent, showing picture: Extent) -> (middle: Extent, size: Extent) {
+        let scale = min(view.width / picture.width, view.height / picture.height)
+        let (across, down) = (picture.width * scale, picture.height * scale)
+        return (
+            Extent(
+                width: view.width / 2 + ((left + right) / 2 - 0.5) * across,
+                height: view.height / 2 + ((top + bottom) / 2 - 0.5) * down),
+            Extent(width: (right - left) * across, height: (bottom - top) * down)
+        )
+    }
+
     /// Its whole pixels in a picture of `width` × `height`, at least one.
     public func pixels(width: Int, height: Int) -> PixelRect {
         func span(_ from: Double, _ to: Double, _ side: Int) -> (at: Int, count: Int) {
