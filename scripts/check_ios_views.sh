@@ -6,7 +6,7 @@ modules=.build/views
 mkdir -p $modules
 flags=(-swift-version 6 -parse-as-library -warnings-as-errors -I $modules -I .build/debug/Modules -Xcc "-fmodule-map-file=$PWD/Sources/CZlib/module.modulemap")
 # In dependency order.
-for module in CoreGraphics ImageIO UIKit UniformTypeIdentifiers SwiftUI PhotosUI AVFoundation Accessibility AppIntents; do
+for module in CoreGraphics ImageIO UIKit UniformTypeIdentifiers SwiftUI AVKit PhotosUI AVFoundation Accessibility AppIntents; do
   swiftc -emit-module -module-name $module -emit-module-path $modules/$module.swiftmodule "${flags[@]}" Fakes/$module/*.swift
 done
 # It needs Apple's Foundation throughout.

@@ -15,6 +15,7 @@ struct CameraPreview: UIViewRepresentable {
         view.preview.session = camera.session
         view.camera = camera
         link.view = view
+        camera.onConnect { [weak view] in view?.turn() }
         return view
     }
 
@@ -58,7 +59,7 @@ final class PreviewView: UIView {
         }
     }
 
-    private func turn() {
+    fileprivate func turn() {
         guard let angle = rotation?.videoRotationAngleForHorizonLevelPreview else { return }
         camera?.preview(at: angle)
         guard let connection = preview.connection, connection.isVideoRotationAngleSupported(angle) else { return }

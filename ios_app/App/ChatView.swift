@@ -22,6 +22,7 @@ struct ChatView: View {
         .navigationBarTitleDisplayMode(.inline)
         .toolbarBackground(.ultraThinMaterial, for: .navigationBar)
         .toolbarBackground(.visible, for: .navigationBar)
+        .toolbarColorScheme(model.picture == nil ? .dark : nil, for: .navigationBar)
         .toolbar {
             ToolbarItem(placement: .topBarLeading) { back }
             ToolbarItem(placement: .topBarTrailing) { torch }

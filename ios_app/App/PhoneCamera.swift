@@ -16,6 +16,7 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
     private var rotation: AVCaptureDevice.RotationCoordinator?
     private var controls = CameraControls()
     private var previewAngle: CGFloat?
+    private var connected: (@MainActor @Sendable () -> Void)?
     private var watching = [any NSObjectProtocol]()
     private var reader: AsyncThrowingStream<CameraEvent, any Error>.Continuation?
     private var opening = 0  // counts openings, so that the end of an old one doesn't close a newer one
@@ -60,7 +61,7 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
             let isOther = controls.side != self.controls.side
             self.controls = controls
             guard self.reader != nil else { return }
-            if isOther { try? self.connect() }
+            if isOther, (try? self.connect()) != nil { self.announceConnection() }
             self.adjust()
         }
     }
@@ -68,6 +69,11 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
     /// The angle of the preview, which follows the screen; frames follow the phone.
     func preview(at angle: CGFloat) {
         queue.async { self.previewAngle = angle }
+    }
+
+    /// Calls `connected` whenever a camera is connected: its preview has yet to be turned.
+    func onConnect(_ connected: @escaping @MainActor @Sendable () -> Void) {
+        queue.async { self.connected = connected }
     }
 
     private func open(_ reader: AsyncThrowingStream<CameraEvent, any Error>.Continuation) {
@@ -83,7 +89,13 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
         self.reader = reader
         watch()
         session.startRunning()
+        announceConnection()
         adjust()
+    }
+
+    private func announceConnection() {
+        guard let connected else { return }
+        Task { @MainActor in connected() }
     }
 
     private func close(_ number: Int) {
@@ -129,7 +141,10 @@ final class PhoneCamera: NSObject, Camera, @unchecked Sendable {
     private func choose(_ device: AVCaptureDevice) {
         let fitting = device.formats.filter { format in
             let size = CMVideoFormatDescriptionGetDimensions(format.formatDescription)
-            return size.width * 3 == size.height * 4 && size.width <= 1280
+            // With more than 8 bits there may be no frames of 8, and other colors.
+            let is8Bit = [kCVPixelFormatType_420YpCbCr8BiPlanarFullRange, kCVPixelFormatType_420YpCbCr8BiPlanarVideoRange]
+                .contains(CMFormatDescriptionGetMediaSubType(format.formatDescription))
+            return is8Bit && size.width * 3 == size.height * 4 && size.width <= 1280
         }
         let widest = fitting.max { first, second in
             CMVideoFormatDescriptionGetDimensions(first.formatDescription).width

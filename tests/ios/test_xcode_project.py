@@ -137,6 +137,14 @@ def test_files_from_other_apps_and_computers_can_be_imported() -> None:
     assert kinds == [["public.zip-archive"], ["public.image"]]
 
 
+def test_an_ipad_shows_one_window(objects: dict[str, Any]) -> None:
+    """Two would share one model and one camera. Xcode's generated manifest allows several."""
+    info = plistlib.loads((IOS / "Config/Info.plist").read_bytes())
+    assert info["UIApplicationSceneManifest"] == {"UIApplicationSupportsMultipleScenes": False}
+    for setting in _settings(objects, "PBXNativeTarget"):
+        assert "INFOPLIST_KEY_UIApplicationSceneManifest_Generation" not in setting
+
+
 def test_the_demo_model_is_packed_if_it_was_made() -> None:
     """Xcode packs every file in App; git ignores the model."""
     (made,) = re.findall(r"^IOS_DEMO := ios_app/App/(\S+)$", (ROOT / "Makefile").read_text(), re.M)

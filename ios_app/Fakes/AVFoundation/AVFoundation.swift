@@ -12,6 +12,9 @@ public struct CMVideoDimensions: Sendable {
     public var height: Int32
 }
 public class CMFormatDescription {}
+public func CMFormatDescriptionGetMediaSubType(_ description: CMFormatDescription) -> UInt32 { 0 }
+public let kCVPixelFormatType_420YpCbCr8BiPlanarVideoRange: UInt32 = 0x3432_3076
+public let kCVPixelFormatType_420YpCbCr8BiPlanarFullRange: UInt32 = 0x3432_3066
 public func CMVideoFormatDescriptionGetDimensions(_ description: CMFormatDescription) -> CMVideoDimensions { fatalError() }
 public struct CMTime: Sendable {}
 public class CMSampleBuffer {}

@@ -49,8 +49,10 @@ extension AppModel {
         arrive(.live)
     }
 
-    public func startLive() {
+    /// With `question`, changes the question before.
+    public func startLive(asking question: String? = nil) {
         guard session.bundle != nil else { return }
+        if let question, question != settings.liveQuestion { liveQuestion = question }
         let question = settings.liveQuestion
         isLiveMode = true
         if picture != nil { newPicture() }

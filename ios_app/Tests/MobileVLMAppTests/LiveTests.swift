@@ -123,6 +123,9 @@ final class LiveTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.model.session.turns.map(\.question), [Settings.hazardQuestion])
         fixture.model.isLiveMode = false
         XCTAssertNil(fixture.model.live)
+        fixture.model.startLive(asking: "What color is it?")  // typed, but not confirmed
+        XCTAssertEqual(fixture.model.live?.question, "What color is it?")
+        XCTAssertEqual(fixture.model.liveQuestion, "What color is it?")
     }
 
     func testTheAppMayOpenInIt() async throws {
