@@ -34,9 +34,9 @@ $(BENCH_READY): $(READY) $(PEER_TOOLS)
 	@scripts/apt_packages.sh "llama.cpp" cmake:cmake g++:g++
 	@ls $(VENV)/lib/python3*/site-packages/llama_cpp/lib/llama-imatrix >/dev/null 2>&1 || \
 		CMAKE_ARGS="-DGGML_NATIVE=ON '-DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/$(PEER_TOOLS)'" \
-		PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check \
+		PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check \
 		--no-cache-dir --force-reinstall --no-deps llama-cpp-python
-	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
 	@touch $@
 
 # QUALITY=1: not speed and memory, but how many answers, and how much KL, each quantization of both costs at its size.
@@ -105,7 +105,7 @@ $(IOS_DEMO): $(READY)
 ios-demo: $(IOS_DEMO)  ## Export the demo model for Core ML, for Xcode to pack into the iOS app | | 1 min
 
 release: setup  ## Make a release in dist: wheel, sdist, Android app, the demo's bundles, notes, checksums | | 6 min
-	@scripts/release.sh $(CURDIR)/$(BIN)/python
+	@scripts/release.sh "$(CURDIR)/$(BIN)/python"
 
 # All kinds of files together; SEED chooses another damage.
 SECONDS ?= 300

@@ -21,5 +21,5 @@ fi
 echo "make setup: installing into $venv (PyTorch and ExecuTorch: about 5 GB, some minutes)" >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 # Shows pip's output, one line per package, and the elapsed time while pip unpacks silently, which takes longest.
-PIP_CONSTRAINT=$PWD/constraints.txt "$venv/bin/pip" install --disable-pip-version-check --progress-bar off -e '.[dev]' |
+PIP_CONSTRAINT=constraints.txt "$venv/bin/pip" install --disable-pip-version-check --progress-bar off -e '.[dev]' |
   "$venv/bin/python" scripts/show_pip.py

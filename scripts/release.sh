@@ -25,7 +25,7 @@ if head -1 "$new/NOTES.md" | grep -q '(unreleased)$'; then
 fi
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) # files in the archives get the commit's time, so two clones give the same bytes
 export SOURCE_DATE_EPOCH
-PIP_CONSTRAINT=$PWD/constraints.txt "$python" -m build --outdir "$new" . >"$new/build.log" 2>&1 || { cat "$new/build.log" >&2 && exit 1; }
+PIP_CONSTRAINT=constraints.txt "$python" -m build --outdir "$new" . >"$new/build.log" 2>&1 || { cat "$new/build.log" >&2 && exit 1; }
 rm "$new/build.log"
 for backend in executorch coreml; do
   "$(dirname "$python")/mvlm" export demo -o "$new/demo-$backend.mvlm" --backend "$backend" --zip

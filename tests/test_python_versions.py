@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -49,3 +50,19 @@ else:
     assert done.returncode != 0
     refused = f"make setup: got Python {version}, expected Python 3.11 to 3.13; name one: make PYTHON=python3.12\n"
     assert (done.stderr == refused) is not accepted
+
+
+def test_setup_works_in_a_folder_with_a_blank_in_its_name(tmp_path: Path) -> None:
+    """pip takes the path of the constraints for several if it has blanks."""
+    folder = tmp_path / "my projects"
+    (folder / "scripts").mkdir(parents=True)
+    (folder / "constraints.txt").touch()
+    for name in ("make_venv.sh", "show_pip.py"):
+        shutil.copy(ROOT / "scripts" / name, folder / "scripts" / name)
+    programs = folder / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(sys.executable)
+    (programs / "pip").write_text('#!/bin/sh\nfor file in $PIP_CONSTRAINT; do [ -f "$file" ] || exit 1; done\n')
+    (programs / "pip").chmod(0o755)
+    done = subprocess.run(["scripts/make_venv.sh", sys.executable, ".venv"], cwd=folder, check=False)
+    assert done.returncode == 0
