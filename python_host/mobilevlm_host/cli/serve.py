@@ -72,6 +72,8 @@ def serve(
     """
     if self_signed and certfile:
         raise click.UsageError("--self-signed makes a certificate: omit --certfile")
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key and " " not in api_key):
+        raise click.UsageError("--api-key: expected a text of ASCII letters, digits and signs, without blanks")
     if keyfile and not certfile:
         raise click.UsageError("--keyfile is the key of --certfile: give both")
     try:

@@ -43,6 +43,13 @@ def test_a_missing_bundle_is_one_line(tmp_path: Path) -> None:
         assert CliRunner().invoke(main, ["serve", "a.mvlm", *wrong]).exit_code == 2
 
 
+@pytest.mark.parametrize("key", ["", " ", "two words", "ключ", "a\n"])
+def test_a_key_that_no_client_can_send_is_refused(key: str) -> None:
+    refused = CliRunner().invoke(main, ["serve", "none.mvlm", "--api-key", key])
+    assert refused.exit_code == 2
+    assert "--api-key: expected a text of ASCII" in refused.output
+
+
 def test_an_own_certificate_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     certificate, key = own_certificate("0.0.0.0")
