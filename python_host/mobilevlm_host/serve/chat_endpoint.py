@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -19,7 +19,7 @@ from mobilevlm_host.serve.request_image import read_pixels
 from mobilevlm_host.serve.served_model import ServedAnswer, ServedModel, ServedQuestion
 from mobilevlm_host.serve.server_metrics import ServerMetrics
 
-_BODIES = 8  # read at a time: what they hold is bounded
+_LARGE_BODIES = 8  # read at a time: what they hold is bounded
 _STREAM = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -32,13 +32,17 @@ class ChatEndpoint:
 
     def __init__(self, model: ServedModel, answers: AnswerQueue, metrics: ServerMetrics, *, fetch_images: bool) -> None:
         self._model, self._answers, self._metrics, self._fetch_images = model, answers, metrics, fetch_images
-        self._bodies, self._decoding = asyncio.Semaphore(_BODIES), asyncio.Semaphore(1)
+        self._large_bodies, self._decoding = asyncio.Semaphore(_LARGE_BODIES), asyncio.Semaphore(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            async with self._bodies:
-                body = await read_body(receive, Headers(scope=scope).get("content-length"))
+            async with AsyncExitStack() as held:
+
+                async def grow() -> None:
+                    await held.enter_async_context(self._large_bodies)
+
+                body = await read_body(receive, Headers(scope=scope).get("content-length"), grow)
                 request = await run_in_threadpool(read_chat_request, body)  # megabytes of JSON would block the others
                 question = await self._question(request)
             await self._answer(request, question, receive, send)

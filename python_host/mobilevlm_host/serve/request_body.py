@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from starlette.types import Receive
 
 from mobilevlm_host.serve.api_error import ApiError
 
 MOST_BYTES = 32 << 20
+SMALL_BYTES = 1 << 20  # a photo of a phone's browser, as the page sends it
 TIMEOUT_S = 60.0
 
 
@@ -16,8 +18,9 @@ class ClientGone(Exception):  # noqa: N818  nothing is wrong
     """The client closed the connection."""
 
 
-async def read_body(receive: Receive, announced: str | None) -> bytes:
-    """All of the body, of which the client ``announced`` the bytes if it could.
+async def read_body(receive: Receive, announced: str | None, grow: Callable[[], Awaitable[None]]) -> bytes:
+    """All of the body, of which the client ``announced`` the bytes if it could. ``grow`` is awaited, once, before it takes more than
+    SMALL_BYTES.
 
     Raises:
         ApiError: it is too large, or doesn't end in time.
@@ -25,7 +28,7 @@ async def read_body(receive: Receive, announced: str | None) -> bytes:
     """
     if announced and announced.isdigit() and int(announced) > MOST_BYTES:
         raise _too_large(f"{int(announced)} bytes")
-    data = bytearray()
+    data, most = bytearray(), SMALL_BYTES
     try:
         async with asyncio.timeout(TIMEOUT_S):
             while True:
@@ -35,6 +38,9 @@ async def read_body(receive: Receive, announced: str | None) -> bytes:
                 data += message.get("body", b"")
                 if len(data) > MOST_BYTES:
                     raise _too_large("more")
+                if len(data) > most:
+                    await grow()
+                    most = MOST_BYTES
                 if not message.get("more_body"):
                     return bytes(data)
     except TimeoutError:

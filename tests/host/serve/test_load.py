@@ -157,6 +157,20 @@ def test_clients_that_never_end_or_never_read_stop_nobody(monkeypatch: pytest.Mo
             each.close()
 
 
+def test_clients_whose_bodies_come_slowly_stop_nobody() -> None:
+    with served_on_a_port(ScriptedModel()) as address:
+        url = urlsplit(address)
+        slow = [socket.create_connection((url.hostname, url.port)) for _ in range(40)]
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3000000\r\n\r\n"
+        for number, each in enumerate(slow):
+            each.sendall(head + b" " * (2_000_000 if number < 20 else 10))
+        polite = _connect(address)
+        polite.request("POST", "/v1/chat/completions", _request("echo here", False))
+        assert _text(polite.getresponse().read(), False) == "echo here"
+        for each in (*slow, polite):
+            each.close()
+
+
 def test_clients_that_ask_nothing_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor do those whose request never begins, or which go on with one that was answered."""
     monkeypatch.setattr(web_server, "_HEAD_S", 0.3)
