@@ -60,9 +60,12 @@ class AccessRules:
     def _is_own_name(self, host: str) -> bool:
         """Whether a page can't have been given this name by somebody else (DNS rebinding): an address, or this machine's own name."""
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            parts = urlsplit(f"//{host}")
         except ValueError:
             return False
+        if parts.netloc != host or "@" in host:  # more than a name and a port
+            return False
+        name = parts.hostname or ""
         own = socket.gethostname().lower()
         try:
             ipaddress.ip_address(name)

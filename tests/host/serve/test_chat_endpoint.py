@@ -151,7 +151,11 @@ def test_the_log_never_says_what_was_asked(client: TestClient, ask: Ask) -> None
     assert answer not in log
 
 
-@pytest.mark.parametrize("name", ["evil.example", "localhost.evil.example", "", "127.0.0.1.evil.example", "[::1"])
+@pytest.mark.parametrize(
+    "name",
+    ["evil.example", "localhost.evil.example", "", "127.0.0.1.evil.example", "[::1", "evil.example@127.0.0.1",
+     "127.0.0.1/evil.example", "127.0.0.1#evil.example", "localhost?", "2130706433"],
+)  # fmt: skip
 def test_other_names_of_this_machine_are_refused(client: TestClient, name: str) -> None:
     """A page whose name now leads here (DNS rebinding) is of the same origin as the server for its browser."""
     refused = client.post("/v1/chat/completions", json=body(), headers={"Host": name})
