@@ -50,14 +50,18 @@ def main(bundle: Path, scratch: Path) -> None:
         page.resize(390, 780)
         _photo(page, address)
         page.click("mode-live")
+        page.click("live-question")
+        page.evaluate("document.getElementById('live-question').select()")
+        page.type("What color is the circle?")  # a tall screen's camera sees no more of the scene
         page.click("shutter")
         page.wait("document.getElementById('live-age').textContent.startsWith('Seen ')")
         _save(page, "serve-live")
         for name, dark in (("serve-desktop", False), ("serve-dark", True)):
-            page.resize(1100, 640, dark=dark)
+            page.resize(640, 640, dark=dark)  # the camera's picture is cut to its view: the scene is a square
             _photo(page, address)
             page.click("shutter")
             page.wait("document.body.dataset.screen === 'picture'")
+            page.resize(1100, 640, dark=dark)
             for number, question in enumerate(
                 ("Describe the image.", "Read the word.", "What color is the circle?"), 1
             ):
