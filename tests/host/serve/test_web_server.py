@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -13,12 +15,16 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from chat_requests import body, picture
 from click.testing import CliRunner
+from scripted_model import served_on_a_port
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import EngineError
+from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.cli.mvlm import main
 from mobilevlm_host.serve.certificate import fingerprint, own_certificate
+from mobilevlm_host.serve.served_model import ServedModel
 from mobilevlm_host.serve.web_server import is_loopback, listen
 
 
@@ -48,6 +54,22 @@ def test_a_key_that_no_client_can_send_is_refused(key: str) -> None:
     refused = CliRunner().invoke(main, ["serve", "none.mvlm", "--api-key", key])
     assert refused.exit_code == 2
     assert "--api-key: expected a text of ASCII" in refused.output
+
+
+def test_a_bundle_that_vanishes_is_still_served(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    copy = tmp_path / "tiny.mvlm"
+    shutil.copytree(tiny_bundle.path, copy)
+    with Bundle.open(copy) as opened, served_on_a_port(ServedModel.open(opened)) as address:
+        answers = []
+        for seed in (0, 1, 0):  # the third picture was seen, the second wasn't
+            request = urllib.request.Request(f"{address}/v1/chat/completions", json.dumps(body(seed=seed)).encode())
+            with urllib.request.urlopen(request) as response:
+                answers.append(json.load(response)["choices"][0]["message"]["content"])
+            shutil.rmtree(copy, ignore_errors=True)
+        assert not copy.exists()
+    with Runner(tiny_bundle) as runner:
+        asked = [picture(0), picture(1), picture(0)]
+        assert answers == ["".join(runner.ask(each, "What is this?", max_new_tokens=12)) for each in asked]
 
 
 def test_an_own_certificate_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
