@@ -167,6 +167,17 @@ def test_own_names_are_accepted(client: TestClient, name: str) -> None:
     assert client.get("/health", headers={"Host": name}).status_code == 200
 
 
+def test_browsers_neither_guess_types_nor_share_with_other_sites(client: TestClient, served: Serve) -> None:
+    for path in ("/", "/app.js", "/v1/models", "/missing"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+    with served(origins=("https://good.example",)) as open_client:
+        headers = open_client.get("/v1/models", headers={"Origin": "https://good.example"}).headers
+        assert headers["cross-origin-resource-policy"] == "cross-origin"
+        assert headers["vary"] == "Origin"
+
+
 def test_pages_of_other_sites_are_refused_unless_allowed(client: TestClient, served: Serve) -> None:
     other = {"Origin": "https://evil.example"}
     refused = client.post("/v1/chat/completions", json=body(), headers=other)
