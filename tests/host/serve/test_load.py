@@ -157,6 +157,18 @@ def test_clients_that_never_end_or_never_read_stop_nobody(monkeypatch: pytest.Mo
             each.close()
 
 
+def test_a_body_that_grows_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_body, "MOST_BYTES", 100_000)
+    with served_on_a_port(ScriptedModel()) as address:
+        url = urlsplit(address)
+        growing = socket.create_connection((url.hostname, url.port))
+        growing.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        growing.sendall(b"20000\r\n%s\r\n" % (b" " * 0x20000))  # and no end
+        growing.settimeout(10)
+        assert growing.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
+        growing.close()
+
+
 def test_clients_whose_bodies_come_slowly_stop_nobody() -> None:
     with served_on_a_port(ScriptedModel()) as address:
         url = urlsplit(address)
