@@ -135,4 +135,4 @@ api-docs: setup  ## Write the API reference of the public names to build/api | |
 	@$(BIN)/python -W ignore scripts/api_docs.py build/api
 
 clean:  ## Remove the virtual environment and caches | | 1 s
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist android_app/build ios_app/.build ios_app/build $(IOS_DEMO)
+	rm -rf $(VENV) build/lmms-eval .pytest_cache .mypy_cache .ruff_cache dist android_app/build ios_app/.build ios_app/build $(IOS_DEMO)
