@@ -10,14 +10,23 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.model import MobileVLM
 
 VOCAB_SIZE = 340
-_SIZES = MobileVLMConfig.tiny()
-TINY = replace(_SIZES, llm=replace(_SIZES.llm, vocab_size=VOCAB_SIZE))
+# One of each kind of projector.
+PROJECTORS = ("ldpnetv2", "ldpnet", "mlp2x_gelu", "linear")
 
 
-def random_model(seed: int = 0) -> MobileVLM:
+def tiny_config(projector_type: str = "ldpnetv2") -> MobileVLMConfig:
+    """Tiny sizes with the tests' tokenizer."""
+    sizes = MobileVLMConfig.tiny(projector_type)
+    return replace(sizes, llm=replace(sizes.llm, vocab_size=VOCAB_SIZE))
+
+
+TINY = tiny_config()
+
+
+def random_model(seed: int = 0, projector_type: str = "ldpnetv2") -> MobileVLM:
     """A tiny model whose greedy answers vary."""
     torch.manual_seed(seed)
-    model = MobileVLM(TINY).eval().requires_grad_(False)
+    model = MobileVLM(tiny_config(projector_type)).eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         if "norm" not in name:
             torch.nn.init.normal_(parameter, std=0.15)

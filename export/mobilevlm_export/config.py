@@ -1,7 +1,7 @@
-"""Sizes of a MobileVLM V2 model. ``published_config`` reads them from a checkpoint's ``config.json``.
+"""Sizes of a MobileVLM or LLaVA-1.5 model. ``published_config`` reads them from a checkpoint's ``config.json``.
 
-Configs are frozen and checked on creation. Sources: the MobileVLM V2 paper (arXiv
-2402.03766, section 3), the authors' ``config.json`` and transformers' ``CLIPVisionConfig``/``LlamaConfig``.
+Configs are frozen and checked on creation. Sources: the papers of MobileVLM (arXiv 2312.16886), MobileVLM V2 (2402.03766,
+section 3) and LLaVA-1.5 (2310.03744), the authors' ``config.json`` and transformers' ``CLIPVisionConfig``/``LlamaConfig``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mobilevlm_export.errors import ConfigError
+from mobilevlm_export.projector_config import ProjectorConfig
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-PROJECTOR_TYPE = "ldpnetv2"
-
+# The published ``model_type`` of each family, and its class in the authors' code.
+ARCHITECTURES = {"mobilevlm": "MobileLlamaForCausalLM", "llava_llama": "LlavaLlamaForCausalLM"}
 
 _LARGEST = {"num_layers": 1024, "image_size": 4096}
 _LARGEST_SIZE = 1 << 24
@@ -54,10 +55,9 @@ class VisionConfig:
             num_layers=self.num_layers,
             num_heads=self.num_heads,
         )
-        if self.image_size % (2 * self.patch_size):
+        if self.image_size % self.patch_size:
             raise ConfigError(
-                f"vision.image_size: got {self.image_size}, expected a multiple of twice the patch size "
-                f"({2 * self.patch_size}), because LDPv2 pools the patch grid by two"
+                f"vision.image_size: got {self.image_size}, expected a multiple of the patch size ({self.patch_size})"
             )
         if self.hidden_size % self.num_heads:
             raise ConfigError(
@@ -85,17 +85,6 @@ class VisionConfig:
     def num_run_layers(self) -> int:
         """The number of encoder layers up to ``hidden_states[select_layer]``; later layers are never run."""
         return self.num_layers + 1 + self.select_layer if self.select_layer < 0 else self.select_layer
-
-
-@dataclass(frozen=True)
-class ProjectorConfig:
-    """LDPv2: ``input_size`` is the tower's width, ``hidden_size`` the language model's."""
-
-    input_size: int = 1024
-    hidden_size: int = 2048
-
-    def __post_init__(self) -> None:
-        _require_sizes("projector", input_size=self.input_size, hidden_size=self.hidden_size)
 
 
 @dataclass(frozen=True)
@@ -146,7 +135,7 @@ class LlamaConfig:
 
 @dataclass(frozen=True)
 class MobileVLMConfig:
-    """A complete MobileVLM V2: tower, LDPv2, language model, and the ids that begin and end a text."""
+    """A complete model: tower, projector, language model, and the ids that begin and end a text."""
 
     vision: VisionConfig = field(default_factory=VisionConfig)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
@@ -156,8 +145,17 @@ class MobileVLMConfig:
     vision_tower: str = "openai/clip-vit-large-patch14-336"
     name: str = "MobileVLM_V2"
     tie_word_embeddings: bool = False
+    model_type: str = "mobilevlm"
 
     def __post_init__(self) -> None:
+        if self.model_type not in ARCHITECTURES:
+            raise ConfigError(f"model_type: got {self.model_type!r}, expected one of {', '.join(ARCHITECTURES)}")
+        if self.vision.grid % self.projector.kind.pools:
+            kind, side = self.projector.kind, self.projector.kind.pools * self.vision.patch_size
+            raise ConfigError(
+                f"vision.image_size: got {self.vision.image_size}, expected a multiple of twice the patch size "
+                f"({side}), because {kind.name} pools the patch grid by two"
+            )
         if self.projector.input_size != self.vision.hidden_size:
             raise ConfigError(
                 f"projector.input_size: got {self.projector.input_size}, "
@@ -174,8 +172,8 @@ class MobileVLMConfig:
 
     @property
     def image_tokens(self) -> int:
-        """The number of tokens of an image in the prompt: LDPv2 pools the patch grid two by two (576 → 144)."""
-        return (self.vision.grid // 2) ** 2
+        """The number of tokens of an image in the prompt: 576, or 144 if the projector pools the patch grid two by two."""
+        return (self.vision.grid // self.projector.kind.pools) ** 2
 
     @property
     def pad_color(self) -> tuple[int, int, int]:
@@ -184,13 +182,13 @@ class MobileVLMConfig:
         return red, green, blue
 
     @classmethod
-    def tiny(cls) -> MobileVLMConfig:
+    def tiny(cls, projector_type: str = "ldpnetv2") -> MobileVLMConfig:
         """Sizes for tests: a model that runs in milliseconds. Widths are multiples of 32 for int4 groups."""
         return cls(
             vision=VisionConfig(
                 image_size=56, patch_size=14, hidden_size=64, intermediate_size=128, num_layers=3, num_heads=2
             ),
-            projector=ProjectorConfig(input_size=64, hidden_size=96),
+            projector=ProjectorConfig(64, 96, projector_type),
             llm=LlamaConfig(
                 vocab_size=512,
                 hidden_size=96,
@@ -208,8 +206,8 @@ class MobileVLMConfig:
         """The published ``config.json`` of this model, with the tower's sizes in ``vision_config``."""
         return {
             "_name_or_path": self.name,
-            "architectures": ["MobileLlamaForCausalLM"],
-            "model_type": "mobilevlm",
+            "architectures": [ARCHITECTURES[self.model_type]],
+            "model_type": self.model_type,
             "bos_token_id": self.bos_id,
             "eos_token_id": self.eos_id,
             "vocab_size": self.llm.vocab_size,
@@ -223,7 +221,7 @@ class MobileVLMConfig:
             "rope_theta": self.llm.rope_theta,
             "max_position_embeddings": self.llm.max_position_embeddings,
             "tie_word_embeddings": self.tie_word_embeddings,
-            "mm_projector_type": PROJECTOR_TYPE,
+            "mm_projector_type": self.projector.type,
             "mm_hidden_size": self.vision.hidden_size,
             "mm_vision_tower": self.vision_tower,
             "vision_tower_type": "clip",
@@ -255,30 +253,37 @@ TOWERS = {
     "clip-vit-large-patch14-336": _CLIP_L_336,
     "clip-vit-large-patch14": VisionConfig(image_size=224),
 }
+_MOBILELLAMA_1_4B = LlamaConfig()
+_MOBILELLAMA_2_7B = LlamaConfig(hidden_size=2560, intermediate_size=6912, num_layers=32, num_heads=32, num_kv_heads=32)
+_VICUNA_7B = LlamaConfig(
+    hidden_size=4096,
+    intermediate_size=11008,
+    num_layers=32,
+    num_heads=32,
+    num_kv_heads=32,
+    rms_norm_eps=1e-5,
+    max_position_embeddings=4096,
+)
+# Name, language model, projector and family of each published size.
 _PRESETS = {
-    "1.7b": LlamaConfig(),
-    "3b": LlamaConfig(hidden_size=2560, intermediate_size=6912, num_layers=32, num_heads=32, num_kv_heads=32),
-    "7b": LlamaConfig(
-        hidden_size=4096,
-        intermediate_size=11008,
-        num_layers=32,
-        num_heads=32,
-        num_kv_heads=32,
-        rms_norm_eps=1e-5,
-        max_position_embeddings=4096,
-    ),
+    "1.7b": ("MobileVLM_V2-1.7B", _MOBILELLAMA_1_4B, "ldpnetv2", "mobilevlm"),
+    "3b": ("MobileVLM_V2-3B", _MOBILELLAMA_2_7B, "ldpnetv2", "mobilevlm"),
+    "7b": ("MobileVLM_V2-7B", _VICUNA_7B, "ldpnetv2", "mobilevlm"),
+    "v1-1.7b": ("MobileVLM-1.7B", _MOBILELLAMA_1_4B, "ldpnet", "mobilevlm"),
+    "v1-3b": ("MobileVLM-3B", _MOBILELLAMA_2_7B, "ldpnet", "mobilevlm"),
+    "llava-1.5-7b": ("llava-v1.5-7b", _VICUNA_7B, "mlp2x_gelu", "llava_llama"),
 }
 PRESETS = tuple(_PRESETS)
 
 
 def preset(size: str) -> MobileVLMConfig:
-    """The published sizes of MobileVLM V2 ``1.7b``, ``3b`` or ``7b`` (the paper's table 1).
+    """The published sizes of MobileVLM V2 (``1.7b``, ``3b``, ``7b``), the first MobileVLM (``v1-1.7b``, ``v1-3b``) or ``llava-1.5-7b``.
 
     Raises:
         ConfigError: no such size.
     """
     if size not in _PRESETS:
         raise ConfigError(f"model size: got {size!r}, expected one of {', '.join(PRESETS)}")
-    llm = _PRESETS[size]
-    projector = ProjectorConfig(_CLIP_L_336.hidden_size, llm.hidden_size)
-    return MobileVLMConfig(projector=projector, llm=llm, name=f"MobileVLM_V2-{size.upper()}")
+    name, llm, projector_type, model_type = _PRESETS[size]
+    projector = ProjectorConfig(_CLIP_L_336.hidden_size, llm.hidden_size, projector_type)
+    return MobileVLMConfig(projector=projector, llm=llm, name=name, model_type=model_type)

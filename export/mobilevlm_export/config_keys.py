@@ -36,7 +36,7 @@ class Keys:
                 continue
             if got is _ABSENT or not (got == expected or (not got and not expected)):
                 shown = None if got is _ABSENT else got
-                raise ConfigError(f"{where}: {key}: got {shown!r:.60}, expected {expected!r} (MobileVLM V2)")
+                raise ConfigError(f"{where}: {key}: got {shown!r:.60}, expected {expected!r} (MobileVLM, LLaVA-1.5)")
 
     def require_known(self, values: Mapping[str, Any], where: object) -> None:
         """Raise ConfigError, naming ``where``, for the first of ``values`` that is unknown and enables something."""
@@ -91,10 +91,9 @@ CONFIG = Keys(
         "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
         "num_key_value_heads", "head_dim", "rms_norm_eps", "rope_theta", "rope_scaling", "rope_parameters",
         "max_position_embeddings", "bos_token_id", "eos_token_id", "tie_word_embeddings", "mm_hidden_size", "mm_vision_tower",
-        "mm_vision_select_layer", "vision_config",
+        "mm_vision_select_layer", "mm_projector_type", "vision_config",
     }),
     fixed={
-        "mm_projector_type": "ldpnetv2",
         "mm_vision_select_feature": "patch",
         "image_aspect_ratio": "pad",
         "vision_tower_type": "clip",
@@ -111,12 +110,28 @@ CONFIG = Keys(
         **_STRUCTURE,
         **_GREEDY,
     },
-    required=frozenset({"mm_projector_type", "image_aspect_ratio"}),
+    required=frozenset({"image_aspect_ratio"}),
     harmless=_COMMON | _SAMPLING | {
         "pretraining_tp", "max_sequence_length", "model_max_length", "tokenizer_model_max_length", "tokenizer_padding_side",
-        "freeze_mm_mlp_adapter", "tune_mm_mlp_adapter", "freeze_backbone", "pretrain_mm_mlp_adapter", "use_mm_proj",
+        "freeze_mm_mlp_adapter", "tune_mm_mlp_adapter", "freeze_mm_vision_resampler",
+        "tune_mm_vision_resampler", "freeze_backbone", "pretrain_mm_mlp_adapter", "use_mm_proj",
         "mm_use_im_patch_token", "mm_projector_lr", "mm_vision_tower_lr", "unfreeze_mm_vision_tower",
         "image_grid_pinpoints", "image_crop_resolution", "image_split_resolution", "vision_tower",
+    },
+)  # fmt: skip
+
+# transformers' own layout of LLaVA, around ``text_config`` (whose keys are those of CONFIG) and ``vision_config``.
+LLAVA_HF = Keys(
+    used=frozenset({"text_config", "vision_config", "vision_feature_layer", "tie_word_embeddings", "model_type"}),
+    fixed={
+        "vision_feature_select_strategy": "default",
+        "projector_hidden_act": "gelu",
+        "multimodal_projector_bias": True,
+        **_STRUCTURE,
+        **_GREEDY,
+    },
+    harmless=_COMMON | _SAMPLING | {
+        "ignore_index", "image_token_index", "image_token_id", "image_seq_length", "vocab_size", "bos_token_id", "eos_token_id",
     },
 )  # fmt: skip
 
@@ -134,7 +149,7 @@ VISION = Keys(
         **_STRUCTURE,
     },
     harmless=_COMMON | _SAMPLING | _GREEDY.keys() | {
-        "projection_dim", "initializer_factor", "tie_word_embeddings", "bos_token_id", "eos_token_id",
+        "projection_dim", "initializer_factor", "vocab_size", "tie_word_embeddings", "bos_token_id", "eos_token_id",
     },
 )  # fmt: skip
 

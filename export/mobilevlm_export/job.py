@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import LoweringError, QuantizeError
 from mobilevlm_export.quantize.recipe import RECIPES, Recipe
 
@@ -12,8 +13,18 @@ BACKENDS = ("executorch", "coreml")
 CACHE_UPDATES = ("slice", "one-hot")  # how Core ML's KV cache is written
 CALIBRATIONS = ("scenes", "none")
 DEFAULT_RECIPE = "int4"
-# In tokens; the model's maximum applies if it is less.
-DEFAULT_MAX_CONTEXT, DEFAULT_MAX_PREFILL = 1024, 512
+# In tokens. A context leaves room for this much text next to an image; one call of the engine takes a whole image.
+_LEAST_CONTEXT, _LEAST_PREFILL, _TEXT = 1024, 512, 880
+
+
+def default_context(config: MobileVLMConfig) -> int:
+    """The default context in tokens: 1024, or 1456 with an image of 576 tokens, or the model's maximum if that is less."""
+    return min(max(_LEAST_CONTEXT, _TEXT + config.image_tokens), config.llm.max_position_embeddings)
+
+
+def default_prefill(config: MobileVLMConfig, context: int) -> int:
+    """The default prefill in tokens: 512, or an image's tokens if they are more, or the ``context`` if that is less."""
+    return min(max(_LEAST_PREFILL, config.image_tokens), context)
 
 
 @dataclass(frozen=True)

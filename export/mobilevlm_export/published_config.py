@@ -16,15 +16,15 @@ from mobilevlm_export.config import (
     TOWERS,
     LlamaConfig,
     MobileVLMConfig,
-    ProjectorConfig,
     VisionConfig,
 )
 from mobilevlm_export.config_keys import CONFIG, GENERATION, PREPROCESSOR, VISION
 from mobilevlm_export.errors import ConfigError
 from mobilevlm_export.files.strict_json import JsonError, read_json
 from mobilevlm_export.files.wrong_file import not_the_file
+from mobilevlm_export.llava_config import model_type_of, plain_layout, require_v1_conversation
+from mobilevlm_export.projector_config import ProjectorConfig, projector_kind
 
-_MODEL_TYPE = "mobilevlm"
 _TOWER = "openai/clip-vit-large-patch14-336"
 _ROPE = frozenset({"rope_theta", "rope_type", "type", "partial_rotary_factor"})
 
@@ -37,16 +37,18 @@ def read_config(folder: Path, vision_tower: Path | None = None) -> MobileVLMConf
     weights, else CLIP's is used.
 
     Raises:
-        ConfigError: a file or key is missing, malformed, or describes something that is not MobileVLM V2.
+        ConfigError: a file or key is missing, malformed, or describes a model that the kit doesn't support.
     """
     path = folder / "config.json"
-    published = read_json_object(path)
-    _require_model_type(published, path)
+    published = plain_layout(read_json_object(path), path)
+    model_type_of(published, path)
+    _require_clip(published, path)
     CONFIG.require_fixed(published, path)
     CONFIG.require_known(published, path)
     vision = _vision_from_folder(folder, published, path, vision_tower)
-    config = _compose(published, vision, path, _TOWER, folder.resolve().name)
+    config = _compose(published, vision, path, _TOWER, _name_of(folder.resolve()))
     _require_same_end(folder / "generation_config.json", config)
+    require_v1_conversation(folder, config)
     return config
 
 
@@ -54,9 +56,9 @@ def config_from_json(published: Mapping[str, Any], source: Path) -> MobileVLMCon
     """The inverse of :meth:`MobileVLMConfig.to_json`, for manifests; ``source`` is named in errors.
 
     Raises:
-        ConfigError: a key is missing, malformed, or describes something that is not MobileVLM V2.
+        ConfigError: a key is missing, malformed, or describes a model that the kit doesn't support.
     """
-    _require_model_type(published, source)
+    model_type_of(published, source)
     CONFIG.require_fixed(published, source)
     tower = published.get("vision_config")
     if not isinstance(tower, Mapping):
@@ -79,13 +81,24 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _require_model_type(published: Mapping[str, Any], path: Path) -> None:
-    got = published.get("model_type", _MODEL_TYPE)
-    if got != _MODEL_TYPE:
-        raise ConfigError(
-            f"{path}: model_type: got {got!r:.60}, expected {_MODEL_TYPE!r}: MobileVLM V2 as published by its authors "
-            "(1.7B, 3B, 7B), or fine-tuned from it"
-        )
+def _name_of(folder: Path) -> str:
+    """The model's name: the folder's, or in the hub's cache (``models--OWNER--NAME/snapshots/COMMIT``) the repository's."""
+    return folder.parent.parent.name.rsplit("--", 1)[-1] if folder.parent.name == "snapshots" else folder.name
+
+
+def _require_clip(published: Mapping[str, Any], path: Path) -> None:
+    for key in ("mm_vision_tower", "vision_tower"):
+        if "siglip" in str(published.get(key, "")).lower():
+            raise ConfigError(f"{path}: {key}: got {published[key]!r:.60}, a SigLIP tower, expected one of CLIP's")
+
+
+def _projector_type(published: Mapping[str, Any], path: Path) -> str:
+    projector_type = str(published.get("mm_projector_type"))
+    try:
+        projector_kind(projector_type)
+    except ConfigError as error:
+        raise _naming(path, error) from None
+    return projector_type
 
 
 def _compose(published: Mapping[str, Any], vision: VisionConfig, path: Path, tower: str, name: str) -> MobileVLMConfig:
@@ -99,13 +112,14 @@ def _compose(published: Mapping[str, Any], vision: VisionConfig, path: Path, tow
     try:
         return MobileVLMConfig(
             vision=vision,
-            projector=ProjectorConfig(vision.hidden_size, llm.hidden_size),
+            projector=ProjectorConfig(vision.hidden_size, llm.hidden_size, _projector_type(published, path)),
             llm=llm,
             bos_id=_integer(published, "bos_token_id", path, 1),
             eos_id=_integer(published, "eos_token_id", path, 2),
             vision_tower=str(published.get("mm_vision_tower", tower)),
             name=str(published.get("_name_or_path") or name),
             tie_word_embeddings=tied,
+            model_type=model_type_of(published, path),
         )
     except ConfigError as error:
         raise _naming(path, error) from None
@@ -143,7 +157,7 @@ def _rope_theta(published: Mapping[str, Any], path: Path) -> float:
             isinstance(values, Mapping) and values.keys() <= _ROPE and values.get("partial_rotary_factor", 1) == 1
         )
         if kind != "default" or not is_plain:
-            raise ConfigError(f"{path}: {key}: got {values!r:.90}, expected RoPE without scaling (MobileVLM V2)")
+            raise ConfigError(f"{path}: {key}: got {values!r:.90}, expected RoPE without scaling")
         if values.get("rope_theta") is not None:
             found[f"{key}.rope_theta"] = _number(values, "rope_theta", path)
     if len(set(found.values())) > 1:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import CLIPVisionConfig, LlamaConfig
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
-from mobilevlm_export.config import preset
+from mobilevlm_export.config import PRESETS, preset
 from mobilevlm_export.errors import ConfigError
 from mobilevlm_export.published_config import config_from_json, read_config
 
@@ -45,10 +46,114 @@ def test_the_published_file_is_the_1_7b_preset(tmp_path: Path) -> None:
     assert config.vision.num_run_layers == 23
 
 
-@pytest.mark.parametrize("size", ["1.7b", "3b", "7b"])
+@pytest.mark.parametrize("size", PRESETS)
 def test_json_round_trip(size: str, tmp_path: Path) -> None:
     config = preset(size)
     assert config_from_json(config.to_json(), tmp_path) == config
+
+
+# As published with llava-v1.5-7b.
+LLAVA = PUBLISHED | {
+    "_name_or_path": "llava-v1.5-7b", "architectures": ["LlavaLlamaForCausalLM"], "model_type": "llava", "hidden_size": 4096,
+    "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32,
+    "rms_norm_eps": 1e-5, "max_position_embeddings": 4096, "mm_projector_type": "mlp2x_gelu", "mm_hidden_size": 1024,
+    "mm_resampler_type": None, "freeze_mm_vision_resampler": False, "tune_mm_vision_resampler": False,
+    "unfreeze_mm_vision_tower": False, "use_mm_proj": True, "max_length": 4096, "pad_token_id": 0,
+}  # fmt: skip
+# As published with llava-hf/llava-1.5-7b-hf: transformers omits its defaults.
+LLAVA_HF = {
+    "architectures": ["LlavaForConditionalGeneration"], "ignore_index": -100, "image_token_index": 32000, "model_type": "llava",
+    "pad_token_id": 32001, "projector_hidden_act": "gelu", "tie_word_embeddings": False, "torch_dtype": "float16", "vocab_size": 32064,
+    "text_config": {
+        "_name_or_path": "lmsys/vicuna-7b-v1.5", "architectures": ["LlamaForCausalLM"], "max_position_embeddings": 4096,
+        "model_type": "llama", "rms_norm_eps": 1e-5, "torch_dtype": "float16", "vocab_size": 32064,
+    },
+    "vision_config": {
+        "hidden_size": 1024, "image_size": 336, "intermediate_size": 4096, "model_type": "clip_vision_model",
+        "num_attention_heads": 16, "num_hidden_layers": 24, "patch_size": 14, "projection_dim": 768, "vocab_size": 32000,
+    },
+    "vision_feature_layer": -2, "vision_feature_select_strategy": "default",
+}  # fmt: skip
+
+
+def _write_exactly(folder: Path, values: dict[str, Any]) -> Path:
+    (folder / "config.json").write_text(json.dumps(values))
+    return folder
+
+
+def test_the_first_mobilevlm_differs_in_the_projector_alone(tmp_path: Path) -> None:
+    config = read_config(_write(tmp_path, mm_projector_type="ldpnet"))
+    expected = preset("v1-1.7b")
+    assert (config.vision, config.projector, config.llm) == (expected.vision, expected.projector, expected.llm)
+    assert (config.image_tokens, config.projector.kind.name) == (144, "LDP")
+
+
+@pytest.mark.parametrize("model_type", ["llava", "llava_llama"])
+def test_llavas_own_file_is_the_preset(tmp_path: Path, model_type: str) -> None:
+    config = read_config(_write_exactly(tmp_path, LLAVA | {"model_type": model_type}))
+    assert config == preset("llava-1.5-7b")
+    assert config.image_tokens == 576
+
+
+def test_transformers_llava_is_the_preset_with_a_padded_vocabulary(tmp_path: Path) -> None:
+    config, expected = read_config(_write_exactly(tmp_path, LLAVA_HF)), preset("llava-1.5-7b")
+    assert (config.vision, config.projector) == (expected.vision, expected.projector)
+    assert config.llm == replace(expected.llm, vocab_size=32064)
+    assert config.model_type == "llava_llama"
+
+
+def test_a_download_without_a_name_has_the_repositorys(tmp_path: Path) -> None:
+    folder = tmp_path / "models--llava-hf--llava-1.5-7b-hf" / "snapshots" / "0123abcd"
+    folder.mkdir(parents=True)
+    assert read_config(_write_exactly(folder, LLAVA_HF)).name == "llava-1.5-7b-hf"
+
+
+def test_what_transformers_saves_of_a_llava_is_read(tmp_path: Path) -> None:
+    text = LlamaConfig(**{key: LLAVA[key] for key in ("hidden_size", "rms_norm_eps", "max_position_embeddings")})
+    tower = {key: value for key, value in LLAVA_HF["vision_config"].items() if key != "model_type"}
+    LlavaConfig(vision_config=CLIPVisionConfig(**tower), text_config=text).save_pretrained(tmp_path)
+    config, expected = read_config(tmp_path), preset("llava-1.5-7b")
+    assert (config.vision, config.projector, config.llm) == (expected.vision, expected.projector, expected.llm)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vision_feature_select_strategy": "full"}, "vision_feature_select_strategy: got 'full', expected 'default'"),
+        ({"vision_feature_layer": [-2, -5]}, "mm_vision_select_layer: got [-2, -5], expected a number"),
+        ({"projector_hidden_act": "relu"}, "projector_hidden_act: got 'relu', expected 'gelu'"),
+        ({"multimodal_projector_bias": False}, "multimodal_projector_bias: got False, expected True"),
+        (
+            {"image_grid_pinpoints": [[336, 672]]},
+            "image_grid_pinpoints: got [[336, 672]], which may describe another model",
+        ),
+        ({"text_config": {"model_type": "mistral"}}, "text_config.model_type: got 'mistral', expected 'llama'"),
+        ({"text_config": "llama"}, "text_config: got 'llama', expected an object"),
+        ({"text_config": {"hidden_act": "gelu"}}, "hidden_act: got 'gelu', expected 'silu'"),
+        ({"vision_config": {"model_type": "siglip_vision_model"}}, "model_type: got 'siglip_vision_model'"),
+        ({"vision_config": None}, "vision_config: got None, expected an object"),
+    ],
+)
+def test_other_llavas_of_transformers_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config(_write_exactly(tmp_path, LLAVA_HF | changes))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "chat_template.json", "tokenizer_config.json"])
+def test_a_llava_with_another_conversation_is_refused(tmp_path: Path, name: str) -> None:
+    _write_exactly(tmp_path, LLAVA_HF)
+
+    def write(template: str) -> None:
+        text = template if name.endswith("jinja") else json.dumps({"chat_template": template})
+        (tmp_path / name).write_text(text)
+
+    write("{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}")
+    read_config(tmp_path)
+    write("{{ '<|im_start|>assistant' }}")
+    with pytest.raises(ConfigError, match=r"chat_template: got .*, expected v1's conversation"):
+        read_config(tmp_path)
 
 
 def test_vision_sizes_prefer_the_file_then_the_object_then_the_name(tmp_path: Path) -> None:
@@ -80,12 +185,34 @@ def test_a_clip_folder_gives_the_towers_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mm_projector_type": "ldpnet"}, "mm_projector_type: got 'ldpnet', expected 'ldpnetv2'"),
-        ({"mm_projector_type": ...}, "mm_projector_type: got None, expected 'ldpnetv2'"),
+        (
+            {"mm_projector_type": "identity"},
+            "mm_projector_type: got 'identity', expected one of ldpnetv2, ldpnet, linear",
+        ),
+        ({"mm_projector_type": ...}, "mm_projector_type: got 'None', expected one of ldpnetv2"),
         ({"mm_vision_select_feature": "cls_patch"}, "mm_vision_select_feature: got 'cls_patch', expected 'patch'"),
         ({"image_aspect_ratio": "square"}, "image_aspect_ratio: got 'square', expected 'pad'"),
         ({"image_aspect_ratio": ...}, "image_aspect_ratio: got None, expected 'pad'"),
-        ({"model_type": "llava"}, "model_type: got 'llava', expected 'mobilevlm'"),
+        ({"model_type": "llama"}, "model_type: got 'llama', expected 'mobilevlm', 'llava' or 'llava_llama'"),
+        (
+            {"model_type": "llava_next"},
+            "model_type: got 'llava_next' (LLaVA-NeXT, which splits an image into several (anyres))",
+        ),
+        (
+            {"model_type": "llava_mistral"},
+            "model_type: got 'llava_mistral' (LLaVA on Mistral, whose conversation is another)",
+        ),
+        ({"model_type": ["llava"]}, "model_type: got ['llava'], expected"),
+        (
+            {"model_type": "llava", "architectures": ["LlavaQwenForCausalLM"]},
+            "architectures: got ['LlavaQwenForCausalLM']",
+        ),
+        ({"image_aspect_ratio": "anyres"}, "image_aspect_ratio: got 'anyres', expected 'pad'"),
+        ({"mm_vision_tower": "google/siglip-so400m-patch14-384"}, "a SigLIP tower, expected one of CLIP's"),
+        (
+            {"model_type": "llava", "_name_or_path": "a/llava-llama-2-7b-chat"},
+            "asked in LLaMA 2's conversation, expected v1's",
+        ),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling: got {'type': 'linear', 'factor': 2.0}"),
         ({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}, "rope_parameters: got"),
         ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "rope_parameters: got"),
@@ -128,7 +255,7 @@ def test_a_clip_folder_gives_the_towers_sizes(tmp_path: Path) -> None:
         ({"mm_vision_select_layer": -30}, "mm_vision_select_layer: got -30"),
     ],
 )
-def test_what_is_not_mobilevlm_v2_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_other_models_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config(_write(tmp_path, **changes))
     assert message in str(caught.value)

@@ -10,7 +10,7 @@ from typing import Any
 from mobilevlm_export.bundle.memory import memory_need
 from mobilevlm_export.checkpoint.key_map import TOWER, is_ignored
 from mobilevlm_export.checkpoint.weight_files import open_weights
-from mobilevlm_export.job import DEFAULT_MAX_CONTEXT, DEFAULT_MAX_PREFILL
+from mobilevlm_export.job import default_context, default_prefill
 from mobilevlm_export.progress import megabytes
 from mobilevlm_export.published_config import read_config
 from mobilevlm_export.quantize.recipe import RECIPES, WEIGHT_BYTES, Recipe
@@ -27,7 +27,7 @@ _KNOBS = {
 
 @dataclass(frozen=True)
 class Inspection:
-    """Sizes in bytes; ``bundle_bytes`` and ``memory_bytes`` are estimates by recipe, at a context of 1,024 tokens or the model's."""
+    """Sizes in bytes; ``bundle_bytes`` and ``memory_bytes`` are estimates by recipe, at the default context."""
 
     path: str
     form: str
@@ -71,7 +71,7 @@ def inspect_checkpoint(folder: Path, *, vision_tower: Path | None = None) -> Ins
 
     Raises:
         CheckpointError: weights are missing or damaged.
-        ConfigError: ``config.json`` is malformed or not of a MobileVLM V2.
+        ConfigError: ``config.json`` is malformed or of a model that the kit doesn't support.
     """
     config = read_config(folder, vision_tower)
     weights = open_weights(folder)
@@ -85,9 +85,9 @@ def inspect_checkpoint(folder: Path, *, vision_tower: Path | None = None) -> Ins
                 parameters[_part(key)] += tensor.numel()
                 dtypes[str(tensor.dtype).removeprefix("torch.")] += 1
     sizes = {name: _bundle_bytes(parameters, recipe) for name, recipe in RECIPES.items()}
-    context = min(DEFAULT_MAX_CONTEXT, config.llm.max_position_embeddings)
+    context = default_context(config)
     memory = {
-        recipe: memory_need(config, size, context, min(DEFAULT_MAX_PREFILL, context))["bytes"]
+        recipe: memory_need(config, size, context, default_prefill(config, context))["bytes"]
         for recipe, size in sizes.items()
     }
     return Inspection(

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mobilevlm_export.checkpoint.key_map import TOWER, is_ignored, never_run, published_names
+from mobilevlm_export.checkpoint.key_map import TOWER, is_ignored, never_run, published_names, published_shape
 from mobilevlm_export.checkpoint.weight_files import Weights, open_weights
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError
@@ -46,7 +46,7 @@ def load_checkpoint(
 
     Raises:
         CheckpointError: weights are missing, unexpected, of another shape, not finite numbers, damaged, or a pickle with code.
-        ConfigError: ``config.json`` is malformed or not of a MobileVLM V2.
+        ConfigError: ``config.json`` is malformed or of a model that the kit doesn't support.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -64,15 +64,16 @@ def load_checkpoint(
     for index, (key, name) in enumerate(names.items()):
         source, spelled = sources[key]
         tensor = source.read(spelled)
-        if tensor.shape != expected[name].shape:
+        shape = published_shape(key, expected[name].shape)
+        if tensor.shape != shape:
             raise CheckpointError(
-                f"{folder}: {key}: got shape {list(tensor.shape)}, expected {list(expected[name].shape)} as in config.json"
+                f"{folder}: {key}: got shape {list(tensor.shape)}, expected {list(shape)} as in config.json"
             )
         if tensor.dtype not in _DTYPES or not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(
                 f"{folder}: {key}: got values that are not finite numbers of 16 bits or more ({tensor.dtype})"
             )
-        filled[name] = tensor.to(dtype or tensor.dtype, copy=True)
+        filled[name] = tensor.to(dtype or tensor.dtype, copy=True).reshape(expected[name].shape)
         progress("loading weights", index + 1, len(names))
     if config.tie_word_embeddings and not torch.equal(filled[names[_LM_HEAD]], filled[names[_EMBEDDING]]):
         raise CheckpointError(
@@ -111,7 +112,7 @@ def _sources(
     if left_over:
         shapes = [f"{key} {list(weights.read(key).shape)}" for key in left_over[:_NAMED]]
         raise CheckpointError(
-            f"{folder}: got keys that MobileVLM V2 doesn't have: {_join_names(shapes, len(left_over))}"
+            f"{folder}: got keys that the model in config.json doesn't have: {_join_names(shapes, len(left_over))}"
         )
     return sources
 

@@ -45,7 +45,8 @@ def _download(name: str, progress: Progress, endpoint: str | None, cache: Path |
         if weights is None:
             raise CheckpointError(f"{name}: got no weights on the hub, expected one of {', '.join(WEIGHT_FILES)}")
         progress(f"downloading {name}", 0, 0)
-        wanted = [file for file in names if file == "tokenizer.model" or ("/" not in file and file.endswith(".json"))]
+        settings = [file for file in names if "/" not in file and file.endswith((".json", ".jinja"))]
+        wanted = [*settings, *names & {"tokenizer.model"}]
         wanted.append(weights)
         if weights.endswith(INDEX):
             with hub_bars_hidden():

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mobilevlm_export.checkpoint.key_map import never_run, published_names
+from mobilevlm_export.checkpoint.key_map import never_run, published_names, published_shape
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.files.atomic_file import atomic_folder
 from mobilevlm_export.model import MobileVLM
@@ -50,7 +50,10 @@ def write_checkpoint(
 ) -> None:
     """Like :func:`save_checkpoint`, but into an existing empty ``folder`` and not atomically."""
     state = model.state_dict()
-    tensors = {key: state[name].detach().to(dtype).contiguous() for key, name in published_names(model.config).items()}
+    tensors = {
+        key: state[name].detach().to(dtype).reshape(published_shape(key, state[name].shape)).contiguous()
+        for key, name in published_names(model.config).items()
+    }
     for key, shape in never_run(model.config).items():
         fill = torch.ones if "norm" in key and key.endswith("weight") else torch.zeros
         tensors[key] = fill(shape, dtype=dtype)

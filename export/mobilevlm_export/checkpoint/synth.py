@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from sentencepiece import sentencepiece_model_pb2 as pb
 from torch import Tensor
 
-from mobilevlm_export.checkpoint.key_map import never_run, published_names
+from mobilevlm_export.checkpoint.key_map import is_norm, never_run, published_names, published_shape
 from mobilevlm_export.checkpoint.load import load_checkpoint
 from mobilevlm_export.checkpoint.outlier_places import EQUIVALENT
 from mobilevlm_export.checkpoint.outliers import add_outliers, require_outliers
@@ -80,7 +80,8 @@ def _synth_with_outliers(
 def _shapes(config: MobileVLMConfig) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         state = MobileVLM(config).state_dict()
-    return {key: tuple(state[name].shape) for key, name in published_names(config).items()} | never_run(config)
+    names = published_names(config)
+    return {key: published_shape(key, state[name].shape) for key, name in names.items()} | never_run(config)
 
 
 def _write_shards(shapes: dict[str, tuple[int, ...]], folder: Path, seed: int, progress: Progress) -> None:
@@ -119,7 +120,7 @@ def _shards(shapes: dict[str, tuple[int, ...]]) -> Iterator[list[str]]:
 
 def _values(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     noise = torch.randn(shape, generator=generator)
-    if "norm" in key or "layrnorm" in key:
+    if is_norm(key):
         return noise * 0.02 + (1 if key.endswith("weight") else 0)
     if len(shape) < 2 or "embed" in key:
         return noise * 0.02

@@ -8,10 +8,11 @@ from pathlib import Path
 import sentencepiece
 
 from mobilevlm_export import prompt
-from mobilevlm_export.config import LlamaConfig, MobileVLMConfig, ProjectorConfig, VisionConfig
+from mobilevlm_export.config import LlamaConfig, MobileVLMConfig, VisionConfig
 from mobilevlm_export.demo.questions import caption, questions
 from mobilevlm_export.demo.scenes import TRAIN_SEEDS, make_scene
 from mobilevlm_export.files.atomic_file import atomic_file
+from mobilevlm_export.projector_config import ProjectorConfig
 
 VOCAB_SIZE = 640
 

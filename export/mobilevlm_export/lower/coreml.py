@@ -23,6 +23,7 @@ from mobilevlm_export.job import CACHE_UPDATES
 from mobilevlm_export.lower.coreml_checks import ExpectedFunction, FunctionInfo, check_package
 from mobilevlm_export.lower.coreml_layers import compute_type
 from mobilevlm_export.lower.coreml_package import Description, write_package
+from mobilevlm_export.lower.coreml_projectors import projector_operators
 from mobilevlm_export.lower.coreml_text_decoder import DECODE, PREFILL, DecoderShape, text_decoder_program
 from mobilevlm_export.lower.coreml_vision_encoder import FUNCTION, vision_encoder_program
 from mobilevlm_export.lower.requirements import require_context, require_recipe, size_limit
@@ -94,7 +95,7 @@ def lower_coreml(
 ) -> CoreMLInfo:
     """Write ``model``, quantized with ``recipe``, into ``folder``; ``source_sha256`` is the checkpoint's hash, for the metadata.
 
-    The default context is 1024 tokens, or the model's maximum if that is less. ``cache_update`` is how keys and values are written
+    The default context is :func:`mobilevlm_export.job.default_context`. ``cache_update`` is how keys and values are written
     to the cache: ``slice`` writes at a dynamic index; ``one-hot`` multiplies by a mask over all positions, for engines without
     dynamic indices. The model is not changed.
 
@@ -201,13 +202,8 @@ def _write_text_decoder(
 
 def _expected_vision(model: MobileVLM, types: Mapping[str, str]) -> dict[str, ExpectedFunction]:
     layers, encoder = model.config.vision.num_run_layers, model.vision_encoder
-    operators = {
-        "conv": 2,
-        "layer_norm": 2 * layers + 1,
-        "scaled_dot_product_attention": layers,
-        "gelu": 1,
-        "avg_pool": 1,
-    }
+    tower = Counter({"conv": 1, "layer_norm": 2 * layers + 1, "scaled_dot_product_attention": layers})
+    operators = tower + projector_operators(encoder.projector)
     linears = _forms(encoder.tower, types["vision"]) + _forms(encoder.projector, types["projector"])
     return {FUNCTION: ExpectedFunction(operators | _constexprs(linears), linears)}
 
@@ -257,14 +253,14 @@ class _Descriptions:
     def vision_encoder(self) -> Description:
         config, vision = self.config, self.config.vision
         return Description(
-            summary=f"MobileVLM V2's vision encoder ({config.name}): CLIP's tower and LDPv2, normalisation included.",
+            summary=f"The vision encoder of {config.name}: CLIP's tower and {config.projector.kind.name}, with normalization.",
             license=self.license,
             features={
                 "image": f"The picture, padded to a square and resized to {vision.image_size} × {vision.image_size} "
                 "pixels as the bundle's manifest says.",
                 "image_embeddings": f"[1, {config.image_tokens}, {config.llm.hidden_size}]: the picture as embeddings for "
                 "text_decoder.",
-                "features": f"[1, {vision.num_patches}, {vision.hidden_size}]: CLIP's features before LDPv2, for comparison.",
+                "features": f"[1, {vision.num_patches}, {vision.hidden_size}]: CLIP's features before the projector, for comparison.",
             },
             facts=self.facts,
         )
@@ -274,7 +270,7 @@ class _Descriptions:
         llm = config.llm
         cache = f"[{llm.num_layers}, {llm.num_kv_heads}, {shape.positions}, {llm.head_dim}]: layers, heads, positions, width."
         return Description(
-            summary=f"MobileVLM V2's text decoder ({config.name}): prefill takes {shape.chunk} embeddings a call, decode one; "
+            summary=f"The text decoder of {config.name}: prefill takes {shape.chunk} embeddings a call, decode one; "
             "both keep the same KV cache.",
             license=self.license,
             features={

@@ -23,7 +23,7 @@ from mobilevlm_export.lower.coreml_layers import (
     linear,
     split_heads,
 )
-from mobilevlm_export.model.ldpv2 import LDPv2
+from mobilevlm_export.lower.coreml_projectors import project
 from mobilevlm_export.model.mobilevlm import VisionEncoder
 from mobilevlm_export.model.vision_encoder import CLIPVisionTower, VisionLayer
 
@@ -31,7 +31,7 @@ FUNCTION = "main"
 
 
 def vision_encoder_program(encoder: VisionEncoder, side: int, dtypes: tuple[str, str, str]) -> Program:
-    """The program for images of ``side`` × ``side`` pixels; ``dtypes`` of the tower, LDPv2 and the image embeddings.
+    """The program for images of ``side`` × ``side`` pixels; ``dtypes`` of the tower, the projector and the image embeddings.
 
     The input is an image, whose bytes Core ML passes as 0 … 255; they are normalized here, in float32.
     """
@@ -43,7 +43,7 @@ def vision_encoder_program(encoder: VisionEncoder, side: int, dtypes: tuple[str,
         scaled = mb.mul(x=function.inputs["image"], y=constants.floats("pixel_scale", 1 / (255 * std), "fp32"))
         images = cast(mb.add(x=scaled, y=constants.floats("pixel_shift", -mean / std, "fp32")), tower_type)
         features = _tower(constants, images, encoder.tower)
-        embeddings = cast(_ldpv2(constants, cast(features, projector_type), encoder.projector), output_type)
+        embeddings = cast(project(constants, cast(features, projector_type), encoder.projector), output_type)
         outputs = {"image_embeddings": embeddings, "features": features}
         function.set_outputs([mb.identity(x=output, name=name) for name, output in outputs.items()])
     shape, layout = (1, 3, side, side), ct.colorlayout.RGB
@@ -89,25 +89,3 @@ def _layer(constants: Constants, x: Any, layer: VisionLayer, name: str) -> Any:
     slope = constants.floats(f"{name}_mlp_slope", torch.as_tensor(layer.mlp.slope).view(-1), dtype_of(hidden))
     hidden = mb.mul(x=hidden, y=mb.sigmoid(x=mb.mul(x=hidden, y=slope)))  # QuickGELU
     return mb.add(x=x, y=linear(constants, hidden, layer.mlp.fc2, f"{name}_mlp_fc2"))
-
-
-def _ldpv2(constants: Constants, features: Any, projector: LDPv2) -> Any:
-    """Image embeddings [1, P / 4, D] of ``features`` [1, P, vision D]: the paper's three steps."""
-    dtype, grid = dtype_of(features), math.isqrt(features.shape[1])
-    x = mb.gelu(x=linear(constants, features, projector.fc1, "projector_fc1"), mode="EXACT")
-    x = linear(constants, x, projector.fc2, "projector_fc2")  # feature transformation
-    width = x.shape[2]
-    x = mb.reshape(x=mb.transpose(x=x, perm=[0, 2, 1]), shape=[1, width, grid, grid])
-    x = mb.avg_pool(x=x, kernel_sizes=[2, 2], strides=[2, 2], pad_type="valid")  # token reduction
-    peg = projector.peg
-    assert peg.bias is not None
-    positions = mb.conv(
-        x=x,
-        weight=constants.floats("projector_peg_weight", peg.weight, dtype),
-        bias=constants.floats("projector_peg_bias", peg.bias, dtype),
-        pad_type="custom",
-        pad=[1, 1, 1, 1],
-        groups=width,
-    )
-    x = mb.add(x=x, y=positions)  # positional information enhancement
-    return mb.transpose(x=mb.reshape(x=x, shape=[1, width, (grid // 2) ** 2]), perm=[0, 2, 1])

@@ -28,12 +28,13 @@ from mobilevlm_export.dependencies.torchao_private import is_quantized
 from mobilevlm_export.dependencies.xnnpack_private import lean_xnnpack, release_weights
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.files.atomic_file import atomic_file
-from mobilevlm_export.job import DEFAULT_MAX_PREFILL
+from mobilevlm_export.job import default_prefill
 from mobilevlm_export.lower.ambiguous_weights import require_distinct_weights
 from mobilevlm_export.lower.graph_checks import ExpectedMethod, MethodInfo, check_method
 from mobilevlm_export.lower.graph_passes import share_activation_quantization
 from mobilevlm_export.lower.modules import TextDecoderMethod, TokenEmbeddingMethod, VisionEncoderMethod
 from mobilevlm_export.lower.partitioner import LevelPartitioner
+from mobilevlm_export.lower.projector_modules import mean_linears
 from mobilevlm_export.lower.requirements import require_context, require_recipe, size_limit
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
@@ -78,7 +79,7 @@ def lower_executorch(
 ) -> ArtifactInfo:
     """Write ``model``, quantized with ``recipe``, to ``out_path`` as an ExecuTorch program for XNNPACK.
 
-    Defaults: a context of 1024 tokens and a prefill of 512, or the model's maximum if that is less. The model is not
+    Defaults: :func:`mobilevlm_export.job.default_context` and :func:`mobilevlm_export.job.default_prefill`. The model is not
     changed. ``out_path`` is written only if the whole program passes its checks.
 
     Raises:
@@ -126,7 +127,7 @@ def lower_executorch(
 
 def _lengths(model: MobileVLM, max_context: int | None, max_prefill: int | None) -> tuple[int, int]:
     context = require_context(model, max_context)
-    prefill = min(DEFAULT_MAX_PREFILL, context) if max_prefill is None else max_prefill
+    prefill = default_prefill(model.config, context) if max_prefill is None else max_prefill
     if not max(model.config.image_tokens, 2) <= prefill <= context:
         raise LoweringError(
             f"max_prefill: got {prefill}, expected at least the {model.config.image_tokens} tokens of an image and "
@@ -206,11 +207,12 @@ def _expectations(model: MobileVLM, recipe: Recipe) -> dict[str, ExpectedMethod]
     decoder, encoder = model.text_decoder, model.vision_encoder
     # In addition to the model's own linears: a mean for each norm, and a rotation for q and k.
     decoder_linears = _count_linears(decoder) + (2 * llm.num_layers + 1) + 2 * llm.num_layers
-    encoder_linears = _count_linears(encoder) + 2 * (2 * vision.num_run_layers + 1)
+    encoder_linears = _count_linears(encoder) + 2 * (2 * vision.num_run_layers + 1) + mean_linears(encoder.projector)
+    convolutions = sum(isinstance(module, nn.Conv2d) for module in encoder.modules())
     return {
         "vision_encoder": ExpectedMethod(
             outside={"_to_copy": 1},
-            delegated={"linear": encoder_linears, "convolution": 2, "bmm": 2 * vision.num_run_layers},
+            delegated={"linear": encoder_linears, "convolution": convolutions, "bmm": 2 * vision.num_run_layers},
             quantized_linears=_count_linears(encoder, quantized=True),
             max_delegate_bytes=size_limit(encoder),
         ),

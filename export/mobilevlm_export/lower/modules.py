@@ -17,52 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mobilevlm_export.config import LlamaConfig
-from mobilevlm_export.model.ldpv2 import LDPv2
-from mobilevlm_export.model.mobilellama import Attention, DecoderLayer, MobileLlama, RMSNorm, rope_tables
+from mobilevlm_export.lower.norm_modules import ExportLayerNorm, ExportRMSNorm, Means
+from mobilevlm_export.lower.projector_modules import export_projector
+from mobilevlm_export.model.mobilellama import Attention, DecoderLayer, MobileLlama, rope_tables
 from mobilevlm_export.model.mobilevlm import MobileVLM, VisionEncoder
 from mobilevlm_export.model.vision_encoder import VisionAttention, VisionLayer
-
-
-class Means(nn.Module):
-    """The mean over the last dimension as a linear, [..., D] → [..., 1]; a method shares one instance."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.row: Tensor
-        self.register_buffer("row", torch.full((1, size), 1 / size), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Average ``x`` [..., D]."""
-        return functional.linear(x, self.row)
-
-
-class ExportRMSNorm(nn.Module):
-    """RMSNorm with the weight of ``norm``."""
-
-    def __init__(self, norm: RMSNorm, means: Means) -> None:
-        super().__init__()
-        self.weight, self.means = norm.weight, means
-        self.eps: Tensor
-        self.register_buffer("eps", torch.tensor([norm.eps]), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize ``x`` [1, T, D]."""
-        return x * torch.rsqrt(self.means(x * x) + self.eps) * self.weight
-
-
-class ExportLayerNorm(nn.Module):
-    """LayerNorm with the weight and bias of ``norm``."""
-
-    def __init__(self, norm: nn.LayerNorm, means: Means) -> None:
-        super().__init__()
-        self.weight, self.bias, self.means = norm.weight, norm.bias, means
-        self.eps: Tensor
-        self.register_buffer("eps", torch.tensor([norm.eps]), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize ``x`` [1, P, D]."""
-        x = x - self.means(x)
-        return x * torch.rsqrt(self.means(x * x) + self.eps) * self.weight + self.bias
 
 
 class Rotation(nn.Module):
@@ -224,10 +183,11 @@ class VisionEncoderMethod(nn.Module):
         self.layers = nn.ModuleList(
             ExportVisionLayer(layer, means) for layer in tower.layers if isinstance(layer, VisionLayer)
         )
-        self.projector: LDPv2 = encoder.projector
+        patches = tower.embeddings.position_embedding.shape[0] - 1
+        self.projector = export_projector(encoder.projector, patches)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings [1, P / 4, D] and features [1, P, vision D] of ``pixels`` uint8 [1, 3, S, S]."""
+        """Embeddings [1, image tokens, D] and features [1, P, vision D] of ``pixels`` uint8 [1, 3, S, S]."""
         images = pixels.to(torch.float32) * self.scale + self.shift
         patches = self.patch_embedding(images).flatten(2).permute(0, 2, 1)  # [1, P, D]
         x = torch.cat([self.class_embedding.view(1, 1, -1), patches], dim=1) + self.position_embedding

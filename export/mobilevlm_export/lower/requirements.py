@@ -6,7 +6,7 @@ from torch import nn
 
 from mobilevlm_export.dependencies.torchao_private import is_quantized
 from mobilevlm_export.errors import LoweringError
-from mobilevlm_export.job import DEFAULT_MAX_CONTEXT
+from mobilevlm_export.job import default_context
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.quantize.apply import model_parts, quantizable
 from mobilevlm_export.quantize.recipe import Recipe
@@ -14,13 +14,13 @@ from mobilevlm_export.quantize.report import shipped_bytes
 
 
 def require_context(model: MobileVLM, max_context: int | None) -> int:
-    """The context in tokens: ``max_context``, by default 1024 or the model's maximum if that is less.
+    """The context in tokens: ``max_context``, by default :func:`mobilevlm_export.job.default_context`.
 
     Raises:
         LoweringError: the context is too short for an image, or longer than the model supports.
     """
     longest = model.config.llm.max_position_embeddings
-    context = min(DEFAULT_MAX_CONTEXT, longest) if max_context is None else max_context
+    context = default_context(model.config) if max_context is None else max_context
     if not model.config.image_tokens < context <= longest:
         raise LoweringError(
             f"max_context: got {context}, expected more than the {model.config.image_tokens} tokens of an image and "

@@ -1,4 +1,4 @@
-"""MobileVLM V2 in plain torch: vision encoder → LDPv2 → MobileLLaMA (arXiv 2402.03766, figure 2)."""
+"""The model in plain torch: vision encoder → projector → MobileLLaMA (arXiv 2402.03766, figure 2)."""
 
 from mobilevlm_export.model.mobilevlm import MobileVLM
 

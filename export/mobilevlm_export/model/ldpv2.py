@@ -10,7 +10,7 @@ import math
 
 from torch import Tensor, nn
 
-from mobilevlm_export.config import ProjectorConfig
+from mobilevlm_export.projector_config import ProjectorConfig
 
 
 class LDPv2(nn.Module):

@@ -1,6 +1,7 @@
-"""MobileVLM V2 composed: image → vision encoder → LDPv2 → embeddings among the text's → MobileLLaMA.
+"""The model composed: image → vision encoder → projector → embeddings among the text's → MobileLLaMA.
 
-Figure 2 of the paper. Letters: N images, P patches, T tokens, D the language model's width, V vocabulary.
+Figure 2 of the papers of MobileVLM and MobileVLM V2; LLaVA-1.5 has the same parts.
+Letters: N images, P patches, T tokens, D the language model's width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import PromptError
-from mobilevlm_export.model.ldpv2 import LDPv2
 from mobilevlm_export.model.mobilellama import MobileLlama
+from mobilevlm_export.model.projector import Projector, make_projector
 from mobilevlm_export.model.vision_encoder import CLIPVisionTower
 from mobilevlm_export.pixels import preprocess
 from mobilevlm_export.tokenizer import Tokenizer
@@ -23,14 +24,14 @@ Segment = Tensor | Image | str | Sequence[int]
 
 
 class VisionEncoder(nn.Module):
-    """Pixels to image embeddings: normalization, CLIP's tower, LDPv2."""
+    """Pixels to image embeddings: normalization, CLIP's tower, projector."""
 
     def __init__(self, config: MobileVLMConfig) -> None:
         super().__init__()
         self.mean = config.vision.image_mean
         self.std = config.vision.image_std
         self.tower = CLIPVisionTower(config.vision)
-        self.projector = LDPv2(config.projector)
+        self.projector: Projector = make_projector(config.projector)
 
     def normalized(self, pixels: Tensor) -> Tensor:
         """``pixels`` uint8 [N, 3, S, S] as the tower's input, of mean 0 and deviation 1 over CLIP's training images."""
@@ -45,8 +46,9 @@ class VisionEncoder(nn.Module):
         return features
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Image embeddings [N, P / 4, D] of ``pixels`` uint8 [N, 3, S, S]."""
-        return self.projector(self.features(pixels))
+        """Image embeddings [N, image tokens, D] of ``pixels`` uint8 [N, 3, S, S]."""
+        embeddings: Tensor = self.projector(self.features(pixels))
+        return embeddings
 
 
 class MobileVLM(nn.Module):
@@ -61,7 +63,7 @@ class MobileVLM(nn.Module):
         self.tokenizer: Tokenizer | None = None  # set by load_checkpoint
 
     def vision_features(self, pixels: Tensor) -> Tensor:
-        """CLIP's chosen features [N, P, vision width], before LDPv2, of ``pixels`` uint8 [N, 3, S, S]."""
+        """CLIP's chosen features [N, P, vision width], before the projector, of ``pixels`` uint8 [N, 3, S, S]."""
         return self.vision_encoder.features(pixels)
 
     def embed(self, segments: Sequence[Segment]) -> Tensor:

@@ -1,6 +1,6 @@
 """Collect the inputs of linears for GPTQ, along the data path of the calibration set's images and texts.
 
-They go through the tower, LDPv2 and the decoder one layer at a time, each after everything before it is quantized. So memory holds
+They go through the tower, the projector and the decoder one layer at a time, each after everything before it is quantized. So memory holds
 one layer in float32 and the states between two layers, and each layer is also fitted to the errors of those before it.
 
 Letters: N images or texts, T tokens, P patches, D width, K inputs of a linear.

@@ -24,7 +24,7 @@ _LAYERS = re.compile(r"([0-9]{1,4})-([0-9]{1,4})=([a-z0-9-]+)")
 
 @dataclass(frozen=True)
 class Recipe:
-    """A scheme for each part: ``llm`` is the decoder's layers, ``vision`` CLIP's tower, ``projector`` LDPv2.
+    """A scheme for each part: ``llm`` is the decoder's layers, ``vision`` CLIP's tower, ``projector`` what is between the two.
 
     ``llm_layers`` overrides ``llm`` for some of the decoder's layers: ``0-5=int8,18-23=int8``, with inclusive ranges.
     """

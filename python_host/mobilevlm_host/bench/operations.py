@@ -8,8 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import nn
+
 from mobilevlm_export.bundle.manifest import Manifest
 from mobilevlm_export.config import LlamaConfig, MobileVLMConfig
+from mobilevlm_export.model.projector import make_projector
 
 _CACHED_BYTES = 4  # per number in ExecuTorch's KV cache
 
@@ -28,7 +32,7 @@ class Work:
 
 
 def vision_encoder_work(manifest: Manifest) -> Work:
-    """The work for one image: CLIP's tower (the layers that are run) and LDPv2."""
+    """The work for one image: CLIP's tower (the layers that are run) and the projector."""
     ops = vision_encoder_ops(manifest.config)
     return Work(ops.linear_ops, ops.float_ops, _weights(manifest, "vision_encoder"))
 
@@ -42,14 +46,31 @@ def text_decoder_work(manifest: Manifest, tokens: int, before: int) -> Work:
 
 def vision_encoder_ops(config: MobileVLMConfig) -> Work:
     """Like :func:`vision_encoder_work`, without bytes."""
-    vision, width = config.vision, config.llm.hidden_size
+    vision = config.vision
     patches, tokens, side = vision.num_patches, vision.num_patches + 1, vision.hidden_size
     layer = 4 * side * side + 2 * side * vision.intermediate_size  # q, k, v, out; fc1, fc2
-    linear = vision.num_run_layers * tokens * layer + patches * (side * width + width * width)
+    linears, convolutions = _projector_products(config)
+    linear = vision.num_run_layers * tokens * layer + linears
     attention = vision.num_run_layers * 2 * tokens * tokens * side
     patch_embedding = patches * 3 * vision.patch_size**2 * side
-    depthwise = 9 * config.image_tokens * width
-    return Work(2 * linear, 2 * (attention + patch_embedding + depthwise))
+    return Work(2 * linear, 2 * (attention + patch_embedding + convolutions))
+
+
+def _projector_products(config: MobileVLMConfig) -> tuple[int, int]:
+    """The multiplications of linears and of convolutions for one image, counted in a projector that has no weights."""
+    with torch.device("meta"):
+        projector = make_projector(config.projector)
+        features = torch.empty(1, config.vision.num_patches, config.vision.hidden_size)
+    counts = {nn.Linear: 0, nn.Conv2d: 0}
+
+    def count(module: nn.Module, _: object, output: torch.Tensor) -> None:
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            counts[type(module)] += output.numel() * module.weight[0].numel()
+
+    for module in projector.modules():
+        module.register_forward_hook(count)
+    projector(features)
+    return counts[nn.Linear], counts[nn.Conv2d]
 
 
 def text_decoder_ops(config: LlamaConfig, tokens: int, before: int) -> Work:
@@ -73,6 +94,6 @@ def per_prefilled_token(config: MobileVLMConfig) -> int:
 
 
 def per_image(config: MobileVLMConfig) -> int:
-    """For one image, in the tower's layers that run, with attention, and in LDPv2."""
+    """For one image, in the tower's layers that run, with attention, and in the projector."""
     work = vision_encoder_ops(config)
     return work.linear_ops + work.float_ops

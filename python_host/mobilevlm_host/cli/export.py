@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     "--lm-head", type=click.Choice(KNOBS["lm_head"]), help="The decoder's last linear. [default: follows --llm]"
 )
 @click.option("--vision", type=click.Choice(KNOBS["vision"]), help="The vision tower's weights.")
-@click.option("--projector", type=click.Choice(KNOBS["projector"]), help="LDPv2's weights.")
+@click.option("--projector", type=click.Choice(KNOBS["projector"]), help="The projector's weights.")
 @click.option("--embedding", type=click.Choice(KNOBS["embedding"]), help="The token embedding's weights.")
 @click.option("--max-context", type=click.IntRange(min=64), help="Longest conversation in tokens. [default: 1024]")
 @click.option(

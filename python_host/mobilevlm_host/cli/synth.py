@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 
 from mobilevlm_export.checkpoint.outlier_places import EQUIVALENT, PLACES, STRENGTH
+from mobilevlm_export.config import PRESETS
 from mobilevlm_host.terminal.command import examples
 from mobilevlm_host.terminal.output import drawn_progress
-
-_SIZES = ("1.7b", "3b", "7b")
 
 
 @click.command(
@@ -39,7 +38,8 @@ _SIZES = ("1.7b", "3b", "7b")
 def synth(size: str, output: Path, seed: int, outliers: float | None, places: str) -> None:
     """Write a checkpoint for tests and measurements without real weights.
 
-    SIZE is 1.7b, 3b or 7b, for random weights of full size. Or it is a checkpoint (a folder, a model id, or "demo"), of which
+    SIZE is 1.7b, 3b or 7b (MobileVLM V2), v1-1.7b or v1-3b (the first MobileVLM) or llava-1.5-7b, for random weights of full
+    size. Or it is a checkpoint (a folder, a model id, or "demo"), of which
     --outliers writes a copy: it computes the same, and is as hard to quantize as a trained model.
     """
     from mobilevlm_export.checkpoint.outliers import copy_with_outliers
@@ -47,15 +47,17 @@ def synth(size: str, output: Path, seed: int, outliers: float | None, places: st
     from mobilevlm_export.checkpoint.synth import synth_checkpoint
 
     chosen = tuple(place.strip() for place in places.split(","))
-    if size not in _SIZES and outliers is None:
-        raise click.UsageError(f"SIZE: got {size!r:.60}, expected {', '.join(_SIZES)}, or a checkpoint with --outliers")
+    if size not in PRESETS and outliers is None:
+        raise click.UsageError(
+            f"SIZE: got {size!r:.60}, expected {', '.join(PRESETS)}, or a checkpoint with --outliers"
+        )
     with drawn_progress() as progress:
-        if size in _SIZES:
+        if size in PRESETS:
             synth_checkpoint(size, output, seed=seed, outliers=outliers, places=chosen, progress=progress)
         else:
             assert outliers is not None
             copy_with_outliers(
                 resolve_checkpoint(size, progress), output, outliers, chosen, seed=seed, progress=progress
             )
-    made = f"{size} with random weights; its answers are noise" if size in _SIZES else f"a copy of {size}"
+    made = f"{size} with random weights; its answers are noise" if size in PRESETS else f"a copy of {size}"
     click.echo(f"Wrote {output}: {made}" + (f"; outliers of {outliers:g} in {', '.join(chosen)}" if outliers else ""))

@@ -31,7 +31,7 @@ _WIDEST_DB = 40.0  # the most room that the chart of stages shows
 COMPARED = {
     "pixels": "preprocessing with the checkpoint's config and with the manifest",
     "vision_encoder": "CLIP's features",
-    "projector": "LDPv2 over the bundle's own features",
+    "projector": "the projector over the bundle's own features",
     "token_ids": "SentencePiece and tokenizer.json, with the manifest's prompt",
     "token_embedding": "the rows of the prompt's tokens",
     "prefill": "logits after the prompt, fed the fp32 embeddings",

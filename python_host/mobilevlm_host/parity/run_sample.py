@@ -1,7 +1,7 @@
 """Run one sample through the fp32 model and a bundle, and compare them stage by stage.
 
-Every stage is fed the fp32 model's input, so that a fault shows where it is and not in all later stages. LDPv2 runs in
-one method with the tower: its reference is the fp32 LDPv2 over the features that the bundle itself computed. Decoding
+Every stage is fed the fp32 model's input, so that a fault shows where it is and not in all later stages. The projector runs in
+one method with the tower: its reference is the fp32 projector over the features that the bundle itself computed. Decoding
 is also compared with the bundle's own prefill: a position off by one, or a lost cache write, can hide in the noise of
 quantization, but not there.
 """

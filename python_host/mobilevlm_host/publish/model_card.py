@@ -20,7 +20,7 @@ from mobilevlm_host.publish.results import Results
 
 PARTS = {
     "vision": "vision encoder",
-    "projector": "projector (LDPv2)",
+    "projector": "projector",
     "embedding": "token embedding",
     "llm": "text decoder",
     "lm_head": "`lm_head`",
@@ -92,6 +92,8 @@ def make_card(manifest: Manifest, facts: CardFacts, results: Results) -> str:
         context=manifest.max_context,
         image_tokens=values["image"]["tokens"],
         image_size=values["image"]["size"],
+        projector=manifest.config.projector.kind.name,
+        decoder="Vicuna" if manifest.config.model_type == "llava_llama" else "MobileLLaMA",
         parity=results.parity,
         stages=list(_stages(results.parity)) if results.parity else [],
         evaluations=[_evaluation(each) for each in results.evaluations],

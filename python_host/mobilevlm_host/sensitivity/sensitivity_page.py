@@ -66,7 +66,7 @@ def _outlier_chart(what: str, outliers: Sequence[Outliers], ratio: Callable[[Rat
 
 def _short(place: str) -> str:
     """``vision.layers.3.mlp.fc1`` → ``vision 3``."""
-    part, *inside = place.replace("projector", "LDPv2").split(".")
+    part, *inside = place.split(".")
     return f"{part} {inside[1]}" if inside[:1] == ["layers"] else part
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import TINY, random_model
-from transformers import CLIPVisionConfig, CLIPVisionModel
+from tiny import PROJECTORS, TINY, random_model
+from transformers import CLIPVisionConfig, CLIPVisionModel, LlavaForConditionalGeneration
+from transformers import LlamaConfig as HFLlamaConfig
+from transformers import LlavaConfig as HFLlavaConfig
 
 from mobilevlm_export.checkpoint.key_map import TOWER
 from mobilevlm_export.checkpoint.load import checkpoint_sha256, load_checkpoint
@@ -56,6 +59,67 @@ def test_every_form_loads_to_the_same_numbers(
     assert len(list(folder.glob("*.index.json"))) == (1 if shard else 0)
 
 
+@pytest.mark.parametrize("projector_type", [*PROJECTORS, "mlp3x_gelu"])
+def test_every_projector_is_saved_and_loaded(tmp_path: Path, tiny_tokenizer_model: Path, projector_type: str) -> None:
+    model, folder = random_model(projector_type=projector_type), tmp_path / "model"
+    save_checkpoint(model, folder, tokenizer_model=tiny_tokenizer_model, dtype=torch.float32)
+    loaded = load_checkpoint(folder)
+    assert loaded.config == model.config
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("prefix", ["old", "new"])
+def test_transformers_llava_computes_the_same(tmp_path: Path, tiny_tokenizer_model: Path, prefix: str) -> None:
+    """The folder is as transformers saves it, with the names of versions 4 and 5."""
+    sizes = TINY.vision
+    tower = CLIPVisionConfig(
+        image_size=sizes.image_size, patch_size=sizes.patch_size, hidden_size=sizes.hidden_size,
+        intermediate_size=sizes.intermediate_size, num_hidden_layers=sizes.num_layers, num_attention_heads=sizes.num_heads,
+    )  # fmt: skip
+    text = HFLlamaConfig(
+        vocab_size=TINY.llm.vocab_size, hidden_size=96, intermediate_size=192, num_hidden_layers=2, num_attention_heads=3,
+        max_position_embeddings=256, rms_norm_eps=1e-6,
+    )  # fmt: skip
+    image_token = TINY.llm.vocab_size - 1
+    torch.manual_seed(0)
+    theirs = LlavaForConditionalGeneration(
+        HFLlavaConfig(vision_config=tower, text_config=text, image_token_index=image_token)
+    ).eval()
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    folder = tmp_path / "llava"
+    theirs.save_pretrained(folder)
+    shutil.copyfile(tiny_tokenizer_model, folder / "tokenizer.model")
+    tensors = load_file(folder / "model.safetensors")
+    renamed = {}
+    for key, tensor in tensors.items():
+        old = key.replace("model.language_model.", "language_model.model.")
+        old = old.removeprefix("model.") if "vision_tower" in old or "multi_modal_projector" in old else old
+        old = "language_model." + old if old.startswith("lm_head") else old
+        new = old.replace("language_model.model.", "model.language_model.").replace("language_model.lm_head", "lm_head")
+        new = "model." + new if "vision_tower" in old or "multi_modal_projector" in old else new
+        renamed[{"old": old, "new": new}[prefix]] = tensor
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    twice = renamed | {"model.norm.weight": torch.ones(96), "lm_head.weight": torch.ones(TINY.llm.vocab_size, 96)}
+    ours = load_checkpoint(folder)
+    save_file(twice, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="missing "):
+        load_checkpoint(folder)
+    pixels = torch.randint(0, 256, (3, 56, 56), dtype=torch.uint8)
+    count = ours.config.image_tokens
+    assert count == 16
+    with torch.no_grad():
+        logits = ours.text_decoder(ours.embed([[1, 9, 200], pixels, [30, 31, 32]]))
+        ids = torch.tensor([[1, 9, 200, *[image_token] * count, 30, 31, 32]])
+        expected = theirs(
+            input_ids=ids,
+            pixel_values=ours.vision_encoder.normalized(pixels[None]),
+            attention_mask=torch.ones_like(ids),
+        ).logits
+    assert (logits - expected).abs().max() <= 2e-4
+
+
 def test_a_legacy_bin_and_old_buffers(saved: Path) -> None:
     tensors = load_file(saved / "model.safetensors")
     tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(16)
@@ -94,7 +158,7 @@ def test_unused_tower_layers_are_written_but_not_read(saved: Path) -> None:
     ("changes", "message"),
     [
         ({"model__norm__weight": None}, "missing model.norm.weight"),
-        ({"model__extra": torch.ones(2, 3)}, "got keys that MobileVLM V2 doesn't have: model.extra [2, 3]"),
+        ({"model__extra": torch.ones(2, 3)}, "got keys that the model in config.json doesn't have: model.extra [2, 3]"),
         ({"model__norm__weight": torch.ones(7)}, "model.norm.weight: got shape [7], expected [96]"),
         ({"model__norm__weight": torch.full((96,), torch.nan)}, "model.norm.weight: got values that are not finite"),
         (

@@ -54,10 +54,11 @@ def test_a_model_id_is_downloaded_once_and_only_what_is_needed(hub: Hub, tmp_pat
         "README.md": b"#",
         "sub/model.safetensors": b"other",
         "sub/config.json": b"{}",
+        "chat_template.jinja": b"{{ 'ASSISTANT:' }}",
     }
     folder = hub.resolve(tmp_path)
     assert load_checkpoint(folder).config.llm.hidden_size == 96
-    assert set(hub.asked) == {*SMALL, "model.safetensors"}
+    assert set(hub.asked) == {*SMALL, "chat_template.jinja", "model.safetensors"}
     assert hub.resolve(tmp_path) == folder
     assert hub.asked == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TINY
+from tiny import PROJECTORS, TINY, tiny_config
 
 from mobilevlm_export.checkpoint import synth
 from mobilevlm_export.checkpoint.load import load_checkpoint
@@ -31,6 +31,17 @@ def test_it_loads_and_every_tensor_has_its_own_values(tmp_path: Path, monkeypatc
     synth_checkpoint(TINY, tmp_path / "b", seed=1)
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+@pytest.mark.parametrize("projector_type", PROJECTORS)
+def test_every_projector_gives_finite_embeddings_of_usual_size(tmp_path: Path, projector_type: str) -> None:
+    synth_checkpoint(tiny_config(projector_type), tmp_path / "a")
+    model = load_checkpoint(tmp_path / "a")
+    assert model.config == tiny_config(projector_type)
+    pixels = torch.randint(0, 256, (1, 3, 56, 56), dtype=torch.uint8)
+    embeddings = model.vision_encoder(pixels)
+    assert embeddings.shape == (1, model.config.image_tokens, 96)
+    assert 0.01 < float(embeddings.std()) < 10
 
 
 def test_the_tokenizer_is_llamas_kind_and_size(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_metadata_for_xcode_is_complete(int4: Lowered) -> None:
         metadata = description.metadata
         assert (metadata.author, metadata.versionString) == ("mobilevlm-kit", __version__)
         assert "licence" in metadata.license
-        assert "MobileVLM V2" in metadata.shortDescription
+        assert "of tiny: " in metadata.shortDescription
         facts = dict(metadata.userDefined)
         assert facts["org.mobilevlm.recipe"] == "int4"
         assert facts["org.mobilevlm.recipe.embedding"] == "int8"

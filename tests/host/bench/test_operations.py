@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tiny import TINY, random_model
+from tiny import PROJECTORS, TINY, random_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from mobilevlm_export.bundle.read import Bundle
@@ -31,11 +31,12 @@ def _split(counted: dict[str, int]) -> tuple[int, int]:
     return linear, sum(counted.values())
 
 
-def test_the_vision_encoders_operations() -> None:
-    model = random_model()
+@pytest.mark.parametrize("projector_type", PROJECTORS)
+def test_the_vision_encoders_operations(projector_type: str) -> None:
+    model = random_model(projector_type=projector_type)
     pixels = torch.zeros(1, 3, 56, 56, dtype=torch.uint8)
     linear, others = _split(_counted(lambda: model.vision_encoder(pixels)))
-    found = vision_encoder_ops(TINY)
+    found = vision_encoder_ops(model.config)
     assert (found.linear_ops, found.float_ops) == (linear, others)
 
 

@@ -64,7 +64,7 @@ def test_synth_copies_a_checkpoint_with_outliers(tmp_path: Path) -> None:
     assert done.stdout == f"Wrote {tmp_path / 'loud'}: a copy of demo; outliers of 50 in norm, mlp\n"
     refused = _run("synth", "demo", "-o", tmp_path / "other")
     assert refused.exit_code == 2
-    assert "expected 1.7b, 3b, 7b, or a checkpoint with --outliers" in refused.stderr
+    assert "expected 1.7b, 3b, 7b, v1-1.7b, v1-3b, llava-1.5-7b, or a checkpoint with --outliers" in refused.stderr
 
 
 def test_ask_json_is_one_object(tiny_bundle: Bundle, picture: Path) -> None:

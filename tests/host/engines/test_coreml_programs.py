@@ -110,6 +110,17 @@ def embeds_of(model: MobileVLM, tokens: int) -> Tensor:
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("recipe", ["fp32", "int8"])
+@pytest.mark.parametrize("projector_type", ["ldpnet", "mlp2x_gelu", "linear"])
+def test_the_vision_encoder_equals_the_model_with_every_projector(
+    tmp_path: Path, projector_type: str, recipe: str
+) -> None:
+    test_the_vision_encoder_equals_the_model(
+        lower(random_model(projector_type=projector_type), RECIPES[recipe], tmp_path)
+    )
+
+
+@torch.inference_mode()
 def test_the_vision_encoder_equals_the_model(lowered: Lowered) -> None:
     pixels = torch.randint(0, 256, (1, 3, 56, 56), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     picture = pixels[0].permute(1, 2, 0).numpy()

@@ -9,14 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+from tiny import random_model
 
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.quantize.apply import quantize
 from mobilevlm_export.quantize.recipe import KNOBS, RECIPES, Recipe
 from mobilevlm_export.quantize.report import shipped_bytes
+from mobilevlm_export.tokenizer import Tokenizer
+from mobilevlm_host.parity.run_sample import Sample
 from mobilevlm_host.sensitivity.cautions import cautions
 from mobilevlm_host.sensitivity.components import STOCK, Components, components, covering, recipe_of
 from mobilevlm_host.sensitivity.data_path import Asked, DataPath
+from mobilevlm_host.sensitivity.fp32_answers import Fp32Answers, asked
 from mobilevlm_host.sensitivity.part_costs import Cost, Measurement, Sensitivity
 from mobilevlm_host.sensitivity.results_file import ResultsFile
 
@@ -49,6 +54,25 @@ def test_every_scheme_of_every_knob_is_made() -> None:
 def test_layer_groups() -> None:
     assert list(components(2)) == ["vision", "projector", "embedding", "llm 0-0", "llm 1-1", "lm_head"]
     assert list(components(24))[3:-1] == ["llm 0-5", "llm 6-11", "llm 12-17", "llm 18-23"]
+
+
+@pytest.mark.parametrize(
+    ("projector_type", "place"), [("ldpnet", "projector.mix.project"), ("mlp2x_gelu", "projector.linears.1")]
+)
+def test_other_projectors_are_measured_too(
+    tmp_path: Path, tiny_checkpoint: Path, projector_type: str, place: str
+) -> None:
+    model, tokenizer = random_model(projector_type=projector_type), Tokenizer(tiny_checkpoint / "tokenizer.model")
+    sample = Sample("red", Image.new("RGB", (80, 60), "red"), "What is this?")
+    [answer] = Fp32Answers(model, tokenizer).ask([sample])
+    parts = Components(model, lambda copied, recipe: quantize(copied, recipe))
+    results = ResultsFile(tmp_path / "a.json")
+    found = Measurement(parts, [asked(model, tokenizer, sample, answer)], results).sensitivity()
+    cost = by_name(found)["projector", "int8"]
+    assert 0.99 < cost.cosine < 1
+    linears = [module for module in model.vision_encoder.projector.modules() if isinstance(module, torch.nn.Linear)]
+    assert cost.bytes_saved == sum(3 * each.weight.numel() - 4 * each.out_features for each in linears)
+    assert place in {each.place for each in found.outliers}
 
 
 @torch.inference_mode()

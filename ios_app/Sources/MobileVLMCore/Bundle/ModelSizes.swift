@@ -6,7 +6,7 @@ public struct ModelSizes: Sendable, Equatable {
     public let hiddenSize: Int
     /// Side of the vision encoder's square, in pixels.
     public let imageSize: Int
-    /// Tokens of an image in the prompt: LDPv2 pools the patch grid two by two.
+    /// Tokens of an image in the prompt: one for each patch, or for two by two if the projector pools them.
     public let imageTokens: Int
 }
 
@@ -41,7 +41,7 @@ struct ModelConfig: Decodable {
     let image_aspect_ratio: String?
     let vision_config: Tower
 
-    /// - Throws: `BundleError` for a size that no MobileVLM V2 has; errors refer to the manifest as `name`.
+    /// - Throws: `BundleError` for a size that no supported model has; errors refer to the manifest as `name`.
     func checked(name: String) throws(BundleError) -> ModelSizes {
         func require(_ isGood: Bool, _ key: String, _ got: Any, _ expected: String) throws(BundleError) {
             if !isGood { throw BundleError("\(name): model.\(key): got \(got), expected \(expected)") }
@@ -69,23 +69,35 @@ struct ModelConfig: Decodable {
             try require((0..<vocab_size).contains(id), key, id, "an id below \(vocab_size)")
         }
         for (key, got, published) in [
-            ("mm_projector_type", mm_projector_type, "ldpnetv2"),
             ("mm_vision_select_feature", mm_vision_select_feature ?? "patch", "patch"),
             ("image_aspect_ratio", image_aspect_ratio ?? "pad", "pad"),
             ("hidden_act", hidden_act ?? "silu", "silu"),
             ("vision_config.hidden_act", tower.hidden_act ?? "quick_gelu", "quick_gelu"),
         ] {
-            try require(got == published, key, "'\(got)'", "'\(published)' (MobileVLM V2)")
+            try require(got == published, key, "'\(got)'", "'\(published)'")
         }
-        try require(rope_scaling == nil, "rope_scaling", "a value", "none (MobileVLM V2)")
+        try require(rope_scaling == nil, "rope_scaling", "a value", "none")
+        guard let pools = Self.pooledPatches(mm_projector_type) else {
+            throw BundleError(
+                "\(name): model.mm_projector_type: got '\(mm_projector_type)', expected ldpnetv2, ldpnet, linear or mlp2x_gelu")
+        }
         try require(
-            side % (2 * patch) == 0, "vision_config.image_size", side,
-            "a multiple of \(2 * patch), because LDPv2 pools two patches")
+            side.isMultiple(of: pools * patch), "vision_config.image_size", side,
+            "a multiple of \(pools * patch): of \(pools) patches of \(patch), which the projector pools along a side")
         try require(width % towerHeads == 0, "vision_config.hidden_size", width, "a multiple of \(towerHeads) heads")
         let select = mm_vision_select_layer ?? -2
         let run = select < 0 ? layers + 1 + select : select
         try require((1...layers).contains(run), "mm_vision_select_layer", select, "a hidden state of \(layers) layers")
-        let pooled = side / patch / 2
+        let pooled = side / patch / pools
         return ModelSizes(vocabSize: vocab_size, hiddenSize: hidden_size, imageSize: side, imageTokens: pooled * pooled)
+    }
+
+    /// Patches along a side of the image that become one token, by the published type of projector.
+    private static func pooledPatches(_ projector: String) -> Int? {
+        switch projector {
+        case "ldpnetv2", "ldpnet": 2
+        case "linear": 1
+        default: (1...9).contains { projector == "mlp\($0)x_gelu" } ? 1 : nil
+        }
     }
 }

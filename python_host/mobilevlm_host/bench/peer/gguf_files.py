@@ -86,7 +86,7 @@ def write_language_model(checkpoint: Path, path: Path, progress: Progress = sile
 
     Raises:
         CheckpointError: a weight or the tokenizer is missing or damaged.
-        ConfigError: ``config.json`` is not of a MobileVLM V2.
+        ConfigError: ``config.json`` is malformed or of a model that the kit doesn't support.
     """
     config, weights = read_config(checkpoint), open_weights(checkpoint)
     llm = config.llm
@@ -119,11 +119,15 @@ def write_projector(
     are also in the file.
 
     Raises:
-        CheckpointError: a weight is missing or damaged.
-        ConfigError: ``config.json`` is not of a MobileVLM V2.
+        CheckpointError: a weight is missing or damaged, or the projector isn't LDPv2.
+        ConfigError: ``config.json`` is malformed or of a model that the kit doesn't support.
     """
-    config, weights = read_config(checkpoint), open_weights(checkpoint)
-    vision = config.vision
+    config = read_config(checkpoint)
+    if (kind := config.projector.kind.name) != "LDPv2":
+        raise CheckpointError(
+            f"{checkpoint}: got the projector {kind}, expected LDPv2, the only one that is compared with llama.cpp"
+        )
+    weights, vision = open_weights(checkpoint), config.vision
     entries = {name: _Entry(key, _vision_kind(name, linears)) for key, name in _vision_names(config).items()}
     with atomic_file(path) as temporary:
         writer = GGUFWriter(temporary, "clip")

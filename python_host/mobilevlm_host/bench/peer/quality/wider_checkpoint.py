@@ -18,6 +18,7 @@ from torch import Generator, Tensor, nn
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import ConfigError
+from mobilevlm_export.model.ldpv2 import LDPv2
 from mobilevlm_export.model.mobilellama import Attention, DecoderLayer
 from mobilevlm_export.model.mobilevlm import MobileVLM
 
@@ -53,7 +54,7 @@ def widened(model: MobileVLM, seed: int = 0) -> MobileVLM:
     """A model with the logits of ``model``, to float32's precision, whose decoder's matrices have rows of multiples of 256.
 
     Raises:
-        ConfigError: its heads share keys and values, or have a width that doesn't divide 256.
+        ConfigError: its heads share keys and values, or have a width that doesn't divide 256, or its projector isn't LDPv2.
     """
     old, config = model.config.llm, wide_config(model.config)
     llm = config.llm
@@ -69,6 +70,8 @@ def widened(model: MobileVLM, seed: int = 0) -> MobileVLM:
     wide.vision_encoder.tower.load_state_dict(model.vision_encoder.tower.state_dict())
     _set(wide.token_embedding, stream.columns(_of(model.token_embedding)))
     ldpv2, wide_ldpv2 = model.vision_encoder.projector, wide.vision_encoder.projector
+    if not isinstance(ldpv2, LDPv2) or not isinstance(wide_ldpv2, LDPv2):
+        raise ConfigError(f"projector: got {model.config.projector.kind.name}, expected LDPv2")
     _set(wide_ldpv2.fc1, _of(ldpv2.fc1)[features.source], _bias(ldpv2.fc1)[features.source])
     _set(wide_ldpv2.fc2, stream.rows(features.columns(_of(ldpv2.fc2))), stream.rows(_bias(ldpv2.fc2)))
     _set(wide_ldpv2.peg, _of(ldpv2.peg)[stream.source], stream.rows(_bias(ldpv2.peg)))

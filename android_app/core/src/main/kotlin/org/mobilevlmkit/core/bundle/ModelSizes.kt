@@ -8,7 +8,7 @@ import org.mobilevlmkit.core.json.JsonFields
  * @property vocabSize tokens of the vocabulary
  * @property hiddenSize width of a token's embedding
  * @property imageSize side of the vision encoder's square, in pixels
- * @property imageTokens tokens of an image in the prompt: LDPv2 pools the patch grid two by two
+ * @property imageTokens tokens of an image in the prompt: one for each patch, or for two by two if the projector pools them
  */
 data class ModelSizes(val name: String, val vocabSize: Int, val hiddenSize: Int, val imageSize: Int, val imageTokens: Int) {
     companion object {
@@ -29,16 +29,19 @@ data class ModelSizes(val name: String, val vocabSize: Int, val hiddenSize: Int,
                 llm.require(id in 0 until vocabSize, key.first, id, "an id below $vocabSize")
             }
             mapOf(
-                "mm_projector_type" to "ldpnetv2",
                 "mm_vision_select_feature" to "patch",
                 "image_aspect_ratio" to "pad",
                 "hidden_act" to "silu",
             ).forEach { (key, published) ->
-                val absent = if (key == "mm_projector_type") null else published
-                val got = if (key in model) model[key] else absent
-                llm.require(got == published, key, got, "'$published' (MobileVLM V2)")
+                val got = if (key in model) model[key] else published
+                llm.require(got == published, key, got, "'$published'")
             }
-            llm.require(model["rope_scaling"] == null, "rope_scaling", model["rope_scaling"], "none (MobileVLM V2)")
+            llm.require(model["rope_scaling"] == null, "rope_scaling", model["rope_scaling"], "none")
+            val projector = model["mm_projector_type"]
+            val pools = pooledPatches(projector)
+                ?: throw fail(
+                    "mm_projector_type: got ${JsonFields.shown(projector, 60)}, expected ${PROJECTORS.keys.joinToString()} or mlp2x_gelu",
+                )
 
             val tower = model["vision_config"] as? Map<*, *>
                 ?: throw fail(
@@ -52,10 +55,10 @@ data class ModelSizes(val name: String, val vocabSize: Int, val hiddenSize: Int,
             val layers = vision.positive("num_hidden_layers", 12)
             vision.positive("intermediate_size", 3072)
             vision.require(
-                imageSize % (2L * patchSize) == 0L,
+                imageSize % (pools.toLong() * patchSize) == 0L,
                 "image_size",
                 imageSize,
-                "a multiple of twice the patch size ($patchSize), because LDPv2 pools the patch grid by two",
+                "a multiple of ${pools.toLong() * patchSize}: of $pools patches of $patchSize, which the projector pools along a side",
             )
             vision.require(towerWidth % towerHeads == 0, "vision_config.hidden_size", towerWidth, "a multiple of $towerHeads heads")
             val select = llm.whole("mm_vision_select_layer", -2)
@@ -64,9 +67,16 @@ data class ModelSizes(val name: String, val vocabSize: Int, val hiddenSize: Int,
             val activation = tower["hidden_act"] ?: "quick_gelu"
             vision.require(activation == "quick_gelu", "vision_config.hidden_act", activation, "'quick_gelu' (OpenAI's CLIP)")
 
-            val pooled = imageSize / patchSize / 2
-            return ModelSizes(model["_name_or_path"] as? String ?: "", vocabSize, hiddenSize, imageSize, pooled * pooled)
+            val side = imageSize / patchSize / pools
+            return ModelSizes(model["_name_or_path"] as? String ?: "", vocabSize, hiddenSize, imageSize, side * side)
         }
+
+        /** Patches along a side of the image that become one token, by the published type of projector. */
+        private val PROJECTORS = mapOf("ldpnetv2" to 2, "ldpnet" to 2, "linear" to 1)
+        private val MLP = Regex("mlp[1-9]x_gelu")
+
+        private fun pooledPatches(projector: Any?): Int? =
+            if (projector is String && MLP.matches(projector)) 1 else PROJECTORS[projector as? String ?: ""]
     }
 
     private class Sizes(val values: Map<*, *>, val fail: (String) -> Exception) {
