@@ -72,6 +72,7 @@ def _fetched(url: str, may_fetch: bool) -> bytes:
         with opener.open(url, timeout=_FETCH_S) as response:
             data = _read(response)
     except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
         raise refused(_PARAM, f"got status {error.code} from the picture's server", "invalid_image_url") from None
     except (OSError, HTTPException, ValueError):
         raise refused(_PARAM, "the picture's server can't be reached or doesn't answer", "invalid_image_url") from None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from PIL import Image
 
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.pixels import preprocess
+from mobilevlm_host.serve import request_image
 from mobilevlm_host.serve.api_error import ApiError
 from mobilevlm_host.serve.request_image import read_pixels
 
@@ -57,7 +60,7 @@ class _Pictures(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/elsewhere":
             self.send_response(302)
-            self.send_header("Location", "file:///etc/passwd")
+            self.send_header("Location", "/a.png")
             self.end_headers()
             return
         self.send_response(200 if self.path == "/a.png" else 404)
@@ -68,7 +71,7 @@ class _Pictures(BaseHTTPRequestHandler):
         pass
 
 
-def test_pictures_are_fetched_only_if_allowed(tmp_path: Path) -> None:
+def test_pictures_are_fetched_only_if_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     with HTTPServer(("127.0.0.1", 0), _Pictures) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
@@ -77,6 +80,23 @@ def test_pictures_are_fetched_only_if_allowed(tmp_path: Path) -> None:
             assert torch.equal(read_pixels(f"{address}/a.png", TINY, may_fetch=True), preprocess(picture(), TINY))
             assert "status 404" in _refusal(f"{address}/b.png", may_fetch=True)
             assert "status 302" in _refusal(f"{address}/elsewhere", may_fetch=True)
+            monkeypatch.setattr(request_image, "_MOST_FETCHED", 100)
+            assert "got more than 100 bytes" in _refusal(f"{address}/a.png", may_fetch=True)
         finally:
             server.shutdown()
     assert "can't be reached" in _refusal("http://127.0.0.1:9/a.png", may_fetch=True)
+
+
+class _Slow:
+    """A response whose body doesn't end."""
+
+    def read1(self, most: int) -> bytes:
+        time.sleep(0.01)
+        return b"x"
+
+
+def test_a_picture_that_comes_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_image, "_FETCH_S", 0.1)
+    monkeypatch.setattr(request_image, "_MOST_FETCHED", 1000)
+    with pytest.raises(TimeoutError):
+        request_image._read(cast(HTTPResponse, _Slow()))
