@@ -78,6 +78,11 @@ class LmmsEvalModel(lmms):  # type: ignore[misc]
             f"{requests[0].task_name}: got the output type generate_until_multi_round, expected generate_until"
         )
 
+    def clean(self) -> None:
+        """Free the engine, and close the bundle: lmms-eval calls it when all tasks are answered."""
+        self._opened.close()
+        super().clean()
+
     def _picture(self, request: Instance) -> Image.Image:
         """The picture of ``request``, decoded again each time: a benchmark's don't fit the memory."""
         _, _, doc_to_visual, doc_id, task, split = request.args

@@ -20,7 +20,7 @@ from repository import ROOT
 from scripted_model import served_on_a_port
 
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.errors import EvaluateError
+from mobilevlm_export.errors import EvaluateError, RunnerError
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.evaluate.demo_questions import load
 from mobilevlm_host.evaluate.run_benchmark import answer_here, run
@@ -93,6 +93,9 @@ class _Plain:
 
     task_dict: dict[str, Any]
 
+    def clean(self) -> None:
+        """Frees what torch has."""
+
 
 @pytest.fixture
 def model_class(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
@@ -159,6 +162,12 @@ def test_what_the_model_cannot_do_is_refused_by_the_name_of_the_task(model: Any,
 def test_plain_settings_of_tasks_are_accepted(model: Any) -> None:
     plain = _asks(0, temperature=0, do_sample=True, num_beams=1, top_p=0, until=["\n\n"])
     assert model.generate_until([plain]) == model.generate_until([_asks(0)])
+
+
+def test_the_engine_is_freed_at_the_end(model: Any) -> None:
+    model.clean()
+    with pytest.raises(RunnerError, match="closed"):
+        model.generate_until([_asks(0)])
 
 
 def test_only_the_cpu_is_a_device(model_class: type[Any], tiny_bundle: Bundle) -> None:
