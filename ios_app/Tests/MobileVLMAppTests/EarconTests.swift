@@ -7,7 +7,7 @@ import XCTest
 
 @MainActor
 final class EarconTests: XCTestCase, @unchecked Sendable {
-    func testEachIsAWholeWAVFile() {
+    func testEachIsAWholeWAVFile() async {
         for earcon in Earcon.allCases {
             let wav = earcon.wav
             func number(_ at: Int, _ count: Int) -> Int { (0..<count).reduce(0) { $0 | Int(wav[at + $1]) << (8 * $1) } }

@@ -261,7 +261,7 @@ final class PictureTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(fixture.model.picture?.pixels.map { $0 >> 8 & 0xFF }, [0, 1, 2, 3])
     }
 
-    func testAPartCanBeChosenByItsName() throws {
+    func testAPartCanBeChosenByItsName() async throws {
         for part in NamedPart.allCases {
             let (rect, name) = (part.rect, "\(part)".lowercased())
             XCTAssertEqual(name.contains("upper"), rect.top == 0 && rect.bottom < 1, name)
