@@ -76,8 +76,11 @@ final class EarconTests: XCTestCase, @unchecked Sendable {
         fixture.camera.frame(20)
         try await eventually("it answers") { fixture.model.live?.isWhole == true }
         XCTAssertEqual(fixture.played.value, [])
+        fixture.camera.frame(20)
+        try await eventually("the frame was seen") { fixture.camera.isIdle }
+        await fixture.model.settle()
+        fixture.facts.change { $0.clock += .seconds(5) }  // it waits after an answer
         await fixture.engine.fail()
-        fixture.facts.change { $0.clock += .seconds(5) }
         fixture.camera.frame(60)
         try await eventually("it fails") { fixture.model.session.problem != nil }
         await fixture.model.settle()
