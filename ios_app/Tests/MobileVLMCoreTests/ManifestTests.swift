@@ -15,8 +15,10 @@ final class ManifestTests: XCTestCase {
         for file in files {
             let manifest = try ManifestReader.read(file)
             XCTAssertEqual(manifest.id, SHA256Digest.hex(of: try Data(contentsOf: file)))
-            XCTAssertEqual(manifest.image, ImageSpec(size: 168, tokens: 36, padColor: 0x7A7468))
-            XCTAssertEqual(manifest.sizes, ModelSizes(vocabSize: 640, hiddenSize: 192, imageSize: 168, imageTokens: 36))
+            let (side, tokens) = file.lastPathComponent == "llava.json" ? (154, 121) : (168, 36)
+            XCTAssertEqual(manifest.image, ImageSpec(size: side, tokens: tokens, padColor: 0x7A7468))
+            XCTAssertEqual(
+                manifest.sizes, ModelSizes(vocabSize: 640, hiddenSize: 192, imageSize: side, imageTokens: tokens))
             XCTAssertEqual(manifest.prompt.stopIDs, [2])
             XCTAssertEqual(manifest.recipe["name"], "int4")
         }
