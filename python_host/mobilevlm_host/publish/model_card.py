@@ -16,7 +16,7 @@ from mobilevlm_export.bundle.manifest import Manifest
 from mobilevlm_export.errors import OutputError
 from mobilevlm_export.files.hub import MODEL_ID
 from mobilevlm_export.progress import megabytes
-from mobilevlm_host.publish.results import Results
+from mobilevlm_host.publish.results import STAGES, Results
 
 PARTS = {
     "vision": "vision encoder",
@@ -26,14 +26,7 @@ PARTS = {
     "lm_head": "`lm_head`",
 }
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
-_METRICS = {
-    "vision_encoder": ("snr_db", "{:.0f} dB"),
-    "projector": ("snr_db", "{:.0f} dB"),
-    "token_embedding": ("snr_db", "{:.0f} dB"),
-    "prefill": ("mean_kl", "mean KL {:.1e} nats"),
-    "decode": ("mean_kl", "mean KL {:.1e} nats"),
-    "answer": ("same", "{:.0%} of the answers equal"),
-}
+_FORMS = {"snr_db": "{:.0f} dB", "mean_kl": "mean KL {:.1e} nats", "same": "{:.0%} of the answers equal"}
 
 
 @dataclass(frozen=True)
@@ -116,22 +109,22 @@ def _require_same(manifest: Manifest, results: Results) -> None:
 
 def _stages(parity: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """The name, the figure and the verdict of each stage."""
-    for stage, (metric, form) in _METRICS.items():
+    for stage, metric in STAGES.items():
         found = parity["stages"][stage]
-        value = found.get("metrics", {}).get(metric)
-        shown = "equal" if value is None else form.format(value)
-        yield stage, shown, "passed" if found.get("passed") else "**failed**"
+        value = found["metrics"][metric]
+        shown = "equal" if value is None else _FORMS[metric].format(value)
+        yield stage, shown, "passed" if found["passed"] else "**failed**"
 
 
-def _evaluation(found: dict[str, Any]) -> tuple[str, int, str, str]:
-    """The benchmark, its number of questions, its first metric, and the difference to what it was compared with."""
+def _evaluation(found: dict[str, Any]) -> tuple[str, int, str, str, str]:
+    """The benchmark, its number of questions, its first metric, what it was compared with, and the difference."""
     metric, value = next(iter(found["metrics"].items()))
-    against = found.get("against")
-    compared = ""
-    if against:
-        low, high = against["interval"]
-        compared = f"{against['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
-    return found["benchmark"], found["questions"], f"{metric} {value:.1f}", compared
+    figures = found["benchmark"], found["questions"], f"{metric} {value:.1f}"
+    if not (against := found.get("against")):
+        return *figures, "nothing", ""
+    low, high = against["interval"] or (None, None)
+    interval = "one image" if low is None else f"{low:+.1f} to {high:+.1f}"
+    return *figures, Path(against["system"]).name, f"{against['difference']:+.1f} ({interval})"
 
 
 def _cell(text: object) -> str:

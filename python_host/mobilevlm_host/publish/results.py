@@ -10,7 +10,15 @@ from typing import Any
 from mobilevlm_export.errors import OutputError
 from mobilevlm_export.files.strict_json import JsonError, read_json
 
-STAGES = ("vision_encoder", "projector", "token_embedding", "prefill", "decode", "answer")
+# The stages that a card shows, each with its figure; a figure of null is infinite: the stage's results are equal.
+STAGES = {
+    "vision_encoder": "snr_db",
+    "projector": "snr_db",
+    "token_embedding": "snr_db",
+    "prefill": "mean_kl",
+    "decode": "mean_kl",
+    "answer": "same",
+}
 
 
 @dataclass(frozen=True)
@@ -39,8 +47,17 @@ def _is_parity(found: dict[str, Any]) -> bool:
         all(isinstance(found.get(key), str) for key in ("verdict", "backend"))
         and isinstance(found.get("samples"), int)
         and isinstance(stages, dict)
-        and all(isinstance(stages.get(name), dict) for name in STAGES)
-        and all(_are_numbers(stages[name].get("metrics", {}), or_null=True) for name in STAGES)
+        and all(_is_stage(stages.get(name), metric) for name, metric in STAGES.items())
+    )
+
+
+def _is_stage(found: Any, metric: str) -> bool:
+    metrics = found.get("metrics") if isinstance(found, dict) else None
+    return (
+        isinstance(metrics, dict)
+        and metric in metrics
+        and (metrics[metric] is None or _all_numbers([metrics[metric]]))
+        and isinstance(found.get("passed"), bool)
     )
 
 
@@ -49,20 +66,19 @@ def _is_evaluation(found: dict[str, Any]) -> bool:
     return (
         isinstance(found.get("benchmark"), str)
         and isinstance(found.get("questions"), int)
+        and isinstance(metrics, dict)
         and bool(metrics)
-        and _are_numbers(metrics)
+        and _all_numbers(metrics.values())
         and (against is None or _is_comparison(against))
     )
 
 
 def _is_comparison(found: Any) -> bool:
-    interval = found.get("interval") if isinstance(found, dict) else None
-    return isinstance(interval, list) and len(interval) == 2 and _all_numbers([found.get("difference"), *interval])
-
-
-def _are_numbers(found: Any, *, or_null: bool = False) -> bool:
-    return isinstance(found, dict) and _all_numbers(
-        value for value in found.values() if not (or_null and value is None)
+    interval = found.get("interval", ()) if isinstance(found, dict) else ()  # null: the questions are about one image
+    return (
+        (interval is None or (isinstance(interval, list) and len(interval) == 2 and _all_numbers(interval)))
+        and isinstance(found.get("system"), str)
+        and _all_numbers([found.get("difference")])
     )
 
 

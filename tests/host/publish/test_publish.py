@@ -69,7 +69,7 @@ def _evaluation(bundle: Bundle, **changes: Any) -> dict[str, Any]:
 def test_a_card_says_what_the_bundle_is_and_what_was_measured(tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "parity.json").write_text(json.dumps(_parity(tiny_bundle)))
     evaluation = _evaluation(tiny_bundle)
-    against = {"difference": -0.3, "interval": [-0.6, 0.1]}
+    against = {"system": "/home/me/MobileVLM_V2-1.7B", "difference": -0.3, "interval": [-0.6, 0.1]}
     (tmp_path / "gqa.json").write_text(json.dumps(evaluation | {"against": against}))
     done = _run(
         "card", tiny_bundle.path, "--license", "apache-2.0", "--base-model", "mtgv/MobileVLM_V2-1.7B",
@@ -88,11 +88,28 @@ def test_a_card_says_what_the_bundle_is_and_what_was_measured(tiny_bundle: Bundl
     assert tiny_bundle.manifest.source_sha256 in text
     assert "| `vision_encoder` | 41 dB | passed |" in text
     assert "| `answer` | 94% of the answers equal | passed |" in text
-    assert "| gqa | 12578 | accuracy 59.3 | -0.3 (-0.6 to +0.1) |" in text
+    assert "| gqa | 12578 | accuracy 59.3 | MobileVLM_V2-1.7B | -0.3 (-0.6 to +0.1) |" in text
     assert "On Android" in text
     assert "On an iPhone" not in text
     assert "|---|---|\n\n" not in text
     assert "\n\n\n" not in text
+
+
+@pytest.mark.slow
+def test_a_card_takes_what_the_commands_print(
+    tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also about a single image, over which there is no interval."""
+    monkeypatch.chdir(tmp_path)
+    Path("parity.json").write_text(_run("parity", tiny_checkpoint, tiny_bundle.path, "--json").stdout)
+    asked = ("evaluate", tiny_bundle.path, "--benchmark", "demo", "--limit", 1, "--against", tiny_checkpoint, "--json")
+    Path("demo.json").write_text(_run(*asked).stdout)
+    done = _run("card", tiny_bundle.path, "--license", "mit", "--parity", "parity.json", "--evaluation", "demo.json")
+    assert done.exit_code == 0, done.output
+    same = json.loads(Path("parity.json").read_text())["stages"]["answer"]["metrics"]["same"]
+    difference = json.loads(Path("demo.json").read_text())["against"]["difference"]
+    assert f"| `answer` | {same:.0%} of the answers equal |" in done.stdout
+    assert f"| {tiny_checkpoint.name} | {difference:+.1f} (one image) |" in done.stdout
 
 
 def test_a_card_says_what_was_not_measured(tiny_bundle: Bundle) -> None:
@@ -139,6 +156,18 @@ def test_what_is_published_can_be_asked(
     assert "damaged archive" in _run("ask", NAME, _PICTURE, *options).stderr
 
 
+def test_a_download_that_was_damaged_since_is_refused_until_it_is_deleted(hub: FakeHub, tiny_zip: bytes) -> None:
+    hub.repositories[NAME] = {"a.mvlm.zip": tiny_zip}
+    kept = resolve_bundle(NAME)
+    (kept / "model.pte").write_bytes(b"damaged")
+    done = _run("ask", NAME, _PICTURE, "What?")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith(f"Error: {kept / 'model.pte'}: got 7 bytes")
+    shutil.rmtree(kept)
+    assert resolve_bundle(NAME) == kept
+    Bundle.open(kept)
+
+
 @pytest.mark.parametrize("option", ["--parity", "--evaluation"])
 def test_a_record_of_another_bundle_is_refused(tiny_bundle: Bundle, tmp_path: Path, option: str) -> None:
     make = _parity if option == "--parity" else _evaluation
@@ -160,7 +189,10 @@ def test_a_record_of_another_bundle_is_refused(tiny_bundle: Bundle, tmp_path: Pa
         ("--evaluation", {"metrics": {}}),
         ("--evaluation", {"metrics": {"accuracy": None}}),
         ("--evaluation", {"against": {}}),
-        ("--evaluation", {"against": {"difference": 1, "interval": [1]}}),
+        ("--evaluation", {"against": {"system": "a", "difference": 1, "interval": [1]}}),
+        ("--evaluation", {"against": {"system": "a", "difference": 1}}),
+        ("--evaluation", {"against": {"difference": 1, "interval": None}}),
+        ("--parity", {"stages": {"projector": {"passed": True, "metrics": {}}}}),
     ],
 )
 def test_a_record_with_other_types_is_one_line(
