@@ -37,7 +37,7 @@ def exported(
     save_checkpoint(model, folder / "checkpoint", tokenizer_model=tiny_tokenizer_model, dtype=torch.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibration, "MOST_IMAGES", 2)
-        recipe = make_recipe("int8", projector="int4")  # its weights are fitted to the calibration's features
+        recipe = make_recipe("fp32", projector="int4")  # its weights are fitted to the calibration's features
         job = ExportJob(folder / "checkpoint", folder / "tiny.mvlm", recipe, backends=("executorch", "coreml"))
         export_with_golden(job).close()
     with Bundle.open(folder / "tiny.mvlm") as bundle:
@@ -53,13 +53,13 @@ def test_the_manifest_has_the_projector_and_its_tokens(exported: tuple[Path, Bun
 
 
 @pytest.mark.parametrize("backend", ["executorch", "coreml"])
-def test_every_stage_up_to_prefill_is_within_its_limits(
+def test_every_stage_up_to_decode_is_within_its_limits(
     exported: tuple[Path, Bundle], tmp_path: Path, backend: str
 ) -> None:
     Image.effect_mandelbrot((80, 60), (-2, -1.5, 1, 1.5), 50).convert("RGB").save(tmp_path / "a.png")
     report = check_parity(*exported, images=tmp_path, backend=backend)
-    # Random weights have near ties: with 8 bits, a single sample's decoded tokens may differ.
-    assert report.first_divergence in (None, "decode", "answer")
+    # An answer depends on the rounded projector, and random weights have near ties.
+    assert report.first_divergence in (None, "answer")
 
 
 def test_golden_records_are_reproduced(exported: tuple[Path, Bundle]) -> None:
