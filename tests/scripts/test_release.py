@@ -93,7 +93,8 @@ def test_a_release_has_everything_and_its_sums(clone: Path, tools: Path) -> None
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_release_that_is_stopped_leaves_nothing(clone: Path, tools: Path, stop: signal.Signals) -> None:
-    command = [clone / "scripts" / "release.sh", tools]
+    # A signal that is ignored here, such as behind nohup, would be ignored there too.
+    command = ["env", "--default-signal", clone / "scripts" / "release.sh", tools]
     environment = os.environ | {"BUILD": "sleep 60"}
     with subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL) as process:
         while not list((clone / "dist").glob(".new.*/kit.whl")):
