@@ -128,6 +128,20 @@ def tiny_coreml_bundle(made_once: MadeOnce, tiny_checkpoint: Path) -> Iterator[B
 
 
 @pytest.fixture(scope="session")
+def tiny_coreai_bundle(made_once: MadeOnce, tiny_checkpoint: Path) -> Iterator[Bundle]:
+    """The tiny checkpoint exported for Core AI only, in int4 without calibration: its programs are float16."""
+
+    def export(folder: Path) -> None:
+        job = ExportJob(
+            tiny_checkpoint, folder / "tiny-coreai.mvlm", RECIPES["int4"], backends=("coreai",), calibration="none"
+        )
+        export_bundle(job).close()
+
+    with Bundle.open(made_once("coreai", export) / "tiny-coreai.mvlm") as bundle:
+        yield bundle
+
+
+@pytest.fixture(scope="session")
 def tiny_bundle(made_once: MadeOnce, tiny_checkpoint: Path) -> Iterator[Bundle]:
     """The tiny checkpoint exported in fp32: its answers are the eager model's."""
 

@@ -22,12 +22,14 @@ NAMES = {
         "demo_bundle",
         "tiny_bundle",
         "tiny_coreml_bundle",
+        "tiny_coreai_bundle",
         "export_bundle",
         "exported",
         "run_demo",
         "export_with_golden",
         "lower_executorch",
         "lower_coreml",
+        "lower_coreai",
         "to_edge",
         "to_edge_transform_and_lower",
         "export",
@@ -96,6 +98,7 @@ def only_marked_exports(item: pytest.Item) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.export, "export", _refuse)
         patch.setattr(pipeline, "_lower_coreml", _refuse)
+        patch.setattr(pipeline, "_lower_coreai", _refuse)
         yield
 
 

@@ -9,7 +9,7 @@ from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.errors import LoweringError, QuantizeError
 from mobilevlm_export.quantize.recipe import RECIPES, Recipe
 
-BACKENDS = ("executorch", "coreml")
+BACKENDS = ("executorch", "coreml", "coreai")
 CACHE_UPDATES = ("slice", "one-hot")  # how Core ML's KV cache is written
 CALIBRATIONS = ("scenes", "none")
 DEFAULT_RECIPE = "int4"

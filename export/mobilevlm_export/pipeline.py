@@ -17,6 +17,7 @@ from mobilevlm_export.bundle.write import new_bundle
 from mobilevlm_export.checkpoint.load import checkpoint_sha256, load_checkpoint
 from mobilevlm_export.checkpoint.resolve import resolve_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
+from mobilevlm_export.dependencies.coreai_private import require_coreai
 from mobilevlm_export.errors import CheckpointError, LoweringError
 from mobilevlm_export.files.code_hash import code_sha256
 from mobilevlm_export.free_memory import collect
@@ -50,6 +51,8 @@ def exported(job: ExportJob, progress: Progress = silent) -> Iterator[Bundle]:
     """The bundle of ``job`` before it is moved into place: the caller may ask it and add files. Errors as :func:`export_bundle`."""
     if "coreml" in job.backends and importlib.util.find_spec("coremltools") is None:
         raise LoweringError("backend: coreml needs Core ML Tools, which is not installed: pip install coremltools")
+    if "coreai" in job.backends:
+        require_coreai()
     with new_bundle(job.output, zipped=job.zipped, force=job.force, progress=progress) as new:
         checkpoint = resolve_checkpoint(job.checkpoint, progress)
         config = read_config(checkpoint, job.vision_tower)
@@ -75,6 +78,9 @@ def _lower(
     lowered = {}
     if "coreml" in job.backends:
         lowered["coreml"] = _lower_coreml(model, job, folder, source_sha256, progress)
+        collect()
+    if "coreai" in job.backends:
+        lowered["coreai"] = _lower_coreai(model, job, folder, source_sha256, progress)
         collect()
     if "executorch" in job.backends:
         lowered["executorch"] = _lower_executorch(model, job, folder / PROGRAM, progress)
@@ -131,6 +137,27 @@ def _lower_coreml(
     value_bytes = 4 if "fp32" in info.types.values() else 2
     memory = memory_need(
         model.config, info.bytes, info.cache_positions, info.prefill_chunk, cache_bytes=2, value_bytes=value_bytes
+    )
+    return info.to_json() | {"memory": memory}
+
+
+def _lower_coreai(
+    model: MobileVLM, job: ExportJob, folder: Path, source_sha256: str, progress: Progress
+) -> dict[str, Any]:
+    from mobilevlm_export.lower.coreai import lower_coreai
+
+    info = lower_coreai(
+        model, job.recipe, folder, max_context=job.max_context, source_sha256=source_sha256, progress=progress
+    )
+    value_bytes = 4 if "fp32" in info.types.values() else 2
+    cache_bytes = 2 if info.types["text_decoder"] == "fp16" else 4
+    memory = memory_need(
+        model.config,
+        info.bytes,
+        info.cache_positions,
+        info.max_context,
+        cache_bytes=cache_bytes,
+        value_bytes=value_bytes,
     )
     return info.to_json() | {"memory": memory}
 

@@ -16,6 +16,7 @@ from mobilevlm_host.engines.generation import Generation, MethodsGeneration
 from mobilevlm_host.engines.methods import ComputedBy, Methods
 
 if TYPE_CHECKING:
+    from mobilevlm_host.engines.coreai import CoreAIMethods
     from mobilevlm_host.engines.coreml import CoreMLMethods
 
 
@@ -31,12 +32,13 @@ class Runner(Conversation):
         weight_cache: bool = True,
         progress: Progress = silent,
     ) -> None:
-        """Load the program of ``bundle`` for ``backend`` (default: executorch if present, else coreml); ``threads`` sets the
+        """Load the program of ``bundle`` for ``backend`` (default: executorch if present, else coreml, else coreai); ``threads`` sets the
         engine's CPU threads (of the whole process). Unless ``weight_cache`` is false, packed weights of an ExecuTorch program are
         kept in a file where that is known to work, which the first load writes.
 
         Raises:
             BundleError: the bundle has no such artifact.
+            DependencyError: Core AI's packages, for a coreai program, are missing or other versions.
             MilError: a Core ML program is damaged, lacks a function, or has operations that the evaluator doesn't support.
             RunnerError: the engine can't load it.
         """
@@ -50,12 +52,17 @@ class Runner(Conversation):
                 f"expected at least the image's {spec.config.image_tokens}"
             )
         engine: Generation
-        self._coreml: CoreMLMethods | None = None
+        self._apple: CoreMLMethods | CoreAIMethods | None = None
         if self.backend == "coreml":
             from mobilevlm_host.engines.coreml import open_coreml
 
-            self._coreml = open_coreml(bundle, threads)
-            engine = MethodsGeneration(self._coreml, pieces=spec.tokenizer.vocab_size, max_prefill=spec.max_prefill)
+            self._apple = open_coreml(bundle, threads)
+        elif self.backend == "coreai":
+            from mobilevlm_host.engines.coreai import open_coreai
+
+            self._apple = open_coreai(bundle, threads)
+        if self._apple:
+            engine = MethodsGeneration(self._apple, pieces=spec.tokenizer.vocab_size, max_prefill=spec.max_prefill)
         else:
             engine = CppGeneration(bundle, spec.tokenizer, threads, weight_cache=weight_cache, progress=progress)
         super().__init__(engine, spec, load_s=time.perf_counter() - begin)
@@ -66,8 +73,8 @@ class Runner(Conversation):
         Raises:
             RunnerError: the runtime can't load it.
         """
-        if self._coreml:
-            return self._coreml.with_own_cache()
+        if self._apple:
+            return self._apple.with_own_cache()
         return ExecuTorchMethods(self.bundle, weight_cache=self._weight_cache)
 
     @property

@@ -41,6 +41,11 @@ def bench(
     backend = chosen_backend(bundle, backend)
     if backend == "coreml":
         _require_core_ml(bundle)
+    if backend == "coreai":
+        raise RunnerError(
+            f"{bundle.path}: got Core AI programs, whose speed in Apple's runtime here is unrelated to a phone's; expected an "
+            "ExecuTorch program"
+        )
     picture = image or _PICTURE
     open_image(picture)  # reports a bad image here, not in a child process
     choices: list[int | None] = list(dict.fromkeys(threads)) or [None]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "backends",
     default=BACKENDS[0],
     show_default=True,
-    help="Backends: executorch (Android, this machine), coreml (iOS), or both: executorch,coreml.",
+    help="Backends, comma-separated: executorch (Android, this machine), coreml (iOS), coreai (iOS 27, experimental).",
 )
 @click.option(
     "--recipe",

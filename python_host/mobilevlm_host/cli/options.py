@@ -13,7 +13,7 @@ THREADS = click.IntRange(min=1, max=1024)
 backend_option = click.option(
     "--backend",
     type=click.Choice(BACKENDS),
-    help="The artifact of BUNDLE to use. [default: executorch if present, else coreml]",
+    help="The artifact of BUNDLE to use. [default: executorch if present, else coreml, else coreai (experimental)]",
 )
 
 

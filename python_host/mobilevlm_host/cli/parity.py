@@ -58,8 +58,8 @@ def parity(
     as_json: bool,
 ) -> None:
     """Compare BUNDLE with the fp32 model of CHECKPOINT, stage by stage; exits with 1 and names the first stage that diverges."""
-    if arm64_cpu and backend == "coreml":
-        raise click.UsageError("--arm64 runs ExecuTorch's program: omit --backend coreml")
+    if arm64_cpu and backend in ("coreml", "coreai"):
+        raise click.UsageError(f"--arm64 runs ExecuTorch's program: omit --backend {backend}")
     if arm64_cpu and layers:
         raise click.UsageError("--layers runs the program on this machine, not on the emulated CPU: omit --arm64")
     from mobilevlm_export.bundle.read import Bundle
@@ -67,8 +67,8 @@ def parity(
     from mobilevlm_host.parity.check import check_parity, print_report
     from mobilevlm_host.parity.parity_page import PAGE, write_report
 
-    if layers and backend == "coreml":
-        raise click.UsageError("--layers runs the ExecuTorch program: omit --backend coreml")
+    if layers and backend in ("coreml", "coreai"):
+        raise click.UsageError(f"--layers runs the ExecuTorch program: omit --backend {backend}")
     if report_file:
         PAGE.require_place(report_file)  # checked before the work
     with drawn_progress() as progress:

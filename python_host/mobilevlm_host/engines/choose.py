@@ -23,6 +23,10 @@ def chosen_backend(bundle: Bundle, backend: str | None = None) -> str:
 
 def computed_by(backend: str) -> ComputedBy:
     """The engine that computes ``backend`` on this machine."""
+    if backend == "coreai":
+        from mobilevlm_host.engines.coreai import TWIN
+
+        return TWIN
     if backend != "coreml":
         return ComputedBy(backend)
     from mobilevlm_host.engines import coreml
@@ -37,9 +41,14 @@ def open_methods(
 
     Raises:
         BundleError: the bundle has no such artifact.
-        RunnerError, MilError: the engine can't load it.
+        DependencyError, RunnerError, MilError: the engine can't load it.
     """
-    if chosen_backend(bundle, backend) == "coreml":
+    chosen = chosen_backend(bundle, backend)
+    if chosen == "coreai":
+        from mobilevlm_host.engines.coreai import open_coreai
+
+        return open_coreai(bundle, threads)
+    if chosen == "coreml":
         from mobilevlm_host.engines.coreml import open_coreml
 
         return open_coreml(bundle, threads)

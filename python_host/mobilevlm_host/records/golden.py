@@ -167,6 +167,8 @@ def _engine(runner: Runner) -> dict[str, str]:
     """The engine that made the records, with its version."""
     if runner.backend == "executorch":
         return {"executorch": version("executorch")}
+    if runner.backend == "coreai":
+        return {runner.computed_by.engine: version("coreai-core")}
     return {runner.computed_by.engine: version("coremltools") if runner.computed_by.engine == "coreml" else __version__}
 
 

@@ -8,11 +8,17 @@ from importlib.metadata import version
 import pytest
 from repository import ROOT
 
-from mobilevlm_export.dependencies import coremltools_private, executorch_private, torchao_private, xnnpack_private
+from mobilevlm_export.dependencies import (
+    coreai_private,
+    coremltools_private,
+    executorch_private,
+    torchao_private,
+    xnnpack_private,
+)
 from mobilevlm_export.dependencies.private_api import PrivateApi, PrivateFile, PrivateSymbol, replaced
 from mobilevlm_export.errors import DependencyError
 
-_MODULES = (executorch_private, xnnpack_private, coremltools_private)
+_MODULES = (executorch_private, xnnpack_private, coremltools_private, coreai_private)
 _VALUES = [
     each
     for module in _MODULES
@@ -75,7 +81,8 @@ def test_a_replaced_attribute_comes_back() -> None:
 
 def test_private_parts_are_used_in_those_modules_only() -> None:
     private = re.compile(
-        r"^\s*(from|import) (executorch|torchao|coremltools)\S*\._\w|\bqdata\b|unittest|\.mock\b", re.MULTILINE
+        r"^\s*(from|import) (executorch|torchao|coremltools|coreai|coreai_torch)\S*\._\w|\bqdata\b|unittest|\.mock\b",
+        re.MULTILINE,
     )
     folders = [ROOT / "export" / "mobilevlm_export", ROOT / "python_host" / "mobilevlm_host"]
     users = {file.name for folder in folders for file in folder.rglob("*.py") if private.search(file.read_text())}
