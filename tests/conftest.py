@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fake_hub import FakeHub, running_hub
 from filelock import FileLock
 from markers import add_markers, only_marked_exports
 from tiny import VOCAB_SIZE, random_model
@@ -150,3 +151,16 @@ def tiny_bundle(made_once: MadeOnce, tiny_checkpoint: Path) -> Iterator[Bundle]:
 
     with Bundle.open(made_once("executorch", export) / "tiny.mvlm") as bundle:
         yield bundle
+
+
+@pytest.fixture(scope="session")
+def tiny_zip(tiny_bundle: Bundle) -> bytes:
+    """The file of the tiny bundle."""
+    return tiny_bundle.path.with_name(f"{tiny_bundle.path.name}.zip").read_bytes()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub on this machine, which is used instead of the real one."""
+    with running_hub(monkeypatch) as hub:
+        yield hub

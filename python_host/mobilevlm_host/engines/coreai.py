@@ -24,7 +24,7 @@ from mobilevlm_export.errors import MobileVLMError, RunnerError
 from mobilevlm_export.files.sha256 import file_sha256
 from mobilevlm_export.lower.coreai_twin import PROGRAM_FILE, write_twin
 from mobilevlm_export.lower.token_table import read_token_table
-from mobilevlm_host.engines.methods import ComputedBy
+from mobilevlm_host.engines.methods import ComputedBy, require_room
 from mobilevlm_host.engines.native_output import native_output_hidden
 
 TWIN = ComputedBy(
@@ -144,13 +144,8 @@ class CoreAIMethods:
         Raises:
             RunnerError: there are more tokens than fit the program's state.
         """
-        tokens = embeds.shape[1]
-        end = position + tokens
-        if not 0 < end <= self._context:
-            raise RunnerError(
-                f"{self._where}: got {tokens} tokens at position {position}, expected at most {self._context} together"
-            )
-        positions = torch.arange(end, dtype=torch.int32)[None]
+        require_room(self._where, embeds.shape[1], position, self._context)
+        positions = torch.arange(position + embeds.shape[1], dtype=torch.int32)[None]
         return self._decoder.run({"embeds": embeds.float(), "position_ids": positions}, self._states)[
             "logits"
         ].flatten()

@@ -21,7 +21,7 @@ from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.lower.token_table import read_token_table
 from mobilevlm_host.engines.executorch import require_threads
-from mobilevlm_host.engines.methods import ComputedBy
+from mobilevlm_host.engines.methods import ComputedBy, require_room
 from mobilevlm_host.mil import Program
 
 _LEAST_MACOS = 15  # the first whose Core ML supports states
@@ -152,11 +152,7 @@ class CoreMLMethods:
         Raises:
             RunnerError: there are more tokens than fit the program's state.
         """
-        tokens = embeds.shape[1]
-        if not 0 < position + tokens <= self._context:
-            raise RunnerError(
-                f"{self._where}: got {tokens} tokens at position {position}, expected at most {self._context} together"
-            )
+        require_room(self._where, embeds.shape[1], position, self._context)
         for chunk in embeds.split(self._chunk, dim=1):
             logits = self._feed(chunk, position)
             position += chunk.shape[1]

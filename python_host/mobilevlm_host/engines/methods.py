@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
+
+from mobilevlm_export.errors import RunnerError
 
 METHODS = ("vision_encoder", "token_embedding", "text_decoder")
 
@@ -38,6 +41,12 @@ class Methods(Protocol):
     def text_decoder(self, embeds: Tensor, position: int) -> Tensor:
         """[1, T, D] at cache ``position`` → logits [V] after the last; T is at most the bundle's max_prefill."""
         ...
+
+
+def require_room(where: Path, tokens: int, position: int, context: int) -> None:
+    """Raise RunnerError unless ``tokens`` at cache ``position`` fit the ``context`` of the program ``where``."""
+    if not 0 < position + tokens <= context:
+        raise RunnerError(f"{where}: got {tokens} tokens at position {position}, expected at most {context} together")
 
 
 def prefill(methods: Methods, embeds: Tensor, max_prefill: int, position: int = 0) -> Tensor:

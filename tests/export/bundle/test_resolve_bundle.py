@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_hub import FakeHub, running_hub
+from fake_hub import FakeHub
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.bundle.resolve_bundle import resolve_bundle
@@ -21,17 +20,6 @@ NAME = "me/tiny-int4"
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    with running_hub(monkeypatch) as hub:
-        yield hub
-
-
-@pytest.fixture(scope="module")
-def tiny_zip(tiny_bundle: Bundle) -> bytes:
-    return tiny_bundle.path.with_name(f"{tiny_bundle.path.name}.zip").read_bytes()
 
 
 def test_a_newer_commit_replaces_the_download(hub: FakeHub, tiny_bundle: Bundle, tiny_zip: bytes) -> None:

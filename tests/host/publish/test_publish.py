@@ -7,13 +7,12 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from fake_hub import TOKEN, FakeHub, running_hub
+from fake_hub import TOKEN, FakeHub
 
 from mobilevlm_export.bundle.artifact_hash import artifact_sha256
 from mobilevlm_export.bundle.read import Bundle
@@ -28,17 +27,6 @@ _PICTURE = DEMO_SAMPLES / "word-and-shapes.png"
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    with running_hub(monkeypatch) as hub:
-        yield hub
-
-
-@pytest.fixture(scope="module")
-def tiny_zip(tiny_bundle: Bundle) -> bytes:
-    return tiny_bundle.path.with_name(f"{tiny_bundle.path.name}.zip").read_bytes()
 
 
 def _run(*arguments: object) -> Result:
