@@ -119,14 +119,20 @@ def read_golden(bundle: Bundle) -> list[tuple[str, Image, Record]]:
 
 
 def check_golden(
-    bundle: Bundle, progress: Progress = silent, *, arm64_cpu: str | None = None, android: AndroidHost | None = None
+    bundle: Bundle,
+    progress: Progress = silent,
+    *,
+    backend: str | None = None,
+    arm64_cpu: str | None = None,
+    android: AndroidHost | None = None,
 ) -> dict[str, Replay]:
     """Recompute each golden record of ``bundle`` on this machine, and return the differences by image.
 
-    With ``arm64_cpu``, recompute on that emulated CPU; with ``android``, run the app's own check and call its engine's methods one
-    by one.
+    ``backend`` is the artifact to run, by default the one that the runner chooses. With ``arm64_cpu``, recompute on that emulated
+    CPU; with ``android``, run the app's own check and call its engine's methods one by one.
 
     Raises:
+        BundleError: the bundle has no artifact for ``backend``.
         CaptureError: as :func:`read_golden`.
         EngineError: nothing here can emulate ``arm64_cpu`` or run ``android``.
         RunnerError: the engine can't load the bundle.
@@ -145,7 +151,7 @@ def check_golden(
         elif arm64_cpu:
             methods, backend = opened.enter_context(Arm64Methods(bundle, arm64_cpu, progress=progress)), "executorch"
         else:
-            runner = opened.enter_context(Runner(bundle, progress=progress))
+            runner = opened.enter_context(Runner(bundle, backend=backend, progress=progress))
             methods, backend = runner.methods(), runner.backend
         for name, picture, record in golden:
             progress("golden records", len(replays), len(golden))

@@ -222,6 +222,21 @@ def test_threads_are_refused(tiny_coreai_bundle: Bundle) -> None:
         open_coreai(tiny_coreai_bundle, threads=2)
 
 
+def test_golden_records_are_checked_with_the_backend_named(tiny_coreai_bundle: Bundle, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_coreai_bundle.path, tmp_path / "copy.mvlm")
+    assert CliRunner().invoke(main, ["golden", str(folder)]).exit_code == 0
+    checked = ["golden", str(folder), "--check", "--json", "--backend"]
+    done = CliRunner().invoke(main, [*checked, "coreai"])
+    assert done.exit_code == 0, done.stderr
+    assert {found["backend"] for found in json.loads(done.stdout)["checked"].values()} == {"coreai"}
+    done = CliRunner().invoke(main, [*checked, "executorch"])
+    assert done.exit_code == 1
+    assert "got artifacts for coreai, expected executorch" in done.stderr
+    done = CliRunner().invoke(main, ["golden", str(folder), "--backend", "coreai"])
+    assert done.exit_code == 2
+    assert "give it with --check alone" in done.stderr
+
+
 def test_too_long_a_prompt_is_one_line(methods: CoreAIMethods) -> None:
     with pytest.raises(RunnerError, match=r"text_decoder.aimodel: got 1 tokens at position 256, expected at most 256"):
         methods.text_decoder(torch.zeros(1, 1, 96), 256)
