@@ -74,6 +74,14 @@ class Page:
         self.call("Page.navigate", url=url)
         self.wait("document.readyState === 'complete' && document.getElementById('shutter')?.ariaLabel")
 
+    def reload(self) -> None:
+        """Load the page again."""
+        self.evaluate("void (window.isOld = true)")
+        self.call("Page.reload")
+        self.wait(
+            "!window.isOld && document.readyState === 'complete' && document.getElementById('shutter')?.ariaLabel"
+        )
+
     def click(self, element: str) -> None:
         """Click the element with the id ``element``, where a user would."""
         self.click_at(*self.evaluate(_CENTER % json.dumps(f"#{element}")))

@@ -127,8 +127,8 @@ def test_a_refused_camera_leaves_photos(page: Page, address: str, model: Scripte
     page.click_text("What is this?")
     page.wait("document.querySelector('#log .below')")
     assert len(model.asked) == 1
-    page.evaluate("location.reload()")
-    page.wait("document.body?.dataset.screen === 'camera' && !document.getElementById('notice').hidden")
+    page.reload()
+    page.wait("document.body.dataset.screen === 'camera' && !document.getElementById('notice').hidden")
     assert page.problems == []
 
 

@@ -25,6 +25,7 @@ from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
 
 F16, F32, Q8_0 = GGMLQuantizationType.F16, GGMLQuantizationType.F32, GGMLQuantizationType.Q8_0
+PROJECTOR = "LDPv2"  # the only one that is compared with llama.cpp
 # llama.cpp's LDPv2 supports only this grid of patches (CLIP-L at 336 pixels).
 LDPV2_GRID = 24
 
@@ -123,9 +124,9 @@ def write_projector(
         ConfigError: ``config.json`` is malformed or of a model that the kit doesn't support.
     """
     config = read_config(checkpoint)
-    if (kind := config.projector.kind.name) != "LDPv2":
+    if (kind := config.projector.kind.name) != PROJECTOR:
         raise CheckpointError(
-            f"{checkpoint}: got the projector {kind}, expected LDPv2, the only one that is compared with llama.cpp"
+            f"{checkpoint}: got the projector {kind}, expected {PROJECTOR}, the only one that is compared with llama.cpp"
         )
     weights, vision = open_weights(checkpoint), config.vision
     entries = {name: _Entry(key, _vision_kind(name, linears)) for key, name in _vision_names(config).items()}

@@ -14,7 +14,7 @@ from gguf import GGUFReader
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import checkpoint_sha256
 from mobilevlm_export.checkpoint.synth import synth_checkpoint
-from mobilevlm_export.config import PRESETS
+from mobilevlm_export.config import PRESETS, preset
 from mobilevlm_export.demo.built_in import DEMO, DEMO_CHECKPOINT
 from mobilevlm_export.errors import BundleError, CheckpointError
 from mobilevlm_export.files.scratch import ScratchFolder
@@ -23,9 +23,10 @@ from mobilevlm_export.pipeline import export_bundle
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_host.bench.peer import gguf_files
-from mobilevlm_host.bench.peer.gguf_files import Q8_0, write_language_model, write_projector
+from mobilevlm_host.bench.peer.gguf_files import PROJECTOR, Q8_0, write_language_model, write_projector
 
 LANGUAGE_MODELS = ("Q4_0", "Q4_K_M")
+SIZES = tuple(size for size in PRESETS if preset(size).projector.kind.name == PROJECTOR)
 _EMBEDDING = "token_embd.weight"
 
 
@@ -76,10 +77,10 @@ def checkpoint_of(size: str, work: Path, progress: Progress = silent) -> Path:
     """
     if size == DEMO:
         return DEMO_CHECKPOINT
-    if size not in PRESETS:
+    if size not in SIZES:
         if not Path(size).is_dir():
             raise CheckpointError(
-                f"{size}: no such folder, expected {DEMO}, {', '.join(PRESETS)} or a checkpoint's folder"
+                f"{size}: no such folder, expected {DEMO}, {', '.join(SIZES)} or a checkpoint's folder"
             )
         return Path(size)
     folder = work / f"random-{size}"

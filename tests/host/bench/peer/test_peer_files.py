@@ -55,7 +55,7 @@ def test_a_size_names_a_checkpoint(tiny_checkpoint: Path, tmp_path: Path, monkey
     for _ in range(2):  # the second time it is there
         assert checkpoint_of("3b", tmp_path) == tmp_path / "random-3b"
     assert made == [("3b", tmp_path / "random-3b")]
-    with pytest.raises(CheckpointError, match=r"^3.b: no such folder, expected demo, 1\.7b, .* or a checkpoint's"):
+    with pytest.raises(CheckpointError, match=r"^3.b: no such folder, expected demo, 1\.7b, 3b, 7b or a checkpoint's"):
         checkpoint_of("3.b", tmp_path)
 
 
