@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from mobilevlm_export import __version__
 from mobilevlm_export.dependencies.coreai_private import SHIFT_SCALE, VERSIONS, require_coreai
 from mobilevlm_export.dependencies.torchao_private import integers, is_int4, is_quantized
 from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.lower.artifact_files import removed_on_failure, total_bytes
 from mobilevlm_export.lower.coreai_modules import CoreAITextDecoder, CoreAIVisionEncoder
 from mobilevlm_export.lower.coreai_twin import PROGRAM_FILE, read_listing
 from mobilevlm_export.lower.requirements import require_context, require_recipe, size_limit
@@ -31,6 +31,7 @@ from mobilevlm_export.quantize.recipe import Recipe
 
 VISION_ENCODER, TEXT_DECODER = "vision_encoder.aimodel", "text_decoder.aimodel"
 TOKEN_EMBEDDING = "token_embedding.safetensors"
+_ARTIFACTS = (VISION_ENCODER, TEXT_DECODER, TOKEN_EMBEDDING)
 _STAGE, _STEPS = "Core AI", 4
 _ALIGNMENT = 32
 _POSITIONS_BELOW = 2048  # a state of this many is reported to give wrong answers on iPhones: apple/coreai-models #124
@@ -112,7 +113,7 @@ def lower_coreai(
     dtypes = {part: torch.float16 if is_half else torch.float32 for part, is_half in halves.items()}
     describe = _AssetMetadata(model, recipe, source_sha256)
     llm, side = model.config.llm, model.config.vision.image_size
-    try:
+    with removed_on_failure(folder, _ARTIFACTS):
         progress(_STAGE, 0, _STEPS)
         encoder = CoreAIVisionEncoder(model.vision_encoder, dtypes["vision_encoder"])
         _write(
@@ -140,15 +141,9 @@ def lower_coreai(
         progress(_STAGE, 3, _STEPS)
         programs["text_decoder"] = _checked(folder / TEXT_DECODER, model.text_decoder, 2 * llm.num_layers)
         form = write_token_table(model.token_embedding, folder / TOKEN_EMBEDDING)
-    except BaseException:
-        for asset in (VISION_ENCODER, TEXT_DECODER):
-            shutil.rmtree(folder / asset, ignore_errors=True)
-        (folder / TOKEN_EMBEDDING).unlink(missing_ok=True)
-        raise
     progress(_STAGE, _STEPS, _STEPS)
-    files = [file for name in (VISION_ENCODER, TEXT_DECODER) for file in (folder / name).rglob("*") if file.is_file()]
     return CoreAIInfo(
-        bytes=sum(file.stat().st_size for file in (*files, folder / TOKEN_EMBEDDING)),
+        bytes=total_bytes(folder, _ARTIFACTS),
         recipe=recipe,
         max_context=context,
         cache_positions=positions,

@@ -7,7 +7,6 @@ of the quantized model: an ExecuTorch program of the same model differs only in 
 from __future__ import annotations
 
 import importlib.metadata
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from mobilevlm_export import __version__
 from mobilevlm_export.dependencies.torchao_private import is_int4, is_quantized
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.job import CACHE_UPDATES
+from mobilevlm_export.lower.artifact_files import removed_on_failure, total_bytes
 from mobilevlm_export.lower.coreml_checks import ExpectedFunction, FunctionInfo, check_package
 from mobilevlm_export.lower.coreml_layers import compute_type
 from mobilevlm_export.lower.coreml_package import Description, write_package
@@ -35,6 +35,7 @@ from mobilevlm_export.quantize.recipe import Recipe
 
 VISION_ENCODER, TEXT_DECODER = "vision_encoder.mlpackage", "text_decoder.mlpackage"
 TOKEN_EMBEDDING = "token_embedding.safetensors"
+_ARTIFACTS = (VISION_ENCODER, TEXT_DECODER, TOKEN_EMBEDDING)
 DEFAULT_PREFILL_CHUNK = 64
 _STAGE, _STEPS = "Core ML", 6
 _ALIGNMENT = 32  # the Neural Engine requires states of a multiple of this width
@@ -108,23 +109,16 @@ def lower_coreml(
     _require_one_type(model, recipe)
     types = {knob: compute_type(getattr(recipe, knob)) for knob in ("vision", "projector", "llm", "lm_head")}
     descriptions = _Descriptions(model, recipe, context, shape, source_sha256)
-    try:
+    with removed_on_failure(folder, _ARTIFACTS):
         functions = {
             "vision_encoder": _write_vision_encoder(model, types, descriptions, folder / VISION_ENCODER, progress),
             "text_decoder": _write_text_decoder(model, shape, types, descriptions, folder / TEXT_DECODER, progress),
         }
         form = write_token_table(model.token_embedding, folder / TOKEN_EMBEDDING)
-    except BaseException:
-        for package in (VISION_ENCODER, TEXT_DECODER):
-            shutil.rmtree(folder / package, ignore_errors=True)
-        (folder / TOKEN_EMBEDDING).unlink(missing_ok=True)
-        raise
     progress(_STAGE, _STEPS, _STEPS)
     llm = model.config.llm
-    packages = (file for name in (VISION_ENCODER, TEXT_DECODER) for file in (folder / name).rglob("*"))
-    files = [file for file in (*packages, folder / TOKEN_EMBEDDING) if file.is_file()]
     return CoreMLInfo(
-        bytes=sum(file.stat().st_size for file in files),
+        bytes=total_bytes(folder, _ARTIFACTS),
         recipe=recipe,
         max_context=context,
         prefill_chunk=shape.chunk,
