@@ -40,7 +40,7 @@ $(BENCH_READY): $(READY) $(PEER_TOOLS)
 	@touch $@
 
 # QUALITY=1: not speed and memory, but how many answers, and how much KL, each quantization of both costs at its size.
-bench: $(BENCH_READY)  ## Measure the kit beside llama.cpp: SIZE=demo, 1.7b, 3b or a checkpoint | SIZE=demo QUALITY=1 | 2 min
+bench: $(BENCH_READY)  ## Measure the kit beside llama.cpp: SIZE=demo, a size of mvlm synth or a checkpoint | SIZE=demo QUALITY=1 | 2 min
 	@$(BIN)/python -m mobilevlm_host.bench.peer$(if $(QUALITY),.quality) $(if $(SIZE),"$(SIZE)")
 
 # On two cores: each file's tests on one, and bundles that all share exported once (tests/conftest.py).

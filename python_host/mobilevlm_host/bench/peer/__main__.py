@@ -49,7 +49,8 @@ _QUESTIONS = 200
 )
 @json_option
 def main(checkpoint: str, bundle: Path | None, rounds: int, threads: int, work: Path, as_json: bool) -> None:
-    """Measure CHECKPOINT with the kit and with llama.cpp, interleaved: `demo`, `1.7b` or `3b` (random weights), or a folder.
+    """Measure CHECKPOINT with the kit and with llama.cpp, interleaved: `demo`, a folder, or a size with random weights,
+    which are those of `mvlm synth`: 1.7b, 3b, 7b, v1-1.7b, v1-3b and llava-1.5-7b.
 
     Image, prompt and token ids are the same. For the demo, answers to held-out questions are compared too.
     """

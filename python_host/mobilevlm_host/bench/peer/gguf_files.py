@@ -5,6 +5,7 @@ Names and metadata follow llama.cpp's ``llama`` architecture and its ``clip.cpp`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +17,16 @@ from numpy.typing import NDArray
 from sentencepiece import sentencepiece_model_pb2 as pb
 from torch import Tensor
 
-from mobilevlm_export.checkpoint.key_map import TOWER
+from mobilevlm_export.checkpoint.key_map import TOWER, is_norm
 from mobilevlm_export.checkpoint.weight_files import Weights, open_weights
 from mobilevlm_export.config import LlamaConfig, MobileVLMConfig
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.files.atomic_file import atomic_file
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
+from mobilevlm_host.bench.peer.gguf_projectors import gguf_projector
 
 F16, F32, Q8_0 = GGMLQuantizationType.F16, GGMLQuantizationType.F32, GGMLQuantizationType.Q8_0
-PROJECTOR = "LDPv2"  # the only one that is compared with llama.cpp
-# llama.cpp's LDPv2 supports only this grid of patches (CLIP-L at 336 pixels).
-LDPV2_GRID = 24
 
 _LANGUAGE_MODEL = {
     "model.embed_tokens.weight": "token_embd.weight",
@@ -62,7 +61,7 @@ _TOWER_LAYER = {
     "mlp.fc1": "ffn_up",
     "mlp.fc2": "ffn_down",
 }
-_PEG = "mm.model.peg.0"
+_CONVOLUTIONS = re.compile(r"v\.patch_embd\.weight|mm\.model\.(peg\.0|mb_block\.\d\.block\.0\.0)\.weight")
 _TOKEN_TYPES = {
     pb.ModelProto.SentencePiece.NORMAL: TokenType.NORMAL,
     pb.ModelProto.SentencePiece.UNKNOWN: TokenType.UNKNOWN,
@@ -113,29 +112,25 @@ def write_language_model(checkpoint: Path, path: Path, progress: Progress = sile
 def write_projector(
     checkpoint: Path, path: Path, linears: GGMLQuantizationType = F16, progress: Progress = silent
 ) -> None:
-    """Write the vision tower and LDPv2 of ``checkpoint`` to ``path``: matrices as ``linears`` (F16 or Q8_0), the rest float.
+    """Write the vision tower and projector of ``checkpoint`` to ``path``: matrices as ``linears`` (F16 or Q8_0), the rest float.
 
-    Only the tower's layers that run are written. If llama.cpp's LDPv2 doesn't support the patch grid, the file's projector type is
-    ``mlp``: llama.cpp then computes the projector's two linears, and the reader computes pooling and the convolution, whose weights
-    are also in the file.
+    Only the tower's layers that run are written.
 
     Raises:
-        CheckpointError: a weight is missing or damaged, or the projector isn't LDPv2.
+        CheckpointError: a weight is missing or damaged, or llama.cpp doesn't compute the projector.
         ConfigError: ``config.json`` is malformed or of a model that the kit doesn't support.
     """
     config = read_config(checkpoint)
-    if (kind := config.projector.kind.name) != PROJECTOR:
-        raise CheckpointError(
-            f"{checkpoint}: got the projector {kind}, expected {PROJECTOR}, the only one that is compared with llama.cpp"
-        )
+    projector = gguf_projector(config, checkpoint)
     weights, vision = open_weights(checkpoint), config.vision
-    entries = {name: _Entry(key, _vision_kind(name, linears)) for key, name in _vision_names(config).items()}
+    names = _tower_names(config) | projector.names
+    entries = {name: _vision_entry(key, name, linears) for key, name in names.items()}
     with atomic_file(path) as temporary:
         writer = GGUFWriter(temporary, "clip")
         writer.add_name(config.name)
         writer.add_file_type(LlamaFileType.MOSTLY_Q8_0 if linears == Q8_0 else LlamaFileType.MOSTLY_F16)
         writer.add_clip_has_vision_encoder(True)
-        writer.add_clip_projector_type("ldpv2" if vision.grid == LDPV2_GRID else "mlp")
+        writer.add_clip_projector_type(projector.type)
         writer.add_vision_image_size(vision.image_size)
         writer.add_vision_patch_size(vision.patch_size)
         writer.add_vision_embedding_length(vision.hidden_size)
@@ -178,7 +173,7 @@ def _interleaved(weight: Tensor, heads: int) -> Tensor:
     return weight.reshape(heads, 2, -1, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
 
 
-def _vision_names(config: MobileVLMConfig) -> dict[str, str]:
+def _tower_names(config: MobileVLMConfig) -> dict[str, str]:
     names = {TOWER + key: name for key, name in _TOWER.items()}
     for layer in range(config.vision.num_run_layers):
         names |= {
@@ -186,19 +181,16 @@ def _vision_names(config: MobileVLMConfig) -> dict[str, str]:
             for part, name in _TOWER_LAYER.items()
             for kind in ("weight", "bias")
         }
-    linear = "mm.model.mlp" if config.vision.grid == LDPV2_GRID else "mm"
-    for kind in ("weight", "bias"):
-        names |= {f"model.mm_projector.mlp.mlp.{at}.{kind}": f"{linear}.{at}.{kind}" for at in (0, 2)}
-        names[f"model.mm_projector.peg.peg.0.{kind}"] = f"{_PEG}.{kind}"
     return names
 
 
-def _vision_kind(name: str, linears: GGMLQuantizationType) -> GGMLQuantizationType:
-    """The type of a tensor: llama.cpp supports only float16 convolutions; vectors and embeddings stay float32."""
-    if name in ("v.patch_embd.weight", f"{_PEG}.weight"):
-        return F16
-    is_linear = name.endswith(".weight") and ".ln" not in name and "pre_ln" not in name and "position" not in name
-    return linears if is_linear else F32
+def _vision_entry(key: str, name: str, linears: GGMLQuantizationType) -> _Entry:
+    """How a tensor is stored: llama.cpp supports only float16 convolutions; vectors and embeddings stay float32."""
+    if _CONVOLUTIONS.fullmatch(name):
+        return _Entry(key, F16)
+    if not name.endswith(".weight") or is_norm(key) or "position" in name:
+        return _Entry(key, F32)
+    return _Entry(key, linears, lambda weight: weight.flatten(1))  # a linear may be published as a 1 × 1 convolution
 
 
 def _add_tokenizer(writer: GGUFWriter, model: Path, config: MobileVLMConfig) -> None:
@@ -232,7 +224,7 @@ def _write_tensors(
     for name, entry in entries.items():
         if entry.key not in weights:
             raise CheckpointError(f"{checkpoint}: missing {entry.key}")
-        shape = tuple(weights.read(entry.key).shape)
+        shape = tuple(_read(weights, entry).shape)
         stored = quants.quant_shape_to_byte_shape(shape, Q8_0) if entry.kind == Q8_0 else shape
         dtype = _DTYPES[entry.kind]
         writer.add_tensor_info(
@@ -252,10 +244,13 @@ _DTYPES = {F16: np.float16, F32: np.float32, Q8_0: np.uint8}
 
 def _values(weights: Weights, entries: Mapping[str, _Entry]) -> Iterator[NDArray[np.generic]]:
     for entry in entries.values():
-        tensor = weights.read(entry.key)
-        if entry.change:
-            tensor = entry.change(tensor)
+        tensor = _read(weights, entry)
         if entry.kind == Q8_0:
             yield quants.quantize(tensor.float().numpy(), Q8_0)
         else:
             yield tensor.to(torch.float16 if entry.kind == F16 else torch.float32).contiguous().numpy()
+
+
+def _read(weights: Weights, entry: _Entry) -> Tensor:
+    tensor = weights.read(entry.key)
+    return entry.change(tensor) if entry.change else tensor

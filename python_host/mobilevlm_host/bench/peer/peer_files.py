@@ -14,19 +14,20 @@ from gguf import GGUFReader
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import checkpoint_sha256
 from mobilevlm_export.checkpoint.synth import synth_checkpoint
-from mobilevlm_export.config import PRESETS, preset
+from mobilevlm_export.config import PRESETS
 from mobilevlm_export.demo.built_in import DEMO, DEMO_CHECKPOINT
 from mobilevlm_export.errors import BundleError, CheckpointError
 from mobilevlm_export.files.scratch import ScratchFolder
 from mobilevlm_export.job import ExportJob
 from mobilevlm_export.pipeline import export_bundle
 from mobilevlm_export.progress import Progress, silent
+from mobilevlm_export.published_config import read_config
 from mobilevlm_export.quantize.recipe import RECIPES
-from mobilevlm_host.bench.peer import gguf_files
-from mobilevlm_host.bench.peer.gguf_files import PROJECTOR, Q8_0, write_language_model, write_projector
+from mobilevlm_host.bench.peer import gguf_files, gguf_projectors
+from mobilevlm_host.bench.peer.gguf_files import Q8_0, write_language_model, write_projector
+from mobilevlm_host.bench.peer.gguf_projectors import gguf_projector
 
 LANGUAGE_MODELS = ("Q4_0", "Q4_K_M")
-SIZES = tuple(size for size in PRESETS if preset(size).projector.kind.name == PROJECTOR)
 _EMBEDDING = "token_embd.weight"
 
 
@@ -73,15 +74,17 @@ def checkpoint_of(size: str, work: Path, progress: Progress = silent) -> Path:
     """The checkpoint that ``size`` names: ``demo``; a preset, with random weights, created in ``work`` if missing; or a folder.
 
     Raises:
-        CheckpointError: it is none of these, or can't be created.
+        CheckpointError: it is none of these, can't be created, or has a projector that llama.cpp doesn't compute.
+        ConfigError: its ``config.json`` is malformed or of a model that the kit doesn't support.
     """
     if size == DEMO:
         return DEMO_CHECKPOINT
-    if size not in SIZES:
+    if size not in PRESETS:
         if not Path(size).is_dir():
             raise CheckpointError(
-                f"{size}: no such folder, expected {DEMO}, {', '.join(SIZES)} or a checkpoint's folder"
+                f"{size}: no such folder, expected {DEMO}, {', '.join(PRESETS)} or a checkpoint's folder"
             )
+        gguf_projector(read_config(Path(size)), Path(size))
         return Path(size)
     folder = work / f"random-{size}"
     if not folder.is_dir():
@@ -120,7 +123,8 @@ def llama_cpp_files(checkpoint: Path, work: Path, threads: int, progress: Progre
     from mobilevlm_host.bench.peer.llama_cpp_engine import quantize
 
     source = checkpoint_sha256(checkpoint, progress) + llama_cpp.__version__
-    source += Path(gguf_files.__file__).read_text(encoding="utf-8")
+    for writer in (gguf_files.__file__, gguf_projectors.__file__):
+        source += Path(writer).read_text(encoding="utf-8")
     folder = work / f"gguf-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     language_models = {kind: folder / f"language-model-{kind}.gguf" for kind in LANGUAGE_MODELS}

@@ -8,6 +8,8 @@ import numpy as np
 from gguf import GGUFReader
 from numpy.typing import NDArray
 
+from mobilevlm_host.bench.peer.gguf_projectors import PEG
+
 
 class PoolAndPeg:
     """Pooling and the convolution of a projector file that leaves them to its reader: a few thousand operations per channel."""
@@ -17,13 +19,13 @@ class PoolAndPeg:
 
     @classmethod
     def of(cls, file: Path) -> PoolAndPeg | None:
-        """The instance for a projector file of type ``mlp``; None if llama.cpp computes LDPv2 itself."""
+        """The instance for a projector file of type ``mlp`` with the convolution's weights; None if llama.cpp computes all itself."""
         reader = GGUFReader(file)
         field = reader.get_field("clip.projector_type")
-        if field is None or field.contents() != "mlp":
+        tensors = {tensor.name: tensor.data for tensor in reader.tensors if tensor.name.startswith(PEG)}
+        if field is None or field.contents() != "mlp" or not tensors:
             return None
-        tensors = {tensor.name: np.asarray(tensor.data, dtype=np.float32) for tensor in reader.tensors}
-        weight, bias = tensors["mm.model.peg.0.weight"], tensors["mm.model.peg.0.bias"]
+        weight, bias = (np.asarray(tensors[f"{PEG}.{kind}"], dtype=np.float32) for kind in ("weight", "bias"))
         return cls(weight.reshape(len(bias), 3, 3), bias)
 
     def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:

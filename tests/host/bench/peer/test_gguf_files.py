@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,20 @@ import torch
 from gguf import GGUFReader, quants
 from safetensors.torch import load_file, save_file
 from sentencepiece import sentencepiece_model_pb2 as pb
-from tiny import TINY, VOCAB_SIZE, random_model
+from tiny import TINY, VOCAB_SIZE, random_model, tiny_config
 from torch import Tensor
 from torch.nn import functional
 
 from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.errors import CheckpointError
 from mobilevlm_export.model import MobileVLM
+from mobilevlm_export.model.mobilevlm import VisionEncoder
 from mobilevlm_export.tokenizer import Tokenizer
 from mobilevlm_host.bench.peer.gguf_files import F16, Q8_0, write_language_model, write_projector
 from mobilevlm_host.bench.peer.pool_and_peg import PoolAndPeg
 
 LLM, VISION = TINY.llm, TINY.vision
+Written = Callable[[str, int], tuple[GGUFReader, VisionEncoder]]
 
 
 @pytest.fixture(scope="module")
@@ -188,16 +191,80 @@ def test_another_patch_grid_leaves_pooling_and_the_convolution_to_the_reader(pro
     torch.testing.assert_close(got, projector(features)[0], atol=5e-3, rtol=5e-3)
 
 
-def test_the_published_grid_is_llama_cpps_own_ldpv2(tmp_path: Path, tiny_tokenizer_model: Path) -> None:
-    sizes = replace(TINY, vision=replace(VISION, image_size=24 * VISION.patch_size))
-    save_checkpoint(MobileVLM(sizes), tmp_path / "checkpoint", tokenizer_model=tiny_tokenizer_model)
-    write_projector(tmp_path / "checkpoint", tmp_path / "a.gguf")
-    reader = GGUFReader(tmp_path / "a.gguf")
+@pytest.fixture
+def written(tmp_path: Path, tiny_tokenizer_model: Path) -> Written:
+    """Makes the projector file of a model with random weights, a projector and a grid of patches."""
+
+    def write(projector_type: str, grid: int) -> tuple[GGUFReader, VisionEncoder]:
+        sizes = tiny_config(projector_type)
+        torch.manual_seed(0)
+        model = MobileVLM(replace(sizes, vision=replace(sizes.vision, image_size=grid * sizes.vision.patch_size)))
+        for parameter in model.vision_encoder.projector.parameters():
+            torch.nn.init.normal_(parameter, std=0.15)
+        save_checkpoint(model.eval(), tmp_path / "checkpoint", tokenizer_model=tiny_tokenizer_model)
+        write_projector(tmp_path / "checkpoint", tmp_path / "a.gguf")
+        return GGUFReader(tmp_path / "a.gguf"), model.vision_encoder
+
+    return write
+
+
+def test_the_published_grid_is_llama_cpps_own_ldpv2(written: Written, tmp_path: Path) -> None:
+    reader, _ = written("ldpnetv2", 24)
     assert metadata(reader)["clip.projector_type"] == "ldpv2"
     names = {tensor.name for tensor in reader.tensors if tensor.name.startswith("mm.")}
     parts = ("mlp.0", "mlp.2", "peg.0")
     assert names == {f"mm.model.{part}.{kind}" for part in parts for kind in ("weight", "bias")}
     assert PoolAndPeg.of(tmp_path / "a.gguf") is None
+
+
+def inverted_residual(x: Tensor, file: dict[str, Tensor], block: int, stride: int) -> Tensor:
+    """llama.cpp's block of LDP over ``x`` [C, G, G]; its linears have two dimensions."""
+    w = {name.partition(f"mb_block.{block}.block.")[2]: tensor for name, tensor in file.items()}
+    mixed = functional.conv2d(x, w["0.0.weight"], stride=stride, padding=1, groups=len(x)).movedim(0, 2)
+    mixed = functional.hardswish(functional.layer_norm(mixed, mixed.shape[2:], w["0.1.weight"], w["0.1.bias"]))
+    scale = functional.relu(functional.linear(mixed.mean((0, 1)), w["1.fc1.weight"], w["1.fc1.bias"]))
+    mixed = mixed * functional.hardsigmoid(functional.linear(scale, w["1.fc2.weight"], w["1.fc2.bias"]))
+    mixed = functional.linear(mixed, w["2.0.weight"])
+    return functional.layer_norm(mixed, mixed.shape[2:], w["2.1.weight"], w["2.1.bias"]).movedim(2, 0)
+
+
+def test_the_first_mobilevlms_projector_is_llama_cpps_ldp(written: Written) -> None:
+    reader, encoder = written("ldpnet", 24)
+    assert metadata(reader)["clip.projector_type"] == "ldp"
+    kinds = {t.name: t.tensor_type.name for t in reader.tensors if t.name.startswith("mm.") and len(t.shape) > 1}
+    convolutions = {name for name in kinds if name.endswith("block.0.0.weight")}
+    assert len(kinds) == 2 + 2 * 4
+    assert len(convolutions) == 2
+    assert set(kinds.values()) == {"F16"}
+    file = values(reader)
+    features = torch.randn(24 * 24, VISION.hidden_size, generator=torch.Generator().manual_seed(0))
+    x = functional.linear(features, file["mm.model.mlp.1.weight"], file["mm.model.mlp.1.bias"])
+    x = functional.linear(functional.gelu(x), file["mm.model.mlp.3.weight"], file["mm.model.mlp.3.bias"])
+    x = x.T.reshape(-1, 24, 24)
+    x = inverted_residual(x + inverted_residual(x, file, 1, 1), file, 2, 2)
+    torch.testing.assert_close(x.flatten(1).T, encoder.projector(features[None])[0], atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("grid", [4, 24])
+def test_llavas_projector_is_llama_cpps_mlp(written: Written, tmp_path: Path, grid: int) -> None:
+    reader, encoder = written("mlp2x_gelu", grid)
+    assert metadata(reader)["clip.projector_type"] == "mlp"
+    assert PoolAndPeg.of(tmp_path / "a.gguf") is None
+    features = torch.randn(9, VISION.hidden_size, generator=torch.Generator().manual_seed(0))
+    file = values(reader)
+    x = functional.gelu(functional.linear(features, file["mm.0.weight"], file["mm.0.bias"]))
+    x = functional.linear(x, file["mm.2.weight"], file["mm.2.bias"])
+    torch.testing.assert_close(x, encoder.projector(features[None])[0], atol=5e-3, rtol=5e-3)
+
+
+@pytest.mark.parametrize(("projector_type", "grid"), [("ldpnet", 4), ("linear", 24), ("mlp3x_gelu", 24)])
+def test_a_projector_that_llama_cpp_computes_otherwise_is_refused(
+    written: Written, tmp_path: Path, projector_type: str, grid: int
+) -> None:
+    said = rf"checkpoint: got the projector {projector_type} on {grid} × {grid} patches, which llama\.cpp doesn't"
+    with pytest.raises(CheckpointError, match=said):
+        written(projector_type, grid)
+    assert not (tmp_path / "a.gguf").exists()
 
 
 def test_a_missing_weight_is_named_and_nothing_is_left(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from repository import ROOT
 from tiny import TINY
 
 from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.config import PRESETS
 from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import RunnerError
 from mobilevlm_export.progress import Progress
@@ -56,16 +57,20 @@ def mistakes(
     weightless.mkdir()
     for kept in ("config.json", "tokenizer.model"):
         shutil.copy(tiny_checkpoint / kept, weightless)
+    linear = tmp_path / "linear"
+    shutil.copytree(tiny_checkpoint, linear)
+    config = json.loads((linear / "config.json").read_text())
+    (linear / "config.json").write_text(json.dumps(config | {"mm_projector_type": "linear"}))
     damaged = tmp_path / "damaged.mvlm"
     shutil.copytree(tiny_bundle.path, damaged)
     (damaged / "tokenizer.model").write_bytes(b"")
     bundle = ("--bundle", tiny_bundle.path)
     return {
-        ("1.8b",): "1.8b: no such folder, expected demo, 1.7b, 3b, 7b or a checkpoint's folder",
+        ("1.8b",): f"1.8b: no such folder, expected demo, {', '.join(PRESETS)} or a checkpoint's folder",
         ("mtgv/MobileVLM_V2-1.7B",): "mtgv/MobileVLM_V2-1.7B: no such folder, expected demo,",
         (file,): f"{file}: no such folder, expected demo,",
         (folder,): f"{folder}/config.json: no such file, expected a checkpoint's configuration",
-        (folder, *bundle): f"{folder}: got no weights, expected one of model.safetensors,",
+        (linear,): f"{linear}: got the projector linear on 4 × 4 patches, which llama.cpp doesn't compute; expected",
         (weightless,): f"{weightless}: got no weights, expected one of model.safetensors,",
         (tiny_checkpoint, "--bundle", folder / "absent.mvlm"): "absent.mvlm: no such bundle, expected",
         (tiny_checkpoint, "--bundle", folder): f"{folder}/manifest.json: no such file",
@@ -123,7 +128,7 @@ def run_alone(modules: dict[str, str], *arguments: str) -> tuple[int, str]:
 
 @pytest.mark.slow
 def test_libraries_print_nothing_else() -> None:
-    said = "Error: 1.8b: no such folder, expected demo, 1.7b, 3b, 7b or a checkpoint's folder\n"
+    said = f"Error: 1.8b: no such folder, expected demo, {', '.join(PRESETS)} or a checkpoint's folder\n"
     assert run_alone({"llama_cpp": "sys", "llama_cpp.mtmd_cpp": "sys"}, "1.8b") == (1, said)
 
 

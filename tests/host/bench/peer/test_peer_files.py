@@ -15,7 +15,7 @@ from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import BundleError, CheckpointError, RunnerError
 from mobilevlm_export.job import ExportJob
 from mobilevlm_export.quantize.recipe import RECIPES
-from mobilevlm_host.bench.peer import gguf_files
+from mobilevlm_host.bench.peer import gguf_files, gguf_projectors
 from mobilevlm_host.bench.peer import peer_files as files
 from mobilevlm_host.bench.peer.gguf_files import write_language_model
 from mobilevlm_host.bench.peer.peer_files import (
@@ -55,7 +55,7 @@ def test_a_size_names_a_checkpoint(tiny_checkpoint: Path, tmp_path: Path, monkey
     for _ in range(2):  # the second time it is there
         assert checkpoint_of("3b", tmp_path) == tmp_path / "random-3b"
     assert made == [("3b", tmp_path / "random-3b")]
-    with pytest.raises(CheckpointError, match=r"^3.b: no such folder, expected demo, 1\.7b, 3b, 7b or a checkpoint's"):
+    with pytest.raises(CheckpointError, match=r"^3.b: no such folder, expected demo, 1\.7b, .*, llava-1\.5-7b or a"):
         checkpoint_of("3.b", tmp_path)
 
 
@@ -188,15 +188,16 @@ def test_files_are_remade_for_another_checkpoint_writer_or_llama_cpp(
         llama_cpp.install(newer)
         llama_cpp_files(tiny_checkpoint, tmp_path / "work", 1)
 
-    writer = tmp_path / "gguf_files.py"
-    writer.write_text(Path(gguf_files.__file__).read_text() + "# changed\n")
-    with monkeypatch.context() as changed:
-        changed.setattr(gguf_files, "__file__", str(writer))
-        llama_cpp_files(tiny_checkpoint, tmp_path / "work", 1)
+    for module in (gguf_files, gguf_projectors):
+        writer = tmp_path / "changed.py"
+        writer.write_text(Path(str(module.__file__)).read_text() + "# changed\n")
+        with monkeypatch.context() as changed:
+            changed.setattr(module, "__file__", str(writer))
+            llama_cpp_files(tiny_checkpoint, tmp_path / "work", 1)
 
     llama_cpp_files(other_checkpoint, tmp_path / "work", 1)
     folders = {path.name for path in (tmp_path / "work").iterdir()}
-    assert len(folders) == 4
+    assert len(folders) == 5
     assert first.name in folders
 
 
