@@ -24,11 +24,16 @@ class _Pace:
     """The pace of a stage, not counting its first step, which often includes loading."""
 
     def __init__(self, now: float, done: int) -> None:
+        self._start(now, done)
+
+    def _start(self, now: float, done: int) -> None:
         self.begin = now
         self._since, self._first = (now, done), True
 
     def step(self, now: float, done: int) -> None:
-        if self._first and done > self._since[1]:
+        if done < self._since[1]:  # the stage begins again
+            self._start(now, done)
+        elif self._first and done > self._since[1]:
             self._since, self._first = (now, done), False
 
     def left(self, now: float, done: int, total: int) -> str:

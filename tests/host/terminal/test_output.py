@@ -39,6 +39,26 @@ def test_the_remaining_time_ignores_the_first_step(
     ]
 
 
+def test_a_stage_that_begins_again_has_a_new_pace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    steps = ((0.0, 0), (1.0, 10), (11.0, 60), (21.0, 100), (31.0, 0), (41.0, 2), (51.0, 12))
+    with drawn_progress() as progress:
+        for seconds, done in steps:
+            now = seconds
+            progress("hashing", done, 100)
+    assert capsys.readouterr().err.splitlines() == [
+        "hashing",
+        "hashing 60/100, 0:00:08 left",
+        "hashing 100/100",
+        "hashing",
+        "hashing 2/100",
+        "hashing 12/100, 0:01:28 left",
+    ]
+
+
 def test_bytes_are_shown_in_megabytes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)

@@ -101,8 +101,10 @@ def compare(
             name: partial(jobs.run, module, job, files) for name, (module, files) in engines.items()
         }
         runs[LIMITS] = partial(in_child, "mobilevlm_host.bench.peer.machine_limits", {"threads": threads})
-        for name in engines:
-            runs[name]()  # warms the file cache
+        for done, name in enumerate(engines):
+            progress("warming the file cache", done, len(engines))
+            runs[name]()
+        progress("warming the file cache", len(engines), len(engines))
         if writing_s := load_writing_s(bundle, threads):
             runs[IN_MEMORY] = lambda: {"load_in_memory_s": load_in_memory_s(bundle, threads)}
         figures = interleaved(runs, rounds, progress)
