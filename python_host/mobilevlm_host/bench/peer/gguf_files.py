@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType, quants
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType, quants
 from numpy.typing import NDArray
 from sentencepiece import sentencepiece_model_pb2 as pb
 from torch import Tensor
@@ -79,6 +79,10 @@ class _Entry:
     key: str
     kind: GGMLQuantizationType
     change: Callable[[Tensor], Tensor] | None = None
+
+    def kind_of(self, row: int) -> GGMLQuantizationType:
+        """The type of a tensor with rows of this length: float16 where Q8_0's blocks don't fit, as in llama.cpp's quantizer."""
+        return F16 if self.kind == Q8_0 and row % GGML_QUANT_SIZES[Q8_0][0] else self.kind
 
 
 def write_language_model(checkpoint: Path, path: Path, progress: Progress = silent) -> None:
@@ -225,11 +229,10 @@ def _write_tensors(
         if entry.key not in weights:
             raise CheckpointError(f"{checkpoint}: missing {entry.key}")
         shape = tuple(_read(weights, entry).shape)
-        stored = quants.quant_shape_to_byte_shape(shape, Q8_0) if entry.kind == Q8_0 else shape
-        dtype = _DTYPES[entry.kind]
-        writer.add_tensor_info(
-            name, stored, np.dtype(dtype), int(np.prod(stored)) * np.dtype(dtype).itemsize, raw_dtype=entry.kind
-        )
+        kind = entry.kind_of(shape[-1])
+        stored = quants.quant_shape_to_byte_shape(shape, Q8_0) if kind == Q8_0 else shape
+        dtype = np.dtype(_DTYPES[kind])
+        writer.add_tensor_info(name, stored, dtype, int(np.prod(stored)) * dtype.itemsize, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -245,10 +248,11 @@ _DTYPES = {F16: np.float16, F32: np.float32, Q8_0: np.uint8}
 def _values(weights: Weights, entries: Mapping[str, _Entry]) -> Iterator[NDArray[np.generic]]:
     for entry in entries.values():
         tensor = _read(weights, entry)
-        if entry.kind == Q8_0:
+        kind = entry.kind_of(tensor.shape[-1])
+        if kind == Q8_0:
             yield quants.quantize(tensor.float().numpy(), Q8_0)
         else:
-            yield tensor.to(torch.float16 if entry.kind == F16 else torch.float32).contiguous().numpy()
+            yield tensor.to(torch.float16 if kind == F16 else torch.float32).contiguous().numpy()
 
 
 def _read(weights: Weights, entry: _Entry) -> Tensor:

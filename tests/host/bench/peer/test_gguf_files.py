@@ -245,6 +245,14 @@ def test_the_first_mobilevlms_projector_is_llama_cpps_ldp(written: Written) -> N
     torch.testing.assert_close(x.flatten(1).T, encoder.projector(features[None])[0], atol=0.02, rtol=0.02)
 
 
+def test_rows_that_a_block_does_not_divide_stay_float16(written: Written, tmp_path: Path) -> None:
+    """Squeeze and excitation of a small model is 24 wide, a block of Q8_0 32."""
+    written("ldpnet", 24)
+    write_projector(tmp_path / "checkpoint", tmp_path / "b.gguf", Q8_0)
+    kinds = {t.name: t.tensor_type.name for t in GGUFReader(tmp_path / "b.gguf").tensors}
+    assert [kinds[f"mm.model.mb_block.1.block.1.{fc}.weight"] for fc in ("fc1", "fc2")] == ["Q8_0", "F16"]
+
+
 @pytest.mark.parametrize("grid", [4, 24])
 def test_llavas_projector_is_llama_cpps_mlp(written: Written, tmp_path: Path, grid: int) -> None:
     reader, encoder = written("mlp2x_gelu", grid)
