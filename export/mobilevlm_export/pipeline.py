@@ -22,6 +22,7 @@ from mobilevlm_export.errors import CheckpointError, LoweringError
 from mobilevlm_export.files.code_hash import code_sha256
 from mobilevlm_export.free_memory import collect
 from mobilevlm_export.job import BACKENDS, ExportJob
+from mobilevlm_export.lower.requirements import require_one_type, require_settings
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.published_config import read_config
@@ -56,12 +57,15 @@ def exported(job: ExportJob, progress: Progress = silent) -> Iterator[Bundle]:
     with new_bundle(job.output, zipped=job.zipped, force=job.force, progress=progress) as new:
         checkpoint = resolve_checkpoint(job.checkpoint, progress)
         config = read_config(checkpoint, job.vision_tower)
+        require_settings(config, job)
         tokenizer = _tokenizer(checkpoint, config)
         tokenizer.write_plain(new.folder / "tokenizer.model")
         make_tokenizer_json(new.folder / "tokenizer.model", new.folder / "tokenizer.json")
         source = {"name": config.name, "sha256": checkpoint_sha256(checkpoint, progress)}
         # Weights keep their stored type, mostly half precision, until each is quantized.
         model = load_checkpoint(checkpoint, vision_tower=job.vision_tower, dtype=None, progress=progress)
+        if "coreml" in job.backends:
+            require_one_type(model, job.recipe)
         calibration = _calibration(config, tokenizer, job, progress)
         with _kept(job, source["sha256"], calibration) as kept:
             quantized = quantize(model, job.recipe, progress, _inputs(model, calibration, progress), kept)

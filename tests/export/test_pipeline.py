@@ -10,11 +10,13 @@ import sys
 import warnings
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mobilevlm_export import pipeline
 from mobilevlm_export.bundle.manifest import MANIFEST, read_manifest
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import BundleError, LoweringError
@@ -22,6 +24,7 @@ from mobilevlm_export.job import ExportJob
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import export_bundle, exported
 from mobilevlm_export.quantize.apply import quantize
+from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_export.quantize.report import QuantizeReport
 
 with warnings.catch_warnings():
@@ -91,6 +94,34 @@ def test_a_failed_core_ml_export_leaves_nothing(tiny_checkpoint: Path, tmp_path:
     with pytest.raises(LoweringError, match="cache_update: got 'scatter'"):
         export_bundle(job)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"max_context": 9999}, "max_context: got 9999, expected more than the 4 tokens of an image and at most"),
+        ({"backends": ("coreml",), "coreml_cache_update": "scatter"}, "cache_update: got 'scatter'"),
+        ({"backends": ("coreai",), "max_context": 2048}, "max_context: got 2048, expected at most 2015 with Core AI"),
+    ],
+)
+def test_settings_are_checked_before_the_weights_are_read(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], said: str
+) -> None:
+    checkpoint = shutil.copytree(tiny_checkpoint, tmp_path / "checkpoint")
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 4096}))
+    monkeypatch.setattr(pipeline, "checkpoint_sha256", lambda *_: pytest.fail("hashed the weights"))
+    with pytest.raises(LoweringError, match=said):
+        export_bundle(ExportJob(checkpoint, tmp_path / "x.mvlm", **settings))
+
+
+def test_a_recipe_that_core_ml_cannot_have_is_refused_before_calibration(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(RECIPES["int4"], llm_layers="0-0=fp32")
+    monkeypatch.setattr(pipeline, "_calibration", lambda *_: pytest.fail("calibrated"))
+    with pytest.raises(LoweringError, match=r"llm\.layers\.0\..*: got fp32 in a part that is int4"):
+        export_bundle(ExportJob(tiny_checkpoint, tmp_path / "x.mvlm", recipe, backends=("executorch", "coreml")))
 
 
 _EXPORT = """

@@ -23,7 +23,13 @@ from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.lower.artifact_files import removed_on_failure, total_bytes
 from mobilevlm_export.lower.coreai_modules import CoreAITextDecoder, CoreAIVisionEncoder
 from mobilevlm_export.lower.coreai_twin import PROGRAM_FILE, read_listing
-from mobilevlm_export.lower.requirements import require_context, require_recipe, size_limit
+from mobilevlm_export.lower.requirements import (
+    COREAI_POSITIONS_BELOW,
+    coreai_positions,
+    require_context,
+    require_recipe,
+    size_limit,
+)
 from mobilevlm_export.lower.token_table import write_token_table
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
@@ -33,8 +39,6 @@ VISION_ENCODER, TEXT_DECODER = "vision_encoder.aimodel", "text_decoder.aimodel"
 TOKEN_EMBEDDING = "token_embedding.safetensors"
 _ARTIFACTS = (VISION_ENCODER, TEXT_DECODER, TOKEN_EMBEDDING)
 _STAGE, _STEPS = "Core AI", 4
-_ALIGNMENT = 32
-_POSITIONS_BELOW = 2048  # a state of this many is reported to give wrong answers on iPhones: apple/coreai-models #124
 
 
 @dataclass(frozen=True)
@@ -98,13 +102,8 @@ def lower_coreai(
     """
     require_coreai()
     SHIFT_SCALE.load()
-    context = require_context(model, max_context)
-    positions = -(-(context + 1) // _ALIGNMENT) * _ALIGNMENT
-    if positions >= _POSITIONS_BELOW:
-        raise LoweringError(
-            f"max_context: got {context}, expected at most {_POSITIONS_BELOW - _ALIGNMENT - 1} with Core AI, whose states of "
-            f"{_POSITIONS_BELOW} positions are reported to give wrong answers on iPhones"
-        )
+    context = require_context(model.config, max_context)
+    positions = coreai_positions(context)
     require_recipe(model, recipe)
     halves = {
         "vision_encoder": "fp32" not in (recipe.vision, recipe.projector),
@@ -216,7 +215,7 @@ def _checked(path: Path, part: nn.Module, cache_writes: int) -> dict[str, Any]:
     if dict(held) != expected:
         raise LoweringError(f"{path.name}: got the integers {dict(held)}, expected {expected}")
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    if size > (limit := size_limit(part) + 8 * _POSITIONS_BELOW * 256):
+    if size > (limit := size_limit(part) + 8 * COREAI_POSITIONS_BELOW * 256):
         raise LoweringError(f"{path.name}: got {size} bytes, expected at most {limit}")
     return {"operators": dict(sorted(operators.items())), "integers": expected}
 

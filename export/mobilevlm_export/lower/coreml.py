@@ -26,11 +26,17 @@ from mobilevlm_export.lower.coreml_package import Description, write_package
 from mobilevlm_export.lower.coreml_projectors import projector_operators
 from mobilevlm_export.lower.coreml_text_decoder import DECODE, PREFILL, DecoderShape, text_decoder_program
 from mobilevlm_export.lower.coreml_vision_encoder import FUNCTION, vision_encoder_program
-from mobilevlm_export.lower.requirements import require_context, require_recipe, size_limit
+from mobilevlm_export.lower.requirements import (
+    STATE_ALIGNMENT,
+    require_cache_update,
+    require_context,
+    require_one_type,
+    require_recipe,
+    size_limit,
+)
 from mobilevlm_export.lower.token_table import write_token_table
 from mobilevlm_export.model.mobilevlm import MobileVLM
 from mobilevlm_export.progress import Progress, silent
-from mobilevlm_export.quantize.apply import model_parts, quantizable
 from mobilevlm_export.quantize.recipe import Recipe
 
 VISION_ENCODER, TEXT_DECODER = "vision_encoder.mlpackage", "text_decoder.mlpackage"
@@ -38,7 +44,6 @@ TOKEN_EMBEDDING = "token_embedding.safetensors"
 _ARTIFACTS = (VISION_ENCODER, TEXT_DECODER, TOKEN_EMBEDDING)
 DEFAULT_PREFILL_CHUNK = 64
 _STAGE, _STEPS = "Core ML", 6
-_ALIGNMENT = 32  # the Neural Engine requires states of a multiple of this width
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def lower_coreml(
     """
     shape, context = _shape(model, max_context, prefill_chunk, cache_update)
     require_recipe(model, recipe)
-    _require_one_type(model, recipe)
+    require_one_type(model, recipe)
     types = {knob: compute_type(getattr(recipe, knob)) for knob in ("vision", "projector", "llm", "lm_head")}
     descriptions = _Descriptions(model, recipe, context, shape, source_sha256)
     with removed_on_failure(folder, _ARTIFACTS):
@@ -135,33 +140,14 @@ def lower_coreml(
 def _shape(
     model: MobileVLM, max_context: int | None, prefill_chunk: int | None, cache_update: str
 ) -> tuple[DecoderShape, int]:
-    width, context = model.config.llm.head_dim, require_context(model, max_context)
+    context = require_context(model.config, max_context)
+    require_cache_update(model.config, cache_update)
     chunk = min(DEFAULT_PREFILL_CHUNK, context) if prefill_chunk is None else prefill_chunk
     if not 2 <= chunk <= context:
         raise LoweringError(f"prefill_chunk: got {chunk}, expected 2 to the context of {context}")
-    if cache_update not in CACHE_UPDATES:
-        raise LoweringError(f"cache_update: got {cache_update!r}, expected {' or '.join(CACHE_UPDATES)}")
-    if cache_update == "one-hot" and width % _ALIGNMENT:
-        raise LoweringError(
-            f"cache_update: got one-hot, for the Neural Engine, with heads {width} wide, expected a multiple of {_ALIGNMENT}, "
-            "which its states require: use slice"
-        )
     # Leave room for a padded chunk that starts at the last position.
-    positions = -(-(context + chunk - 1) // _ALIGNMENT) * _ALIGNMENT
+    positions = -(-(context + chunk - 1) // STATE_ALIGNMENT) * STATE_ALIGNMENT
     return DecoderShape(chunk, positions, cache_update), context
-
-
-def _require_one_type(model: MobileVLM, recipe: Recipe) -> None:
-    """Raise LoweringError if a part mixes types: its float32 weights would silently become float16, like the quantized ones."""
-    for knob, part in model_parts(model).items():
-        scheme = getattr(recipe, knob)
-        for path, module in quantizable(part):
-            if knob != "embedding" and is_quantized(module.weight) != (compute_type(scheme) == "fp16"):
-                got = "int8 or int4" if is_quantized(module.weight) else "fp32"
-                raise LoweringError(
-                    f"{knob}.{path}: got {got} in a part that is {scheme}, expected fp32 for all of the part or for none, "
-                    "because with Core ML each part computes in one type"
-                )
 
 
 def _write_vision_encoder(

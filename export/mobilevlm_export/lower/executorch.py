@@ -126,7 +126,7 @@ def lower_executorch(
 
 
 def _lengths(model: MobileVLM, max_context: int | None, max_prefill: int | None) -> tuple[int, int]:
-    context = require_context(model, max_context)
+    context = require_context(model.config, max_context)
     prefill = default_prefill(model.config, context) if max_prefill is None else max_prefill
     if not max(model.config.image_tokens, 2) <= prefill <= context:
         raise LoweringError(

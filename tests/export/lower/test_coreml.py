@@ -330,16 +330,12 @@ def test_integers_are_those_of_the_quantized_model(int4: Lowered) -> None:
     assert packed.tobytes() in weights.read_bytes()
 
 
-def test_a_float32_layer_among_quantized_ones_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_float32_layer_among_quantized_ones_is_refused(tmp_path: Path) -> None:
     """It would be stored as float16, not as the recipe's float32."""
-    monkeypatch.setattr("mobilevlm_export.lower.coreml.require_recipe", lambda model, recipe: None)
-    model = random_model()
-    linear = model.text_decoder.layers[1].mlp.up_proj
-    weight = linear.weight
-    quantize(model, RECIPES["int4"])
-    linear.weight = weight
-    with pytest.raises(LoweringError, match=r"^llm\.layers\.1\.mlp\.up_proj: got fp32 in a part that is int4"):
-        lower_coreml(model, RECIPES["int4"], tmp_path, max_context=100)
+    model, recipe = random_model(), dataclasses.replace(RECIPES["int4"], llm_layers="1-1=fp32")
+    quantize(model, recipe)
+    with pytest.raises(LoweringError, match=r"^llm\.layers\.1\.self_attn\.q_proj: got fp32 in a part that is int4"):
+        lower_coreml(model, recipe, tmp_path, max_context=100)
     assert list(tmp_path.iterdir()) == []
 
 
