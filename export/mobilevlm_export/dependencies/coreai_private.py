@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mobilevlm_export.dependencies.private_api import PrivateApi
 from mobilevlm_export.errors import DependencyError
@@ -15,10 +19,14 @@ from mobilevlm_export.errors import DependencyError
 VERSIONS = {"coreai-core": "1.0.0b3", "coreai-torch": "0.4.3"}
 _SEEN_IN = VERSIONS["coreai-core"]
 _SMALL = 16  # characters of an array
+_ARRAY = re.compile(r'"0x([0-9a-fA-F]*)"')
+_HEADER = 4  # bytes before an array's data: its alignment
 
 # Of the module ``coreai``: a program's listing read back, and made a program again. Their package has another name than the module.
-PARSE_MODULE = PrivateApi("coreai-core", _SEEN_IN, "coreai._compiler.ir", "Module", "reads a program's listing")
-CONTEXT = PrivateApi("coreai-core", _SEEN_IN, "coreai.authoring.context", "Context", "holds a program's listing")
+_IR = "coreai._compiler.ir"
+MODULE = PrivateApi("coreai-core", _SEEN_IN, _IR, "Module", "reads a program's listing")
+LARGE_ARRAY = PrivateApi("coreai-core", _SEEN_IN, _IR, "DenseResourceElementsAttr", "holds a large array")
+WALK = PrivateApi("coreai-core", _SEEN_IN, _IR, "WalkResult", "continues a walk through a program")
 ASSET = PrivateApi("coreai-core", _SEEN_IN, "coreai.authoring.asset", "AIModelAsset", "reads a saved program")
 PROGRAM = PrivateApi("coreai-core", _SEEN_IN, "coreai.authoring.asset", "AIProgram", "writes a program that was read")
 # Importing it registers torch.ops.coreai.constexpr_blockwise_shift_scale.
@@ -57,25 +65,57 @@ def require_coreai() -> None:
         raise DependencyError(f"coreai-core {_SEEN_IN}: can't be loaded on this machine ({first})") from None
 
 
-def listing_of(asset: Path, *, with_weights: bool) -> str:
-    """The listing of the saved program in the folder ``asset``; without its large arrays unless ``with_weights``.
+def read_program(asset: Path) -> Any:
+    """The saved program in the folder ``asset``.
 
     Raises:
         DependencyError: the installed version has moved what this needs.
     """
-    program = ASSET.load().load(asset).program
-    if with_weights:
-        return str(program)
+    return ASSET.load().load(asset).program
+
+
+def listing_of(program: Any) -> str:
+    """The listing of ``program`` without its large arrays: they would take twice their bytes."""
     return program._module._mlir_module.operation.get_asm(large_resource_limit=_SMALL)
 
 
-def program_of(listing: str) -> Any:
-    """The program, ready to be saved, that ``listing`` describes.
+def rewritten(program: Any, listing: str, converted: Callable[[bytes], np.ndarray]) -> Any:
+    """The program, ready to be saved, that ``listing`` describes: that of ``program`` with other types.
+
+    A large array whose type is the same is shared with ``program``, not copied; of one with another type, ``converted`` makes the
+    new array from the bytes of the old one.
 
     Raises:
         DependencyError: the installed version has moved what this needs.
     """
-    context = CONTEXT.load()()
-    with context._mlir_context:
-        module = PARSE_MODULE.load().parse(listing)
-    return PROGRAM.load()._from_mlir_module(module)
+    module, large = program._module._mlir_module, LARGE_ARRAY.load()
+    with module.context:
+        made = MODULE.load().parse(listing)
+        for old, new in zip(_constants(module), _constants(made), strict=True):
+            value = old.attributes["value"]
+            if not large.isinstance(value):
+                continue
+            if (kind := new.results[0].type) != old.results[0].type:
+                value = large.get_from_buffer(converted(array_of(old)), "converted", kind)
+            new.attributes["value"] = value
+    return PROGRAM.load()._from_mlir_module(made)
+
+
+def array_of(constant: Any) -> bytes:
+    """The bytes of the large array ``constant``, which only a listing shows: that of this constant alone."""
+    found = _ARRAY.search(constant.operation.clone(ip=False).get_asm())
+    if not found:
+        raise DependencyError(f"coreai-core {_SEEN_IN}: got a listing without the array, expected {_ARRAY.pattern}")
+    return bytes.fromhex(found[1])[_HEADER:]
+
+
+def _constants(module: Any) -> list[Any]:
+    found, result = [], WALK.load()
+
+    def visit(operation: Any) -> Any:
+        if operation.name == "coreai.constant":
+            found.append(operation)
+        return result.ADVANCE
+
+    module.operation.walk(visit)
+    return found

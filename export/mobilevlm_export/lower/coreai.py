@@ -20,6 +20,7 @@ from mobilevlm_export import __version__
 from mobilevlm_export.dependencies.coreai_private import SHIFT_SCALE, VERSIONS, require_coreai
 from mobilevlm_export.dependencies.torchao_private import integers, is_int4, is_quantized
 from mobilevlm_export.errors import LoweringError
+from mobilevlm_export.free_memory import collect, trim
 from mobilevlm_export.lower.artifact_files import removed_on_failure, total_bytes
 from mobilevlm_export.lower.coreai_modules import CoreAITextDecoder, CoreAIVisionEncoder
 from mobilevlm_export.lower.coreai_twin import PROGRAM_FILE, read_listing
@@ -168,23 +169,33 @@ def _write(
     states: Mapping[str, Tensor] | None = None,
     shapes: dict[str, Any] | None = None,
 ) -> None:
-    import coreai_torch
-
-    states = states or {}
-    converter_of = coreai_torch.TorchConverter
     try:
         with torch.no_grad(), _quiet():
-            exported = torch.export.export(
-                module.eval(), (*inputs.values(), *states.values()), dynamic_shapes=shapes
-            ).run_decompositions(coreai_torch.get_decomp_table())
-            converter = converter_of(mode=converter_of.Mode.RELEASE)
-            converter.add_exported_program(
-                exported, input_names=[*inputs], output_names=[*outputs], state_names=[*states]
-            )
-            converter.to_coreai().save_asset(path, metadata=metadata)
+            program = _converted(module.eval(), inputs, outputs, states or {}, shapes)
+            collect()  # the converter's copies of the weights
+            program.save_asset(path, metadata=metadata)
     except Exception as error:  # the converter raises nothing more specific
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LoweringError(f"{path.name}: Core AI's converter can't write it ({first:.200})") from error
+
+
+def _converted(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    states: Mapping[str, Tensor],
+    shapes: dict[str, Any] | None,
+) -> Any:
+    """The program of ``module``, ready to be saved."""
+    import coreai_torch
+
+    exported = torch.export.export(
+        module, (*inputs.values(), *states.values()), dynamic_shapes=shapes
+    ).run_decompositions(coreai_torch.get_decomp_table())
+    converter = coreai_torch.TorchConverter(mode=coreai_torch.TorchConverter.Mode.RELEASE)
+    converter.add_exported_program(exported, input_names=[*inputs], output_names=[*outputs], state_names=[*states])
+    trim()  # what packing int4 has left
+    return converter.to_coreai()
 
 
 @contextlib.contextmanager

@@ -14,16 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilevlm_export.dependencies.coreai_private import listing_of, program_of
+from mobilevlm_export.dependencies.coreai_private import listing_of, read_program, rewritten
 
 PROGRAM_FILE = "main.mlirb"  # in a saved program's folder
-_RESOURCE = re.compile(r'(resource_\w+): "0x([0-9a-fA-F]*)"')
-_RESOURCE_TYPE = re.compile(r"dense_resource<(resource_\w+)> : tensor<(?:[\dx]*x)?(\w+)>")
 _INLINE = re.compile(r'dense<"0x([0-9a-fA-F]*)"> : tensor<([\dx]*)f16>')
 _HALF = re.compile(r"(?<![A-Za-z0-9_.@%#])f16\b|(?<=x)f16\b")
 _OPERATOR = re.compile(r"(?:^|= )(coreai[\w.]*)")
 _INTEGERS = re.compile(r"coreai\.constant dense_resource<\w+> : tensor<([\dx]*)x(si[48])>")
-_HEADER = 4  # bytes before a resource's data: its alignment
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,7 @@ class ProgramListing:
     @property
     def operators(self) -> Counter[str]:
         """How often each operator appears, in all functions."""
-        lines = self.text.partition("{-#")[0].splitlines()
-        return Counter(found[1] for line in lines if (found := _OPERATOR.search(line.strip())))
+        return Counter(found[1] for line in self.text.splitlines() if (found := _OPERATOR.search(line.strip())))
 
     @property
     def integers(self) -> Mapping[str, int]:
@@ -53,7 +49,7 @@ def read_listing(asset: Path) -> ProgramListing:
     Raises:
         DependencyError: the installed version has moved what this needs.
     """
-    return ProgramListing(listing_of(asset, with_weights=False))
+    return ProgramListing(listing_of(read_program(asset)))
 
 
 def write_twin(asset: Path, twin: Path) -> None:
@@ -64,24 +60,19 @@ def write_twin(asset: Path, twin: Path) -> None:
     """
     import coreai.runtime
 
-    program = program_of(_widened(listing_of(asset, with_weights=True)))
-    program.save_asset(twin, metadata=coreai.runtime.AIModelAssetMetadata())
+    program = read_program(asset)
+    wide = rewritten(program, _widened(listing_of(program)), _float32)
+    wide.save_asset(twin, metadata=coreai.runtime.AIModelAssetMetadata())
 
 
 def _widened(listing: str) -> str:
-    """``listing`` with float32 for float16, in types and data."""
-    types = dict(_RESOURCE_TYPE.findall(listing))
+    """``listing`` with float32 for float16, in types and small arrays."""
 
-    def resource(found: re.Match[str]) -> str:
-        name, data = found[1], found[2]
-        if types.get(name) != "f16":
-            return found[0]
-        return f'{name}: "0x{data[: 2 * _HEADER]}{_wide(data[2 * _HEADER :])}"'
+    def array(found: re.Match[str]) -> str:
+        return f'dense<"0x{_float32(bytes.fromhex(found[1])).tobytes().hex()}"> : tensor<{found[2]}f16>'
 
-    listing = _RESOURCE.sub(resource, listing)
-    listing = _INLINE.sub(lambda found: f'dense<"0x{_wide(found[1])}"> : tensor<{found[2]}f16>', listing)
-    return _HALF.sub("f32", listing)
+    return _HALF.sub("f32", _INLINE.sub(array, listing))
 
 
-def _wide(data: str) -> str:
-    return np.frombuffer(bytes.fromhex(data), np.float16).astype(np.float32).tobytes().hex()
+def _float32(halves: bytes) -> np.ndarray:
+    return np.frombuffer(halves, np.float16).astype(np.float32)

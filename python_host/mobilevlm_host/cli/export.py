@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 @click.option(
     "--golden/--no-golden",
     default=True,
-    help="Ask the bundle and store its answers in it; slow for a large bundle with only Core ML. [default: golden]",
+    help="Ask the bundle and store its answers in it; slow for a large bundle without ExecuTorch. [default: golden]",
 )
 @json_option
 def export(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
+from coreai.authoring import AIProgram
 from PIL import Image
 from tiny import PROJECTORS, random_model
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.checkpoint.load import load_checkpoint
@@ -128,6 +132,38 @@ def test_the_twin_has_the_programs_operators_and_integers(tiny_coreai_bundle: Bu
     assert program.integers["int8"] == 340 * 96
     assert program.integers["int4"] == LAYERS * (4 * 96 * 96 + 3 * 96 * 192)
     assert program.operators["coreai.slice_update"] == 2 * LAYERS
+
+
+def test_no_integer_of_a_program_becomes_text(
+    tiny_coreai_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, types = coreai_private.read_program(tiny_coreai_bundle.path / TEXT_DECODER), []
+
+    def recorded(constant: Any) -> bytes:
+        types.append(str(constant.results[0].type).rpartition("x")[2])
+        return array_of(constant)
+
+    array_of = coreai_private.array_of
+    monkeypatch.setattr(coreai_private, "array_of", recorded)
+    monkeypatch.setattr(type(program), "__str__", lambda _: pytest.fail("the whole program became text"))
+    write_twin(tiny_coreai_bundle.path / TEXT_DECODER, tmp_path / TEXT_DECODER)
+    assert set(types) == {"f16>"}
+    assert '"0x' not in read_listing(tmp_path / TEXT_DECODER).text
+
+
+def test_a_programs_conversion_is_freed_before_it_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds every weight once more."""
+    left, save = [], AIProgram.save_asset
+
+    def recorded(program: AIProgram, path: Path, **given: Any) -> Any:
+        left.extend(each for each in gc.get_objects() if isinstance(each, ExportedProgram))
+        return save(program, path, **given)
+
+    monkeypatch.setattr(AIProgram, "save_asset", recorded)
+    model = random_model()
+    quantize(model, RECIPES["int4"])
+    lower_coreai(model, RECIPES["int4"], tmp_path, max_context=100)
+    assert not left
 
 
 def _all_but_casts(operators: dict[str, int]) -> dict[str, int]:
