@@ -20,7 +20,7 @@ from mobilevlm_export.checkpoint.save import save_checkpoint
 from mobilevlm_export.config import MobileVLMConfig
 from mobilevlm_export.demo.built_in import DEMO
 from mobilevlm_export.demo.model import write_tokenizer
-from mobilevlm_export.job import ExportJob
+from mobilevlm_export.job import BACKENDS, ExportJob
 from mobilevlm_export.model import MobileVLM
 from mobilevlm_export.pipeline import export_bundle
 from mobilevlm_export.quantize.recipe import RECIPES
@@ -113,6 +113,18 @@ def demo_bundle(made_once: MadeOnce) -> Iterator[Bundle]:
         export_with_golden(ExportJob(DEMO, folder / "demo.mvlm", RECIPES["int4"])).close()
 
     with Bundle.open(made_once("demo", export) / "demo.mvlm") as bundle:
+        yield bundle
+
+
+@pytest.fixture(scope="session")
+def demo_for_all_backends(made_once: MadeOnce) -> Iterator[Bundle]:
+    """The demo for every backend in int4 without calibration, with ExecuTorch's golden records."""
+
+    def export(folder: Path) -> None:
+        job = ExportJob(DEMO, folder / "demo.mvlm", RECIPES["int4"], backends=BACKENDS, calibration="none")
+        export_with_golden(job).close()
+
+    with Bundle.open(made_once("demo-all", export) / "demo.mvlm") as bundle:
         yield bundle
 
 

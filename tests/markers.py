@@ -20,6 +20,7 @@ from mobilevlm_export import pipeline
 NAMES = {
     "export": {
         "demo_bundle",
+        "demo_for_all_backends",
         "tiny_bundle",
         "tiny_coreml_bundle",
         "tiny_coreai_bundle",

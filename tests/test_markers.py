@@ -10,7 +10,7 @@ from markers import NAMES
 from mobilevlm_export import pipeline
 from mobilevlm_export.quantize.recipe import RECIPES
 
-_EXPORTED = {"demo_bundle", "tiny_bundle", "tiny_coreml_bundle", "seam"}  # fixtures
+_EXPORTED = {"demo_bundle", "demo_for_all_backends", "tiny_bundle", "tiny_coreml_bundle", "seam"}  # fixtures
 
 
 def test_what_uses_an_exported_bundle_is_marked(request: pytest.FixtureRequest) -> None:
