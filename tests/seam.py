@@ -17,7 +17,9 @@ from repository import ROOT
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.bundle.write import zip_bundle
+from mobilevlm_export.errors import EngineError
 from mobilevlm_export.pixels import open_image
+from mobilevlm_host.android.host import AndroidHost
 from mobilevlm_host.ask.kv_cache import token_count
 from mobilevlm_host.ask.runner import Runner
 from mobilevlm_host.cli.mvlm import main
@@ -53,6 +55,17 @@ def run_tests(seam: Path, *command: str, timeout: float = 600, **environment: st
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-4000:]
     return done.stdout
+
+
+def runnable_host(host: AndroidHost) -> AndroidHost:
+    """``host``, prepared; skips if a tool is missing, except in CI."""
+    try:
+        host.command()
+    except EngineError as error:
+        if os.environ.get("CI") == "true" or "skipped" not in str(error):
+            raise
+        pytest.skip(str(error))
+    return host
 
 
 def require_capture_replays(seam: Path) -> None:

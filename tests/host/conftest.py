@@ -1,4 +1,4 @@
-"""What the host's tests share: what the demo says by Python's runner, and the tools to emulate an ARM CPU."""
+"""What the host's tests share: what the demo says by Python's runner, and the tools to run other engines."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from seam import make_seam
+from seam import make_seam, runnable_host
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import EngineError
+from mobilevlm_host.android.host import AndroidHost
 from mobilevlm_host.arm64 import toolchain
 
 
@@ -30,6 +31,12 @@ def run_methods() -> Path:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def x86_64() -> AndroidHost:
+    """Android's engine in a JVM; asking for it is asking for the tools."""
+    return runnable_host(AndroidHost())
 
 
 @pytest.fixture(scope="session")

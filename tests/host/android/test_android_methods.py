@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from seam import require_capture_replays, run_tests
+from seam import require_capture_replays, run_tests, runnable_host
 
 from mobilevlm_export.bundle.read import Bundle
 from mobilevlm_export.errors import EngineError
@@ -20,22 +20,6 @@ STAGES = ["preprocessing", "tokenizer", "vision encoder", "decoder", "answer"]
 # Freed and fresh memory is filled with a pattern: what is read after it was freed, or before it was written, shows.
 PATTERNS = ("85", "170")
 ENGINE = os.environ.get("ENGINE")  # as make test-engine names it; the scripts read it too
-
-
-@pytest.fixture(scope="module")
-def x86_64() -> AndroidHost:
-    """Asking for it is asking for the tools."""
-    return _host(AndroidHost())
-
-
-def _host(host: AndroidHost) -> AndroidHost:
-    try:
-        host.command()
-    except EngineError as error:
-        if os.environ.get("CI") == "true" or "skipped" not in str(error):
-            raise
-        pytest.skip(str(error))
-    return host
 
 
 def _run(*arguments: object) -> Result:
@@ -109,7 +93,7 @@ def _list_anew(bundle: Path, name: str) -> None:
 
 
 def test_arm64_golden_records(demo_bundle: Bundle) -> None:
-    _host(AndroidHost(arm64=True))
+    runnable_host(AndroidHost(arm64=True))
     _checked(demo_bundle.path, "--arm64")
 
 
