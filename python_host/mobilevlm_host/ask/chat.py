@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.bundle.open_bundle import open_bundle
 from mobilevlm_export.errors import PromptError, RunnerError
 from mobilevlm_export.progress import Progress
 from mobilevlm_host.ask.conversation import require_limits
@@ -33,8 +33,8 @@ class AskOptions:
         require_limits(self.max_new_tokens, self.temperature)
 
     def open_runner(self, progress: Progress) -> Runner:
-        """Verify and load the bundle."""
-        bundle = Bundle.open(self.bundle, progress=progress)
+        """Download the bundle if it is on the hub, verify it, and load it."""
+        bundle = open_bundle(self.bundle, progress)
         progress("loading the model", 0, 0)
         return Runner(bundle, threads=self.threads, backend=self.backend, progress=progress)
 
@@ -45,7 +45,7 @@ class AskOptions:
             "token_ids": runner.answer.token_ids,
             "stop_reason": runner.answer.stop_reason,
             "stats": asdict(runner.stats),
-            "bundle": str(self.bundle),
+            "bundle": str(runner.bundle.source),
             "backend": runner.backend,
             **runner.computed_by.to_json(),
         }

@@ -50,7 +50,6 @@ def ask(
 
     Without a QUESTION this starts a conversation: one question per line; an empty line or Ctrl-D ends it.
     """
-    from mobilevlm_export.bundle.resolve_bundle import resolve_bundle
     from mobilevlm_export.pixels import open_image
     from mobilevlm_export.prompt import Turn
     from mobilevlm_host.ask.chat import AskOptions, begun, chat, stream_answer
@@ -67,9 +66,9 @@ def ask(
         from mobilevlm_host.records.capture import require_capture_place
 
         require_capture_place(capture)
+    options = AskOptions(bundle, backend, max_new_tokens, temperature, threads)
     picture = open_image(sys.stdin.buffer if image == "-" else image)
     with drawn_progress() as progress:
-        options = AskOptions(resolve_bundle(bundle, progress), backend, max_new_tokens, temperature, threads)
         runner = options.open_runner(progress)
     with runner:
         if runner.computed_by.shows and not as_json:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mobilevlm_export.bundle.archive import zip_files
 from mobilevlm_export.bundle.manifest import MANIFEST
+from mobilevlm_export.bundle.open_bundle import BUNDLE_SUFFIX
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.bundle.resolve_bundle import BUNDLE_SUFFIX
 from mobilevlm_export.errors import OutputError
 from mobilevlm_export.files.hub import hub_bars_hidden, hub_failures, reason
 from mobilevlm_export.progress import Progress, megabytes, silent

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from click.testing import CliRunner, Result
 from fake_hub import TOKEN, FakeHub
 
 from mobilevlm_export.bundle.artifact_hash import artifact_sha256
+from mobilevlm_export.bundle.open_bundle import open_bundle
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.bundle.resolve_bundle import resolve_bundle
 from mobilevlm_export.demo.built_in import DEMO_SAMPLES
+from mobilevlm_export.files.sha256 import file_sha256
 from mobilevlm_host.cli.mvlm import main
 
 NAME = "me/tiny-int4"
@@ -144,16 +146,32 @@ def test_what_is_published_can_be_asked(
     assert "damaged archive" in _run("ask", NAME, _PICTURE, *options).stderr
 
 
+def test_a_download_is_hashed_once(
+    hub: FakeHub, tiny_bundle: Bundle, tiny_zip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = Counter[str]()
+
+    def counted(path: Path, *given: Any) -> str:
+        hashed[path.name] += 1
+        return file_sha256(path, *given)
+
+    monkeypatch.setattr("mobilevlm_export.bundle.read.file_sha256", counted)
+    hub.repositories[NAME] = {"a.mvlm.zip": tiny_zip}
+    for _ in range(2):  # downloaded, then kept
+        assert _run("ask", NAME, _PICTURE, "What?", "--max-new-tokens", 1).exit_code == 0
+        assert hashed == Counter(Path(entry.path).name for entry in tiny_bundle.manifest.files)
+        hashed.clear()
+
+
 def test_a_download_that_was_damaged_since_is_refused_until_it_is_deleted(hub: FakeHub, tiny_zip: bytes) -> None:
     hub.repositories[NAME] = {"a.mvlm.zip": tiny_zip}
-    kept = resolve_bundle(NAME)
+    kept = open_bundle(NAME).path
     (kept / "model.pte").write_bytes(b"damaged")
     done = _run("ask", NAME, _PICTURE, "What?")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1].startswith(f"Error: {kept / 'model.pte'}: got 7 bytes")
     shutil.rmtree(kept)
-    assert resolve_bundle(NAME) == kept
-    Bundle.open(kept)
+    assert open_bundle(NAME).path == kept
 
 
 @pytest.mark.parametrize("option", ["--parity", "--evaluation"])
@@ -211,7 +229,7 @@ def test_a_repository_keeps_one_bundle(hub: FakeHub, tiny_bundle: Bundle, tmp_pa
     assert done.exit_code == 0, done.output
     expected = {"README.md", "manifest.json", f"{tiny_bundle.path.name}.zip", "old/a.mvlm.zip", "notes.txt"}
     assert set(hub.repositories[NAME]) == expected
-    assert resolve_bundle(NAME).name == tiny_bundle.path.name
+    assert open_bundle(NAME).path.name == tiny_bundle.path.name
 
 
 def test_a_disk_that_fills_up_meanwhile_is_one_line(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from fake_hub import FakeHub
 
+from mobilevlm_export.bundle.open_bundle import open_bundle
 from mobilevlm_export.bundle.read import Bundle
-from mobilevlm_export.bundle.resolve_bundle import resolve_bundle
 from mobilevlm_export.errors import BundleError
 
 NAME = "me/tiny-int4"
@@ -24,12 +24,12 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_newer_commit_replaces_the_download(hub: FakeHub, tiny_bundle: Bundle, tiny_zip: bytes) -> None:
     hub.repositories[NAME] = {"a.mvlm.zip": tiny_zip}
-    first = resolve_bundle(NAME)
+    first = open_bundle(NAME).path
     hub.repositories[NAME]["README.md"] = b"changed"
-    second = resolve_bundle(NAME)
-    assert first != second
+    second = open_bundle(NAME)
+    assert first != second.path
     assert not first.exists()
-    assert Bundle.open(second).manifest.values == tiny_bundle.manifest.values
+    assert second.manifest.values == tiny_bundle.manifest.values
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_repository_without_one_sound_bundle_is_refused(
 ) -> None:
     hub.repositories[NAME] = dict(files)
     with pytest.raises(BundleError, match=message):
-        resolve_bundle(NAME)
+        open_bundle(NAME)
     assert not list((tmp_path / "cache").rglob("*.mvlm"))
 
 
@@ -61,7 +61,7 @@ def test_a_download_that_was_changed_is_refused(hub: FakeHub, tiny_bundle: Bundl
             archive.write(file, file.relative_to(changed))
     hub.repositories[NAME] = {"a.mvlm.zip": (tmp_path / "a.mvlm.zip").read_bytes()}
     with pytest.raises(BundleError, match=r"model\.pte: got SHA-256 .* the file is damaged"):
-        resolve_bundle(NAME)
+        open_bundle(NAME)
 
 
 def test_downloads_at_once_give_one_bundle(hub: FakeHub, tiny_zip: bytes) -> None:
@@ -70,7 +70,7 @@ def test_downloads_at_once_give_one_bundle(hub: FakeHub, tiny_zip: bytes) -> Non
 
     def download() -> None:
         try:
-            found.append(resolve_bundle(NAME))
+            found.append(open_bundle(NAME).path)
         except BundleError as error:
             found.append(error)
 
@@ -79,7 +79,7 @@ def test_downloads_at_once_give_one_bundle(hub: FakeHub, tiny_zip: bytes) -> Non
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [resolve_bundle(NAME)] * 4
+    assert found == [open_bundle(NAME).path] * 4
 
 
 @pytest.mark.parametrize("commit", ["../../../other", "", "a" * 39, "/tmp/other"])
@@ -89,7 +89,7 @@ def test_a_commit_that_is_no_hash_is_refused(
     hub.repositories[NAME] = {"a.mvlm.zip": tiny_zip}
     monkeypatch.setattr(FakeHub, "commit", lambda *_: commit)
     with pytest.raises(BundleError, match="from the hub, expected 40 hexadecimal digits"):
-        resolve_bundle(NAME)
+        open_bundle(NAME)
     assert not list(tmp_path.rglob("*.mvlm"))
 
 
@@ -100,10 +100,10 @@ def test_a_download_that_breaks_off_leaves_nothing(
     hub.repositories[NAME] = {"a.mvlm.zip": tiny_zip}
     hub.cut_at = len(tiny_zip) // 2
     with pytest.raises(BundleError, match=rf"{NAME}: couldn't be downloaded \("):
-        resolve_bundle(NAME)
+        open_bundle(NAME)
     assert [each for each in (tmp_path / "cache").rglob("*") if each.is_file()] == []
     hub.cut_at = None
-    assert resolve_bundle(NAME).name == "a.mvlm"
+    assert open_bundle(NAME).path.name == "a.mvlm"
 
 
 def test_a_full_disk_is_found_before_the_download(
@@ -113,5 +113,5 @@ def test_a_full_disk_is_found_before_the_download(
     free = shutil.disk_usage(tmp_path)._replace(free=1 << 29)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     with pytest.raises(BundleError, match=r"got 536\.9 MB free in .*, expected 1\.07 GB to download it"):
-        resolve_bundle(NAME)
+        open_bundle(NAME)
     assert hub.downloaded(NAME) == []

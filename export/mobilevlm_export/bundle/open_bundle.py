@@ -1,4 +1,4 @@
-"""Find a bundle: a folder, a zip, or a repository of the hub to download it from."""
+"""Open a bundle: a folder, a zip, or a repository of the hub to download it from."""
 
 from __future__ import annotations
 
@@ -21,35 +21,33 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SPARE = 1 << 30  # bytes that stay free on the disk
 
 
-def resolve_bundle(name: str | Path, progress: Progress = silent, *, endpoint: str | None = None) -> Path:
-    """The path of bundle ``name``: an existing path, or a repository id such as owner/name, downloaded into the kit's cache (once).
+def open_bundle(name: str | Path, progress: Progress = silent) -> Bundle:
+    """Open bundle ``name``: an existing path, or a repository id such as owner/name, downloaded into the kit's cache (once).
 
-    A download is unpacked and checked against its manifest. Without a connection an earlier one is used. ``endpoint`` replaces the
-    hub's address.
+    A download is unpacked and checked against its manifest before it is kept. Without a connection an earlier one is used.
 
     Raises:
-        BundleError: the repository is missing, has no bundle or more than one, or its bundle is damaged; the disk has no room; or the
+        BundleError: as :meth:`Bundle.open`; the repository is missing, or has no bundle or more than one; the disk has no room; or the
             hub can't be reached and nothing was downloaded before.
     """
     path = Path(name)
     if path.exists() or not MODEL_ID.fullmatch(str(name)):
-        return path
+        return Bundle.open(path, progress)
     place = cache_folder("hub") / str(name).replace("/", "--")
     from huggingface_hub import HfApi
 
     try:
-        hub = HfApi(endpoint=endpoint)
-        info = hub.model_info(str(name), files_metadata=True, timeout=TIMEOUT_S)
-        return _downloaded(str(name), info, place, progress, hub.endpoint)
+        info = HfApi().model_info(str(name), files_metadata=True, timeout=TIMEOUT_S)
+        return _downloaded(str(name), info, place, progress)
     except hub_failures() as error:
         if isinstance(error, OSError) and error.errno:
             raise
         if earlier := sorted(place.glob("*/*.mvlm")):
-            return earlier[-1]
+            return Bundle.open(earlier[-1], progress)
         raise BundleError(f"{name}: couldn't be downloaded ({reason(error)}), and no folder has that name") from None
 
 
-def _downloaded(name: str, info: Any, place: Path, progress: Progress, endpoint: str) -> Path:
+def _downloaded(name: str, info: Any, place: Path, progress: Progress) -> Bundle:
     from huggingface_hub import hf_hub_download
 
     found = [
@@ -61,7 +59,7 @@ def _downloaded(name: str, info: Any, place: Path, progress: Progress, endpoint:
         raise BundleError(f"{name}: got commit {info.sha!r:.60} from the hub, expected 40 hexadecimal digits")
     folder = place / info.sha / found[0].rfilename.removesuffix(".zip")
     if folder.is_dir():
-        return folder
+        return Bundle.open(folder, progress)
     place.mkdir(parents=True, exist_ok=True)
     needed, room = 2 * int(found[0].size or 0) + _SPARE, shutil.disk_usage(place).free
     if room < needed:
@@ -74,18 +72,19 @@ def _downloaded(name: str, info: Any, place: Path, progress: Progress, endpoint:
             found[0].rfilename,
             revision=info.sha,
             local_dir=scratch,
-            endpoint=endpoint,
             tqdm_class=reported_bytes(progress, stage),
         )
         progress("unpacking the bundle", 0, 0)
         try:
             with atomic_folder(folder, error=BundleError) as unpacked:
                 unzip(Path(archive), unpacked)
-                Bundle.open(unpacked, progress=progress)
+                manifest = Bundle.open(unpacked, progress).manifest
+            bundle = Bundle(folder, manifest)
         except BundleError:
-            if not folder.is_dir():  # else another process has just downloaded the same
+            if not folder.is_dir():
                 raise
+            bundle = Bundle.open(folder, progress)  # another process has just downloaded the same
     for older in place.iterdir():
         if older != folder.parent and older.is_dir() and not older.name.startswith("."):
             shutil.rmtree(older, ignore_errors=True)
-    return folder
+    return bundle
