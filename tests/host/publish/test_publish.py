@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from fake_hub import TOKEN, FakeHub
+from repository import ROOT
 
 from mobilevlm_export.bundle.artifact_hash import artifact_sha256
 from mobilevlm_export.bundle.open_bundle import open_bundle
@@ -108,6 +109,14 @@ def test_a_card_says_what_was_not_measured(tiny_bundle: Bundle) -> None:
     assert "No benchmark was run" in text
     assert "base_model" not in text
     assert "\n\n\n" not in text
+
+
+def test_a_card_installs_the_kit_as_the_release_guide_does(tiny_bundle: Bundle) -> None:
+    """It is on no package index."""
+    lines = _run("card", tiny_bundle.path, "--license", "mit").stdout.splitlines()
+    (command,) = [line for line in lines if line.startswith("pip install ")]
+    assert command == "pip install 'mobilevlm_kit-VERSION-py3-none-any.whl[serve]'"
+    assert command in (ROOT / "docs/guides/release.md").read_text()
 
 
 def test_a_dry_run_writes_the_repository(tiny_bundle: Bundle, tmp_path: Path) -> None:
