@@ -92,6 +92,12 @@ final class BundleStoreTests: XCTestCase {
         refused(TestBundle.zip(twice), "twice, expected it once")
         let changed = bundle.entries.map { ($0.name, $0.name == "tokenizer.json" ? Data("[]".utf8) : $0.content) }
         refused(TestBundle.zip([(ManifestReader.fileName, bundle.manifestBytes)] + changed), "the file is damaged")
+        let entry = try XCTUnwrap(good.range(of: TestBundle.little(0x0201_4b50, 4))).lowerBound
+        for (field, value) in [(8, UInt8(1)), (10, 12)] {  // encrypted; bzip2
+            var unusual = good
+            unusual[entry + field] = value
+            refused(unusual, "encrypted or unusual compression")
+        }
         var newer = bundle
         newer.manifest["format_version"] = 3
         refused(newer.zipped(), "update the app")
@@ -231,6 +237,13 @@ final class BundleStoreTests: XCTestCase {
         try Data("{}".utf8).write(to: outside)
         try FileManager.default.createSymbolicLink(at: file, withDestinationURL: outside)
         assertThrows("tokenizer.json", "missing") { try BundleFiles.verify(stored.folder) }
+        try FileManager.default.removeItem(at: file)
+        try Data("{}".utf8).write(to: file)
+        XCTAssertNoThrow(try BundleFiles.verify(stored.folder))
+        let golden = stored.folder.appending(path: "golden"), moved = folder.appending(path: "golden")
+        try FileManager.default.moveItem(at: golden, to: moved)
+        try FileManager.default.createSymbolicLink(at: golden, withDestinationURL: moved)
+        assertThrows("golden/large.bin", "missing") { try BundleFiles.verify(stored.folder) }
     }
 
     func testUnchangedFilesAreHashedOnce() throws {

@@ -69,6 +69,10 @@ final class CaptureWriterTests: XCTestCase {
         XCTAssertEqual(try Data(contentsOf: file), Data("mine".utf8))
         try FileManager.default.removeItem(at: file)
         assertThrows("can't be written") { try CaptureWriter.write(capture, to: folder.appending(path: "no/capture.zip")) }
+        // Nothing is found at a link to nothing, but it is in the way.
+        try FileManager.default.createSymbolicLink(at: file, withDestinationURL: folder.appending(path: "nothing"))
+        assertThrows("capture.zip", "can't be written") { try CaptureWriter.write(capture, to: file) }
+        try FileManager.default.removeItem(at: file)
         let fixture = try await CheckFixture(in: folder.appending(path: "bundle"))
         let report = try await fixture.check().run()
         let broken = FakeMethods(logit: { $0 == 3 ? .infinity : 0 })

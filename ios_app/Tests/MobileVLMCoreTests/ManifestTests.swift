@@ -57,6 +57,13 @@ final class ManifestTests: XCTestCase {
         }
     }
 
+    func testAManifestThatIsTooLargeIsNotRead() throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        defer { try? FileManager.default.removeItem(at: file) }
+        try Data(count: ManifestReader.maxBytes + 1).write(to: file)
+        assertThrows("got 16777217 bytes", "expected at most 16777216") { try ManifestReader.read(file) }
+    }
+
     func testAMissingManifestIsNamed() {
         assertThrows("/nowhere/manifest.json", "no such file") {
             try ManifestReader.read(URL(filePath: "/nowhere/manifest.json"))

@@ -37,6 +37,8 @@ final class SamplerTests: XCTestCase {
         let two = drawn(logits, Sampler(temperature: 1, topP: 0.7, seed: 1))
         XCTAssertEqual(two[0], 0)
         XCTAssertEqual(two[2], 2 / 3.0, accuracy: 0.01)
+        let half = drawn([1, 1], Sampler(temperature: 1, topP: 0.5, seed: 1))
+        XCTAssertEqual(half, [1, 0, 0], "the first has half of it, which is enough")
     }
 
     func testASeedRepeats() {

@@ -60,5 +60,14 @@ final class TokenizerTests: XCTestCase {
             assertThrows("tokenizer.model", "expected") { try Tokenizer(file) }
             XCTAssertThrowsError(try Tokenizer(file), name)
         }
+        // A later field of the file counts.
+        for (field, says) in [
+            ([0x12, 2, 0x18, 1], "another kind of model"), ([0x1A, 3, 0x12, 1, 0x41], "changes the text"),
+            ([0x1A, 2, 0x20, 1], "changes the text"), ([0x1A, 2, 0x28, 0], "changes the text"),
+            ([0x0A, 5, 0x0A, 1, 0x78, 0x18, 4], "user-defined"), ([0x0A, 5, 0x0A, 1, 0x78, 0x18, 9], "a piece of kind 9"),
+        ] as [([UInt8], String)] {
+            try Data(good + field).write(to: file)
+            assertThrows("tokenizer.model", says, "expected a SentencePiece BPE model") { try Tokenizer(file) }
+        }
     }
 }

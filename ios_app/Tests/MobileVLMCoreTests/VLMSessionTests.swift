@@ -40,6 +40,32 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertEqual(fixture.states.all.map(\.verified), [nil, 0.5, nil])
     }
 
+    /// Reports run concurrently.
+    func testTheProgressOfALoadNeverGoesBack() async throws {
+        let states = States()
+        let session = VLMSession(
+            load: { folder, _, progress in
+                for share in [0.5, 0.25, 0.75] {
+                    progress(share)
+                    if share != 0.25 { try await eventually("\(share) is reported") { states.all.last?.verified == share } }
+                }
+                return LoadedModel(
+                    folder: folder, manifest: SessionFixture.manifest, engine: FakeEngine(), tokenizer: SessionFixture.tokenizer)
+            }, listener: { states.add($0) })
+        await session.open(SessionFixture.folder)
+        await session.settle()
+        XCTAssertEqual(states.all.compactMap(\.verified), [0.5, 0.75])
+    }
+
+    func testAnAnswerOfNoTokensIsNotAskedFor() async throws {
+        let session = await fixture.seen().session
+        let isAsked = await session.ask("What is this?", maxNewTokens: 0)
+        XCTAssertFalse(isAsked)
+        let state = await session.state
+        XCTAssertNil(state.waitingQuestion)
+        XCTAssertEqual(state.turns, [])
+    }
+
     func testAFollowUpFeedsOnlyWhatIsNew() async throws {
         let session = await asked("What is this?")
         let before = await session.state.usedTokens
