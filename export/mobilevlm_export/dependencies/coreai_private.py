@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mobilevlm_export.dependencies.private_api import PrivateApi
+from mobilevlm_export.dependencies.private_api import PrivateApi, replaced
 from mobilevlm_export.errors import DependencyError
 
 # Betas: another version may write other programs, or none.
@@ -21,6 +23,7 @@ _SEEN_IN = VERSIONS["coreai-core"]
 _SMALL = 16  # characters of an array
 _ARRAY = re.compile(r'"0x([0-9a-fA-F]*)"')
 _HEADER = 4  # bytes before an array's data: its alignment
+_ALIGNMENT = 16  # bytes, of arrays as the converter writes them
 
 # Of the module ``coreai``: a program's listing read back, and made a program again. Their package has another name than the module.
 _IR = "coreai._compiler.ir"
@@ -29,6 +32,13 @@ LARGE_ARRAY = PrivateApi("coreai-core", _SEEN_IN, _IR, "DenseResourceElementsAtt
 WALK = PrivateApi("coreai-core", _SEEN_IN, _IR, "WalkResult", "continues a walk through a program")
 ASSET = PrivateApi("coreai-core", _SEEN_IN, "coreai.authoring.asset", "AIModelAsset", "reads a saved program")
 PROGRAM = PrivateApi("coreai-core", _SEEN_IN, "coreai.authoring.asset", "AIProgram", "writes a program that was read")
+FUNCTION_NAME = PrivateApi(
+    "coreai-core",
+    _SEEN_IN,
+    "coreai.authoring.graph_builder",
+    "_randomize_fn_name",
+    "names the converter's own functions",
+)
 # Importing it registers torch.ops.coreai.constexpr_blockwise_shift_scale.
 SHIFT_SCALE = PrivateApi(
     "coreai-torch",
@@ -99,6 +109,39 @@ def rewritten(program: Any, listing: str, converted: Callable[[bytes], np.ndarra
                 value = large.get_from_buffer(converted(array_of(old)), "converted", kind)
             new.attributes["value"] = value
     return PROGRAM.load()._from_mlir_module(made)
+
+
+@contextmanager
+def numbered_functions() -> Iterator[None]:
+    """Let the converter number its own functions instead of giving them random names.
+
+    Raises:
+        DependencyError: the installed version has moved what this needs.
+    """
+    FUNCTION_NAME.load()
+    count = itertools.count()
+    owner = import_module(FUNCTION_NAME.module)
+    with replaced(owner, FUNCTION_NAME.name, lambda name: f"{name}_{next(count)}"):
+        yield
+
+
+def number_arrays(program: Any) -> None:
+    """Name the large arrays of ``program`` by their order: the converter's names differ from process to process.
+
+    Raises:
+        DependencyError: the installed version has moved what this needs.
+    """
+    module, large = program._module._mlir_module, LARGE_ARRAY.load()
+    numbered: dict[str, Any] = {}
+    with module.context:
+        for constant in _constants(module):
+            value = constant.attributes["value"]
+            if not large.isinstance(value):
+                continue
+            if (name := str(value)) not in numbered:
+                data, kind = np.frombuffer(array_of(constant), np.uint8), constant.results[0].type
+                numbered[name] = large.get_from_buffer(data, f"array_{len(numbered)}", kind, _ALIGNMENT)
+            constant.attributes["value"] = numbered[name]
 
 
 def array_of(constant: Any) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from mobilevlm_export import __version__
-from mobilevlm_export.dependencies.coreai_private import SHIFT_SCALE, VERSIONS, require_coreai
+from mobilevlm_export.dependencies.coreai_private import (
+    SHIFT_SCALE,
+    VERSIONS,
+    number_arrays,
+    numbered_functions,
+    require_coreai,
+)
 from mobilevlm_export.dependencies.torchao_private import integers, is_int4, is_quantized
 from mobilevlm_export.errors import LoweringError
 from mobilevlm_export.free_memory import collect, trim
@@ -40,6 +47,7 @@ VISION_ENCODER, TEXT_DECODER = "vision_encoder.aimodel", "text_decoder.aimodel"
 TOKEN_EMBEDDING = "token_embedding.safetensors"
 _ARTIFACTS = (VISION_ENCODER, TEXT_DECODER, TOKEN_EMBEDDING)
 _STAGE, _STEPS = "Core AI", 4
+_DATE = "19700101T000000Z"  # of every asset
 
 
 @dataclass(frozen=True)
@@ -170,13 +178,21 @@ def _write(
     shapes: dict[str, Any] | None = None,
 ) -> None:
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), numbered_functions(), _quiet():
             program = _converted(module.eval(), inputs, outputs, states or {}, shapes)
             collect()  # the converter's copies of the weights
+            number_arrays(program)
             program.save_asset(path, metadata=metadata)
+            _make_reproducible(path / "metadata.json")
     except Exception as error:  # the converter raises nothing more specific
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LoweringError(f"{path.name}: Core AI's converter can't write it ({first:.200})") from error
+
+
+def _make_reproducible(metadata: Path) -> None:
+    """Write again what Core AI writes in another way each time: the order of keys, and the date."""
+    values = json.loads(metadata.read_text(encoding="utf-8")) | {"creationDate": _DATE}
+    metadata.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _converted(

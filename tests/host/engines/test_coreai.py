@@ -6,6 +6,8 @@ import gc
 import json
 import math
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -239,6 +241,20 @@ def test_the_demos_float16_program_gives_a_whole_answer(demo_for_all_backends: B
         answer.append(token)
         embeds = table[[token]][None].half()
     assert tuple(answer) == record.answer_ids
+
+
+def test_another_process_writes_the_same_bytes(
+    tiny_coreai_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    code = "from mobilevlm_host.cli.mvlm import main; main()"
+    command = ["export", str(tiny_checkpoint), "-o", str(tmp_path / "again.mvlm"), "--backend", "coreai", "--no-golden"]
+    subprocess.run([sys.executable, "-c", code, *command, "--calibration", "none"], capture_output=True, check=True)
+    for asset in (VISION_ENCODER, TEXT_DECODER):
+        files = sorted(file.name for file in (tiny_coreai_bundle.path / asset).iterdir())
+        assert files == ["main.hash", "main.mlirb", "metadata.json"]
+        for name in files:
+            once, again = (path / asset / name for path in (tiny_coreai_bundle.path, tmp_path / "again.mvlm"))
+            assert once.read_bytes() == again.read_bytes(), f"{asset}/{name}"
 
 
 def test_the_manifest_claims_no_device(tiny_coreai_bundle: Bundle) -> None:
