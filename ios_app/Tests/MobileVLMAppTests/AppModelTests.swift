@@ -345,6 +345,10 @@ final class AppModelTests: XCTestCase, @unchecked Sendable {
         try Data(#"{"showsStats": true}"#.utf8).write(to: file)
         XCTAssertEqual(AppModel(fixture.dependencies()).settings.presets, Settings.ownPresets)
         XCTAssertTrue(AppModel(fixture.dependencies()).settings.showsStats)
+        // Of a newer version:
+        try Data(#"{"showsStats": true, "keeps": "hundred", "computeUnits": "quantum"}"#.utf8).write(to: file)
+        XCTAssertEqual(AppModel(fixture.dependencies()).settings.keeps, .off)
+        XCTAssertTrue(AppModel(fixture.dependencies()).settings.showsStats)
         try Data("{".utf8).write(to: file)
         XCTAssertEqual(AppModel(fixture.dependencies()).settings, Settings())
     }

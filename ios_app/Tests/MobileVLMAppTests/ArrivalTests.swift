@@ -25,6 +25,21 @@ final class ArrivalTests: XCTestCase, @unchecked Sendable {
         XCTAssertEqual(next.session.bundle, "packed")
     }
 
+    func testAPackedModelThatCouldNotBeImportedIsTriedAgain() async throws {
+        let fixture = try AppFixture(), packed = try fixture.zipped("packed")
+        let good = try Data(contentsOf: packed)
+        try Data("damaged".utf8).write(to: packed)
+        fixture.packed = packed
+        await fixture.model.start()
+        await fixture.model.settle()
+        XCTAssertEqual(fixture.model.screen, .welcome)
+        try good.write(to: packed)
+        let next = AppModel(fixture.dependencies())
+        await next.start()
+        await next.settle()
+        XCTAssertEqual(next.session.bundle, "packed")
+    }
+
     func testAPictureFromAnotherAppIsShownOnceAModelIsInUse() async throws {
         let fixture = try AppFixture()
         try fixture.put()

@@ -41,7 +41,14 @@ final class ManifestTests: XCTestCase {
             XCTAssertGreaterThanOrEqual(cases.count, least)
             for golden in cases {
                 let file = Golden.folder.appending(path: "manifests/\(folder)/\(golden.file)")
-                assertThrows("\(golden.file)", golden.error_names, "got", "expected") { try ManifestReader.read(file) }
+                XCTAssertThrowsError(try ManifestReader.read(file), golden.file) { error in
+                    XCTAssertTrue("\(error)".hasPrefix("\(file.path): "), "\(error)")
+                    let says = "\(error)".dropFirst(file.path.count)  // the file's name may have the words too
+                    for part in [golden.error_names, "got", "expected"] {
+                        XCTAssertTrue(says.contains(part), "\(error), expected \(part)")
+                    }
+                    XCTAssertFalse(says.contains("\n"), "\(error)")
+                }
             }
         }
     }

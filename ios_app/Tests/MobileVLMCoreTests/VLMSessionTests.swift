@@ -346,8 +346,11 @@ final class VLMSessionTests: XCTestCase {
         XCTAssertNil(state.problem)
         await requireSound(1)
         await engine.fail()
-        await session.show(SessionFixture.picture(2))
+        await session.show(SessionFixture.picture(2), question: "And this?")
         await session.settle()
+        state = await session.state
+        XCTAssertNil(state.waitingQuestion, "it isn't asked later, without the user")
+        XCTAssertEqual(state.turns, [])
         await session.retry()
         await session.settle()
         await session.ask("What is this?")
