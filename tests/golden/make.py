@@ -333,6 +333,7 @@ _WRONG: dict[str, tuple[str, Any, str]] = {
     "pad-color-four": ("image.pad_color", [1, 2, 3, 4], "image.pad_color"),
     "pad-color-256": ("image.pad_color", [1, 2, 256], "image.pad_color"),
     "context-zero": ("context.max_context", 0, "context.max_context"),
+    "prefill-zero": ("context.max_prefill", 0, "context.max_prefill"),
     "prefill-huge": ("context.max_prefill", 1 << 31, "context.max_prefill"),
     "no-resample": ("image.resample", _ABSENT, "image.resample"),
     "no-prompt": ("prompt", _ABSENT, "prompt"),

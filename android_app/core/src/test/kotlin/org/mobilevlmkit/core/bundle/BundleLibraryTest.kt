@@ -85,6 +85,10 @@ class BundleLibraryTest {
         library.cancel()
         settle()
         requireIdle()
+        library.import("gone.mvlm.zip") { throw SecurityException("it is not even opened") }
+        library.cancel()
+        settle()
+        assertNull(state.problem)
         onState = { if (it.importProgress > 0.3f) library.cancel() }
         val state = imported()
         requireIdle()

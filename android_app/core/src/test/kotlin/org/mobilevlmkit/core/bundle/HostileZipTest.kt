@@ -140,6 +140,8 @@ class HostileZipTest {
     fun anArchiveWithTooManyUnlistedBytesIsRefused() {
         val bomb = RawEntry("bomb", ByteArray(70 shl 20))
         refused(RawZip.of(entries + bomb), "that the manifest doesn't list")
+        val halves = List(2) { RawEntry("half $it", ByteArray(35 shl 20)) }
+        refused(RawZip.of(entries + halves), "that the manifest doesn't list")
     }
 
     /** Cut at each byte of the zip's structures, and at some bytes of the contents. */

@@ -56,6 +56,21 @@ class VerifiedBundlesTest {
         assertThrows(BundleException::class.java) { hashed() }
     }
 
+    /** The program is damaged but for the time in which it is hashed. */
+    @Test
+    fun aChangeMeanwhileIsNotRemembered() {
+        val good = program.readBytes()
+        val bad = good.copyOf().also { it[7]++ }
+        val time = program.lastModified() - 5000
+        program.writeBytes(bad)
+        program.setLastModified(time)
+        val verified = VerifiedBundles(stamps)
+        verified.verify(bundle, Job { _, _ -> program.writeBytes(good) })
+        program.writeBytes(bad)
+        program.setLastModified(time)
+        assertThrows(BundleException::class.java) { verified.verify(bundle) }
+    }
+
     @Test
     fun whatIsForgottenIsHashedAgain() {
         hashed()

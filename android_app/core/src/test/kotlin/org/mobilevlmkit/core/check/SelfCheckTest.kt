@@ -153,8 +153,10 @@ class SelfCheckTest {
         val fixture = fixture()
         val job = Job()
         fixture.engine.meanwhile = { if (it == "piece 0") job.cancel() }
-        assertThrows(CancellationException::class.java) { check(fixture, job) }
+        val reported = ArrayList<Finding>()
+        assertThrows(CancellationException::class.java) { check(fixture, job, reported::add) }
         assertEquals(1, fixture.engine.pictures)
+        assertEquals("an answer cut short is no finding", listOf("preprocessing", "tokenizer"), reported.map { it.stage })
     }
 
     @Test

@@ -97,6 +97,7 @@ class LiveSessionTest {
 
     @Test
     fun theAgeOfTheFrameIsThatOfItsAnswer() {
+        assertNull("nothing is described yet", live.frameAgeMs(fixture.state, now))
         open()
         comes(1)
         val taken = now
