@@ -213,7 +213,6 @@ internal class SessionWorker(
             session.locked {
                 if (epoch == startEpoch) {
                     problem = if (error is PictureException) Problem.Input(lineOf(error)) else Problem.Engine(lineOf(error))
-                    if (error is PictureException) talk { copy(pixels = null) }
                     request { copy(question = null) }
                     if (running?.step == Step.ANSWER) changeLastTurn(startEpoch) { it.copy(ended = Ended.FAILED) }
                 }

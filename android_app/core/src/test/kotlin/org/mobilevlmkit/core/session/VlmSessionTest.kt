@@ -6,6 +6,8 @@ import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.mobilevlmkit.core.BundleException
+import org.mobilevlmkit.core.PictureException
+import org.mobilevlmkit.core.pixels.Picture
 import java.io.File
 
 /** Bundles, pictures, phases and the app's lifecycle. */
@@ -151,6 +153,21 @@ class VlmSessionTest {
             assertNull(fixture.state.problem)
             assertEquals(fixture.prefix(2), fixture.engine.cache)
         }
+    }
+
+    @Test
+    fun aPictureThatCannotBeReadIsReportedUntilAnotherIsShown() {
+        val fixture = SessionFixture().seen()
+        val unreadable = object : Picture by SessionFixture.picture(2) {
+            override fun readRow(y: Int, into: IntArray, at: Int): Unit = throw PictureException("picture: got no rows")
+        }
+        fixture.session.show(unreadable, "What?")
+        fixture.settle()
+        assertEquals(Problem.Input("picture: got no rows"), fixture.state.problem)
+        assertEquals(Phase.READY to null, fixture.state.phase to fixture.state.waitingQuestion)
+        assertFalse("without a picture", fixture.session.ask("What?"))
+        fixture.seen(SessionFixture.picture(3))
+        assertEquals(Phase.IMAGE_READY to null, fixture.state.phase to fixture.state.problem)
     }
 
     @Test
