@@ -96,6 +96,16 @@ class ManifestReaderTest {
     }
 
     @Test
+    fun aFileTooLargeForAManifestIsNotRead() {
+        fun sized(bytes: Long) = object : File(demo.path) {
+            override fun length() = bytes
+        }
+        assertEquals(ManifestReader.read(demo), ManifestReader.read(sized(1L shl 24)))
+        val error = assertThrows(BundleException::class.java) { ManifestReader.read(sized((1L shl 24) + 1)) }
+        assertTrue(error.message, "got 16777217 bytes, expected at most 16777216" in error.message!!)
+    }
+
+    @Test
     fun reportsAMissingManifest() {
         val error = assertThrows(BundleException::class.java) { ManifestReader.read(File("/nowhere/manifest.json")) }
         assertTrue(error.message, "no such file" in error.message!!)
