@@ -99,8 +99,11 @@ class ModelLoaderTest {
 
     @Test
     fun refusesAPictureLongerThanAPrefill() {
-        val short = temporary.newFolder("short.mvlm")
-        TestBundle { it + ("context" to mapOf("max_context" to 512, "max_prefill" to 35)) }.writeTo(short)
+        val (short, enough) = listOf(35, 36).map { longest ->
+            val context = mapOf("max_context" to 512, "max_prefill" to longest)
+            temporary.newFolder("$longest.mvlm").also { folder -> TestBundle { it + ("context" to context) }.writeTo(folder) }
+        }
+        assertEquals(36, loader().load(enough, Job()).manifest.maxPrefill)
         val error = assertThrows(BundleException::class.java) { loader().load(short, Job()) }
         assertTrue(error.message, "prefill of 35 tokens" in error.message!!)
     }
