@@ -65,7 +65,7 @@ def main(checkpoint: str, bundle: Path | None, rounds: int, threads: int, work: 
             folder = checkpoint_of(checkpoint, work, progress)
             work.mkdir(parents=True, exist_ok=True)
             with bundle_of(folder, bundle, work, progress) as opened:
-                peers = llama_cpp_files(folder, work, threads, progress)
+                peers = llama_cpp_files(folder, opened.manifest.source_sha256, work, threads, progress)
                 questions = _QUESTIONS if checkpoint == DEMO else 0
                 found = compare(
                     folder, opened, peers, threads=threads, rounds=rounds, questions=questions, progress=progress

@@ -111,9 +111,11 @@ def bundle_of(checkpoint: Path, given: Path | None, work: Path, progress: Progre
         yield opened
 
 
-def llama_cpp_files(checkpoint: Path, work: Path, threads: int, progress: Progress = silent) -> list[LlamaCppFiles]:
+def llama_cpp_files(
+    checkpoint: Path, source_sha256: str, work: Path, threads: int, progress: Progress = silent
+) -> list[LlamaCppFiles]:
     """``checkpoint`` for llama.cpp: Q4_0 with a float16 projector, and Q4_K_M with a Q8_0 projector. The files are cached and remade
-    when the weights, the writer or llama.cpp change.
+    when the weights, the writer or llama.cpp change; ``source_sha256`` is the checkpoint's hash.
 
     Raises:
         CheckpointError, RunnerError: it can't be read or quantized.
@@ -122,7 +124,7 @@ def llama_cpp_files(checkpoint: Path, work: Path, threads: int, progress: Progre
 
     from mobilevlm_host.bench.peer.llama_cpp_engine import quantize
 
-    source = checkpoint_sha256(checkpoint, progress) + llama_cpp.__version__
+    source = source_sha256 + llama_cpp.__version__
     for writer in (gguf_files.__file__, gguf_projectors.__file__):
         source += Path(writer).read_text(encoding="utf-8")
     folder = work / f"gguf-{hashlib.sha256(source.encode()).hexdigest()[:12]}"

@@ -11,9 +11,11 @@ from gguf import GGUFReader
 from tiny import TINY, random_model
 
 from mobilevlm_export.bundle.read import Bundle
+from mobilevlm_export.checkpoint.load import checkpoint_sha256
 from mobilevlm_export.demo.built_in import DEMO_CHECKPOINT
 from mobilevlm_export.errors import BundleError, CheckpointError, RunnerError
 from mobilevlm_export.job import ExportJob
+from mobilevlm_export.progress import Progress, silent
 from mobilevlm_export.quantize.recipe import RECIPES
 from mobilevlm_host.bench.peer import gguf_files, gguf_projectors
 from mobilevlm_host.bench.peer import peer_files as files
@@ -28,6 +30,10 @@ from mobilevlm_host.bench.peer.peer_files import (
 )
 
 LLM = TINY.llm
+
+
+def files_of(checkpoint: Path, work: Path, threads: int, progress: Progress = silent) -> list[LlamaCppFiles]:
+    return llama_cpp_files(checkpoint, checkpoint_sha256(checkpoint), work, threads, progress)
 
 
 def names(folder: Path) -> list[str]:
@@ -151,7 +157,7 @@ def test_llama_cpps_files_are_made_once(
     llama_cpp.install(monkeypatch)
     work = tmp_path / "not" / "there"
     stages: list[tuple[str, int, int]] = []
-    found = llama_cpp_files(tiny_checkpoint, work, 3, lambda *step: stages.append(step))
+    found = files_of(tiny_checkpoint, work, 3, lambda *step: stages.append(step))
     assert [each.name for each in found] == ["Q4_0 + F16", "Q4_K_M + Q8_0"]
     (folder,) = work.iterdir()
     assert names(folder) == MADE
@@ -165,10 +171,10 @@ def test_llama_cpps_files_are_made_once(
     assert [step[1:] for step in stages if step[0] == "quantizing with llama.cpp"] == [(0, 2), (1, 2), (2, 2)]
 
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert llama_cpp_files(tiny_checkpoint, work, 3) == found
+    assert files_of(tiny_checkpoint, work, 3) == found
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     found[1].language_model.unlink()
-    llama_cpp_files(tiny_checkpoint, work, 3)
+    files_of(tiny_checkpoint, work, 3)
     assert [name for name, *_ in llama_cpp.quantized] == [*MADE[:2], MADE[1]]
     assert names(folder) == MADE
 
@@ -181,21 +187,21 @@ def test_files_are_remade_for_another_checkpoint_writer_or_llama_cpp(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     llama_cpp.install(monkeypatch)
-    (first,) = {each.language_model.parent for each in llama_cpp_files(tiny_checkpoint, tmp_path / "work", 1)}
+    (first,) = {each.language_model.parent for each in files_of(tiny_checkpoint, tmp_path / "work", 1)}
 
     llama_cpp.version = "0.3.37"
     with monkeypatch.context() as newer:
         llama_cpp.install(newer)
-        llama_cpp_files(tiny_checkpoint, tmp_path / "work", 1)
+        files_of(tiny_checkpoint, tmp_path / "work", 1)
 
     for module in (gguf_files, gguf_projectors):
         writer = tmp_path / "changed.py"
         writer.write_text(Path(str(module.__file__)).read_text() + "# changed\n")
         with monkeypatch.context() as changed:
             changed.setattr(module, "__file__", str(writer))
-            llama_cpp_files(tiny_checkpoint, tmp_path / "work", 1)
+            files_of(tiny_checkpoint, tmp_path / "work", 1)
 
-    llama_cpp_files(other_checkpoint, tmp_path / "work", 1)
+    files_of(other_checkpoint, tmp_path / "work", 1)
     folders = {path.name for path in (tmp_path / "work").iterdir()}
     assert len(folders) == 5
     assert first.name in folders
@@ -207,5 +213,5 @@ def test_nothing_is_left_when_the_quantizer_fails(
     llama_cpp.install(monkeypatch)
     llama_cpp.failing = "llama_model_quantize"
     with pytest.raises(RunnerError, match=r"can't quantize it to Q4_0 \(llama_model_quantize is out of luck\)"):
-        llama_cpp_files(tiny_checkpoint, tmp_path, 1)
+        files_of(tiny_checkpoint, tmp_path, 1)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
